@@ -1,0 +1,57 @@
+# siltstone: the front door. `make` prints this help; CI calls the same targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types format lock java archive clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help:  ## this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: java $(READY)  ## .venv with everything, from locked versions
+
+$(READY): .requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "siltstone needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(READY)
+
+java:
+	@.ci/java
+
+demo: setup  ## the main job on real input, then a query; ends with a short report
+	$(BIN)/python tests/demo/run.py
+
+test: setup  ## the tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test  ## lint, types and tests: what CI runs
+
+format: setup  ## let ruff format and fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+archive: setup  ## dist/siltstone-env.tar.gz, the environment that spark-submit.sh ships to a cluster
+	mkdir -p dist
+	rm -rf dist/env && $(PYTHON) -m venv --copies dist/env
+	dist/env/bin/python -m pip install --quiet --require-hashes -r .requirements.lock
+	dist/env/bin/python -m pip install --quiet --no-deps .
+	$(BIN)/venv-pack --prefix dist/env --force --output dist/siltstone-env.tar.gz
+
+lock: setup  ## resolve the versions again
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --allow-unsafe --extra spark --extra dev --output-file .requirements.lock pyproject.toml
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) .demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

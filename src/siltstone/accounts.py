@@ -1,0 +1,92 @@
+"""The accounts: what came in, what went out, and the two sums that must close for every file and every run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
+
+
+@dataclass(slots=True)
+class Account:
+    """Counts of records and cells; addition merges two accounts of the same or of different files.
+
+    Records: `records_in = rows_out + records_quarantined + duplicates_dropped` once `deferred` is 0; a deferred
+    record belongs to another partition and is accounted for by the task that writes it there.
+    Cells (of the rows out): `keys_seen = cells_stored + nulls + values_rescued`.
+    """
+
+    records_in: int = 0
+    rows_out: int = 0
+    records_quarantined: int = 0
+    duplicates_dropped: int = 0
+    deferred: int = 0
+    keys_seen: int = 0
+    cells_stored: int = 0
+    nulls: int = 0
+    values_rescued: int = 0
+
+    def add(self, other: "Account") -> None:
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+
+    def problems(self) -> list[str]:
+        """The sums that do not close, each as a sentence; empty when all is accounted for."""
+        found = []
+        records = self.rows_out + self.records_quarantined + self.duplicates_dropped + self.deferred
+        if self.records_in != records:
+            found.append(
+                f"{self.records_in:,} records in, but {self.rows_out:,} rows out + {self.records_quarantined:,} "
+                f"quarantined + {self.duplicates_dropped:,} duplicates + {self.deferred:,} deferred"
+            )
+        if self.keys_seen != self.cells_stored + self.nulls + self.values_rescued:
+            found.append(
+                f"{self.keys_seen:,} keys seen, but {self.cells_stored:,} cells stored + {self.nulls:,} nulls "
+                f"+ {self.values_rescued:,} rescued"
+            )
+        return found
+
+
+@dataclass(slots=True)
+class FileAccount:
+    """One source file in one run, as its manifest keeps it.
+
+    `state` is `ingested`, `quarantined` (no row could be read), `noted` (same content under a new etag) or, not kept
+    in the ledger, `deferred` (it changed or vanished between listing and reading: the next run sees it again).
+    """
+
+    path: str
+    size: int
+    etag: str
+    sha256: str = ""
+    state: str = "ingested"
+    lane: str = ""
+    reason: str = ""
+    time_units: dict[str, int] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    account: Account = field(default_factory=Account)
+
+    def add(self, other: "FileAccount") -> None:
+        """Fold in what a second task did with the same file: it took the records that the first one deferred."""
+        self.account.deferred -= other.account.records_in
+        self.account.records_in -= other.account.records_in
+        self.account.add(other.account)
+        self.outputs = sorted({*self.outputs, *other.outputs})
+
+    def copy(self) -> Self:
+        """The same, with an account of its own to add to."""
+        return replace(self, account=replace(self.account))
+
+    def as_dict(self) -> dict[str, Any]:
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**row, "account": {f.name: getattr(self.account, f.name) for f in fields(self.account)}}
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Self:
+        return cls(**{**row, "account": Account(**row["account"])})
+
+
+def total(files: Iterable[FileAccount]) -> Account:
+    """The sum over many files."""
+    whole = Account()
+    for file in files:
+        whole.add(file.account)
+    return whole

@@ -1,0 +1,112 @@
+"""What travels between the driver and its tasks: a bin to do, and the report of what was done; plain values only."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from siltstone.accounts import FileAccount
+from siltstone.conform import Schema
+from siltstone.contracts import Column
+from siltstone.formats.documents import Rules
+from siltstone.formats.inflate import Salvage
+from siltstone.planning import Sizes
+from siltstone.writing import Output
+
+Role = Literal["home", "stray", "reference"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A source file as a bin lists it; `path` is below the input's root, `identity` what the ledger calls it.
+
+    Of a `home` file the rows of the bin's partition are written, others are deferred to the second wave. Of a
+    `stray` file only the rows of this partition are wanted, the rest was accounted for before. A `reference` is only
+    known, so that strays equal to one of its lines are dropped as duplicates.
+    """
+
+    path: str
+    identity: str
+    size: int
+    etag: str
+    modified_us: int
+    role: Role = "home"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a task needs of the configuration, in bytes and microseconds."""
+
+    sizes: Sizes
+    group_bytes: int
+    batch_bytes: int
+    memory_bytes: int
+    max_text_bytes: int
+    max_ratio: int
+    salvage: Salvage
+    raw_bytes: int
+    rules: Rules
+    zone: str
+    earliest_us: int
+    future_us: int
+
+
+@dataclass(frozen=True)
+class Bin:
+    """All that a task is told; plain values, so that it travels as JSON."""
+
+    source: str
+    input_root: str
+    table_root: str
+    partition: tuple[str, str]
+    files: tuple[SourceFile, ...]
+    expected_bytes: float
+    schema: Schema
+    settings: Settings
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "schema": self.schema.as_dict()}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Bin":
+        settings = dict(row["settings"])
+        settings["sizes"], settings["rules"] = Sizes(**settings["sizes"]), Rules(**settings["rules"])
+        return cls(
+            **{
+                **row,
+                "partition": tuple(row["partition"]),
+                "files": tuple(SourceFile(**f) for f in row["files"]),
+                "schema": Schema.from_dict(row["schema"]),
+                "settings": Settings(**settings),
+            }
+        )
+
+
+@dataclass
+class Report:
+    """What a task did: an account per file, the data files it wrote, the columns it met first, where deferred rows
+    belong (identity -> date -> rows), and its quarantine file."""
+
+    files: list[FileAccount]
+    outputs: list[Output]
+    new_columns: list[Column]
+    deferred: dict[str, dict[str, int]] = field(default_factory=dict)
+    quarantine: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "files": [f.as_dict() for f in self.files],
+            "outputs": [o.as_dict() for o in self.outputs],
+            "new_columns": [asdict(c) for c in self.new_columns],
+            "deferred": self.deferred,
+            "quarantine": self.quarantine,
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Report":
+        return cls(
+            [FileAccount.from_dict(f) for f in row["files"]],
+            [Output.from_dict(o) for o in row["outputs"]],
+            [Column(**c) for c in row["new_columns"]],
+            row["deferred"],
+            row["quarantine"],
+        )

@@ -1,0 +1,178 @@
+"""`siltstone <job>`: arguments in, one report out, errors as a sentence and an exit code."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from siltstone import __version__
+from siltstone.config import Config, load_config
+from siltstone.engine import Engine, LocalEngine, SparkEngine
+from siltstone.errors import SiltstoneError
+from siltstone.progress import Reporter
+from siltstone.session import is_inside_spark, spark_session
+
+_EXIT_CODES = """\
+exit codes:
+  0  done, also when some input was quarantined
+  1  a defect: the accounts did not close, nothing was committed
+  2  wrong usage or configuration
+  3  done, but something was quarantined and --strict was given
+  4  other runs committed first, again and again; nothing was committed
+  5  the outcome of the commit is unknown; run again, it will find out
+  6  storage can't be listed, read or written; nothing was committed
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = _parser().parse_args(argv)
+    return guarded(lambda: int(args.run(args)), debug=args.debug)
+
+
+def guarded(run: Callable[[], int], *, debug: bool) -> int:
+    """Run a job; a SiltstoneError becomes its message on stderr and its exit code, the trace only with `debug`."""
+    try:
+        return run()
+    except SiltstoneError as error:
+        if debug:
+            raise
+        print(f"siltstone: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("siltstone: stopped; nothing was committed", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The arguments of the compact job, shared with jobs/compact.py."""
+    parser.add_argument("source", help="what the input is: datalog")
+    parser.add_argument("input", help="folder with the source's files, at any depth")
+    parser.add_argument("lake", help="folder of tables; the source's table is created in it if missing")
+    parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
+    )
+    _common(parser)
+    return parser
+
+
+def run_compact(args: argparse.Namespace) -> int:
+    """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
+    from siltstone.compaction import compact
+    from siltstone.show import print_summary
+
+    config = load_config(args.conf, args.set)
+    with Reporter() as progress:
+        summary = compact(args.source, args.input, args.lake, config, _engine(args.engine, config), progress)
+    print_summary(summary, as_json=args.json)
+    refused = summary["files_quarantined"] + summary["files_salvaged"] + summary["records_quarantined"]
+    return 3 if args.strict and refused else 0
+
+
+def _engine(name: str | None, config: Config) -> Engine:
+    if name == "spark" or (name is None and is_inside_spark()):
+        return SparkEngine(spark_session("siltstone"))
+    return LocalEngine(config.engine.workers)
+
+
+def _survey(args: argparse.Namespace) -> int:
+    from siltstone.show import print_survey
+    from siltstone.survey import survey_input
+
+    config = load_config(args.conf, args.set)
+    files = None if args.all else args.files or config.survey.files
+    print_survey(survey_input(args.source, args.input, config, files), as_json=args.json)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from siltstone.show import describe_lake, print_lake
+
+    config = load_config(args.conf, args.set)
+    print_lake(describe_lake(args.lake, args.table, config), as_json=args.json)
+    return 0
+
+
+def _quarantine(args: argparse.Namespace) -> int:
+    from siltstone.show import print_quarantine, quarantined
+
+    print_quarantine(quarantined(args.lake, args.table), limit=args.limit, as_json=args.json)
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from siltstone.doctor import examine, print_findings
+
+    load_config(args.conf, args.set)
+    return print_findings(examine(args.lake), as_json=args.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="siltstone",
+        description="Floods of small telemetry files become few well-sized Parquet/Delta files; nothing is lost.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"siltstone {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=what, description=what, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    compact_arguments(command("compact", run_compact, "bring everything new at INPUT into a table of LAKE"))
+
+    survey = command("survey", _survey, "fields, types met, fill rate, conflicts and suggested hints of an input")
+    survey.add_argument("source", help="what the input is: datalog")
+    survey.add_argument("input", help="folder with the source's files")
+    survey.add_argument(
+        "--files", type=_positive, metavar="N", help="read N files, evenly spread (default: survey.files)"
+    )
+    survey.add_argument("--all", action="store_true", help="read every file")
+    _common(survey)
+
+    show = command("show", _show, "rows, files, sizes, partitions, runs, drift and quarantine of a lake's tables")
+    show.add_argument("lake", help="folder of tables")
+    show.add_argument("table", nargs="?", help="one table; default: all")
+    _common(show)
+
+    quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
+    quarantine.add_argument("lake", help="folder of tables")
+    quarantine.add_argument("table", help="table name, such as datalog")
+    quarantine.add_argument("--limit", type=_positive, default=100, metavar="N", help="entries to print (default: 100)")
+    _common(quarantine, conf=False)
+
+    doctor = command("doctor", _doctor, "Java, Python, Spark and Delta, memory, write access: found, needed, the fix")
+    doctor.add_argument("lake", nargs="?", default=".", help="where tables will be written (default: this folder)")
+    _common(doctor)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, *, conf: bool = True) -> None:
+    if conf:
+        parser.add_argument(
+            "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
+        )
+        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    parser.add_argument("--debug", action="store_true", help="errors with their trace")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

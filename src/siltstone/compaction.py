@@ -1,0 +1,231 @@
+"""The main job: a listing less the ledger becomes bins, bins become files, one commit makes them rows of the table."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from siltstone import __version__, sources
+from siltstone import ledger as ledgers
+from siltstone.accounts import FileAccount, total
+from siltstone.bins import Settings, SourceFile
+from siltstone.config import Config
+from siltstone.conform import base_schema
+from siltstone.contracts import Column
+from siltstone.engine import Engine
+from siltstone.errors import AccountsError, LostRaceError, UsageError
+from siltstone.footers import check_footers
+from siltstone.formats.documents import Rules
+from siltstone.ledger import Head, Ledger
+from siltstone.listing import Listing, News, compare, list_input
+from siltstone.planning import Sizes
+from siltstone.storage import Storage, open_root
+from siltstone.survey import spread, take_survey
+from siltstone.table import Refused, Snapshot, Table
+from siltstone.waves import Progress, Target, Waves
+from siltstone.writing import Output
+
+_ATTEMPTS = 6
+_SURVEY_LINES = 500
+
+
+def compact(
+    source_name: str, input_uri: str, lake_uri: str, config: Config, engine: Engine, progress: Progress
+) -> dict[str, Any]:
+    """Bring everything new at the input into the lake's table, and return the run's summary.
+
+    Raises a SiltstoneError when nothing was committed; quarantined input is no error.
+    """
+    started = time.time()
+    source = sources.load(source_name)
+    store, lake = open_root(input_uri), open_root(lake_uri)
+    if not store.exists():
+        raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
+    if f"{lake.root}/".startswith(f"{store.root}/"):
+        raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
+    table = Table(lake.child(source.CONTRACT.table), source.CONTRACT)
+    progress(f"listing {store.root}", 0, 0, 0)
+    listing = list_input(store, source, config.compaction.source_root)
+    if table.snapshot() is None:
+        if not listing.files.height:
+            raise UsageError(f"no {source_name} files below {store.root}", f"Expected {source.LAYOUT}.")
+        table.create()
+    run = _Run(source_name, store, table, config, engine, progress)
+    summary = run.until_committed(listing)
+    return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def settings_of(config: Config, source_name: str) -> Settings:
+    """What tasks need of the configuration."""
+    limits, sizes = config.limits, config.compaction
+    section, source = getattr(config.sources, source_name), sources.load(source_name)
+    earliest = datetime.fromisoformat(section.earliest).replace(tzinfo=UTC)
+    return Settings(
+        sizes=Sizes(round(sizes.target_file_mb * 1e6), round(sizes.min_file_mb * 1e6), round(sizes.max_file_mb * 1e6)),
+        group_bytes=round(sizes.row_group_mb * (1 << 20)),
+        batch_bytes=config.engine.batch_mb << 20,
+        memory_bytes=config.engine.memory_mb << 20,
+        max_text_bytes=limits.max_decompressed_mb << 20,
+        max_ratio=limits.max_ratio,
+        salvage=limits.salvage,
+        raw_bytes=limits.quarantine_raw_kb << 10,
+        rules=Rules(
+            hints={**source.HINTS, **section.hints},
+            max_line_bytes=limits.max_line_kb << 10,
+            max_keys=limits.max_keys,
+            max_depth=limits.max_depth,
+            max_columns=sizes.max_columns,
+        ),
+        zone=section.zone,
+        earliest_us=int(earliest.timestamp()) * 1_000_000,
+        future_us=section.future_hours * 3_600_000_000,
+    )
+
+
+class _Run:
+    """One run over one listing, planned again when another run commits first."""
+
+    def __init__(
+        self, source_name: str, store: Storage, table: Table, config: Config, engine: Engine, progress: Progress
+    ) -> None:
+        self._source_name, self._source = source_name, sources.load(source_name)
+        self._store, self._table, self._engine, self._progress = store, table, engine, progress
+        self._settings = settings_of(config, source_name)
+        self._survey_files = config.survey.files
+        self._waves = Waves(engine, base_schema(table.contract), progress)
+        self._target: Target | None = None
+
+    def until_committed(self, listing: Listing) -> dict[str, Any]:
+        for _ in range(_ATTEMPTS):
+            snapshot = self._table.snapshot()
+            assert snapshot is not None
+            ledger = ledgers.load(self._table.storage, snapshot.head)
+            news = compare(listing, ledger, self._store)
+            self._waves.keep_valid(set(news.todo["identity"]), snapshot.schema)
+            try:
+                return self._once(listing, news, snapshot, ledger)
+            except Refused:
+                self._progress("another run committed first: planning again", 0, 0, 0)
+        raise LostRaceError(
+            f"{_ATTEMPTS} times another run committed to {self._table.storage.root} first; this one committed nothing",
+            "Run again when fewer runs write to this table.",
+        )
+
+    def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
+        """Run what is not done yet, check it, commit it. Raises Refused when another commit came between."""
+        if news.todo.height:
+            self._target = self._target or self._learned(news, snapshot, ledger)
+            self._waves.run((SourceFile(**row) for row in news.todo.iter_rows(named=True)), self._target)
+        files = self._waves.accounts()
+        outputs = [o for done in self._waves.done for o in done.report.outputs]
+        self._check(files, outputs)
+        read = [f for f in files if f.state != "deferred"]
+        columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
+        head = Head.after(ledger.head)
+        summary = self._summary(listing, news, files, outputs, columns)
+        if read or news.noted:
+            summary["run"] = head.name
+            if columns:
+                snapshot = self._add_columns(columns, snapshot)
+            header = self._header(summary, outputs, columns)
+            ledgers.write_manifest(self._table.storage, head, ledger, header, [*read, *news.noted])
+            self._progress(f"committing {len(outputs)} files", 0, 0, 0)
+            self._table.commit(outputs, head, snapshot, {"run": head.name, "rows": summary["rows_out"]})
+        return summary
+
+    def _learned(self, news: News, snapshot: Snapshot, ledger: Ledger) -> Target:
+        """The shift of folder hours, the ratio of sizes and the first columns: from the newest run, else by survey."""
+        shift_hours, ratio = ledger.newest.get("shift_hours"), ledger.newest.get("ratio")
+        if shift_hours is None or ratio is None:
+            sample = spread(news.todo, self._survey_files)
+            self._progress(f"surveying {sample.height} of {news.todo.height:,} files", 0, 0, 0)
+            survey = take_survey(self._store, sample, self._source, self._waves.schema, self._settings, _SURVEY_LINES)
+            shift_hours, ratio = survey.shift_hours, ratio or survey.ratio
+            if not ledger.newest:
+                self._waves.schema = survey.schema(snapshot.schema, self._settings.rules)
+        roots = self._store.root, self._table.storage.root
+        return Target(self._source_name, self._source, *roots, self._settings, shift_hours, ratio)
+
+    def _check(self, files: Sequence[FileAccount], outputs: Sequence[Output]) -> None:
+        """Raise AccountsError unless every file's account closes and the written files hold exactly what they say."""
+        problems = [f"{f.path}: {p}" for f in files for p in f.account.problems()]
+        problems += [f"{f.path}: {f.account.deferred:,} records belong elsewhere" for f in files if f.account.deferred]
+        whole, rows = total(files), sum(o.rows for o in outputs)
+        if rows != whole.rows_out:
+            problems.append(f"{whole.rows_out:,} rows out by the accounts, {rows:,} by the files")
+        storage, contract = self._table.storage, self._table.contract
+        problems += check_footers(storage, contract, self._waves.schema, outputs, whole.cells_stored)
+        if problems:
+            raise AccountsError("this run", problems)
+
+    def _add_columns(self, columns: Sequence[Column], planned: Snapshot) -> Snapshot:
+        self._table.add_columns(columns, planned)
+        snapshot = self._table.snapshot()
+        if snapshot is None or snapshot.version != planned.version + 1:
+            raise Refused("another commit came after the columns were added")
+        if snapshot.schema.columns != self._waves.schema.columns:
+            raise AccountsError("the schema", ["the table's columns are not those that were added"])
+        return snapshot
+
+    def _summary(
+        self,
+        listing: Listing,
+        news: News,
+        files: Sequence[FileAccount],
+        outputs: Sequence[Output],
+        columns: Sequence[Column],
+    ) -> dict[str, Any]:
+        states = [f.state for f in files]
+        whole = total(files)
+        return {
+            "run": "",
+            "table": self._table.storage.root,
+            "engine": self._engine.name,
+            "files_listed": listing.files.height,
+            "files_ingested": states.count("ingested"),
+            "files_skipped": news.skipped + len(news.noted),
+            "files_quarantined": states.count("quarantined"),
+            "files_salvaged": sum(f.lane == "salvaged" for f in files),
+            "files_changed": len(news.changed),
+            "files_deferred": states.count("deferred"),
+            "files_ignored": listing.ignored,
+            "records_in": whole.records_in,
+            "rows_out": whole.rows_out,
+            "records_quarantined": whole.records_quarantined,
+            "duplicates_dropped": whole.duplicates_dropped,
+            "keys_seen": whole.keys_seen,
+            "cells_stored": whole.cells_stored,
+            "nulls": whole.nulls,
+            "values_rescued": whole.values_rescued,
+            "columns_added": [c.name for c in columns],
+            "time_units": {u: n for u in self._source.UNITS if (n := sum(f.time_units.get(u, 0) for f in files))},
+            "files_written": len(outputs),
+            "bytes_in": sum(f.size for f in files if f.state != "deferred"),
+            "bytes_written": sum(o.bytes for o in outputs),
+            "changed": news.changed[:20],
+        }
+
+    def _header(
+        self, summary: Mapping[str, Any], outputs: Sequence[Output], columns: Sequence[Column]
+    ) -> dict[str, Any]:
+        """What the manifest says of the run as a whole; the next run learns from `shift_hours` and `ratio`."""
+        target = self._target
+        records, deferred = (
+            summary["records_in"],
+            sum(rows for done in self._waves.first for days in done.report.deferred.values() for rows in days.values()),
+        )
+        read, written = summary["bytes_in"], summary["bytes_written"]
+        is_shift_right = target is not None and deferred * 2 <= records
+        return {
+            **summary,
+            "siltstone": __version__,
+            "source": self._source_name,
+            "input": self._store.root,
+            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+            "columns": [[c.name, c.kind, c.key] for c in columns],
+            "outputs": [o.as_dict() for o in outputs],
+            "quarantine": [d.report.quarantine for d in self._waves.done if d.report.quarantine],
+            "deferred": deferred,
+            "shift_hours": target.shift_hours if target is not None and is_shift_right else None,
+            "ratio": written / read if read and written else None,
+        }

@@ -1,0 +1,203 @@
+"""Configuration: frozen dataclasses with the defaults, loaded once at the edge from YAML files and `key=value` pairs.
+
+`conf/base.yaml` lists every key with its unit; files given later win, then `--set`. Unknown and repeated keys, wrong
+types and limits that contradict each other are all reported in one ConfigError.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from siltstone.contracts import KINDS
+from siltstone.errors import ConfigError, UsageError
+
+
+@dataclass(frozen=True)
+class Engine:
+    workers: int = 0
+    batch_mb: int = 16
+    memory_mb: int = 512
+
+
+@dataclass(frozen=True)
+class Compaction:
+    target_file_mb: float = 200
+    min_file_mb: float = 150
+    max_file_mb: float = 250
+    row_group_mb: float = 96
+    max_columns: int = 5000
+    source_root: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    files: int = 24
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_line_kb: int = 1024
+    max_keys: int = 10_000
+    max_depth: int = 64
+    max_decompressed_mb: int = 256
+    max_ratio: int = 200
+    quarantine_raw_kb: int = 64
+    salvage: Literal["none", "truncated", "all"] = "truncated"
+
+
+@dataclass(frozen=True)
+class Datalog:
+    zone: str = "Asia/Makassar"
+    earliest: str = "2015-01-01"
+    future_hours: int = 24
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sources:
+    datalog: Datalog = field(default_factory=Datalog)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of a run; see conf/base.yaml for units and meanings."""
+
+    engine: Engine = field(default_factory=Engine)
+    compaction: Compaction = field(default_factory=Compaction)
+    survey: Survey = field(default_factory=Survey)
+    limits: Limits = field(default_factory=Limits)
+    sources: Sources = field(default_factory=Sources)
+
+
+def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Config:
+    """The defaults, overlaid with each YAML file in order, then with each `section.key=value`.
+
+    Raises ConfigError with every problem of all files and settings at once.
+    """
+    problems: list[str] = []
+    merged: dict[str, Any] = {}
+    for file in files:
+        _overlay(merged, _read(Path(file), problems), Config, "", file, problems)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            problems.append(f"--set {setting}: expected key=value")
+            continue
+        try:
+            nested: Any = yaml.safe_load(text)
+        except yaml.YAMLError:
+            nested = text
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        _overlay(merged, nested, Config, "", "--set", problems)
+    if not problems:
+        config = _build(Config, merged)
+        problems = list(_contradictions(config))
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """The configuration as nested plain values, in the order of conf/base.yaml."""
+    return asdict(config)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in sorted({k for k in keys if keys.count(k) > 1}):
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path, problems: list[str]) -> Any:
+    try:
+        return yaml.load(path.read_text(), _StrictLoader) or {}  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "Give --conf an existing YAML file.") from None
+    except yaml.YAMLError as error:
+        problems.append(f"{path}: {' '.join(str(error).split())}")
+        return {}
+
+
+def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where: str, problems: list[str]) -> None:
+    """Copy `given` into `merged` where it fits the dataclass `model`; collect what does not."""
+    if not isinstance(given, dict):
+        problems.append(f"{where}: {prefix.rstrip('.') or 'the file'}: expected keys and values, found {given!r}")
+        return
+    hints = get_type_hints(model)
+    for key, value in given.items():
+        name = f"{prefix}{key}"
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, 1)
+            known = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
+            problems.append(f"{where}: {name}: unknown key; {known}")
+        elif is_dataclass(hints[key]):
+            _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)  # type: ignore[arg-type]
+        elif (expected := _mismatch(value, hints[key])) is not None:
+            problems.append(f"{where}: {name}: expected {expected}, found {value!r}")
+        else:
+            merged[key] = value
+
+
+def _mismatch(value: Any, hint: Any) -> str | None:
+    """What was expected, if the value is not of the hinted type."""
+    if get_origin(hint) is Literal:
+        return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) is not None:
+        fits = isinstance(value, dict) and all(isinstance(x, str) for pair in value.items() for x in pair)
+        return None if fits else "a mapping of texts"
+    if hint is float:
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    if hint is int:
+        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+    return None if isinstance(value, str) else "a text"
+
+
+def _build(model: type, given: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(model)
+    values = {k: _build(hints[k], v) if is_dataclass(hints[k]) else v for k, v in given.items()}  # type: ignore[arg-type]
+    return model(**values)
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    sizes = config.compaction
+    if not 0 < sizes.min_file_mb <= sizes.target_file_mb <= sizes.max_file_mb:
+        yield (
+            f"compaction: 0 < min_file_mb {sizes.min_file_mb:g} <= target_file_mb {sizes.target_file_mb:g} "
+            f"<= max_file_mb {sizes.max_file_mb:g} does not hold"
+        )
+    positive = [(config.limits, "limits"), (config.survey, "survey")]
+    for section, name in positive:
+        for f in fields(section):
+            value = getattr(section, f.name)
+            if isinstance(value, int) and value < 1:
+                yield f"{name}.{f.name}: {value} is below 1"
+    for key in ("batch_mb", "memory_mb"):
+        if getattr(config.engine, key) < 1:
+            yield f"engine.{key}: {getattr(config.engine, key)} is below 1"
+    if config.engine.workers < 0:
+        yield f"engine.workers: {config.engine.workers} is below 0"
+    if sizes.row_group_mb <= 0 or sizes.max_columns < 1:
+        yield "compaction: row_group_mb and max_columns must be above 0"
+    datalog = config.sources.datalog
+    try:
+        ZoneInfo(datalog.zone)
+    except (KeyError, ValueError, OSError):
+        yield f"sources.datalog.zone: {datalog.zone!r} is no time zone; give an IANA name such as Asia/Makassar"
+    try:
+        date.fromisoformat(datalog.earliest)
+    except ValueError:
+        yield f"sources.datalog.earliest: {datalog.earliest!r} is no date; expected YYYY-MM-DD in quotes"
+    for key, kind in datalog.hints.items():
+        if kind not in KINDS:
+            yield f"sources.datalog.hints.{key}: {kind!r} is no kind; known: {', '.join(KINDS)}"

@@ -1,0 +1,187 @@
+"""Runs the same tasks on a local pool of processes or on Spark; the driver sees no difference.
+
+This module and `session` are the only ones that know Spark. Nothing heavy is imported before a task's process has
+been told to use one thread.
+"""
+
+import json
+import multiprocessing
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from siltstone import errors
+from siltstone.bins import Bin, Report
+from siltstone.errors import SiltstoneError, StorageError
+from siltstone.ledger import FOLDER
+from siltstone.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+Done = Callable[[int], None]
+"""Called in the driver with the number of bins that are done."""
+
+
+class Engine(Protocol):
+    name: str
+
+    def run(self, bins: Sequence[Bin], done: Done) -> list[Report]:
+        """The report of each bin, in the order of the bins."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """A pool of processes on this machine; no Java."""
+
+    workers: int = 0
+    name: str = "local"
+
+    def run(self, bins: Sequence[Bin], done: Done) -> list[Report]:
+        if not bins:
+            return []
+        workers = min(self.workers or len(os.sched_getaffinity(0)), len(bins))
+        context = multiprocessing.get_context("spawn")
+        reports: dict[int, Report] = {}
+        with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
+            futures: dict[Future[Report], int] = {pool.submit(_run_bin, b): i for i, b in enumerate(bins)}
+            try:
+                for future in as_completed(futures):
+                    reports[futures[future]] = future.result()
+                    done(len(reports))
+            except BrokenProcessPool as error:
+                raise SiltstoneError(
+                    "a worker process died, most likely killed for want of memory; nothing was committed",
+                    "Run again with fewer workers (--set engine.workers=1) or less --set engine.memory_mb.",
+                ) from error
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return [reports[i] for i in range(len(bins))]
+
+
+@dataclass(frozen=True)
+class SparkEngine:
+    """One Spark task per bin; each reads its plan from the table's folder and writes its own files."""
+
+    spark: "SparkSession"
+    name: str = "spark"
+
+    def run(self, bins: Sequence[Bin], done: Done) -> list[Report]:
+        if not bins:
+            return []
+        table = Storage(bins[0].table_root)
+        plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
+        paths = [f"{plans}/{i}.json" for i in range(len(bins))]
+        for path, task in zip(paths, bins, strict=True):
+            table.put(path, json.dumps(task.as_dict()).encode())
+        try:
+            tasks = self.spark.range(0, len(bins), 1, len(bins))
+            frame = tasks.mapInArrow(_spark_task(table.root, plans), "id bigint, report binary")
+            rows = _collected(self.spark, frame.collect, done)
+        finally:
+            for path in paths:
+                table.delete(path)
+        reports = {row["id"]: json.loads(bytes(row["report"])) for row in rows}
+        for report in reports.values():
+            if "error" in report:
+                raise _error(*report["error"])
+        return [Report.from_dict(reports[i]) for i in range(len(bins))]
+
+
+def _run_bin(task: Bin) -> Report:
+    from siltstone.task import run_bin
+
+    return run_bin(task)
+
+
+def _spark_task(table_root: str, plans: str) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
+    """A function for mapInArrow: each id is a bin; its report, or the error that no retry would mend, as JSON."""
+
+    def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        import pyarrow as pa
+
+        from siltstone.task import run_bin
+
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                fetched = Storage(table_root).read(f"{plans}/{number}.json")
+                if fetched is None:
+                    raise StorageError(f"{table_root}/{plans}/{number}.json is gone")
+                result: dict[str, Any]
+                try:
+                    result = run_bin(Bin.from_dict(json.loads(fetched.data))).as_dict()
+                except StorageError:
+                    raise
+                except SiltstoneError as error:
+                    result = {"error": [type(error).__name__, str(error)]}
+                columns = [pa.array([number], pa.int64()), pa.array([json.dumps(result).encode()], pa.binary())]
+                yield pa.RecordBatch.from_arrays(columns, ["id", "report"])
+
+    return run
+
+
+def _error(kind: str, text: str) -> SiltstoneError:
+    error: SiltstoneError = SiltstoneError.__new__(getattr(errors, kind, SiltstoneError))
+    Exception.__init__(error, text)
+    return error
+
+
+def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Done) -> list[Any]:
+    """The rows of one collect; meanwhile the finished tasks are told where Spark can say (not over Connect)."""
+    from pyspark.errors import PySparkException
+
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            result.extend(collect())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(timeout=0.5)
+        if (finished := _finished_tasks(spark)) is not None:
+            done(finished)
+    if failure and isinstance(failure[0], PySparkException):
+        lines = [line for line in str(failure[0]).splitlines() if "siltstone.errors" in line]
+        reason = lines[-1].partition(": ")[2] if lines else str(failure[0]).splitlines()[0]
+        raise StorageError(
+            f"a Spark task failed: {reason}", "Nothing was committed; --debug shows Spark's trace."
+        ) from failure[0]
+    if failure:
+        raise failure[0]
+    return result
+
+
+def _finished_tasks(spark: "SparkSession") -> int | None:
+    try:
+        tracker = spark.sparkContext.statusTracker()
+    except Exception:  # Spark Connect has no context, and each version refuses it in its own way
+        return None
+    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+    return sum(stage.numCompletedTasks for stage in stages if stage is not None)
+
+
+class _one_thread_each:
+    """While a pool starts, its processes inherit one thread for polars; the pool itself is the parallelism."""
+
+    def __enter__(self) -> None:
+        self._before = os.environ.get("POLARS_MAX_THREADS")
+        os.environ["POLARS_MAX_THREADS"] = "1"
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is None:
+            del os.environ["POLARS_MAX_THREADS"]
+        else:
+            os.environ["POLARS_MAX_THREADS"] = self._before

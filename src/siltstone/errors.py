@@ -1,0 +1,75 @@
+"""The errors an operator can meet: each says what happened, where, and the next move, and knows its exit code."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class SiltstoneError(Exception):
+    """A run that stops; `exit_code` is what the process returns."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, next_move: str = "") -> None:
+        super().__init__(f"{what}\n{next_move}" if next_move else what)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), str(self))
+
+
+class UsageError(SiltstoneError):
+    """A wrong argument, path or table name."""
+
+    exit_code = 2
+
+
+class ConfigError(SiltstoneError):
+    """Every problem of one configuration at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        super().__init__(
+            f"configuration: {count}\n" + "\n".join(f"  {p}" for p in problems),
+            "Fix it, then: siltstone doctor --conf FILE",
+        )
+
+
+class LostRaceError(SiltstoneError):
+    """Other runs committed first, again and again."""
+
+    exit_code = 4
+
+
+class UnknownOutcomeError(SiltstoneError):
+    """The commit may or may not have happened, and the log can't be read to tell."""
+
+    exit_code = 5
+
+
+class StorageError(SiltstoneError):
+    """A path can't be listed, read or written."""
+
+    exit_code = 6
+
+
+class AccountsError(SiltstoneError):
+    """The accounts of a run do not close: nothing was committed."""
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"the accounts of {where} do not close, so nothing was committed:\n"
+            + "\n".join(f"  {p}" for p in problems),
+            "This is a defect of siltstone: please report it with this message. The input is untouched.",
+        )
+
+
+class Unreadable(Exception):
+    """One source file that can't be read at all; its message is the reason in the quarantine."""
+
+
+def _rebuilt(kind: type[SiltstoneError], text: str) -> SiltstoneError:
+    """An error that crossed a process boundary, whatever its constructor takes."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, text)
+    return error

@@ -1,0 +1,1 @@
+"""Bytes to Arrow, without I/O: decompression, then one module per format."""

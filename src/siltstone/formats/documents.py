@@ -1,0 +1,117 @@
+"""What a format's lanes take and give: documents in, parsed rows and bad records out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+_BOM = b"\xef\xbb\xbf"
+
+Lane = Literal["typed", "inferred", "careful"]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Limits and hints for parsing; every key of `hints` is compared without case."""
+
+    hints: Mapping[str, str] = field(default_factory=dict)
+    max_line_bytes: int = 1 << 20
+    max_keys: int = 10_000
+    max_depth: int = 64
+    max_columns: int = 5_000
+
+
+@dataclass(frozen=True)
+class Document:
+    """The text of one source file; `truncated` when its last line may be cut inside a record."""
+
+    index: int
+    data: bytes
+    truncated: bool = False
+
+    @cached_property
+    def text(self) -> bytes:
+        """The data without a byte order mark."""
+        return self.data.removeprefix(_BOM)
+
+    @cached_property
+    def lines(self) -> list[bytes]:
+        """Physical lines without their ends (LF or CRLF); blank ones too, so that an index is a line number."""
+        lines = self.text.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        return [line.removesuffix(b"\r") for line in lines] if b"\r" in self.text else lines
+
+    @property
+    def cut_record(self) -> bytes:
+        """The unterminated last line."""
+        return self.text.rpartition(b"\n")[2]
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """Where each line begins, in bytes of the decompressed file."""
+        ends = np.flatnonzero(np.frombuffer(self.text, np.uint8) == ord("\n")) + 1
+        return np.concatenate(([0], ends)) + (len(self.data) - len(self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A line that is no usable record: why, where (line from 0, byte offset in the decompressed file), and its bytes."""
+
+    document: int
+    line: int
+    offset: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Rows that one lane read from some documents, in order of document and line.
+
+    `table` has the record columns that occur, by column name, and `_rescued`. `document` and `line` (from 0) say
+    where each row is from. `cells` has a row per row of the table: keys seen, cells stored, nulls, values rescued;
+    it is None for the fast lanes, where a row's cells can be counted from its line (see `row_cells`).
+    `keys` and `nulls` are sums per document for the fast lanes.
+    """
+
+    lane: Lane
+    table: pa.Table
+    document: Ints
+    line: Ints
+    bad: Sequence[BadRecord] = ()
+    cells: Ints | None = None
+    keys: Mapping[int, int] = field(default_factory=dict)
+    nulls: Mapping[int, int] = field(default_factory=dict)
+
+
+def row_cells(parsed: Parsed, rows: Ints, documents: Mapping[int, Document]) -> Ints:
+    """Cells of the given rows, shape (len(rows), 4): keys seen, cells stored, nulls, values rescued."""
+    if parsed.cells is not None:
+        return parsed.cells[rows]
+    counted = np.zeros((len(rows), 4), np.int64)
+    for i, row in enumerate(rows):
+        line = documents[int(parsed.document[row])].lines[int(parsed.line[row])]
+        keys, nulls = count_cells(line)
+        counted[i] = keys, keys - nulls, nulls, 0
+    return counted
+
+
+def count_cells(text: bytes) -> tuple[int, int]:
+    """Keys and null cells in JSON text without backslashes and without blanks before a colon."""
+    return text.count(b'":'), text.count(b'":null') + text.count(b'": null')
+
+
+def has_line_over(text: bytes, limit: int) -> bool:
+    """Whether a line may be longer than `limit` bytes; looks only at every half limit, so it may err towards yes."""
+    half = max(limit // 2, 1)
+    return (
+        any(text.find(b"\n", at, at + half) < 0 for at in range(0, len(text) - half, half))
+        if len(text) > limit
+        else False
+    )

@@ -1,0 +1,137 @@
+"""Compressed bytes to text bytes: gzip (any number of members), zstd or plain, told by content, never by name."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+import zstandard
+from isal import isal_zlib
+
+from siltstone.errors import Unreadable
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_BOM = b"\xef\xbb\xbf"
+_STEP = 4 << 20
+_HEAD_TEXT = 64 << 10
+_RATIO_FLOOR = 64 << 20
+_ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
+
+Salvage = Literal["none", "truncated", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inflated:
+    """The text of a file. `damage` says why it is not the whole file, empty when it is; `truncated` that the text
+    may end inside a record."""
+
+    data: bytes
+    damage: str = ""
+    truncated: bool = False
+
+
+def inflate(raw: bytes, *, max_bytes: int, max_ratio: int, salvage: Salvage = "truncated") -> Inflated:
+    """The text of one file.
+
+    `max_bytes` caps the text; `max_ratio` caps text / compressed size for texts over 64 MiB (a bomb grows in steps
+    of 4 MiB until a cap stops it, so memory stays flat). `salvage` says which damaged files still give what could
+    be read: `none`, `truncated` (only those cut short or with junk behind a whole member) or `all` (bad checksum or
+    broken blocks too, whose last bytes can be wrong).
+
+    Raises Unreadable with the reason when the file gives nothing.
+    """
+    if not raw:
+        raise Unreadable("empty file: 0 bytes, not even a gzip header")
+    cap = _Cap(len(raw), max_bytes, max_ratio)
+    if raw.startswith(_GZIP):
+        inflated = _gzip(raw, cap)
+    elif raw.startswith(_ZSTD):
+        inflated = _zstd(raw, cap)
+    elif raw.removeprefix(_BOM).lstrip()[:1] in (b"{", b"["):
+        cap.check(len(raw))
+        inflated = Inflated(raw)
+    else:
+        raise Unreadable(f"neither gzip, zstd nor NDJSON text: begins with {raw[:8]!r}")
+    if inflated.damage and (salvage == "none" or (salvage == "truncated" and not inflated.truncated)):
+        raise Unreadable(inflated.damage)
+    return inflated
+
+
+def inflate_head(raw: bytes) -> bytes:
+    """As much text as the first bytes of a file give, at most 64 KiB; empty when they give none."""
+    try:
+        if raw.startswith(_GZIP):
+            head: bytes = isal_zlib.decompressobj(wbits=31).decompress(raw, _HEAD_TEXT)
+            return head.removeprefix(_BOM)
+        if raw.startswith(_ZSTD):
+            return zstandard.ZstdDecompressor().stream_reader(raw).read(_HEAD_TEXT).removeprefix(_BOM)
+    except (isal_zlib.error, zstandard.ZstdError):
+        return b""
+    return raw.removeprefix(_BOM)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cap:
+    size: int
+    max_bytes: int
+    max_ratio: int
+
+    def check(self, text: int) -> None:
+        if text > self.max_bytes:
+            raise Unreadable(f"text is over limits.max_decompressed_mb ({self.max_bytes >> 20} MiB)")
+        if text > _RATIO_FLOOR and text > self.max_ratio * self.size:
+            raise Unreadable(f"text is over limits.max_ratio ({self.max_ratio} times the {self.size:,} bytes stored)")
+
+
+def _gzip(raw: bytes, cap: _Cap) -> Inflated:
+    parts: list[bytes] = []
+    length = 0
+    rest = raw
+    while rest:
+        if not rest.startswith(_GZIP):
+            if not rest.strip(b"\0"):
+                break
+            if not parts:
+                raise Unreadable("gzip header without data")
+            return Inflated(b"".join(parts), f"{len(rest):,} bytes behind the gzip data are not gzip", truncated=True)
+        stream = isal_zlib.decompressobj(wbits=31)
+        feed = rest
+        try:
+            while not stream.eof:
+                part = stream.decompress(feed, _STEP)
+                feed = stream.unconsumed_tail
+                length += len(part)
+                cap.check(length)
+                parts.append(part)
+                if not part and not feed and not stream.eof:
+                    damage = f"gzip cut short after {length:,} bytes of text"
+                    return Inflated(b"".join(parts), damage, truncated=True)
+        except (isal_zlib.error, zlib.error) as error:
+            return Inflated(b"".join(parts), f"broken gzip after {length:,} bytes of text: {error}")
+        rest = stream.unused_data
+    return Inflated(b"".join(parts))
+
+
+def _zstd(raw: bytes, cap: _Cap) -> Inflated:
+    parts: list[bytes] = []
+    length = position = 0
+    while position < len(raw):
+        if not raw.startswith(_ZSTD, position):
+            damage = f"{len(raw) - position:,} bytes behind the zstd data are not zstd"
+            return Inflated(b"".join(parts), damage, truncated=True)
+        stream = zstandard.ZstdDecompressor().decompressobj(read_across_frames=False)
+        try:
+            while not stream.eof:
+                feed = raw[position : position + _ZSTD_FEED]
+                if not feed:
+                    damage = f"zstd cut short after {length:,} bytes of text"
+                    return Inflated(b"".join(parts), damage, truncated=True)
+                part = stream.decompress(feed)
+                position += len(feed)
+                length += len(part)
+                cap.check(length)
+                parts.append(part)
+        except zstandard.ZstdError as error:
+            return Inflated(b"".join(parts), f"broken zstd after {length:,} bytes of text: {error}")
+        position -= len(stream.unused_data)
+    return Inflated(b"".join(parts))

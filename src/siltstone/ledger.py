@@ -1,0 +1,157 @@
+"""Manifests and the ledger: what each run did with every source file, chained by parent, so that nothing is read twice.
+
+A run's manifest is written before its commit; the commit's transaction version names it. A manifest that no commit
+names is garbage. Every 50 runs a snapshot of the ledger stands for the chain before it.
+"""
+
+import io
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from siltstone.accounts import FileAccount
+from siltstone.errors import StorageError
+from siltstone.storage import Storage
+
+FOLDER = "_siltstone"
+SNAPSHOT_EVERY = 50
+_TOKEN_BITS = 32
+
+LEDGER = pl.Schema(
+    {
+        "path": pl.String(),
+        "etag": pl.String(),
+        "size": pl.Int64(),
+        "sha256": pl.String(),
+        "state": pl.String(),
+        "rows_out": pl.Int64(),
+    }
+)
+_MANIFEST = pl.Schema(
+    {
+        "path": pl.String(), "size": pl.Int64(), "etag": pl.String(), "sha256": pl.String(), "state": pl.String(),
+        "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": pl.List(pl.String()),
+        "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
+        "duplicates_dropped": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
+        "nulls": pl.Int64(), "values_rescued": pl.Int64(),
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A run's place in the chain: its number and its random token, both in the transaction version of its commit."""
+
+    run: int
+    token: int
+
+    @property
+    def version(self) -> int:
+        return self.run << _TOKEN_BITS | self.token
+
+    @property
+    def name(self) -> str:
+        return f"{self.run:08d}-{self.token:08x}"
+
+    @classmethod
+    def of_version(cls, version: int) -> "Head":
+        return cls(version >> _TOKEN_BITS, version & ((1 << _TOKEN_BITS) - 1))
+
+    @classmethod
+    def after(cls, parent: "Head | None") -> "Head":
+        return cls(parent.run + 1 if parent else 1, secrets.randbits(_TOKEN_BITS))
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every source file that a committed run has dealt with (columns as LEDGER, one row per path), and the header of
+    the newest run (empty before the first)."""
+
+    head: Head | None
+    entries: pl.DataFrame
+    newest: Mapping[str, Any]
+
+
+def load(table: Storage, head: Head | None) -> Ledger:
+    """The ledger as of a head: the newest snapshot on its chain and the manifests after it."""
+    newest: Mapping[str, Any] = {}
+    layers: list[pl.DataFrame] = []
+    for header, manifest in _chain(table, head):
+        newest = newest or header
+        layers.append(manifest.select(LEDGER.names()))
+        if header["ledger"]:
+            layers.append(_frame(table, f"{FOLDER}/ledger/{header['ledger']}.ledger"))
+            break
+    entries = pl.concat(layers) if layers else LEDGER.to_frame()
+    return Ledger(head, entries.unique("path", keep="first", maintain_order=True), newest)
+
+
+def headers(table: Storage, head: Head | None) -> list[dict[str, Any]]:
+    """The header of every committed run, newest first."""
+    return [header for header, _ in _chain(table, head)]
+
+
+def manifests(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+    """Header and rows (one per source file) of every committed run, newest first."""
+    return _chain(table, head)
+
+
+def write_manifest(
+    table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount]
+) -> None:
+    """Write what a run is about to commit, and the ledger snapshot when one is due."""
+    snapshot = ""
+    if head.run % SNAPSHOT_EVERY == 0:
+        snapshot = head.name
+        _put(table, f"{FOLDER}/ledger/{snapshot}.ledger", ledger.entries, {})
+    whole = {
+        **header,
+        "run": head.run,
+        "name": head.name,
+        "parent": ledger.head.version if ledger.head else None,
+        "ledger": snapshot,
+    }
+    _put(table, _manifest_path(head), pl.DataFrame([_row(f) for f in files], schema=_MANIFEST), whole)
+
+
+def _row(file: FileAccount) -> dict[str, Any]:
+    row = file.as_dict()
+    return {**row, **row.pop("account"), "time_units": json.dumps(file.time_units)}
+
+
+def _manifest_path(head: Head) -> str:
+    return f"{FOLDER}/runs/{head.name}.manifest"
+
+
+def _chain(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+    while head is not None:
+        path = _manifest_path(head)
+        data = _read(table, path)
+        header = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
+        yield header, pl.read_parquet(io.BytesIO(data))
+        head = Head.of_version(header["parent"]) if header["parent"] is not None else None
+
+
+def _put(table: Storage, path: str, frame: pl.DataFrame, header: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, metadata={"siltstone": json.dumps(header)})
+    if not table.put(path, buffer.getvalue()):
+        raise StorageError(f"{table.uri(path)} exists already", "Two runs drew the same token; run again.")
+
+
+def _frame(table: Storage, path: str) -> pl.DataFrame:
+    return pl.read_parquet(io.BytesIO(_read(table, path)))
+
+
+def _read(table: Storage, path: str) -> bytes:
+    fetched = table.read(path)
+    if fetched is None:
+        raise StorageError(
+            f"{table.uri(path)} is missing, though the table's log names it",
+            "Restore the _siltstone folder of the table from a backup: without it a run can't tell what is new.",
+        )
+    return fetched.data

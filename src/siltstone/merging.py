@@ -1,0 +1,142 @@
+"""Many sorted runs to one sorted stream, in flat memory.
+
+A run announces a lower bound of its sort key's first part (the unit) and is opened only when the merge gets there.
+Runs that do not overlap pass through without a copy of their rows.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Tables to merge, read by `open`; no row is expected to have a unit below `lower` ("" when unknown)."""
+
+    lower: str
+    open: Callable[[], Iterable[pa.Table]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The next sorted rows; `breaks` when they do not follow the rows before, so that a new file must begin."""
+
+    table: pa.Table
+    breaks: bool
+
+
+@dataclass(frozen=True)
+class _Piece:
+    table: pa.Table
+    units: list[str]
+    codes: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, table: pa.Table, unit_column: str) -> "_Piece":
+        if unit_column not in table.column_names:
+            return cls(table, [""], np.zeros(table.num_rows, np.int64))
+        encoded = table.column(unit_column).combine_chunks().dictionary_encode()
+        units = [*encoded.dictionary.to_pylist(), ""]
+        codes = encoded.indices.fill_null(len(units) - 1).to_numpy().astype(np.int64)
+        return cls(table, units, codes)
+
+    def below(self, bound: str) -> npt.NDArray[np.bool_]:
+        return np.array([unit < bound for unit in self.units])[self.codes]
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> "_Piece":
+        if mask.all():
+            return self
+        return _Piece(self.table.filter(pa.array(mask)), self.units, self.codes[mask])
+
+
+class SortedMerge:
+    """Merges runs into chunks sorted by (unit, time); rows without a unit come first.
+
+    A chunk has at least `chunk_bytes` of Arrow data, but for the last one of a stream. When more than `memory_bytes`
+    wait to be sure of their place, they are given out as they are, and the next chunk breaks. Rows that come after
+    their place has passed wait for a new file.
+    """
+
+    def __init__(self, runs: Sequence[Run], *, sort_by: tuple[str, str], chunk_bytes: int, memory_bytes: int) -> None:
+        self._runs = sorted(runs, key=lambda run: run.lower, reverse=True)
+        self._unit, self._time = sort_by
+        self._chunk_bytes, self._memory_bytes = chunk_bytes, memory_bytes
+        self._waiting: list[_Piece] = []
+        self._late: list[_Piece] = []
+        self._floor = ""
+        self._breaks = False
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Arrow bytes read and not yet given out."""
+        return sum(piece.table.nbytes for piece in (*self._waiting, *self._late))
+
+    def next_chunk(self, *, fresh_file: bool) -> Chunk | None:
+        """The next rows, or None at the end. `fresh_file` says that they will begin a file, so any rows may come."""
+        if fresh_file:
+            self._admit_late()
+        while True:
+            bound = self._runs[-1].lower if self._runs else None
+            ready = [piece.where(mask) for piece in self._waiting if (mask := self._mask(piece, bound)).any()]
+            if bound is None and not ready and self._late:
+                self._breaks = True
+                self._admit_late()
+                continue
+            if ready and (bound is None or sum(p.table.nbytes for p in ready) >= self._chunk_bytes):
+                return self._emit(ready, bound)
+            if bound is None:
+                return None
+            if self.waiting_bytes > self._memory_bytes:
+                return self._spill()
+            self._open(self._runs.pop())
+
+    def _mask(self, piece: _Piece, bound: str | None) -> npt.NDArray[np.bool_]:
+        return np.ones(len(piece.codes), bool) if bound is None else piece.below(bound)
+
+    def _open(self, run: Run) -> None:
+        for table in run.open():
+            if table.num_rows:
+                piece = _Piece.of(table, self._unit)
+                late = piece.below(self._floor)
+                if late.any():
+                    self._late.append(piece.where(late))
+                if not late.all():
+                    self._waiting.append(piece.where(~late))
+
+    def _admit_late(self) -> None:
+        self._waiting, self._late = [*self._late, *self._waiting], []
+        self._floor = ""
+
+    def _emit(self, ready: list[_Piece], bound: str | None) -> Chunk:
+        if bound is None:
+            self._waiting = []
+        else:
+            self._waiting = [p.where(~m) for p in self._waiting if not (m := p.below(bound)).all()]
+            self._floor = bound
+        chunk = Chunk(self._sorted(ready), self._breaks)
+        self._breaks = False
+        return chunk
+
+    def _spill(self) -> Chunk:
+        """All that waits, to keep the memory flat; what is read from now on may lie before it."""
+        if self._waiting:
+            chunk = Chunk(self._sorted(self._waiting), self._breaks)
+        else:
+            chunk, self._late = Chunk(self._sorted(self._late), True), []
+        self._waiting = []
+        self._admit_late()
+        self._breaks = True
+        return chunk
+
+    def _sorted(self, pieces: list[_Piece]) -> pa.Table:
+        table = pa.concat_tables([piece.table for piece in pieces], promote_options="default")
+        ranks = {unit: rank for rank, unit in enumerate(sorted({u for p in pieces for u in p.units}))}
+        units = np.concatenate([np.array([ranks[u] for u in p.units])[p.codes] for p in pieces])
+        times = table.column(self._time).cast(pa.int64()).to_numpy()
+        steps = units[1:] - units[:-1]
+        if ((steps > 0) | ((steps == 0) & (times[1:] >= times[:-1]))).all():
+            return table
+        return table.take(pa.array(np.lexsort((times, units))))

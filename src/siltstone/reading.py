@@ -1,0 +1,199 @@
+"""A bin's source files to tables of its partition's rows, with an account of every record on the way."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siltstone import sources
+from siltstone.accounts import FileAccount
+from siltstone.bins import Bin
+from siltstone.duplicates import Duplicates
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import BadRecord, Document, Ints, Parsed, row_cells
+from siltstone.formats.inflate import Inflated, inflate, inflate_head
+from siltstone.formats.ndjson import parse
+from siltstone.quarantine import QuarantineWriter
+from siltstone.storage import Storage
+from siltstone.tally import Tally
+from siltstone.writing import DOCUMENT
+
+_HEAD_BYTES = 16 << 10
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Reader:
+    """Reads files of one bin; files are named by their index in the bin.
+
+    `schema` grows with the columns that the values bring. `deferred` counts, by identity and date, rows that
+    belong to other partitions.
+    """
+
+    def __init__(self, task: Bin, quarantine: QuarantineWriter) -> None:
+        self._files, self._settings = task.files, task.settings
+        self._day = task.partition[0]
+        self._source = sources.load(task.source)
+        self._quarantine = quarantine
+        self._input = Storage(task.input_root)
+        self._window = self._source.Window(task.settings.earliest_us, task.settings.future_us)
+        self._documents: dict[int, Document] = {}
+        self._duplicates = Duplicates(self._line)
+        devices = [self._source.locate(f.identity).device for f in task.files]
+        self._devices, codes = np.unique(devices, return_inverse=True)
+        self._device = codes.astype(np.int64)
+        self._modified_us = np.array([f.modified_us for f in task.files], np.int64)
+        self._is_home = np.array([f.role == "home" for f in task.files])
+        self._is_reference = np.array([f.role == "reference" for f in task.files])
+        self._bytes = self._unread = sum(f.size for f in task.files)
+        self._tally = Tally(len(task.files))
+        self._notes = [FileAccount(f.identity, f.size, f.etag) for f in task.files]
+        self.schema = task.schema
+        self.deferred: dict[str, dict[str, int]] = {}
+
+    @property
+    def unread_share(self) -> float:
+        """The share of the bin's input bytes that is still to be read."""
+        return self._unread / self._bytes if self._bytes else 0.0
+
+    def accounts(self) -> list[FileAccount]:
+        """The account of each file of the bin, in its order."""
+        for index, note in enumerate(self._notes):
+            note.account = self._tally.account(index)
+            note.time_units = self._tally.units(index, self._source.UNITS)
+        return self._notes
+
+    def first_unit(self, index: int) -> str:
+        """The unit of a file's first record, "" when its head does not tell: a guess that only orders the reading."""
+        head = self._input.read_range(self._files[index].path, 0, _HEAD_BYTES)
+        unit: str = self._source.unit_of(inflate_head(head))
+        return unit
+
+    def read(self, indices: Sequence[int]) -> Iterator[pa.Table]:
+        """The wanted rows of some files, in batches of bounded text."""
+        batch: list[Document] = []
+        size = 0
+        for index in indices:
+            document = self._document(index)
+            self._unread -= self._files[index].size
+            if document is not None:
+                batch.append(document)
+                size += len(document.data)
+            if size >= self._settings.batch_bytes:
+                yield from self._tables(batch)
+                batch, size = [], 0
+        if batch:
+            yield from self._tables(batch)
+
+    def _document(self, index: int) -> Document | None:
+        """The file's text, or None when it gives none; its account and the quarantine say why."""
+        file, note = self._files[index], self._notes[index]
+        fetched = self._input.read(file.path)
+        if fetched is None or fetched.etag != file.etag:
+            note.state = "deferred"
+            note.reason = "gone since the listing" if fetched is None else "changed since the listing"
+            return None
+        note.sha256 = hashlib.sha256(fetched.data).hexdigest()
+        try:
+            inflated = self._inflated(fetched.data)
+        except Unreadable as error:
+            note.state, note.reason = "quarantined", str(error)
+            if file.role == "home":
+                self._quarantine.add_file(file.identity, str(error), fetched.data)
+            return None
+        document = Document(index, inflated.data, inflated.truncated)
+        if inflated.damage:
+            note.lane, note.reason = "salvaged", inflated.damage
+            if file.role == "home":
+                self._quarantine.add_file(file.identity, inflated.damage, document.cut_record)
+        return document
+
+    def _inflated(self, data: bytes) -> Inflated:
+        settings = self._settings
+        return inflate(data, max_bytes=settings.max_text_bytes, max_ratio=settings.max_ratio, salvage=settings.salvage)
+
+    def _line(self, index: int, line: int) -> bytes:
+        """A row's bytes, from the batch at hand or from its file, read again."""
+        if index not in self._documents:
+            fetched = self._input.read(self._files[index].path)
+            if fetched is None or fetched.etag != self._files[index].etag:
+                return b""
+            self._documents[index] = Document(index, self._inflated(fetched.data).data)
+        return self._documents[index].lines[line]
+
+    def _tables(self, batch: Sequence[Document]) -> Iterator[pa.Table]:
+        self._documents = {d.index: d for d in batch}
+        parts, self.schema = parse(batch, self.schema, self._settings.rules)
+        for part in parts:
+            for bad in part.bad:
+                if self._is_home[bad.document]:
+                    self._tally.add("records_in", np.array([bad.document]))
+                    self._refuse(bad)
+            for index in np.unique(part.document):
+                self._notes[index].lane = self._notes[index].lane or part.lane
+            table = self._wanted(part)
+            if table.num_rows:
+                yield table
+        self._documents = {}
+
+    def _wanted(self, part: Parsed) -> pa.Table:
+        """The part's rows for this partition with their time; every other row is accounted for."""
+        document = part.document
+        stamped = self._source.stamp(part.table, self._modified_us[document], self._window, self._settings.zone)
+        timed = np.ones(len(document), bool)
+        timed[list(stamped.reasons)] = False
+        days = {int(d): self._source.day_text(int(d)) for d in np.unique(stamped.day[timed])}
+        here = timed & np.isin(stamped.day, [d for d, text in days.items() if text == self._day])
+        repeated = self._repeated(part, stamped.ts_us, here)
+        home, written = self._is_home[document], here & ~repeated & ~self._is_reference[document]
+        elsewhere = home & timed & ~here
+        for row in np.flatnonzero(home & ~timed):
+            index, line = int(document[row]), int(part.line[row])
+            lines = self._documents[index]
+            self._refuse(BadRecord(index, line, int(lines.offsets[line]), stamped.reasons[int(row)], lines.lines[line]))
+        self._defer(document, stamped.day, elsewhere, days)
+        self._tally.add("records_in", document[home | here & ~self._is_reference[document]])
+        self._tally.add("duplicates_dropped", document[repeated & ~self._is_reference[document]])
+        self._tally.add("deferred", document[elsewhere])
+        self._tally.add("rows_out", document[written])
+        self._tally.add_units(document[home & timed], stamped.unit[home & timed])
+        self._count_cells(part, written)
+        ts = pa.array(stamped.ts_us, pa.int64()).cast(self._source.CONTRACT.time.type)
+        table = part.table.append_column(self._source.CONTRACT.time.name, ts)
+        table = table.append_column(DOCUMENT, pa.array(document, pa.int32()))
+        return table if written.all() else table.filter(pa.array(written))
+
+    def _repeated(self, part: Parsed, ts_us: Ints, here: Mask) -> Mask:
+        repeated = np.zeros(len(here), bool)
+        rows = np.flatnonzero(here)
+        document = part.document[rows]
+        repeated[rows] = self._duplicates.repeated(self._device[document], ts_us[rows], document, part.line[rows])
+        return repeated
+
+    def _refuse(self, bad: BadRecord) -> None:
+        self._tally.add("records_quarantined", np.array([bad.document]))
+        self._quarantine.add_record(self._files[bad.document].identity, bad)
+
+    def _defer(self, document: Ints, day: npt.NDArray[Any], elsewhere: Mask, days: Mapping[int, str]) -> None:
+        pairs, counts = np.unique(
+            np.stack([document[elsewhere], day[elsewhere].astype(np.int64)]), axis=1, return_counts=True
+        )
+        for index, there, rows in zip(*pairs, counts, strict=True):
+            by_day = self.deferred.setdefault(self._files[index].identity, {})
+            by_day[days[int(there)]] = by_day.get(days[int(there)], 0) + int(rows)
+
+    def _count_cells(self, part: Parsed, written: Mask) -> None:
+        """Cells of the rows out: counted by row in the careful lane, else the documents' sums less the other rows."""
+        if part.cells is not None:
+            self._tally.add_cells(part.document[written], part.cells[written])
+            return
+        wanted = {int(i) for i in np.unique(part.document[written])}
+        indices = np.array(sorted(wanted), np.int64)
+        keys = np.array([part.keys[i] for i in indices], np.int64)
+        nulls = np.array([part.nulls[i] for i in indices], np.int64)
+        self._tally.add_cells(indices, np.stack([keys, keys - nulls, nulls, np.zeros_like(keys)], axis=1))
+        others = np.flatnonzero(~written & np.isin(part.document, indices))
+        self._tally.add_cells(part.document[others], -row_cells(part, others, self._documents))

@@ -1,0 +1,193 @@
+"""The survey: what a spread of files tells about types, sizes and the shift from folder hour to local date."""
+
+import io
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from siltstone.bins import Settings
+from siltstone.conform import Schema, hinted
+from siltstone.contracts import Kind
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import Document, Rules
+from siltstone.formats.inflate import inflate
+from siltstone.formats.ndjson import parse
+from siltstone.formats.ndjson_fast import parse_inferred
+from siltstone.formats.tokens import BadJson, scan_object
+from siltstone.storage import Storage
+from siltstone.zones import local_hour_start
+
+_EXACT = 1 << 53
+_KINDS: dict[str, Kind] = {"number": "double", "boolean": "boolean", "string": "string", "json": "json"}
+
+
+@dataclass
+class FieldFound:
+    """One key of the records, by its first spelling: values by kind of token, nulls, integers beyond 2^53 and
+    decimals among its numbers, and other spellings met."""
+
+    key: str
+    tokens: Counter[str] = field(default_factory=Counter)
+    nulls: int = 0
+    big_integers: int = 0
+    decimals: int = 0
+    spellings: set[str] = field(default_factory=set)
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind that most of its values have; bigint when a double would round one of its integers."""
+        values = [(n, kind) for kind, n in self.tokens.items() if kind in _KINDS]
+        if not values:
+            return None
+        kind = _KINDS[max(values, key=lambda v: v[0])[1]]
+        return "bigint" if kind == "double" and self.big_integers and not self.decimals else kind
+
+
+@dataclass
+class Survey:
+    """What was found: fields in order of first sight, records and files read, `shift_hours` from the folder's hour
+    to local time, and `ratio`, output bytes per input byte."""
+
+    fields: dict[str, FieldFound] = field(default_factory=dict)
+    files: int = 0
+    unreadable: int = 0
+    records: int = 0
+    bad_records: int = 0
+    shift_hours: int = 0
+    ratio: float = 1.0
+
+    def schema(self, base: Schema, rules: Rules) -> Schema:
+        """The base schema with a column for each field found, hints first."""
+        kinds = [(f.key, f.kind) for f in self.fields.values()]
+        found = [(key, hinted(key, kind, rules.hints)) for key, kind in kinds if kind is not None]
+        return base.extended(found[: max(0, rules.max_columns - len(base.columns))])
+
+
+def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
+    """At most `count` files, evenly spread over the listing."""
+    if files.height <= count:
+        return files
+    return files[np.unique(np.linspace(0, files.height - 1, count).round().astype(int)).tolist()]
+
+
+def take_survey(
+    store: Storage,
+    files: pl.DataFrame,
+    source: ModuleType,
+    base: Schema,
+    settings: Settings,
+    max_lines: int | None = None,
+) -> Survey:
+    """Read the files (columns path, identity, size, modified_us), of each at most its first `max_lines` records."""
+    survey = Survey()
+    tables: list[pa.Table] = []
+    sampled_bytes, shifts = 0.0, []
+    for row in files.iter_rows(named=True):
+        fetched = store.read(row["path"])
+        if fetched is None:
+            continue
+        survey.files += 1
+        try:
+            text = inflate(
+                fetched.data, max_bytes=settings.max_text_bytes, max_ratio=settings.max_ratio, salvage=settings.salvage
+            ).data
+        except Unreadable:
+            survey.unreadable += 1
+            continue
+        head = text if max_lines is None else _first_lines(text, max_lines)
+        document = Document(0, head)
+        _find_fields(document, survey, settings.rules)
+        parts, _ = parse([document], survey.schema(base, settings.rules), settings.rules)
+        for part in parts:
+            tables.append(part.table)
+            if (shift := _shift(part.table, row, source, settings)) is not None:
+                shifts.append(shift)
+        sampled_bytes += row["size"] * len(head) / max(len(text), 1)
+    if shifts:
+        survey.shift_hours = statistics.mode(sorted(shifts))
+    if sampled_bytes and tables:
+        survey.ratio = _written_bytes(tables) / sampled_bytes
+    return survey
+
+
+def _first_lines(text: bytes, count: int) -> bytes:
+    at = -1
+    for _ in range(count):
+        at = text.find(b"\n", at + 1)
+        if at < 0:
+            return text
+    return text[: at + 1]
+
+
+def _find_fields(document: Document, survey: Survey, rules: Rules) -> None:
+    inferred = parse_inferred([document], Schema(()), Rules(max_line_bytes=rules.max_line_bytes))
+    if inferred is None:
+        _find_in_tokens(document, survey, rules)
+        return
+    parsed, schema = inferred
+    survey.records += parsed.table.num_rows
+    for column in schema.columns:
+        found = _field(survey, column.key)
+        values = parsed.table.column(column.name)
+        token = next(t for t, kind in _KINDS.items() if kind == column.kind)
+        found.tokens[token] += len(values) - values.null_count
+        if column.kind == "double":
+            numbers = values.drop_null().to_numpy()
+            found.decimals += int((numbers != np.floor(numbers)).sum())
+
+
+def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
+    for line in document.lines:
+        if not line.strip():
+            continue
+        try:
+            tokens = scan_object(line.decode(), max_keys=rules.max_keys, max_depth=rules.max_depth)
+        except (BadJson, UnicodeDecodeError):
+            survey.bad_records += 1
+            continue
+        survey.records += 1
+        for token in tokens:
+            found = _field(survey, token.key)
+            if token.kind == "null":
+                found.nulls += 1
+                continue
+            found.tokens[token.kind] += 1
+            if token.kind == "number":
+                is_integer = token.text.lstrip("-").isdigit()
+                found.decimals += not is_integer
+                found.big_integers += is_integer and len(token.text) < 20 and abs(int(token.text)) > _EXACT
+
+
+def _field(survey: Survey, key: str) -> FieldFound:
+    found = survey.fields.setdefault(key.lower(), FieldFound(key))
+    if key != found.key:
+        found.spellings.add(key)
+    return found
+
+
+def _shift(table: pa.Table, row: dict[str, Any], source: ModuleType, settings: Settings) -> int | None:
+    """Hours from the folder's hour to the local hour of the first row with a usable time."""
+    window = source.Window(settings.earliest_us, settings.future_us)
+    uploaded = np.full(table.num_rows, row["modified_us"])
+    stamped = source.stamp(table, uploaded, window, settings.zone)
+    timed = [i for i in range(table.num_rows) if i not in stamped.reasons]
+    if not timed:
+        return None
+    first = int(stamped.ts_us[timed].min())
+    hours = local_hour_start(first, settings.zone) - source.locate(row["identity"]).hour
+    return round(hours.total_seconds() / 3600)
+
+
+def _written_bytes(tables: Sequence[pa.Table]) -> int:
+    buffer = io.BytesIO()
+    table = pa.concat_tables(tables, promote_options="permissive")
+    pq.write_table(table, buffer, compression="zstd", compression_level=1)
+    return buffer.tell()

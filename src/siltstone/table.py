@@ -1,0 +1,193 @@
+"""The only module that commits. Every commit is compare-and-swap on the version of the Delta log.
+
+A commit is tried once, from a fresh handle (`max_commit_retries=0`). After any error, a refusal included, the log is
+read from the planned version on, for this run's transaction: done, not done, or unknown; never guessed.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import DeltaTable, Field, Schema as DeltaSchema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction, CommitProperties, Transaction
+
+from siltstone.conform import Schema
+from siltstone.contracts import Column, Contract
+from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError
+from siltstone.ledger import Head
+from siltstone.storage import Storage
+from siltstone.writing import Output
+
+APP_ID = "siltstone"
+_DELTA_TYPE = {
+    "double": "double",
+    "bigint": "long",
+    "int": "integer",
+    "boolean": "boolean",
+    "string": "string",
+    "json": "string",
+}
+_KIND_OF_TYPE = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
+
+
+class Refused(SiltstoneError):
+    """Another commit took the version: look again at what it did, then try again."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table at one version: its record columns, and the head of its manifest chain (None before the first run)."""
+
+    version: int
+    schema: Schema
+    head: Head | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Delta table of one contract at a path."""
+
+    storage: Storage
+    contract: Contract
+
+    def snapshot(self) -> Snapshot | None:
+        """The newest version, or None when there is no table yet."""
+        handle = self._handle()
+        if handle is None:
+            return None
+        version = handle.transaction_version(APP_ID)
+        schema = self._schema_of(handle.schema())
+        return Snapshot(handle.version(), schema, None if version is None else Head.of_version(version))
+
+    def create(self) -> None:
+        """Create the empty table; losing the race against another run is no error."""
+        contract = self.contract
+        self.storage.make()
+        time, *partition = [
+            Field(f.name, PrimitiveType(_delta_type(f.type))) for f in (contract.time, *contract.partition_by)
+        ]
+        added = [Field(f.name, PrimitiveType(_delta_type(f.type))) for f in contract.added]
+        record = [_field(c) for c in contract.record]
+        schema = DeltaSchema([time, *(_field(c) for c in contract.leading), *partition, *added, *record])
+        try:
+            DeltaTable.create(
+                self.storage.root,
+                schema,
+                mode="error",
+                partition_by=[f.name for f in contract.partition_by],
+                configuration={"delta.dataSkippingStatsColumns": ",".join(contract.statistics)},
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except (DeltaError, OSError) as error:
+            if self._handle() is None:
+                raise StorageError(f"can't create {self.storage.root}: {error}", "Check its permissions.") from error
+
+    def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
+        """Add columns in a commit of their own; Refused when the table is not at the planned version any more."""
+        handle = self._handle_at(planned)
+        try:
+            handle.alter.add_columns(
+                [_field(c) for c in columns], commit_properties=CommitProperties(max_commit_retries=0)
+            )
+        except (DeltaError, OSError) as error:
+            self._refuse(planned, error)
+
+    def commit(self, outputs: Sequence[Output], head: Head, planned: Snapshot, info: Mapping[str, Any]) -> None:
+        """Make a run true: its files become rows of the table, its manifest the head of the chain, in one commit.
+
+        Raises Refused (nothing happened, somebody else was first), UnknownOutcomeError, or StorageError (nothing
+        happened).
+        """
+        handle = self._handle_at(planned)
+        try:
+            handle.create_write_transaction(
+                [self._add_action(o) for o in outputs],
+                "append",
+                handle.schema(),
+                [f.name for f in self.contract.partition_by],
+                commit_properties=CommitProperties(
+                    max_commit_retries=0,
+                    custom_metadata={APP_ID: json.dumps(info)},
+                    app_transactions=[Transaction(APP_ID, head.version)],
+                ),
+            )
+        except (DeltaError, OSError) as error:
+            if not self._was_committed(head, planned):
+                self._refuse(planned, error)
+
+    def files(self) -> list[dict[str, Any]]:
+        """The table's data files: path, size_bytes, num_records and partition values, as the log has them."""
+        handle = self._handle()
+        return [] if handle is None else handle.get_add_actions(flatten=True).to_struct_array().to_pylist()  # type: ignore[no-any-return]
+
+    def _handle(self) -> DeltaTable | None:
+        if not self.storage.exists():
+            return None
+        try:
+            return DeltaTable(self.storage.root)
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise StorageError(f"can't read the table {self.storage.root}: {error}", "Check its _delta_log.") from error
+
+    def _handle_at(self, planned: Snapshot) -> DeltaTable:
+        handle = self._handle()
+        if handle is None:
+            raise StorageError(f"the table {self.storage.root} is gone", "Run again to create it anew.")
+        if handle.version() != planned.version:
+            raise Refused(f"the table is at version {handle.version()}, planned was {planned.version}")
+        return handle
+
+    def _refuse(self, planned: Snapshot, error: Exception) -> None:
+        if self.storage.read(_log_path(planned.version + 1)) is not None:
+            raise Refused(f"version {planned.version + 1} is somebody else's") from error
+        raise StorageError(
+            f"can't commit to {self.storage.root}: {error}", "Nothing was committed; run again."
+        ) from error
+
+    def _was_committed(self, head: Head, planned: Snapshot) -> bool:
+        """Whether the log after the planned version holds this run's transaction."""
+        version = planned.version
+        try:
+            while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
+                for line in entry.data.splitlines():
+                    transaction = json.loads(line).get("txn", {})
+                    if transaction.get("appId") == APP_ID and transaction.get("version") == head.version:
+                        return True
+        except (StorageError, ValueError) as error:
+            raise UnknownOutcomeError(
+                f"the commit of run {head.name} failed and the log can't be read: {error}",
+                "Nothing was deleted. Run the same command again: it will find out and go on.",
+            ) from error
+        return False
+
+    def _schema_of(self, delta: DeltaSchema) -> Schema:
+        reserved = set(self.contract.reserved)
+        columns = []
+        for f in delta.fields:
+            if f.name not in reserved:
+                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE[f.type.type]  # type: ignore[union-attr]
+                columns.append(Column(f.name, kind, f.metadata.get("siltstone.key", f.name)))
+        return Schema(tuple(columns), self.contract.reserved)
+
+    def _add_action(self, output: Output) -> AddAction:
+        values = dict(zip((f.name for f in self.contract.partition_by), output.partition, strict=True))
+        return AddAction(output.path, output.bytes, values, output.written_ms, True, json.dumps(output.statistics))
+
+
+def _log_path(version: int) -> str:
+    return f"_delta_log/{version:020d}.json"
+
+
+def _field(column: Column) -> Field:
+    metadata = {"siltstone.key": column.key, "siltstone.kind": column.kind}
+    return Field(column.name, PrimitiveType(_DELTA_TYPE[column.kind]), metadata=metadata)
+
+
+def _delta_type(arrow: Any) -> str:
+    return {"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string")

@@ -1,0 +1,77 @@
+"""One task: the files of one bin become sorted Parquet files of one partition, and a report of every record."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from siltstone import sources
+from siltstone.accounts import FileAccount
+from siltstone.bins import Bin, Report
+from siltstone.errors import AccountsError
+from siltstone.merging import Run, SortedMerge
+from siltstone.quarantine import QuarantineWriter
+from siltstone.reading import Reader
+from siltstone.storage import Storage
+from siltstone.writing import PartitionWriter
+
+_ALL_AT_ONCE_BYTES = 4 << 20
+_SEGMENT_BYTES = 512 << 10
+
+
+def run_bin(task: Bin) -> Report:
+    """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
+    table, settings = Storage(task.table_root), task.settings
+    contract = sources.load(task.source).CONTRACT
+    quarantine = QuarantineWriter(table, settings.raw_bytes)
+    reader = Reader(task, quarantine)
+    merge = SortedMerge(
+        list(_runs(task, reader)),
+        sort_by=contract.sort_by,
+        chunk_bytes=settings.group_bytes,
+        memory_bytes=settings.memory_bytes,
+    )
+    writer = PartitionWriter(
+        table,
+        contract,
+        task.partition,
+        [f.identity for f in task.files],
+        sizes=settings.sizes,
+        group_bytes=settings.group_bytes,
+        schema=lambda: reader.schema,
+        expected=lambda: reader.unread_share * task.expected_bytes,
+    )
+    while (chunk := merge.next_chunk(fresh_file=writer.at_start)) is not None:
+        writer.write(chunk.table, breaks=chunk.breaks)
+    writer.close()
+    return Report(
+        files=list(_closed(task, reader, writer)),
+        outputs=writer.outputs,
+        new_columns=list(reader.schema.columns[len(task.schema.columns) :]),
+        deferred=reader.deferred,
+        quarantine=quarantine.close(),
+    )
+
+
+def _closed(task: Bin, reader: Reader, writer: PartitionWriter) -> Iterator[FileAccount]:
+    for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
+        if file.role == "reference":
+            continue
+        if problems := account.account.problems():
+            raise AccountsError(file.identity, problems)
+        account.outputs = sorted(writer.outputs_of.get(index, ()))
+        yield account
+
+
+def _runs(task: Bin, reader: Reader) -> Iterator[Run]:
+    """The bin's files in segments, each opened when the merge reaches the first unit of its files."""
+    files = range(len(task.files))
+    if any(f.role != "home" for f in task.files) or sum(f.size for f in task.files) <= _ALL_AT_ONCE_BYTES:
+        references_first = sorted(files, key=lambda i: task.files[i].role != "reference")
+        yield Run("", partial(reader.read, references_first))
+        return
+    peeked = sorted((reader.first_unit(i), i) for i in files)
+    segment: list[tuple[str, int]] = []
+    for place, unit_and_file in enumerate(peeked, 1):
+        segment.append(unit_and_file)
+        if sum(task.files[i].size for _, i in segment) >= _SEGMENT_BYTES or place == len(peeked):
+            yield Run(segment[0][0], partial(reader.read, [i for _, i in segment]))
+            segment = []

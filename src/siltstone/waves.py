@@ -1,0 +1,162 @@
+"""Runs a plan's bins in two waves and settles what is new, so that all results share one schema.
+
+The first wave takes every file to the partition that its folder points to. Rows that belong to other partitions
+are deferred; the second wave reads their files again for just those rows, together with the files of the same
+device that are at home there, so that equal lines meet.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+from siltstone.accounts import FileAccount
+from siltstone.bins import Bin, Report, Settings, SourceFile
+from siltstone.conform import Schema, merge_drift
+from siltstone.engine import Engine
+from siltstone.errors import StorageError
+from siltstone.planning import Planned, plan_bins
+
+Progress = Callable[[str, int, int, int], None]
+"""Called with what goes on, files done, files in all, and input bytes done."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where bins read from and write to, and what the plan guesses: hours from folder hour to local time, output
+    bytes per input byte."""
+
+    source_name: str
+    source: ModuleType
+    input_root: str
+    table_root: str
+    settings: Settings
+    shift_hours: int
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """A bin that ran, and its report."""
+
+    bin: Bin
+    report: Report
+
+
+class Waves:
+    """The results so far, and the schema that fits all of them; `second` is None until its wave has run."""
+
+    def __init__(self, engine: Engine, schema: Schema, progress: Progress) -> None:
+        self._engine, self._progress = engine, progress
+        self.schema = schema
+        self.first: list[Done] = []
+        self.second: list[Done] | None = None
+
+    @property
+    def done(self) -> list[Done]:
+        return [*self.first, *(self.second or [])]
+
+    def keep_valid(self, todo: set[str], table_schema: Schema) -> None:
+        """Rest on a newer version of the table: drop results whose files were done by others or whose columns the
+        table has otherwise, so that `run` does the rest again."""
+        self.schema = table_schema.extended((c.key, c.kind) for c in self.schema.columns)
+        kept = [d for d in self.first if self._is_valid(d, todo)]
+        if len(kept) < len(self.first) or not all(self._is_valid(d, todo) for d in self.second or []):
+            self.second = None
+        self.first = kept
+
+    def _is_valid(self, done: Done, todo: set[str]) -> bool:
+        columns = (*done.bin.schema.columns, *done.report.new_columns)
+        same_columns = all(self.schema.column_for(c.key) == c for c in columns)
+        return same_columns and all(f.identity in todo for f in done.bin.files if f.role != "reference")
+
+    def run(self, files: Iterable[SourceFile], target: Target) -> None:
+        """Bring every file without a result through both waves."""
+        have = {f.identity for d in self.first for f in d.bin.files}
+        missing = [f for f in files if f.identity not in have]
+        self.first += self._settled(self._home_bins(missing, target))
+        if self.second is None:
+            self.second = self._settled(self._stray_bins(target))
+
+    def accounts(self) -> list[FileAccount]:
+        """One account per file over both waves."""
+        accounts = {a.path: a.copy() for d in self.first for a in d.report.files}
+        for done in self.second or []:
+            for account in done.report.files:
+                accounts[account.path].add(account)
+        return list(accounts.values())
+
+    def _home_bins(self, files: Sequence[SourceFile], target: Target) -> list[Bin]:
+        planned = []
+        for number, file in enumerate(files):
+            place = target.source.locate(file.identity)
+            partition = target.source.partition_of(place, target.shift_hours)
+            planned.append(Planned(number, partition, place.device, file.size * target.ratio))
+        bins = plan_bins(planned, target.settings.sizes)
+        return [self._bin(group, [files[p.id] for p in group], target) for group in bins]
+
+    def _stray_bins(self, target: Target) -> list[Bin]:
+        """Bins for the rows that the first wave found outside their folder's partition."""
+        homes: dict[tuple[tuple[str, str], str], list[SourceFile]] = {}
+        strays: list[SourceFile] = []
+        planned: list[Planned] = []
+        for done in self.first:
+            records = {a.path: a.account.records_in for a in done.report.files}
+            for file in done.bin.files:
+                device = target.source.locate(file.identity).device
+                homes.setdefault((done.bin.partition, device), []).append(replace(file, role="reference"))
+                for day, rows in done.report.deferred.get(file.identity, {}).items():
+                    expected = file.size * target.ratio * rows / records[file.identity]
+                    planned.append(Planned(len(strays), (day, done.bin.partition[1]), device, expected))
+                    strays.append(replace(file, role="stray"))
+        bins = []
+        for group in plan_bins(planned, target.settings.sizes):
+            devices = sorted({p.device for p in group})
+            references = [f for device in devices for f in homes.get((group[0].partition, device), [])]
+            bins.append(self._bin(group, [*references, *(strays[p.id] for p in group)], target))
+        return bins
+
+    def _bin(self, planned: Sequence[Planned], files: Sequence[SourceFile], target: Target) -> Bin:
+        return Bin(
+            source=target.source_name,
+            input_root=target.input_root,
+            table_root=target.table_root,
+            partition=planned[0].partition,
+            files=tuple(files),
+            expected_bytes=sum(p.output_bytes for p in planned),
+            schema=self.schema,
+            settings=target.settings,
+        )
+
+    def _settled(self, bins: Sequence[Bin]) -> list[Done]:
+        """Run bins; those that named a new column otherwise than the merged schema run again with it."""
+        reports = dict(enumerate(self._run(bins)))
+        tasks = dict(enumerate(bins))
+        while True:
+            merged = merge_drift(self.schema, [reports[i].new_columns for i in range(len(bins))])
+            self.schema = merged.schema
+            if not merged.disagreeing:
+                return [Done(tasks[i], reports[i]) for i in range(len(bins))]
+            again = {i: replace(tasks[i], schema=merged.schema) for i in merged.disagreeing}
+            tasks |= again
+            reports |= dict(zip(again, self._run(list(again.values())), strict=True))
+
+    def _run(self, bins: Sequence[Bin]) -> list[Report]:
+        files = sum(len(b.files) for b in bins)
+
+        def tell(done: int) -> None:
+            finished = [f for b in bins[:done] for f in b.files]
+            self._progress(f"{done} of {len(bins)} tasks", len(finished), files, sum(f.size for f in finished))
+
+        if not bins:
+            return []
+        tell(0)
+        reports = self._engine.run(bins, tell)
+        for task, report in zip(bins, reports, strict=True):
+            late = {f.identity for f in task.files if f.role == "stray"}
+            for account in report.files:
+                if account.state == "deferred" and account.path in late:
+                    raise StorageError(
+                        f"{account.path} {account.reason}, between two looks of one run; nothing was committed",
+                        "Run again: it will be taken as it is then.",
+                    )
+        return reports

@@ -1,0 +1,198 @@
+"""Sorted rows to Parquet files of the right size: measured while writing, rolled over before they grow too large."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from siltstone.conform import Schema
+from siltstone.contracts import Contract
+from siltstone.planning import Sizes, should_roll
+from siltstone.storage import Sink, Storage, join
+
+DOCUMENT = "__document"
+
+
+@dataclass(frozen=True)
+class Output:
+    """A data file as the commit will name it; `statistics` in the form of the Delta log, complete or absent."""
+
+    path: str
+    partition: tuple[str, str]
+    bytes: int
+    rows: int
+    written_ms: int
+    statistics: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Output":
+        return cls(**{**row, "partition": tuple(row["partition"])})
+
+
+class PartitionWriter:
+    """Writes the sorted rows of one partition into as many files as their size asks for.
+
+    `schema` gives the record columns known so far, `expected` the bytes that are still to come by the plan's guess,
+    `sources` the path of each document index, for the column `source_file`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        contract: Contract,
+        partition: tuple[str, str],
+        sources: Sequence[str],
+        *,
+        sizes: Sizes,
+        group_bytes: int,
+        schema: Callable[[], Schema],
+        expected: Callable[[], float],
+    ) -> None:
+        self._storage, self._contract, self._partition = storage, contract, partition
+        self._sources = pa.array(sources, pa.large_string())
+        self._sizes, self._group_bytes = sizes, group_bytes
+        self._schema, self._expected = schema, expected
+        self._file: _OpenFile | None = None
+        self.outputs: list[Output] = []
+        self.outputs_of: dict[int, set[str]] = {}
+
+    @property
+    def at_start(self) -> bool:
+        """Whether the next rows begin a file."""
+        return self._file is None
+
+    def write(self, table: pa.Table, *, breaks: bool) -> None:
+        """Append rows sorted by the contract's key; `breaks` begins a new file first."""
+        if breaks:
+            self.close()
+        schema = self._schema()
+        rows = max(1, int(table.num_rows * self._group_bytes / max(table.nbytes, 1)))
+        groups = max(1, round(table.num_rows / rows))
+        edges = np.linspace(0, table.num_rows, groups + 1).astype(int)
+        for start, end in zip(edges[:-1], edges[1:], strict=True):
+            if self._file is not None and self._file.schema != schema:
+                self.close()
+            if self._file is None:
+                self._file = self._open(schema)
+            part = table.slice(start, end - start)
+            self._file.write(self._complete(part, schema))
+            for document in pc.unique(part.column(DOCUMENT)).to_pylist():
+                self.outputs_of.setdefault(document, set()).add(self._file.path)
+            rest = self._file.ratio * (table.nbytes * (1 - end / table.num_rows))
+            if should_roll(self._file.bytes, rest + self._expected(), self._file.largest_group, self._sizes):
+                self.close()
+
+    def close(self) -> None:
+        """Finish the file that is open, if any."""
+        if self._file is not None:
+            self.outputs.append(self._file.finish(self._partition))
+            self._file = None
+
+    def _open(self, schema: Schema) -> "_OpenFile":
+        names = [f.name for f in self._contract.partition_by]
+        folders = [f"{name}={value}" for name, value in zip(names, self._partition, strict=True)]
+        path = join(*folders, f"data_{uuid.uuid4().hex}.parquet")
+        contract = self._contract
+        added = [(f.name, f.type) for f in contract.added]
+        arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
+        return _OpenFile(self._storage.sink(path), path, schema, arrow, contract)
+
+    def _complete(self, table: pa.Table, schema: Schema) -> pa.Table:
+        """The rows with every column of the file, in its order."""
+        assert self._file is not None
+        sources = self._sources.take(table.column(DOCUMENT).combine_chunks())
+        known = set(table.column_names)
+        columns = [
+            sources
+            if f.name == "source_file"
+            else table.column(f.name)
+            if f.name in known
+            else pa.nulls(len(table), f.type)
+            for f in self._file.arrow
+        ]
+        return pa.table(columns, schema=self._file.arrow)
+
+
+class _OpenFile:
+    def __init__(self, sink: Sink, path: str, schema: Schema, arrow: pa.Schema, contract: Contract) -> None:
+        self.path, self.schema, self.arrow = path, schema, arrow
+        self._sink, self._contract = sink, contract
+        self._rows, self._arrow_bytes, self.largest_group = 0, 0, 0
+        self._statistics: dict[str, tuple[Any, Any, int]] = {}
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(sink, "w"),
+            arrow,
+            compression="zstd",
+            compression_level=1,
+            store_schema=False,
+            write_statistics=True,
+            sorting_columns=pq.SortingColumn.from_ordering(
+                arrow, [(name, "ascending") for name in contract.sort_by], null_placement="at_start"
+            ),
+        )
+
+    @property
+    def bytes(self) -> int:
+        return self._sink.bytes_written
+
+    @property
+    def ratio(self) -> float:
+        """Bytes written per byte of Arrow data."""
+        return self.bytes / self._arrow_bytes if self._arrow_bytes else 0.0
+
+    def write(self, table: pa.Table) -> None:
+        before = self.bytes
+        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        self.largest_group = max(self.largest_group, self.bytes - before)
+        self._rows += table.num_rows
+        self._arrow_bytes += table.nbytes
+        for name in self._contract.statistics:
+            self._statistics[name] = _merged(self._statistics.get(name), table.column(name))
+
+    def finish(self, partition: tuple[str, str]) -> Output:
+        self._writer.close()
+        self._sink.close()
+        return Output(self.path, partition, self.bytes, self._rows, int(time.time() * 1000), self._delta_statistics())
+
+    def _delta_statistics(self) -> dict[str, Any]:
+        bounded = {name: s for name, s in self._statistics.items() if s[0] is not None}
+        return {
+            "numRecords": self._rows,
+            "minValues": {name: _as_json(s[0]) for name, s in bounded.items()},
+            "maxValues": {name: _as_json(s[1]) for name, s in bounded.items()},
+            "nullCount": {name: s[2] for name, s in self._statistics.items()},
+        }
+
+
+def _merged(earlier: tuple[Any, Any, int] | None, column: pa.ChunkedArray) -> tuple[Any, Any, int]:
+    """Minimum, maximum and null count of a column, together with those of the rows before it."""
+    bounds = pc.min_max(column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).as_py()
+    low, high, nulls = bounds["min"], bounds["max"], column.null_count
+    if pa.types.is_timestamp(column.type):
+        low, high = (None if us is None else _Instant(us) for us in (low, high))
+    if earlier is None:
+        return low, high, nulls
+    lows = [v for v in (earlier[0], low) if v is not None]
+    highs = [v for v in (earlier[1], high) if v is not None]
+    return min(lows, default=None), max(highs, default=None), earlier[2] + nulls
+
+
+class _Instant(int):
+    """Microseconds since 1970, to tell them from plain integers."""
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, _Instant):
+        seconds, micros = divmod(int(value), 1_000_000)
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{micros:06d}Z"
+    return value

@@ -1,0 +1,32 @@
+"""Local calendar dates of instants: the one place where a time zone meets the kernels."""
+
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+_STEP_US = 15 * 60 * 1_000_000  # offsets change on quarter hours of UTC in every zone since 1972
+_DAY_US = 86_400_000_000
+EPOCH = date(1970, 1, 1)
+
+
+def local_days(ts_us: npt.NDArray[np.int64], zone: str) -> npt.NDArray[np.int32]:
+    """Days since 1970-01-01 of the local calendar date of each UTC instant (int64 microseconds), same length."""
+    steps, places = np.unique(ts_us // _STEP_US, return_inverse=True)
+    offsets = np.array([_offset_us(int(step), zone) for step in steps], np.int64)
+    return ((ts_us + offsets[places]) // _DAY_US).astype(np.int32)
+
+
+def local_hour_start(ts_us: int, zone: str) -> datetime:
+    """The local wall clock of an instant, cut to the hour, without a zone."""
+    local = datetime.fromtimestamp(ts_us // 1_000_000, UTC).astimezone(ZoneInfo(zone))
+    return local.replace(minute=0, second=0, microsecond=0, tzinfo=None)
+
+
+@lru_cache(maxsize=65_536)
+def _offset_us(step: int, zone: str) -> int:
+    offset = datetime.fromtimestamp(step * _STEP_US // 1_000_000, UTC).astimezone(ZoneInfo(zone)).utcoffset()
+    assert offset is not None
+    return round(offset.total_seconds()) * 1_000_000
