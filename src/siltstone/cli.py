@@ -1,10 +1,8 @@
 """`siltstone <job>`: arguments in, one report out, errors as a sentence and an exit code."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from siltstone import __version__
 from siltstone.config import Config, load_config
@@ -91,7 +89,8 @@ def _survey(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from siltstone.show import describe_lake, print_lake
+    from siltstone.describe import describe_lake
+    from siltstone.show import print_lake
 
     config = load_config(args.conf, args.set)
     print_lake(describe_lake(args.lake, args.table, config), as_json=args.json)
@@ -99,7 +98,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _quarantine(args: argparse.Namespace) -> int:
-    from siltstone.show import print_quarantine, quarantined
+    from siltstone.describe import quarantined
+    from siltstone.show import print_quarantine
 
     print_quarantine(quarantined(args.lake, args.table), limit=args.limit, as_json=args.json)
     return 0

@@ -97,7 +97,7 @@ def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Conf
             nested = {part: nested}
         _overlay(merged, nested, Config, "", "--set", problems)
     if not problems:
-        config = _build(Config, merged)
+        config: Config = _build(Config, merged)
         problems = list(_contradictions(config))
     if problems:
         raise ConfigError(problems)
@@ -113,7 +113,7 @@ class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for key in sorted({k for k in keys if keys.count(k) > 1}):
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
@@ -124,7 +124,7 @@ def _read(path: Path, problems: list[str]) -> Any:
         return yaml.load(path.read_text(), _StrictLoader) or {}  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "Give --conf an existing YAML file.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         problems.append(f"{path}: {' '.join(str(error).split())}")
         return {}
 
@@ -142,7 +142,7 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
             known = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
             problems.append(f"{where}: {name}: unknown key; {known}")
         elif is_dataclass(hints[key]):
-            _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)  # type: ignore[arg-type]
+            _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)
         elif (expected := _mismatch(value, hints[key])) is not None:
             problems.append(f"{where}: {name}: expected {expected}, found {value!r}")
         else:
@@ -165,7 +165,7 @@ def _mismatch(value: Any, hint: Any) -> str | None:
 
 def _build(model: type, given: Mapping[str, Any]) -> Any:
     hints = get_type_hints(model)
-    values = {k: _build(hints[k], v) if is_dataclass(hints[k]) else v for k, v in given.items()}  # type: ignore[arg-type]
+    values = {k: _build(hints[k], v) if is_dataclass(hints[k]) else v for k, v in given.items()}
     return model(**values)
 
 
@@ -176,7 +176,7 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"compaction: 0 < min_file_mb {sizes.min_file_mb:g} <= target_file_mb {sizes.target_file_mb:g} "
             f"<= max_file_mb {sizes.max_file_mb:g} does not hold"
         )
-    positive = [(config.limits, "limits"), (config.survey, "survey")]
+    positive: list[tuple[Limits | Survey, str]] = [(config.limits, "limits"), (config.survey, "survey")]
     for section, name in positive:
         for f in fields(section):
             value = getattr(section, f.name)

@@ -5,8 +5,8 @@ The rules, each without regard to which task is faster:
 - A key belongs to the column whose key it equals, else to the one that differs only in case.
 - A new column takes the kind of its hint, else of its first value in plan order: number -> double,
   bool -> boolean, text -> string, nested -> json.
-- Its name is the key, with what Delta refuses replaced by `_`; a name already in use gets `_` and eight hex digits
-  of the key's SHA-256.
+- Its name is the key, with what Delta refuses replaced by `_`; a name already in use gets `_` and the first
+  eight hex digits of the key's SHA-256 (more if some key is named so).
 """
 
 import hashlib
@@ -57,9 +57,10 @@ class Schema:
         for key, kind in found:
             if key.lower() in by_folded_key:
                 continue
-            name = _REFUSED.sub("_", key) or "_"
-            if name.lower() in taken:
-                name = f"{name}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+            plain = name = _REFUSED.sub("_", key) or "_"
+            digest, digits = hashlib.sha256(key.encode()).hexdigest(), 8
+            while name.lower() in taken:
+                name, digits = f"{plain}_{digest[:digits]}", digits + 8
             by_folded_key.add(key.lower())
             taken.add(name.lower())
             columns.append(Column(name, kind, key))

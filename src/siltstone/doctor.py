@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table as Grid
-
 from siltstone.errors import StorageError
 from siltstone.session import DELTA_OF_SPARK, JAVA_OF_SPARK, java_version
 from siltstone.storage import open_root
@@ -39,12 +36,11 @@ def examine(lake: str) -> list[Finding]:
 
 def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     """Print them; 2 if something is missing that every engine needs, else 0."""
-    console = Console()
-    grid = Grid("", "what", "found", "needed", "fix", box=None)
     for f in findings:
-        mark = "[green]ok[/]" if f.good else "[red]missing[/]" if f.needed_for == "all" else "[yellow]no spark[/]"
-        grid.add_row(mark, f.what, f.found, f.needed, "" if f.good else f.fix)
-    console.print(grid)
+        mark = "ok     " if f.good else "MISSING" if f.needed_for == "all" else "no Spark"
+        print(f"{mark:9}{f.what:25} {f.found} (needed: {f.needed})")  # noqa: T201
+        if not f.good:
+            print(f"{'':9}{'':25} fix: {f.fix}")  # noqa: T201
     if as_json:
         print(json.dumps({"findings": [asdict(f) for f in findings]}))  # noqa: T201
     return 2 if any(not f.good and f.needed_for == "all" for f in findings) else 0

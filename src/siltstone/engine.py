@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,7 +31,10 @@ Done = Callable[[int], None]
 
 
 class Engine(Protocol):
-    name: str
+    """Where tasks run."""
+
+    @property
+    def name(self) -> str: ...
 
     def run(self, bins: Sequence[Bin], done: Done) -> list[Report]:
         """The report of each bin, in the order of the bins."""
@@ -149,10 +153,12 @@ def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Do
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
+    most = 0
     while thread.is_alive():
         thread.join(timeout=0.5)
-        if (finished := _finished_tasks(spark)) is not None:
-            done(finished)
+        finished = _finished_tasks(spark)
+        if finished is not None and finished > most:
+            done(most := finished)
     if failure and isinstance(failure[0], PySparkException):
         lines = [line for line in str(failure[0]).splitlines() if "siltstone.errors" in line]
         reason = lines[-1].partition(": ")[2] if lines else str(failure[0]).splitlines()[0]
@@ -173,15 +179,15 @@ def _finished_tasks(spark: "SparkSession") -> int | None:
     return sum(stage.numCompletedTasks for stage in stages if stage is not None)
 
 
-class _one_thread_each:
-    """While a pool starts, its processes inherit one thread for polars; the pool itself is the parallelism."""
-
-    def __enter__(self) -> None:
-        self._before = os.environ.get("POLARS_MAX_THREADS")
-        os.environ["POLARS_MAX_THREADS"] = "1"
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is None:
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside inherit one thread for polars; the pool itself is the parallelism."""
+    before = os.environ.get("POLARS_MAX_THREADS")
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
             del os.environ["POLARS_MAX_THREADS"]
         else:
-            os.environ["POLARS_MAX_THREADS"] = self._before
+            os.environ["POLARS_MAX_THREADS"] = before

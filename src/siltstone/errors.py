@@ -10,7 +10,8 @@ class SiltstoneError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, next_move: str = "") -> None:
-        super().__init__(f"{what}\n{next_move}" if next_move else what)
+        joint = "\n" if "\n" in what else ". "
+        super().__init__(f"{what}{joint}{next_move}" if next_move else what)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), str(self))

@@ -22,8 +22,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class News:
-    """A listing against the ledger: files `todo`; how many were `skipped` as done; `noted` ones, whose content was
-    done under another etag; `changed` ones, whose rows are in the table with other content."""
+    """A listing against the ledger: files `todo`; how many were `skipped` as done (those gone by now included);
+    `noted` ones, whose content was done under another etag; `changed` ones, whose rows are in the table with other
+    content."""
 
     todo: pl.DataFrame
     skipped: int
@@ -63,5 +64,5 @@ def compare(listing: Listing, ledger: Ledger, store: Storage) -> News:
             noted.append(FileAccount(identity, size, fetched.etag, digest, state="noted", account=account))
         else:
             changed.append(row["identity"])
-    skipped = joined.filter(~is_new & is_same).height
+    skipped = joined.height - todo.height - len(noted) - len(changed)
     return News(todo.select(listing.files.columns), skipped, noted, changed)

@@ -49,7 +49,8 @@ def _bin_count(total: float, sizes: Sizes) -> int:
 
 def _cut(weights: Sequence[float], parts: int) -> list[tuple[int, int]]:
     """Contiguous ranges of about equal weight, at most `parts`, none empty."""
-    total, done, ranges, start = sum(weights), 0.0, [], 0
+    total, done, start = sum(weights), 0.0, 0
+    ranges: list[tuple[int, int]] = []
     for i, weight in enumerate(weights):
         done += weight
         if done >= total * (len(ranges) + 1) / parts - 1e-9 * total and len(ranges) < parts - 1:

@@ -60,9 +60,11 @@ class Reader:
         return self._unread / self._bytes if self._bytes else 0.0
 
     def accounts(self) -> list[FileAccount]:
-        """The account of each file of the bin, in its order."""
+        """The account of each file of the bin, in its order; a damaged file that gave no record is quarantined."""
         for index, note in enumerate(self._notes):
             note.account = self._tally.account(index)
+            if note.lane == "salvaged" and not note.account.records_in:
+                note.state, note.lane = "quarantined", ""
             note.time_units = self._tally.units(index, self._source.UNITS)
         return self._notes
 

@@ -17,11 +17,12 @@ DELTA_OF_SPARK = {"3.5": "3.3.2", "4.0": "4.4.0", "4.1": "4.4.0"}
 
 _DELTA_MODULES = ("delta-spark_{spark}_2.13", "delta-storage", "delta-kernel-api", "delta-kernel-defaults")
 _NOT_NEEDED = (
-    "com.fasterxml.jackson.core com.fasterxml.jackson.dataformat com.fasterxml.jackson.datatype "
-    "com.fasterxml.jackson.module com.github.luben com.google.guava commons-io io.unitycatalog jakarta.annotation "
-    "org.antlr org.apache.commons org.apache.hadoop org.apache.logging.log4j org.apache.parquet org.apache.spark "
-    "org.locationtech.jts org.lz4 org.openapitools org.scala-lang org.slf4j org.xerial.snappy software.amazon.awssdk"
-).split()
+    *("com.fasterxml.jackson.core", "com.fasterxml.jackson.dataformat", "com.fasterxml.jackson.datatype"),
+    *("com.fasterxml.jackson.module", "com.github.luben", "com.google.guava", "commons-io", "io.unitycatalog"),
+    *("jakarta.annotation", "org.antlr", "org.apache.commons", "org.apache.hadoop", "org.apache.logging.log4j"),
+    *("org.apache.parquet", "org.apache.spark", "org.locationtech.jts", "org.lz4", "org.openapitools"),
+    *("org.scala-lang", "org.slf4j", "org.xerial.snappy", "software.amazon.awssdk"),
+)
 
 
 def is_inside_spark() -> bool:
@@ -54,8 +55,12 @@ def spark_session(app: str, *, delta: bool = False) -> "SparkSession":
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app).config("spark.sql.session.timeZone", "UTC")
     if not is_inside_spark():
-        builder = builder.master(os.environ.get("SPARK_MASTER", "local[*]"))
+        master = os.environ.get("SPARK_MASTER", "local[*]")
+        if master.startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        builder = builder.master(master)
         builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+        builder = builder.config("spark.log.level", "ERROR")
     if delta:
         for key, value in delta_conf(line).items():
             builder = builder.config(key, value)

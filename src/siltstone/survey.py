@@ -5,6 +5,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -13,16 +14,20 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from siltstone import sources
 from siltstone.bins import Settings
-from siltstone.conform import Schema, hinted
+from siltstone.config import Config
+from siltstone.conform import Schema, base_schema, hinted
 from siltstone.contracts import Kind
-from siltstone.errors import Unreadable
+from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Rules
 from siltstone.formats.inflate import inflate
 from siltstone.formats.ndjson import parse
 from siltstone.formats.ndjson_fast import parse_inferred
 from siltstone.formats.tokens import BadJson, scan_object
-from siltstone.storage import Storage
+from siltstone.listing import list_input
+from siltstone.settings import settings_of
+from siltstone.storage import Storage, open_root
 from siltstone.zones import local_hour_start
 
 _EXACT = 1 << 53
@@ -75,7 +80,20 @@ def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
     """At most `count` files, evenly spread over the listing."""
     if files.height <= count:
         return files
-    return files[np.unique(np.linspace(0, files.height - 1, count).round().astype(int)).tolist()]
+    rows: pl.DataFrame = files[np.unique(np.linspace(0, files.height - 1, count).round().astype(int)).tolist()]
+    return rows
+
+
+def survey_input(source_name: str, input_uri: str, config: Config, count: int | None) -> Survey:
+    """The survey of `count` files spread over an input, each read whole; None for all files."""
+    source, store = sources.load(source_name), open_root(input_uri)
+    if not store.exists():
+        raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
+    files = list_input(store, source, "").files
+    if not files.height:
+        raise UsageError(f"no {source_name} files below {store.root}", f"Expected {source.LAYOUT}.")
+    sample = files if count is None else spread(files, count)
+    return take_survey(store, sample, source, base_schema(source.CONTRACT), settings_of(config, source_name))
 
 
 def take_survey(
@@ -90,6 +108,7 @@ def take_survey(
     survey = Survey()
     tables: list[pa.Table] = []
     sampled_bytes, shifts = 0.0, []
+    schema = base  # grows by first values: the fields found so far may change their kind, and the tables must agree
     for row in files.iter_rows(named=True):
         fetched = store.read(row["path"])
         if fetched is None:
@@ -105,7 +124,7 @@ def take_survey(
         head = text if max_lines is None else _first_lines(text, max_lines)
         document = Document(0, head)
         _find_fields(document, survey, settings.rules)
-        parts, _ = parse([document], survey.schema(base, settings.rules), settings.rules)
+        parts, schema = parse([document], schema, settings.rules)
         for part in parts:
             tables.append(part.table)
             if (shift := _shift(part.table, row, source, settings)) is not None:
@@ -182,7 +201,7 @@ def _shift(table: pa.Table, row: dict[str, Any], source: ModuleType, settings: S
     if not timed:
         return None
     first = int(stamped.ts_us[timed].min())
-    hours = local_hour_start(first, settings.zone) - source.locate(row["identity"]).hour
+    hours: timedelta = local_hour_start(first, settings.zone) - source.locate(row["identity"]).hour
     return round(hours.total_seconds() / 3600)
 
 

@@ -7,15 +7,17 @@ read from the planned version on, for this run's transaction: done, not done, or
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from deltalake import DeltaTable, Field, Schema as DeltaSchema
+import pyarrow as pa
+from deltalake import DeltaTable, Field
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, Transaction
 
 from siltstone.conform import Schema
-from siltstone.contracts import Column, Contract
+from siltstone.contracts import Column, Contract, Kind
 from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError
 from siltstone.ledger import Head
 from siltstone.storage import Storage
@@ -123,7 +125,10 @@ class Table:
     def files(self) -> list[dict[str, Any]]:
         """The table's data files: path, size_bytes, num_records and partition values, as the log has them."""
         handle = self._handle()
-        return [] if handle is None else handle.get_add_actions(flatten=True).to_struct_array().to_pylist()  # type: ignore[no-any-return]
+        if handle is None:
+            return []
+        rows: list[dict[str, Any]] = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
+        return rows
 
     def _handle(self) -> DeltaTable | None:
         if not self.storage.exists():
@@ -171,8 +176,8 @@ class Table:
         columns = []
         for f in delta.fields:
             if f.name not in reserved:
-                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE[f.type.type]  # type: ignore[union-attr]
-                columns.append(Column(f.name, kind, f.metadata.get("siltstone.key", f.name)))
+                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE[f.type.type]
+                columns.append(Column(f.name, cast(Kind, kind), f.metadata.get("siltstone.key", f.name)))
         return Schema(tuple(columns), self.contract.reserved)
 
     def _add_action(self, output: Output) -> AddAction:

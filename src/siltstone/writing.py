@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from siltstone.contracts import Contract
 from siltstone.planning import Sizes, should_roll
 from siltstone.storage import Sink, Storage, join
 
-DOCUMENT = "__document"
+DOCUMENT = "{document}"  # conform replaces braces in names, so no key of a record can be called so
+_CHUNK_FOOTER_BYTES = 160  # what a footer says of one column of one row group; measured 115 to 150
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class PartitionWriter:
         rows = max(1, int(table.num_rows * self._group_bytes / max(table.nbytes, 1)))
         groups = max(1, round(table.num_rows / rows))
         edges = np.linspace(0, table.num_rows, groups + 1).astype(int)
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in pairwise(edges):
             if self._file is not None and self._file.schema != schema:
                 self.close()
             if self._file is None:
@@ -127,7 +129,7 @@ class _OpenFile:
     def __init__(self, sink: Sink, path: str, schema: Schema, arrow: pa.Schema, contract: Contract) -> None:
         self.path, self.schema, self.arrow = path, schema, arrow
         self._sink, self._contract = sink, contract
-        self._rows, self._arrow_bytes, self.largest_group = 0, 0, 0
+        self._rows, self._groups, self._arrow_bytes, self.largest_group = 0, 0, 0, 0
         self._statistics: dict[str, tuple[Any, Any, int]] = {}
         self._writer = pq.ParquetWriter(
             pa.PythonFile(sink, "w"),
@@ -143,7 +145,8 @@ class _OpenFile:
 
     @property
     def bytes(self) -> int:
-        return self._sink.bytes_written
+        """Bytes written so far, and the footer that their row groups will have."""
+        return self._sink.bytes_written + self._groups * len(self.arrow) * _CHUNK_FOOTER_BYTES
 
     @property
     def ratio(self) -> float:
@@ -153,6 +156,7 @@ class _OpenFile:
     def write(self, table: pa.Table) -> None:
         before = self.bytes
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        self._groups += 1
         self.largest_group = max(self.largest_group, self.bytes - before)
         self._rows += table.num_rows
         self._arrow_bytes += table.nbytes
@@ -162,7 +166,8 @@ class _OpenFile:
     def finish(self, partition: tuple[str, str]) -> Output:
         self._writer.close()
         self._sink.close()
-        return Output(self.path, partition, self.bytes, self._rows, int(time.time() * 1000), self._delta_statistics())
+        written, now_ms = self._sink.bytes_written, int(time.time() * 1000)
+        return Output(self.path, partition, written, self._rows, now_ms, self._delta_statistics())
 
     def _delta_statistics(self) -> dict[str, Any]:
         bounded = {name: s for name, s in self._statistics.items() if s[0] is not None}

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-_STEP_US = 15 * 60 * 1_000_000  # offsets change on quarter hours of UTC in every zone since 1972
+_STEP_US = 60 * 1_000_000  # since 1973 offsets change on whole minutes: St. John's and Gaza did at 00:01, not at 00:00
 _DAY_US = 86_400_000_000
 EPOCH = date(1970, 1, 1)
 

@@ -1,5 +1,6 @@
 """What a format's lanes take and give: documents in, parsed rows and bad records out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 _BOM = b"\xef\xbb\xbf"
+_APART = re.compile(rb'"[ \t]+:')
 
 Lane = Literal["typed", "inferred", "careful"]
 Ints = npt.NDArray[np.int64]
@@ -61,7 +63,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A line that is no usable record: why, where (line from 0, byte offset in the decompressed file), and its bytes."""
+    """A line that is no usable record: why, where (line from 0, byte offset in the text), and its bytes."""
 
     document: int
     line: int
@@ -105,6 +107,11 @@ def row_cells(parsed: Parsed, rows: Ints, documents: Mapping[int, Document]) -> 
 def count_cells(text: bytes) -> tuple[int, int]:
     """Keys and null cells in JSON text without backslashes and without blanks before a colon."""
     return text.count(b'":'), text.count(b'":null') + text.count(b'": null')
+
+
+def has_blank_before_colon(text: bytes) -> bool:
+    """Whether a key and its colon may stand apart, so that `count_cells` would miss the key."""
+    return (b" :" in text or b"\t:" in text) and _APART.search(text) is not None
 
 
 def has_line_over(text: bytes, limit: int) -> bool:

@@ -1,6 +1,5 @@
 """Compressed bytes to text bytes: gzip (any number of members), zstd or plain, told by content, never by name."""
 
-import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +14,7 @@ _BOM = b"\xef\xbb\xbf"
 _STEP = 4 << 20
 _HEAD_TEXT = 64 << 10
 _RATIO_FLOOR = 64 << 20
+_GzipError: type[Exception] = isal_zlib.error
 _ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
 
 Salvage = Literal["none", "truncated", "all"]
@@ -65,7 +65,7 @@ def inflate_head(raw: bytes) -> bytes:
             return head.removeprefix(_BOM)
         if raw.startswith(_ZSTD):
             return zstandard.ZstdDecompressor().stream_reader(raw).read(_HEAD_TEXT).removeprefix(_BOM)
-    except (isal_zlib.error, zstandard.ZstdError):
+    except (_GzipError, zstandard.ZstdError):
         return b""
     return raw.removeprefix(_BOM)
 
@@ -106,7 +106,7 @@ def _gzip(raw: bytes, cap: _Cap) -> Inflated:
                 if not part and not feed and not stream.eof:
                     damage = f"gzip cut short after {length:,} bytes of text"
                     return Inflated(b"".join(parts), damage, truncated=True)
-        except (isal_zlib.error, zlib.error) as error:
+        except _GzipError as error:
             return Inflated(b"".join(parts), f"broken gzip after {length:,} bytes of text: {error}")
         rest = stream.unused_data
     return Inflated(b"".join(parts))

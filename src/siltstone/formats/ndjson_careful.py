@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
 from siltstone.contracts import ARROW_TYPE, Column, Kind
-from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
+from siltstone.formats.documents import BadRecord, Document, Parsed, Rules, has_blank_before_colon
 from siltstone.formats.tokens import BadJson, Token, scan_object
 
 _EXACT: Final = 1 << 53
@@ -99,7 +99,7 @@ def _quick(line: bytes, schema: Schema, rules: Rules) -> _Record | None:
         members = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if type(members) is not dict or len(members) > rules.max_keys or b"\\" in line or b'" :' in line:
+    if type(members) is not dict or len(members) > rules.max_keys or b"\\" in line or has_blank_before_colon(line):
         return None
     if line.count(b'":') != len(members):
         return None
@@ -198,13 +198,24 @@ def _as_double(text: str) -> Any:
 def _as_integer(text: str, bound: int) -> Any:
     if "." in text or "e" in text or "E" in text:
         value = float(text)
-        if not value.is_integer() or abs(value) >= _EXACT:
+        if abs(value) >= _EXACT or not _is_whole(text):
             return _MISFIT
         text = str(int(value))
     if len(text) > 20:
         return _MISFIT
     number = int(text)
     return number if -bound <= number < bound else _MISFIT
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a decimal is an integer to its last digit, however small its fraction."""
+    mantissa, _, exponent = text.lower().partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    fraction, digits = fraction.rstrip("0"), whole.lstrip("-0")
+    if not fraction and not digits:
+        return True
+    lowest = -len(fraction) if fraction else len(digits) - len(digits.rstrip("0"))
+    return len(exponent) < 20 and lowest + int(exponent or 0) >= 0
 
 
 def _table(rows: Sequence[_Record], schema: Schema) -> pa.Table:

@@ -11,6 +11,9 @@ Write *lost* for cells that were not stored, *coerced* for other values taken in
 strings that begin with a colon and *loose* for nulls written with unusual blanks. The first sum holds only if
 lost + (colons - those that begin with `:null`) + loose = 0, so nothing was lost; then the second one holds only if
 coerced + colons = 0, so nothing was changed. With every double below 2^53 in size, every integer is exact too.
+
+Texts inside arrays count as quotes, but as no text cell: `["x"]` taken into a text column would balance. So no text
+stored may begin with `[` (an object taken in holds keys; they leave the first sum open, unless all are null).
 """
 
 from collections.abc import Sequence
@@ -21,7 +24,15 @@ import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
 from siltstone.contracts import Kind
-from siltstone.formats.documents import Document, Lane, Parsed, Rules, count_cells, has_line_over
+from siltstone.formats.documents import (
+    Document,
+    Lane,
+    Parsed,
+    Rules,
+    count_cells,
+    has_blank_before_colon,
+    has_line_over,
+)
 
 _POLARS_TYPE: dict[str, pl.DataType] = {
     "double": pl.Float64(),
@@ -64,12 +75,24 @@ def parse_inferred(documents: Sequence[Document], schema: Schema, rules: Rules) 
             return None
         if schema.column_for(key) is None:
             found.append((key, hinted(key, kind, rules.hints)))
-    extended = schema.extended(found)
+    extended = schema.extended(_in_order_of_sight(found, frame, text))
     if len(extended.columns) > max(rules.max_columns, len(schema.columns)):
         return None
     conformed = _conformed(frame, extended)
     parsed = None if conformed is None else _proven(documents, conformed, "inferred")
     return None if parsed is None else (parsed, extended)
+
+
+def _in_order_of_sight(found: list[tuple[str, Kind]], frame: pl.DataFrame, text: bytes) -> list[tuple[str, Kind]]:
+    """New keys by the place of their first value, as the careful lane meets them; polars has an order of its own."""
+    lines = text.split(b"\n") if len(found) > 1 else []
+
+    def place(key_and_kind: tuple[str, Kind]) -> tuple[int, int]:
+        key = key_and_kind[0]
+        row = frame[key].is_not_null().arg_max() or 0
+        return row, lines[row].find(f'"{key}":'.encode())
+
+    return sorted(found, key=place) if len(found) > 1 else found
 
 
 _KIND_OF: dict[type[pl.DataType], Kind] = {
@@ -104,7 +127,7 @@ def _joined(documents: Sequence[Document], rules: Rules) -> bytes | None:
     parts = []
     for document in documents:
         text = document.text
-        if b"\\" in text or b'" :' in text or b'"\t:' in text or has_line_over(text, rules.max_line_bytes):
+        if b"\\" in text or has_blank_before_colon(text) or has_line_over(text, rules.max_line_bytes):
             return None
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
@@ -118,8 +141,8 @@ def _joined(documents: Sequence[Document], rules: Rules) -> bytes | None:
 
 def _proven(documents: Sequence[Document], frame: pl.DataFrame, lane: Lane) -> Parsed | None:
     """The frame with the place of each row, if the sums of the proof hold; else None."""
-    lines = [_line_count(d.text) for d in documents]
-    if frame.height != sum(lines):
+    lines = np.array([_line_count(d.text) for d in documents], np.int64)
+    if frame.height != lines.sum():
         return None
     counts = [count_cells(d.text) for d in documents]
     keys, nulls = (sum(column) for column in zip(*counts, strict=True))
@@ -128,6 +151,8 @@ def _proven(documents: Sequence[Document], frame: pl.DataFrame, lane: Lane) -> P
     if keys - nulls != sum(stored.values()):
         return None
     if sum(d.text.count(b'"') for d in documents) != 2 * keys + 2 * texts:
+        return None
+    if _may_hold_arrays(documents, frame):
         return None
     doubles = [name for name, dtype in frame.schema.items() if dtype == pl.Float64]
     if doubles and frame.height:
@@ -141,10 +166,18 @@ def _proven(documents: Sequence[Document], frame: pl.DataFrame, lane: Lane) -> P
         lane=lane,
         table=table.append_column("_rescued", pa.nulls(table.num_rows, pa.large_string())),
         document=np.repeat(indices, lines),
-        line=np.arange(frame.height) - starts,
+        line=np.arange(frame.height, dtype=np.int64) - starts,
         keys={d.index: k for d, (k, _) in zip(documents, counts, strict=True)},
         nulls={d.index: n for d, (_, n) in zip(documents, counts, strict=True)},
     )
+
+
+def _may_hold_arrays(documents: Sequence[Document], frame: pl.DataFrame) -> bool:
+    """Whether a text cell begins like an array."""
+    if not any(b"[" in d.text for d in documents):
+        return False
+    texts = pl.col(pl.String)
+    return bool(frame.select(pl.any_horizontal(pl.lit(False), texts.str.starts_with("[").any())).item())
 
 
 def _line_count(text: bytes) -> int:

@@ -35,6 +35,7 @@ _VALUE = re.compile(
 _NEXT = re.compile(r"[ \t\r\n]*([,}])")
 _BRACKET = re.compile(rf"{_STRING}|[\[\]{{}}]")
 _OPEN = re.compile(r"[ \t\r\n]*\{")
+_CLOSE = re.compile(r"[ \t\r\n]*\}")
 
 
 def scan_object(text: str, *, max_keys: int, max_depth: int) -> list[Token]:
@@ -48,8 +49,8 @@ def scan_object(text: str, *, max_keys: int, max_depth: int) -> list[Token]:
         raise BadJson(f"not a JSON object: begins with {text.lstrip()[:12]!r}")
     tokens: list[Token] = []
     at = start.end()
-    if text[at:].lstrip().startswith("}"):
-        return _ended(text, text.index("}", at) + 1, tokens)
+    if (closed := _CLOSE.match(text, at)) is not None:
+        return _ended(text, closed.end(), tokens)
     while True:
         key = _KEY.match(text, at)
         if key is None:

@@ -1,0 +1,39 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # Compact the fleet's datalogs
+# MAGIC Brings every new file below `input` into the Delta table `lake/datalog`. Run it as often as you like: files
+# MAGIC that are in the table already are skipped. Install siltstone on the cluster first (Libraries, the wheel).
+
+# COMMAND ----------
+
+dbutils.widgets.text("input", "/Volumes/main/fleet/raw", "folder of {site}/{device}/{YYYYMMDDHH}/*.txt.gz")
+dbutils.widgets.text("lake", "/Volumes/main/fleet/lake", "folder of tables")
+
+# COMMAND ----------
+
+from siltstone.compaction import compact
+from siltstone.config import load_config
+from siltstone.engine import SparkEngine
+from siltstone.progress import Reporter
+
+with Reporter() as progress:
+    summary = compact(
+        "datalog",
+        dbutils.widgets.get("input"),
+        dbutils.widgets.get("lake"),
+        load_config(),
+        SparkEngine(spark),
+        progress,
+    )
+summary
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC Rows by day and site, from the table itself.
+
+# COMMAND ----------
+
+table = spark.read.format("delta").load(summary["table"])
+by_day = table.groupBy("hiveperiod", "dstrct_code").count().orderBy("hiveperiod", "dstrct_code")
+by_day.show()

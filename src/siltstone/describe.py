@@ -1,0 +1,104 @@
+"""What a lake holds, as plain values: rows, files, sizes, partitions, runs, drift, quarantine."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from siltstone import ledger as ledgers
+from siltstone import sources
+from siltstone.config import Config
+from siltstone.errors import UsageError
+from siltstone.quarantine import read_quarantine
+from siltstone.storage import open_root
+from siltstone.table import Table
+
+_RUN_KEYS = (
+    *("committed", "engine", "files_ingested", "files_quarantined", "records_in", "rows_out", "records_quarantined"),
+    *("duplicates_dropped", "values_rescued", "columns_added", "files_written", "bytes_in", "bytes_written"),
+    "time_units",
+)
+_SIZE_EDGES_MB = (0.0, 1, 10, 50, 100, 150, 200, 250, float("inf"))
+
+
+def open_table(lake_uri: str, name: str) -> Table:
+    """The lake's table of that name; UsageError names those there are."""
+    lake = open_root(lake_uri)
+    contracts = {contract.table: contract for source in sources.names() for contract in [sources.load(source).CONTRACT]}
+    there = [known for known in contracts if lake.child(known).exists()]
+    if name not in there:
+        found = f"Tables there: {', '.join(there)}" if there else "It has no tables; siltstone compact makes them."
+        raise UsageError(f"no table {name!r} in {lake.root}", found)
+    return Table(lake.child(name), contracts[name])
+
+
+def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, Any]:
+    """Rows, files, sizes, partitions, runs, drift and quarantine counts of one table, or of all."""
+    lake = open_root(lake_uri)
+    tables = {sources.load(source).CONTRACT.table for source in sources.names()}
+    names = [name] if name is not None else sorted(t for t in tables if lake.child(t).exists())
+    if not names:
+        raise UsageError(f"no tables in {lake.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
+    return {"lake": lake.root, "tables": [_describe(open_table(lake_uri, n), config) for n in names]}
+
+
+def _describe(table: Table, config: Config) -> dict[str, Any]:
+    snapshot = table.snapshot()
+    if snapshot is None:
+        raise UsageError(f"{table.storage.root} is no Delta table", "siltstone compact makes it.")
+    files = table.files()
+    runs = ledgers.headers(table.storage, snapshot.head)
+    sizes = config.compaction
+    low, high = sizes.min_file_mb * 1e6, sizes.max_file_mb * 1e6
+    total = sum(f["size_bytes"] for f in files)
+    partitions: dict[str, dict[str, int]] = {}
+    for f in files:
+        label = "/".join(f"{p.name}={f[f'partition.{p.name}']}" for p in table.contract.partition_by)
+        entry = partitions.setdefault(label, {"files": 0, "rows": 0, "bytes": 0})
+        entry["files"] += 1
+        entry["rows"] += f["num_records"]
+        entry["bytes"] += f["size_bytes"]
+    return {
+        "table": table.contract.table,
+        "version": snapshot.version,
+        "rows": sum(f["num_records"] for f in files),
+        "files": len(files),
+        "bytes": total,
+        "columns": len(snapshot.schema.columns),
+        "size_histogram_mb": _histogram([f["size_bytes"] for f in files]),
+        "share_of_bytes_in_size": sum(f["size_bytes"] for f in files if low <= f["size_bytes"] <= high) / max(total, 1),
+        "partitions": dict(sorted(partitions.items())),
+        "runs": [_run(header) for header in runs],
+        "drift": [{"run": h["name"], "column": n, "kind": k, "key": key} for h in runs for n, k, key in h["columns"]],
+        "files_quarantined": sum(h["files_quarantined"] for h in runs),
+        "files_salvaged": sum(h["files_salvaged"] for h in runs),
+        "records_quarantined": sum(h["records_quarantined"] for h in runs),
+        "values_rescued": sum(h["values_rescued"] for h in runs),
+    }
+
+
+def _run(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{key: header[key] for key in _RUN_KEYS}, "run": header["name"]}
+
+
+def _histogram(sizes: Sequence[int]) -> dict[str, int]:
+    """Files by size in MB: label -> how many; only labels with files."""
+    counts: dict[str, int] = {}
+    for low, high in pairwise(_SIZE_EDGES_MB):
+        count = sum(low * 1e6 <= size < high * 1e6 for size in sizes)
+        if count:
+            counts[f"{low:g}-{high:g}" if high < float("inf") else f"over {low:g}"] = count
+    return counts
+
+
+def quarantined(lake_uri: str, name: str) -> pl.DataFrame:
+    """Every refused record or file of all committed runs, newest run first (columns as QUARANTINE, and `run`)."""
+    table = open_table(lake_uri, name)
+    snapshot = table.snapshot()
+    headers = ledgers.headers(table.storage, snapshot.head if snapshot else None)
+    frames = [
+        read_quarantine(table.storage, header["quarantine"]).with_columns(run=pl.lit(header["name"]))
+        for header in headers
+    ]
+    return pl.concat(frames) if frames else read_quarantine(table.storage, []).with_columns(run=pl.lit(""))

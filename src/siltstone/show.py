@@ -1,0 +1,167 @@
+"""What people read on stdout: summaries, lakes, quarantines, surveys; and each as one line of JSON."""
+
+import base64
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table as Grid
+
+from siltstone.survey import FieldFound, Survey
+
+_RUNS_SHOWN = 10
+
+
+def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What a run did, for people, and with `as_json` one JSON object on the last line."""
+    console = _console()
+    s = summary
+    if not s["run"]:
+        done = f"nothing to do: all {s['files_listed']:,} files are in {s['table']} already ({s['seconds']:.1f} s)"
+        console.print(done, soft_wrap=True, highlight=False)
+    else:
+        refused = s["files_quarantined"] + s["files_salvaged"]
+        names = s["columns_added"]
+        lines = [
+            f"files        {s['files_ingested']:,} taken, {s['files_skipped']:,} known, {refused:,} damaged",
+            f"records      {s['records_in']:,} in = {s['rows_out']:,} rows + {s['records_quarantined']:,} quarantined"
+            f" + {s['duplicates_dropped']:,} duplicates",
+            f"cells        {s['keys_seen']:,} keys = {s['cells_stored']:,} stored + {s['nulls']:,} nulls"
+            f" + {s['values_rescued']:,} rescued",
+            f"written      {s['files_written']:,} files, {s['bytes_in'] / 1e6:,.1f} MB became"
+            f" {s['bytes_written'] / 1e6:,.1f} MB",
+            f"new columns  {len(names)}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "",
+            f"table        {s['table']} (run {s['run']}, {s['engine']}, {s['seconds']:.1f} s)",
+        ]
+        console.print(*filter(None, lines), sep="\n", soft_wrap=True, highlight=False, markup=False)
+    if s["files_changed"]:
+        console.print(
+            f"[yellow]{s['files_changed']:,} files came again with other content and were left out[/], such as:"
+        )
+        console.print(*(f"  {path}" for path in s["changed"][:3]), sep="\n", markup=False, soft_wrap=True)
+    if s["files_deferred"]:
+        console.print(f"[yellow]{s['files_deferred']:,} files changed while they were read[/]; the next run takes them")
+    if s["files_ignored"]:
+        console.print(f"{s['files_ignored']:,} objects are none of the source's and were left alone")
+    if s["files_quarantined"] + s["files_salvaged"] + s["records_quarantined"]:
+        lake, _, table = s["table"].rpartition("/")
+        console.print(f"refused input: siltstone quarantine {lake} {table}", markup=False, soft_wrap=True)
+    if as_json:
+        _print_json(s)
+
+
+def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
+    """Every table of a description."""
+    console = _console()
+    for t in lake["tables"]:
+        console.print(f"[bold]{t['table']}[/]  version {t['version']}, {t['columns']} record columns", highlight=False)
+        console.print(
+            f"  {t['rows']:,} rows in {t['files']:,} files, {t['bytes'] / 1e6:,.1f} MB; "
+            f"{t['share_of_bytes_in_size']:.0%} of the bytes in files of the wanted size", highlight=False
+        )  # fmt: skip
+        widest = max(t["size_histogram_mb"].values(), default=1)
+        for label, count in t["size_histogram_mb"].items():
+            console.print(f"  {label:>9} MB {'█' * max(1, round(30 * count / widest))} {count:,}", highlight=False)
+        grid = Grid("partition", "files", "rows", "MB", box=None)
+        for label, p in t["partitions"].items():
+            grid.add_row(label, f"{p['files']:,}", f"{p['rows']:,}", f"{p['bytes'] / 1e6:,.1f}")
+        console.print(grid)
+        runs = Grid("run", "committed", "engine", "files", "rows", "quarantined", "new columns", "times in", box=None)
+        for r in t["runs"][:_RUNS_SHOWN]:
+            refused = f"{r['files_quarantined']:,} files, {r['records_quarantined']:,} records"
+            units = ", ".join(r["time_units"])
+            runs.add_row(
+                r["run"],
+                r["committed"],
+                r["engine"],
+                f"{r['files_ingested']:,}",
+                f"{r['rows_out']:,}",
+                refused,
+                str(len(r["columns_added"])),
+                units,
+            )
+        console.print(runs)
+        console.print(
+            f"  quarantine: {t['files_quarantined']:,} files, {t['files_salvaged']:,} damaged ones read in part, "
+            f"{t['records_quarantined']:,} records; {t['values_rescued']:,} values rescued", highlight=False
+        )  # fmt: skip
+    if as_json:
+        _print_json(lake)
+
+
+def print_quarantine(entries: pl.DataFrame, *, limit: int, as_json: bool) -> None:
+    """Each entry's place and reason, with the beginning of its bytes made safe for a terminal."""
+    console = _console()
+    for e in entries.head(limit).iter_rows(named=True):
+        place = "file" if e["line"] is None else f"line {e['line']}, byte {e['byte_offset']:,}"
+        console.print(f"{e['source_file']} ({place}): {e['reason']}", markup=False, highlight=False, soft_wrap=True)
+        if e["raw"]:
+            console.print(
+                f"    {ascii(e['raw'][:120])[2:-1]}{'...' if e['raw_bytes'] > 120 else ''}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+    more = entries.height - limit
+    console.print(
+        f"{entries.height:,} entries" + (f", {more:,} not shown (--limit)" if more > 0 else ""), highlight=False
+    )
+    if as_json:
+        shown = entries.head(limit).to_dicts()
+        coded = [{**e, "raw": base64.b64encode(e["raw"]).decode(), "raw_encoding": "base64"} for e in shown]
+        _print_json({"entries": coded, "count": entries.height})
+
+
+def print_survey(survey: Survey, *, as_json: bool) -> None:
+    """A row per field, and the hints to put into a configuration."""
+    console = _console()
+    grid = Grid("field", "kind", "fill", "values by kind", "remarks", box=None)
+    for f in survey.fields.values():
+        values = ", ".join(f"{n:,} {kind}" for kind, n in f.tokens.most_common())
+        fill = f"{sum(f.tokens.values()) / max(survey.records, 1):.1%}"
+        grid.add_row(f.key, f.kind or "-", fill, values, "; ".join(_remarks(f)))
+    console.print(grid)
+    console.print(
+        f"{survey.records:,} records of {survey.files:,} files; {survey.bad_records:,} bad records, "
+        f"{survey.unreadable:,} unreadable files; folder hour {survey.shift_hours:+d} h is the local hour; "
+        f"{survey.ratio:.2f} bytes out per byte in", highlight=False, soft_wrap=True
+    )  # fmt: skip
+    hints = {f.key: f.kind for f in survey.fields.values() if f.kind is not None and _remarks(f)}
+    if hints:
+        console.print("hints to consider (sources.datalog.hints):")
+        console.print(*(f"  {json.dumps(key)}: {kind}" for key, kind in hints.items()), sep="\n", markup=False)
+    if as_json:
+        fields = [
+            {"key": f.key, "kind": f.kind, "values": dict(f.tokens), "nulls": f.nulls, "big_integers": f.big_integers,
+             "spellings": sorted(f.spellings), "remarks": _remarks(f)}
+            for f in survey.fields.values()
+        ]  # fmt: skip
+        numbers = {
+            k: getattr(survey, k) for k in ("files", "unreadable", "records", "bad_records", "shift_hours", "ratio")
+        }
+        _print_json({**numbers, "fields": fields, "hints": hints})
+
+
+def _remarks(found: FieldFound) -> list[str]:
+    remarks = []
+    if len([kind for kind in found.tokens if kind != "misfit"]) > 1:
+        remarks.append("values of several kinds")
+    if found.tokens["misfit"]:
+        remarks.append("NaN or Infinity")
+    if found.big_integers:
+        remarks.append(f"{found.big_integers:,} integers beyond 2^53")
+    if found.spellings:
+        remarks.append(f"also spelled {', '.join(sorted(found.spellings))}")
+    return remarks
+
+
+def _console() -> Console:
+    """Stdout; wide where it is no terminal, so that nothing is cut for a reader of a log."""
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, default=str), flush=True)  # noqa: T201

@@ -1,0 +1,45 @@
+"""Fixtures of all tests: one Spark session for the whole run, built when first asked for, and a small world."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from worlds import World
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
+    """Spark on two cores with Delta, built by siltstone's own builder; stopped at the end of the run."""
+    home = tmp_path_factory.mktemp("spark")
+    settings = {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.sql.warehouse.dir": str(home / "warehouse"),
+        "spark.local.dir": str(home / "local"),
+        "spark.ui.enabled": "false",
+        "spark.driver.memory": "1g",
+    }
+    given = " ".join(f"--conf {key}={value}" for key, value in settings.items())
+    before = {name: os.environ.get(name) for name in ("SPARK_MASTER", "PYSPARK_SUBMIT_ARGS")}
+    os.environ |= {"SPARK_MASTER": "local[2]", "PYSPARK_SUBMIT_ARGS": f"{given} pyspark-shell"}
+    try:
+        from siltstone.session import spark_session
+
+        session = spark_session("tests", delta=True)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """An empty input folder, a lake beside it, and an engine that works in this process."""
+    (tmp_path / "in").mkdir()
+    return World(tmp_path)

@@ -1,0 +1,71 @@
+"""Runs compactions that die by SIGKILL at a named point: `python killed.py POINT=ROOT ...`, each in a fork of its own.
+
+Prints a JSON list: the signal that ended each (0 when it came to its end alive).
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from worlds import World
+
+# point -> where it is: module, owner ("" for a function of the module), name, and whether the real call comes first.
+POINTS: dict[str, tuple[str, str, str, bool]] = {
+    "after the listing": ("siltstone.compaction", "", "list_input", True),
+    "before the creation": ("siltstone.table", "Table", "create", False),
+    "after the creation": ("siltstone.table", "Table", "create", True),
+    "after the survey": ("siltstone.compaction", "", "take_survey", True),
+    "before a file is closed": ("siltstone.writing", "PartitionWriter", "close", False),
+    "after a file is closed": ("siltstone.writing", "PartitionWriter", "close", True),
+    "after rows are written": ("siltstone.writing", "PartitionWriter", "write", True),
+    "after a quarantine file": ("siltstone.quarantine", "QuarantineWriter", "_flush", True),
+    "between the waves": ("siltstone.waves", "Waves", "_stray_bins", False),
+    "after the tasks": ("siltstone.waves", "Waves", "accounts", False),
+    "before the columns": ("siltstone.table", "Table", "add_columns", False),
+    "after the columns": ("siltstone.table", "Table", "add_columns", True),
+    "before the manifest": ("siltstone.ledger", "", "write_manifest", False),
+    "after the manifest": ("siltstone.ledger", "", "write_manifest", True),
+    "before the commit": ("siltstone.table", "Table", "commit", False),
+    "after the commit": ("siltstone.table", "Table", "commit", True),
+}
+
+
+def arm(point: str) -> None:
+    """Make the point deadly."""
+    module_name, owner_name, name, is_after = POINTS[point]
+    module = importlib.import_module(module_name)
+    owner = getattr(module, owner_name) if owner_name else module
+    real: Callable[..., Any] = getattr(owner, name)
+
+    def deadly(*args: Any, **kwargs: Any) -> None:
+        if is_after:
+            real(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, deadly)
+
+
+def start(point: str, root: str) -> int:
+    """The process that compacts this root until it dies."""
+    child = os.fork()
+    if child == 0:
+        arm(point)
+        World(Path(root)).compact()
+        os._exit(0)
+    return child
+
+
+if __name__ == "__main__":
+    pairs = [argument.split("=", 1) for argument in sys.argv[1:]]
+    for module, _, _, _ in POINTS.values():
+        importlib.import_module(module)
+    pa.array(np.zeros(1))  # here pyarrow looks for pandas, 0.4 s that no fork has to wait for again
+    children = [start(point, root) for point, root in pairs]
+    print(json.dumps([os.WTERMSIG(os.waitpid(child, 0)[1]) for child in children]))

@@ -1,0 +1,60 @@
+"""The two sums of an account, and what a second task adds to a file's account."""
+
+from siltstone.accounts import Account, FileAccount, total
+
+
+def test_an_account_closes_when_both_sums_hold() -> None:
+    # records: 10 = 6 + 2 + 1 + 1; cells: 20 = 15 + 4 + 1
+    account = Account(
+        records_in=10, rows_out=6, records_quarantined=2, duplicates_dropped=1, deferred=1,
+        keys_seen=20, cells_stored=15, nulls=4, values_rescued=1,
+    )  # fmt: skip
+    assert account.problems() == []
+    assert Account().problems() == []
+
+
+def test_a_lost_record_and_a_lost_cell_are_told_with_their_numbers() -> None:
+    account = Account(records_in=1_000, rows_out=999, keys_seen=7, cells_stored=5, nulls=1)
+    assert account.problems() == [
+        "1,000 records in, but 999 rows out + 0 quarantined + 0 duplicates + 0 deferred",
+        "7 keys seen, but 5 cells stored + 1 nulls + 0 rescued",
+    ]
+
+
+def test_accounts_add_field_by_field() -> None:
+    account = Account(records_in=1, rows_out=1, keys_seen=3, cells_stored=2, nulls=1)
+    account.add(Account(records_in=2, records_quarantined=2, keys_seen=1, values_rescued=1))
+    assert account == Account(
+        records_in=3, rows_out=1, records_quarantined=2, keys_seen=4, cells_stored=2, nulls=1, values_rescued=1
+    )
+
+
+def test_a_second_task_settles_what_the_first_deferred() -> None:
+    # the first task wrote 3 of 5 records and deferred 2; the second wrote 1 of them and dropped 1 as a duplicate
+    first = FileAccount("p", 9, "e", outputs=["b"], account=Account(records_in=5, rows_out=3, deferred=2))
+    second = FileAccount(
+        "p", 9, "e", outputs=["a", "b"], account=Account(records_in=2, rows_out=1, duplicates_dropped=1)
+    )
+    first.add(second)
+    assert first == FileAccount(
+        "p", 9, "e", outputs=["a", "b"], account=Account(records_in=5, rows_out=4, duplicates_dropped=1)
+    )
+    assert first.account.problems() == []
+
+
+def test_a_copy_has_an_account_of_its_own() -> None:
+    original = FileAccount("p", 1, "e", account=Account(records_in=1, rows_out=1))
+    original.copy().account.add(Account(records_in=5))
+    assert original.account == Account(records_in=1, rows_out=1)
+
+
+def test_a_file_account_survives_its_dictionary() -> None:
+    account = FileAccount(
+        "p", 1, "e", "ff", "quarantined", "salvaged", "cut", {"s": 2}, ["o"], Account(records_in=1, deferred=1)
+    )
+    assert FileAccount.from_dict(account.as_dict()) == account
+
+
+def test_total_adds_all_files() -> None:
+    files = [FileAccount("a", 1, "", account=Account(rows_out=2)), FileAccount("b", 1, "", account=Account(rows_out=3))]
+    assert total(files) == Account(rows_out=5)

@@ -1,0 +1,168 @@
+"""A small fleet and its lake in a temporary folder: what the end-to-end tests write, run and read back."""
+
+import gzip
+import itertools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from siltstone.bins import Bin, Report
+from siltstone.compaction import compact
+from siltstone.config import Config, load_config
+from siltstone.engine import Engine
+from siltstone.quarantine import read_quarantine
+from siltstone.storage import Storage
+from siltstone.task import run_bin
+
+UPLOADED = 1_766_188_800  # 2025-12-20T00:00:00Z, when the first file of every world was uploaded
+NOON = 1_765_339_200  # 2025-12-10T04:00:00Z, 12:00 on that day in Asia/Makassar (UTC+8)
+
+_FILE_TIMES = itertools.count(UPLOADED)  # each write gets a time of its own, so that no two etags can be equal
+
+Content = bytes | Sequence[Mapping[str, Any] | str]
+
+
+def record(heartbeat: int | None = NOON, unit: str = "LD772", device: str = "SLS30I009", **fields: Any) -> dict[str, Any]:
+    """The base record; a test gives only what matters to it."""
+    return {"heartbeat": heartbeat, "unitno": unit, "deviceid": device, **fields}
+
+
+def ndjson(records: Sequence[Mapping[str, Any] | str]) -> bytes:
+    """Records one per line; a text stands for itself."""
+    return b"".join((r if isinstance(r, str) else json.dumps(r)).encode() + b"\n" for r in records)
+
+
+def gz(text: bytes) -> bytes:
+    return gzip.compress(text, mtime=0)
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Runs each bin where it is called; tests start no processes for it."""
+
+    name: str = "local"
+
+    def run(self, bins: Sequence[Bin], done: Any) -> list[Report]:
+        return [run_bin(b) for b in bins]
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder of input and a lake; `settings` are `key=value` as on the command line."""
+
+    root: Path
+    engine: Engine = field(default_factory=InProcess)
+
+    @property
+    def input(self) -> Path:
+        return self.root / "in"
+
+    @property
+    def lake(self) -> Path:
+        return self.root / "lake"
+
+    @property
+    def table(self) -> Path:
+        return self.lake / "datalog"
+
+    def path(self, place: str) -> Path:
+        """The file of `SITE/device/YYYYMMDDHH`."""
+        return self.input / place / f"{place.rsplit('/', 1)[1]}.txt.gz"
+
+    def deliver(self, tree: Mapping[str, Content]) -> None:
+        """Write files by `SITE/device/YYYYMMDDHH`; bytes as they are, records as gzipped NDJSON."""
+        for place, content in tree.items():
+            self.put(self.path(place), content if isinstance(content, bytes) else gz(ndjson(content)))
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Write one file, at a time of its own."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        at = next(_FILE_TIMES)
+        os.utime(path, (at, at))
+
+    def config(self, *settings: str) -> Config:
+        return load_config([], settings)
+
+    def compact(self, *settings: str, engine: Engine | None = None, source: Path | None = None) -> dict[str, Any]:
+        """Run the job and return its summary, once its accounts have been checked."""
+        given = str(source or self.input)
+        summary = compact("datalog", given, str(self.lake), self.config(*settings), engine or self.engine, quiet)
+        assert unclosed(summary) == []
+        return summary
+
+    def frame(self) -> pl.DataFrame:
+        """The table as polars reads it, sorted by all columns; a source file is named by its place in the tree."""
+        place = pl.col("source_file").str.strip_prefix(f"{os.path.realpath(self.input)}/").str.replace(r"/[^/]*$", "")
+        frame = pl.scan_delta(str(self.table)).with_columns(place).collect()
+        return frame.sort("dstrct_code", "unitno", "deviceid", "ts", pl.all(), nulls_last=False)
+
+    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
+        """The named columns of every row, sorted; dates, times and source files in a short form."""
+        frame = self.frame().with_columns(
+            pl.col("hiveperiod").cast(pl.String), pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
+        )
+        return sorted(frame.select(columns).rows(), key=_none_first)
+
+    def quarantine(self) -> list[tuple[str, int | None, int | None, str, bytes]]:
+        """Every refusal that a committed run names: place, line, offset, reason, raw bytes."""
+        table = Storage(os.path.realpath(self.table))
+        found = read_quarantine(table, [name for header in self.headers() for name in header["quarantine"]])
+        root = f"{os.path.realpath(self.input)}/"
+        return sorted(
+            (
+                (file.removeprefix(root).rpartition("/")[0], line, offset, reason, raw)
+                for file, line, offset, reason, raw in found.select(
+                    "source_file", "line", "byte_offset", "reason", "raw"
+                ).rows()
+            ),
+            key=_none_first,
+        )
+
+    def headers(self) -> list[dict[str, Any]]:
+        """The headers of the committed runs, newest first."""
+        from siltstone import ledger, sources
+        from siltstone.table import Table
+
+        table = Table(Storage(os.path.realpath(self.table)), sources.load("datalog").CONTRACT)
+        snapshot = table.snapshot()
+        return [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
+
+    def version(self) -> int:
+        """The newest version in the Delta log."""
+        return max(int(p.stem) for p in (self.table / "_delta_log").glob("*.json"))
+
+    def files(self) -> list[str]:
+        """Every file of the lake, committed or not."""
+        return sorted(str(p.relative_to(self.lake)) for p in self.lake.rglob("*") if p.is_file())
+
+
+def unclosed(summary: Mapping[str, Any]) -> list[str]:
+    """The sums of a summary that do not close."""
+    s = summary
+    sums = {
+        "records": (s["records_in"], s["rows_out"] + s["records_quarantined"] + s["duplicates_dropped"]),
+        "cells": (s["keys_seen"], s["cells_stored"] + s["nulls"] + s["values_rescued"]),
+        "files": (
+            s["files_listed"],
+            s["files_ingested"]
+            + s["files_skipped"]
+            + s["files_quarantined"]
+            + s["files_deferred"]
+            + s["files_changed"],
+        ),
+    }
+    return [f"{name}: {whole} is not {parts}" for name, (whole, parts) in sums.items() if whole != parts]
+
+
+def quiet(what: str, files: int, of: int, byte_count: int) -> None:
+    """A progress that says nothing."""
+
+
+def _none_first(row: tuple[Any, ...]) -> tuple[tuple[bool, str, Any], ...]:
+    return tuple((v is not None, type(v).__name__, v) for v in row)
