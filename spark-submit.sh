@@ -49,7 +49,7 @@ case "$env" in
     [ -x "$submit" ] || { echo "spark-submit.sh: no .venv yet; run: make setup" >&2; exit 2; }
     export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$here/.venv/bin/python}" PYSPARK_DRIVER_PYTHON="$here/.venv/bin/python"
     command=("$submit" --master "${SPARK_MASTER:-local[*]}" "${common[@]}" --conf spark.ui.enabled=false
-      ${settings[@]+"${settings[@]}"} "$file" "$@" --conf "$here/conf/local.yaml")
+      --conf spark.log.level=WARN ${settings[@]+"${settings[@]}"} "$file" --conf "$here/conf/local.yaml" "$@")
     ;;
   emr)
     archive="$here/dist/siltstone-env.tar.gz"
@@ -61,7 +61,7 @@ case "$env" in
       --conf spark.executorEnv.PYSPARK_PYTHON=./environment/bin/python
       --conf spark.executorEnv.POLARS_MAX_THREADS=1
       --archives "$archive#environment" --files "$here/conf/emr.yaml"
-      ${settings[@]+"${settings[@]}"} "$file" "$@" --conf emr.yaml)
+      ${settings[@]+"${settings[@]}"} "$file" --conf emr.yaml "$@")
     ;;
   *) echo "spark-submit.sh: unknown --env $env; known: local, emr" >&2; exit 2 ;;
 esac

@@ -163,7 +163,7 @@ def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Do
         lines = [line for line in str(failure[0]).splitlines() if "siltstone.errors" in line]
         reason = lines[-1].partition(": ")[2] if lines else str(failure[0]).splitlines()[0]
         raise StorageError(
-            f"a Spark task failed: {reason}", "Nothing was committed; --debug shows Spark's trace."
+            f"a Spark task failed: {reason.rstrip('.')}", "Nothing was committed; --debug shows Spark's trace."
         ) from failure[0]
     if failure:
         raise failure[0]

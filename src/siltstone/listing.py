@@ -37,7 +37,7 @@ def list_input(store: Storage, source: ModuleType, source_root: str) -> Listing:
     objects = store.objects()
     root = source_root.rstrip("/") + "/" if source_root else ""
     frame = objects.with_columns(identity=pl.col("uri").str.strip_prefix(root))
-    located = [source.locate(uri) is not None for uri in frame["uri"]]
+    located = [source.locate(identity) is not None for identity in frame["identity"]]
     files = frame.filter(pl.Series(located, dtype=pl.Boolean)).sort("identity")
     return Listing(files.select("path", "identity", "size", "etag", "modified_us"), frame.height - files.height)
 

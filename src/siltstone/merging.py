@@ -33,15 +33,16 @@ class _Piece:
     table: pa.Table
     units: list[str]
     codes: npt.NDArray[np.int64]
+    size: float  # bytes of its buffers; Table.nbytes takes 18 ms for 180 columns
 
     @classmethod
     def of(cls, table: pa.Table, unit_column: str) -> "_Piece":
         if unit_column not in table.column_names:
-            return cls(table, [""], np.zeros(table.num_rows, np.int64))
+            return cls(table, [""], np.zeros(table.num_rows, np.int64), table.get_total_buffer_size())
         encoded = table.column(unit_column).combine_chunks().dictionary_encode()
         units = [*encoded.dictionary.to_pylist(), ""]
         codes = encoded.indices.fill_null(len(units) - 1).to_numpy().astype(np.int64)
-        return cls(table, units, codes)
+        return cls(table, units, codes, table.get_total_buffer_size())
 
     def below(self, bound: str) -> npt.NDArray[np.bool_]:
         return np.array([unit < bound for unit in self.units])[self.codes]
@@ -49,7 +50,8 @@ class _Piece:
     def where(self, mask: npt.NDArray[np.bool_]) -> "_Piece":
         if mask.all():
             return self
-        return _Piece(self.table.filter(pa.array(mask)), self.units, self.codes[mask])
+        table = self.table.filter(pa.array(mask))
+        return _Piece(table, self.units, self.codes[mask], self.size * table.num_rows / self.table.num_rows)
 
 
 class SortedMerge:
@@ -61,7 +63,7 @@ class SortedMerge:
     """
 
     def __init__(self, runs: Sequence[Run], *, sort_by: tuple[str, str], chunk_bytes: int, memory_bytes: int) -> None:
-        self._runs = sorted(runs, key=lambda run: run.lower, reverse=True)
+        self._runs = sorted(runs, key=lambda run: run.lower)[::-1]  # taken from the end, equal ones as given
         self._unit, self._time = sort_by
         self._chunk_bytes, self._memory_bytes = chunk_bytes, memory_bytes
         self._waiting: list[_Piece] = []
@@ -70,9 +72,9 @@ class SortedMerge:
         self._breaks = False
 
     @property
-    def waiting_bytes(self) -> int:
+    def waiting_bytes(self) -> float:
         """Arrow bytes read and not yet given out."""
-        return sum(piece.table.nbytes for piece in (*self._waiting, *self._late))
+        return sum(piece.size for piece in (*self._waiting, *self._late))
 
     def next_chunk(self, *, fresh_file: bool) -> Chunk | None:
         """The next rows, or None at the end. `fresh_file` says that they will begin a file, so any rows may come."""
@@ -85,7 +87,7 @@ class SortedMerge:
                 self._breaks = True
                 self._admit_late()
                 continue
-            if ready and (bound is None or sum(p.table.nbytes for p in ready) >= self._chunk_bytes):
+            if ready and (bound is None or sum(p.size for p in ready) >= self._chunk_bytes):
                 return self._emit(ready, bound)
             if bound is None:
                 return None

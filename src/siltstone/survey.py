@@ -71,7 +71,7 @@ class Survey:
 
     def schema(self, base: Schema, rules: Rules) -> Schema:
         """The base schema with a column for each field found, hints first."""
-        kinds = [(f.key, f.kind) for f in self.fields.values()]
+        kinds = [(f.key, f.kind) for f in self.fields.values() if base.column_for(f.key) is None]
         found = [(key, hinted(key, kind, rules.hints)) for key, kind in kinds if kind is not None]
         return base.extended(found[: max(0, rules.max_columns - len(base.columns))])
 

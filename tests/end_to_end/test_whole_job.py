@@ -473,6 +473,6 @@ def test_a_lake_inside_the_input_is_refused(world: World, lake: str, tmp_path: P
 
 def test_an_input_without_files_is_refused_before_anything_is_made(world: World) -> None:
     world.put(world.input / "notes.txt", b"x")
-    with pytest.raises(UsageError, match=r"no datalog files below .*\nExpected \{site\}/\{device\}"):
+    with pytest.raises(UsageError, match=r"no datalog files below .*Expected \{site\}/\{device\}"):
         world.compact()
     assert not world.lake.exists()

@@ -95,7 +95,7 @@ def test_a_cut_zstd_keeps_the_blocks_before_the_cut() -> None:
 def test_a_wrong_checksum_is_refused_unless_all_is_to_be_saved(salvage: Salvage) -> None:
     raw = bytearray(gzip.compress(TEXT))
     raw[-8] ^= 1
-    with pytest.raises(Unreadable, match="broken gzip after .* bytes of text: .*checksum"):
+    with pytest.raises(Unreadable, match=r"broken gzip after .* bytes of text: .*checksum"):
         whole(bytes(raw), salvage=salvage)
 
 

@@ -20,9 +20,10 @@ from siltstone.formats.ndjson import parse
 from siltstone.formats.ndjson_careful import parse_careful
 
 RULES = Rules()
+EMPTY = Schema(())
 
 
-def read(*lines: str | bytes, schema: Schema = columns(), rules: Rules = RULES) -> tuple[Parsed, Schema]:
+def read(*lines: str | bytes, schema: Schema = EMPTY, rules: Rules = RULES) -> tuple[Parsed, Schema]:
     return parse_careful(document(*lines), schema, rules)
 
 
@@ -31,7 +32,9 @@ def reasons(parsed: Parsed) -> list[str]:
 
 
 def test_rows_places_counts_and_drift_of_a_small_document() -> None:
-    parsed, schema = read('{"d":1.5,"s":"x"}', '{"d":"off","new":true,"gone":null}', schema=columns(d="double", s="string"))
+    parsed, schema = read(
+        '{"d":1.5,"s":"x"}', '{"d":"off","new":true,"gone":null}', schema=columns(d="double", s="string")
+    )
     # the second record: keys d, new, gone; new is stored, gone is null, d is a misfit
     assert_same(
         parsed.table,
@@ -101,14 +104,14 @@ def test_a_record_of_too_many_keys_is_bad(value: str) -> None:
 
 def test_the_cut_last_line_of_a_truncated_document_is_no_bad_record() -> None:
     cut = Document(0, b'x\n{"a":1}\n{"a":2,"b', truncated=True)
-    parsed, _ = parse_careful(cut, columns(), RULES)
+    parsed, _ = parse_careful(cut, EMPTY, RULES)
     assert parsed.table.column("a").to_pylist() == [1.0]
     assert [bad.line for bad in parsed.bad] == [0]
     assert cut.cut_record == b'{"a":2,"b'
 
 
 def test_a_whole_last_line_of_a_truncated_document_is_judged_like_any_other() -> None:
-    parsed, _ = parse_careful(Document(0, b'{"a":1}\n{"a":2,"b\n', truncated=True), columns(), RULES)
+    parsed, _ = parse_careful(Document(0, b'{"a":1}\n{"a":2,"b\n', truncated=True), EMPTY, RULES)
     assert [bad.line for bad in parsed.bad] == [1]
 
 
@@ -141,7 +144,9 @@ def test_what_a_double_holds_exactly_is_stored_and_all_else_rescued_with_its_own
 ) -> None:
     parsed, _ = read(f'{{"d":{text}}}', schema=columns(d="double"))
     if stored is None:
-        assert rows_by_key(parsed, columns(d="double")) == [{"_rescued": json.dumps({"d": text}, separators=(",", ":"))}]
+        assert rows_by_key(parsed, columns(d="double")) == [
+            {"_rescued": json.dumps({"d": text}, separators=(",", ":"))}
+        ]
     else:
         (row,) = parsed.table.to_pylist()
         assert (row["d"], math.copysign(1, row["d"]), row["_rescued"]) == (stored, math.copysign(1, stored), None)
@@ -187,7 +192,9 @@ def test_what_a_double_holds_exactly_is_stored_and_all_else_rescued_with_its_own
 def test_each_kind_takes_its_own_values_only(kind: Any, text: str, stored: Any) -> None:
     parsed, _ = read(f'{{"k":{text}}}', schema=columns(k=kind))
     (row,) = rows_by_key(parsed, columns(k=kind))
-    assert row == ({"k": stored} if stored is not None else {"_rescued": json.dumps({"k": text}, separators=(",", ":"))})
+    assert row == (
+        {"k": stored} if stored is not None else {"_rescued": json.dumps({"k": text}, separators=(",", ":"))}
+    )
     assert type(row.get("k")) is type(stored)
 
 

@@ -174,9 +174,7 @@ def test_no_text_no_proof() -> None:
     assert parse_inferred([Document(0, b"\xef\xbb\xbf")], KNOWN, RULES) is None
 
 
-def assert_as_careful(
-    documents: list[Document], parsed: Parsed, schema: Schema, base: Schema, rules: Rules
-) -> None:
+def assert_as_careful(documents: list[Document], parsed: Parsed, schema: Schema, base: Schema, rules: Rules) -> None:
     """The careful lane, document by document, has the same rows, places, counts and columns."""
     rows: list[dict[str, Any]] = []
     places: list[tuple[int, int]] = []

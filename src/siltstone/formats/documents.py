@@ -111,7 +111,7 @@ def count_cells(text: bytes) -> tuple[int, int]:
 
 def has_blank_before_colon(text: bytes) -> bool:
     """Whether a key and its colon may stand apart, so that `count_cells` would miss the key."""
-    return (b" :" in text or b"\t:" in text) and _APART.search(text) is not None
+    return (b" :" in text or b"\t" in text) and _APART.search(text) is not None
 
 
 def has_line_over(text: bytes, limit: int) -> bool:

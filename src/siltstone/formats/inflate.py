@@ -1,7 +1,7 @@
 """Compressed bytes to text bytes: gzip (any number of members), zstd or plain, told by content, never by name."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import zstandard
 from isal import isal_zlib
@@ -14,7 +14,7 @@ _BOM = b"\xef\xbb\xbf"
 _STEP = 4 << 20
 _HEAD_TEXT = 64 << 10
 _RATIO_FLOOR = 64 << 20
-_GzipError: type[Exception] = isal_zlib.error
+_GzipError = cast(type[Exception], isal_zlib.error)
 _ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
 
 Salvage = Literal["none", "truncated", "all"]

@@ -146,15 +146,16 @@ def _proven(documents: Sequence[Document], frame: pl.DataFrame, lane: Lane) -> P
         return None
     counts = [count_cells(d.text) for d in documents]
     keys, nulls = (sum(column) for column in zip(*counts, strict=True))
-    stored = {name: frame.height - frame[name].null_count() for name in frame.columns}
-    texts = sum(n for name, n in stored.items() if frame.schema[name] == pl.String)
-    if keys - nulls != sum(stored.values()):
+    types = frame.schema
+    stored = [frame.height - empty for empty in frame.null_count().row(0)] if frame.width else []
+    texts = sum(n for n, dtype in zip(stored, types.values(), strict=True) if dtype == pl.String)
+    if keys - nulls != sum(stored):
         return None
     if sum(d.text.count(b'"') for d in documents) != 2 * keys + 2 * texts:
         return None
     if _may_hold_arrays(documents, frame):
         return None
-    doubles = [name for name, dtype in frame.schema.items() if dtype == pl.Float64]
+    doubles = [name for name, dtype in types.items() if dtype == pl.Float64]
     if doubles and frame.height:
         sizes = frame.select(pl.col(doubles).abs().max()).row(0)
         if any(size is not None and not size < _EXACT for size in sizes):

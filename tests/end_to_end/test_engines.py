@@ -1,0 +1,259 @@
+"""Engines and readers: the table is the same whoever wrote it, and whoever reads it."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import duckdb_extension_delta
+import polars as pl
+import pytest
+from chispa import assert_df_equality
+from deltalake import DeltaTable
+from polars.testing import assert_frame_equal
+from worlds import NOON, World, record
+
+from siltstone import engine as engines
+from siltstone.bins import Bin, Report
+from siltstone.engine import LocalEngine, SparkEngine
+from siltstone.errors import AccountsError, SiltstoneError, StorageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
+
+
+def _deliver_all_kinds(world: World) -> None:
+    """Two sites, two days, a stray, duplicates, a misfit, a bad line, a bad file, three disagreeing bins."""
+    twice = record(MIDNIGHT + 1, n=1)
+    world.deliver(
+        {
+            "BRCB/AAA/2025121012": [record(NOON, "PM189", "AAA")],
+            "BRCB/SLS30I009/2025121012": [record(NOON + s, x=s, VehicleSpeed=1) for s in range(30)],
+            "BRCB/SLS30I009/2025121023": [record(MIDNIGHT - 1, x=0.5), twice, twice, "{"],
+            "BRCB/SLS30I009/2025121100": [record(MIDNIGHT, x="late", vehiclespeed=None), twice],
+            "BRCG/SLS30I623/2025121012": [record(NOON, "LD783", "SLS30I623", vehiclespeed=2, x=None, deep={"a": [1]})],
+            "BRCG/SLS30I623/2025121013": b"no gzip",
+        }
+    )
+
+
+def _told(summary: dict[str, Any]) -> dict[str, Any]:
+    """What must not depend on the engine."""
+    return {k: v for k, v in summary.items() if k not in ("run", "table", "engine", "seconds", "bytes_written")}
+
+
+@pytest.fixture(scope="module")
+def in_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, dict[str, Any]]:
+    """A world of every kind of row, compacted in this process; nobody changes it."""
+    world = World(tmp_path_factory.mktemp("in_process"))
+    _deliver_all_kinds(world)
+    return world, world.compact("survey.files=1")
+
+
+def _assert_same_as(in_process: tuple[World, dict[str, Any]], world: World, engine: engines.Engine) -> None:
+    _deliver_all_kinds(world)
+    summary = world.compact("survey.files=1", engine=engine)
+    assert _told(summary) == _told(in_process[1])
+    # Records: 1 + 30 + 4 + 2 + 1; `twice` is there three times; one bad line.
+    assert (summary["records_in"], summary["rows_out"], summary["duplicates_dropped"]) == (38, 35, 2)
+    assert_frame_equal(world.frame(), in_process[0].frame())
+    assert world.quarantine() == in_process[0].quarantine()
+
+
+def test_the_pool_of_processes_writes_the_same_table(in_process: tuple[World, dict[str, Any]], world: World) -> None:
+    _assert_same_as(in_process, world, LocalEngine(workers=2))
+
+
+def test_spark_writes_the_same_table(
+    in_process: tuple[World, dict[str, Any]], world: World, spark: "SparkSession"
+) -> None:
+    _assert_same_as(in_process, world, SparkEngine(spark))
+    assert list((world.table / "_siltstone/plans").rglob("*.json")) == []  # plans are taken away again
+    assert world.compact(engine=SparkEngine(spark))["files_skipped"] == 6
+
+
+def test_spark_reads_the_rows_that_were_written(world: World, spark: "SparkSession") -> None:
+    world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON, x=1.5, on=True), record(MIDNIGHT, x="n/a", on=None)]})
+    world.compact()
+    found = spark.read.format("delta").load(str(world.table))
+    expected = spark.createDataFrame(
+        [
+            (date(2025, 12, 10), "BRCB", datetime(2025, 12, 10, 4, tzinfo=UTC), "LD772", NOON, 1.5, True, None),
+            (date(2025, 12, 11), "BRCB", datetime(2025, 12, 10, 16, tzinfo=UTC), "LD772", MIDNIGHT, None, None, '{"x":"\\"n/a\\""}'),
+        ],
+        "hiveperiod date, dstrct_code string, ts timestamp, unitno string, heartbeat bigint, x double, on boolean, _rescued string",
+    )
+    assert_df_equality(found.select(expected.columns), expected, ignore_row_order=True, ignore_nullable=True, ignore_metadata=True)
+
+
+def _polars(world: World, where: str) -> int:
+    return pl.scan_delta(str(world.table)).filter(BOUNDARIES[where][0]).collect().height
+
+
+def _pyarrow(world: World, where: str) -> int:
+    dataset = DeltaTable(str(world.table)).to_pyarrow_dataset()
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.register("self", dataset)
+    return int(connection.execute(f"select count(*) from self where {where}").fetchone()[0])  # type: ignore[index]
+
+
+def _duckdb(world: World, where: str) -> int:
+    return int(_delta_connection().execute(f"select count(*) from delta_scan('{world.table}') where {where}").fetchone()[0])  # type: ignore[index]
+
+
+def _delta_connection() -> duckdb.DuckDBPyConnection:
+    """DuckDB with the extension that lies in its own Python package: nothing is downloaded."""
+    folder = Path(duckdb_extension_delta.__file__).parent / "extensions" / f"v{duckdb.__version__}"
+    connection = duckdb.connect()
+    connection.execute(f"LOAD '{folder / 'delta.duckdb_extension'}'")
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+LONG_UNIT = "Z" * 40  # longer than the 32 characters that other writers cut statistics to
+NOON_UTC = datetime(2025, 12, 10, 4, tzinfo=UTC)
+BOUNDARIES: dict[str, tuple[pl.Expr, int]] = {
+    # the least instant, in microseconds, and the greatest of its day, with the two rows of the next day
+    "ts = TIMESTAMP '2025-12-10 04:00:00.000001'": (pl.col("ts") == NOON_UTC + timedelta(microseconds=1), 1),
+    "ts < TIMESTAMP '2025-12-10 04:00:00.000002'": (pl.col("ts") < NOON_UTC + timedelta(microseconds=2), 1),
+    "ts >= TIMESTAMP '2025-12-10 04:00:08.999999'": (pl.col("ts") >= NOON_UTC + timedelta(microseconds=8_999_999), 3),
+    "ts > TIMESTAMP '2025-12-10 04:00:08.999999'": (pl.col("ts") > NOON_UTC + timedelta(microseconds=8_999_999), 2),
+    f"unitno = '{LONG_UNIT}'": (pl.col("unitno") == LONG_UNIT, 1),
+    f"unitno >= '{LONG_UNIT}'": (pl.col("unitno") >= LONG_UNIT, 2),
+    "unitno = 'Ω1'": (pl.col("unitno") == "Ω1", 1),
+    "unitno IS NULL": (pl.col("unitno").is_null(), 1),
+    "deviceid = 'A'": (pl.col("deviceid") == "A", 1),
+    "deviceid IS NULL": (pl.col("deviceid").is_null(), 4),
+    "x IS NOT NULL": (pl.col("x").is_not_null(), 0),
+    "hiveperiod = DATE '2025-12-11'": (pl.col("hiveperiod") == date(2025, 12, 11), 2),
+    "dstrct_code = 'BRCG'": (pl.col("dstrct_code") == "BRCG", 1),
+}
+
+
+@pytest.fixture(scope="module")
+def boundaries(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Rows at the edges of their files' statistics; a column that is null in one file and away in another."""
+    world = World(tmp_path_factory.mktemp("boundaries"))
+    us = NOON * 1_000_000
+    world.deliver(
+        {
+            "BRCB/D1/2025121012": [
+                {"heartbeat": us + 1, "unitno": LONG_UNIT, "deviceid": "A"},
+                {"heartbeat": us + 8_999_999, "unitno": "Ω1"},
+                {"heartbeat": us + 5_000_000, "unitno": None, "x": None},
+            ],
+            "BRCB/D1/2025121112": [{"heartbeat": us + 86_400_000_000, "unitno": "B"}],
+            "BRCG/D2/2025121112": [{"heartbeat": us + 86_400_000_000, "unitno": "C"}],
+        }
+    )
+    world.compact()
+    world.deliver({"BRCG/D2/2025121011": [{"heartbeat": us - 1, "deviceid": "E", "unitno": "C", "x": 1}]})
+    world.compact()
+    DeltaTable(str(world.table)).delete("deviceid = 'E'")  # so that x is null in every row, and the log has a remove
+    return world
+
+
+@pytest.mark.parametrize("where", BOUNDARIES)
+@pytest.mark.parametrize("count", [_polars, _pyarrow, _duckdb])
+def test_statistics_never_hide_a_row(boundaries: World, count: Any, where: str) -> None:
+    assert count(boundaries, where) == BOUNDARIES[where][1]
+
+
+def test_statistics_never_hide_a_row_from_spark(boundaries: World, spark: "SparkSession") -> None:
+    frame = spark.read.format("delta").load(str(boundaries.table))
+    expected = {where: count for where, (_, count) in BOUNDARIES.items()}
+    assert {where: frame.where(where).count() for where in BOUNDARIES} == expected
+
+
+def test_duckdb_and_polars_read_the_same_rows(in_process: tuple[World, dict[str, Any]]) -> None:
+    world, _ = in_process
+    found = _delta_connection().execute(f"select * from delta_scan('{world.table}')").pl()
+    columns = sorted(found.columns)
+    expected = pl.scan_delta(str(world.table)).collect()
+    assert columns == sorted(expected.columns)
+    assert_frame_equal(found.select(columns).sort(pl.all()), expected.select(columns).sort(pl.all()), check_dtypes=True)
+
+
+def _die(task: Bin) -> Report:
+    os._exit(9)
+
+
+def _miscount(task: Bin) -> Report:
+    raise AccountsError(task.files[0].identity, ["1 records in, but 0 rows out"])
+
+
+def test_a_worker_that_dies_is_a_clear_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.deliver({"BRCB/SLS30I009/2025121012": [record()]})
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "_run_bin", _die)
+        with pytest.raises(SiltstoneError, match=r"a worker process died.*engine.workers=1") as raised:
+            world.compact(engine=LocalEngine(workers=1))
+    assert raised.value.exit_code == 1
+    assert world.headers() == []
+    assert world.compact()["rows_out"] == 1
+
+
+def test_an_error_in_a_worker_arrives_as_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.deliver({"BRCB/SLS30I009/2025121012": [record()]})
+    monkeypatch.setattr(engines, "_run_bin", _miscount)
+    with pytest.raises(AccountsError, match=r"2025121012.txt.gz do not close.*\n  1 records in, but 0 rows out"):
+        world.compact(engine=LocalEngine(workers=1))
+    assert world.headers() == []
+
+
+def test_an_accounts_error_in_a_spark_task_arrives_as_itself(
+    world: World, spark: "SparkSession", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = engines._spark_task
+
+    def faulty(table_root: str, plans: str) -> Any:
+        run = real(table_root, plans)
+
+        def wrapped(batches: Any) -> Iterator[Any]:
+            import siltstone.task
+            from siltstone.errors import AccountsError
+
+            def miscount(task: Any) -> Any:
+                raise AccountsError(task.files[0].identity, ["1 records in, but 0 rows out"])
+
+            before, siltstone.task.run_bin = siltstone.task.run_bin, miscount
+            try:
+                yield from run(batches)
+            finally:
+                siltstone.task.run_bin = before  # Spark keeps its workers
+
+        return wrapped
+
+    world.deliver({"BRCB/SLS30I009/2025121012": [record()]})
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "_spark_task", faulty)
+        with pytest.raises(AccountsError, match=r"2025121012.txt.gz do not close.*\n  1 records in, but 0 rows out"):
+            world.compact(engine=SparkEngine(spark))
+    assert world.headers() == []
+    assert world.compact(engine=SparkEngine(spark))["rows_out"] == 1
+
+
+@pytest.mark.parametrize("engine_name", ["spark", "local"])
+def test_a_task_that_cannot_write_is_one_storage_error(
+    world: World, engine_name: str, request: pytest.FixtureRequest
+) -> None:
+    engine: engines.Engine = LocalEngine(1)
+    if engine_name == "spark":
+        engine = SparkEngine(request.getfixturevalue("spark"))
+    world.deliver({"BRCB/SLS30I009/2025121012": [record()]})
+    world.compact()
+    world.put(world.table / "hiveperiod=2025-12-11", b"a file where a folder should be")
+    world.deliver({"BRCB/SLS30I009/2025121112": [record(NOON + 86_400)]})
+    with pytest.raises(StorageError, match="hiveperiod=2025-12-11") as raised:
+        world.compact(engine=engine)
+    assert raised.value.exit_code == 6
+    assert len(str(raised.value).splitlines()) == 1
+    assert ".." not in str(raised.value)
+    assert len(world.headers()) == 1
+    (world.table / "hiveperiod=2025-12-11").unlink()
+    assert world.compact(engine=engine)["rows_out"] == 1

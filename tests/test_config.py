@@ -1,0 +1,179 @@
+"""The configuration: defaults, overlays, and every problem in one message."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from siltstone.config import Config, as_dict, load_config
+from siltstone.errors import ConfigError, UsageError
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Any:
+    """Writes a YAML file and gives its path."""
+
+    def write(text: str, name: str = "x.yaml") -> str:
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def problems(files: list[str], settings: list[str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError, match=r"configuration: [0-9]+ problem") as caught:
+        load_config(files, settings or [])
+    head, *found, last = str(caught.value).split("\n")
+    assert head == f"configuration: {len(found)} problem{'s' if len(found) != 1 else ''}"
+    assert last == "Fix it, then: siltstone doctor --conf FILE"
+    return [line.removeprefix("  ") for line in found]
+
+
+def test_base_yaml_has_every_key_with_its_default_in_the_same_order() -> None:
+    base = yaml.safe_load((CONF / "base.yaml").read_text())
+    assert base == as_dict(Config())
+    assert [list(section) for section in base.values()] == [list(section) for section in as_dict(Config()).values()]
+    assert list(base) == list(as_dict(Config()))
+    assert load_config([str(CONF / "base.yaml")]) == load_config() == Config()
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in CONF.glob("*.yaml")))
+def test_every_shipped_file_is_valid(name: str) -> None:
+    load_config([str(CONF / name)])
+
+
+def test_later_files_win_and_settings_win_over_files(conf: Any) -> None:
+    first = conf("engine: {workers: 2, batch_mb: 8}\nsources: {datalog: {zone: UTC}}", "a.yaml")
+    second = conf("engine: {workers: 3}", "b.yaml")
+    config = load_config(
+        [first, second], ["engine.memory_mb=64", "limits.salvage=none", "sources.datalog.hints={serial: bigint}"]
+    )
+    assert (config.engine.workers, config.engine.batch_mb, config.engine.memory_mb) == (3, 8, 64)
+    assert (config.limits.salvage, config.sources.datalog.zone) == ("none", "UTC")
+    assert config.sources.datalog.hints == {"serial": "bigint"}
+
+
+def test_one_hint_can_be_set_by_its_key() -> None:
+    assert load_config([], ["sources.datalog.hints.serial=bigint"]).sources.datalog.hints == {"serial": "bigint"}
+
+
+def test_sizes_may_be_fractions() -> None:
+    config = load_config([], ["compaction.min_file_mb=0.1", "compaction.target_file_mb=0.5"])
+    assert config.compaction.target_file_mb == 0.5
+
+
+def test_an_empty_file_changes_nothing(conf: Any) -> None:
+    assert load_config([conf("# nothing\n")]) == Config()
+
+
+def test_all_problems_of_all_files_and_settings_come_at_once(conf: Any) -> None:
+    one = conf("engine:\n  worker: 2\nlimits:\n  max_keys: many\n", "a.yaml")
+    two = conf("sources:\n  datlog: {}\nexport: 1\n", "b.yaml")
+    assert problems([one, two], ["engine.workers", "limits.salvage=some"]) == [
+        f"{one}: engine.worker: unknown key; did you mean workers?",
+        f"{one}: limits.max_keys: expected a whole number, found 'many'",
+        f"{two}: sources.datlog: unknown key; did you mean datalog?",
+        f"{two}: export: unknown key; known: engine, compaction, survey, limits, sources",
+        "--set engine.workers: expected key=value",
+        "--set: limits.salvage: expected one of none, truncated, all, found 'some'",
+    ]
+
+
+def test_a_key_given_twice_is_refused_at_its_place(conf: Any) -> None:
+    file = conf("engine:\n  workers: 1\n  workers: 2\n")
+    (problem,) = problems([file])
+    assert problem.startswith(f"{file}: key 'workers' is given twice")
+    assert "line 2, column 3" in problem
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("engine.workers=1.5", "--set: engine.workers: expected a whole number, found 1.5"),
+        ("engine.workers=true", "--set: engine.workers: expected a whole number, found True"),
+        ("engine.workers=", "--set: engine.workers: expected a whole number, found None"),
+        ("compaction.target_file_mb=big", "--set: compaction.target_file_mb: expected a number, found 'big'"),
+        ("compaction.target_file_mb=true", "--set: compaction.target_file_mb: expected a number, found True"),
+        ("compaction.source_root=5", "--set: compaction.source_root: expected a text, found 5"),
+        (
+            "sources.datalog.earliest=2016-01-01",
+            "--set: sources.datalog.earliest: expected a text, found datetime.date(2016, 1, 1)",
+        ),
+        ("sources.datalog.hints=[a]", "--set: sources.datalog.hints: expected a mapping of texts, found ['a']"),
+        ("sources.datalog.hints={a: 1}", "--set: sources.datalog.hints: expected a mapping of texts, found {'a': 1}"),
+        ("engine=5", "--set: engine: expected keys and values, found 5"),
+        ("engine.workers.x=5", "--set: engine.workers: expected a whole number, found {'x': 5}"),
+    ],
+)
+def test_a_wrong_type_says_what_was_expected_and_found(setting: str, problem: str) -> None:
+    assert problems([], [setting]) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            ["compaction.target_file_mb=400"],
+            "compaction: 0 < min_file_mb 150 <= target_file_mb 400 <= max_file_mb 250 does not hold",
+        ),
+        (
+            ["compaction.min_file_mb=0"],
+            "compaction: 0 < min_file_mb 0 <= target_file_mb 200 <= max_file_mb 250 does not hold",
+        ),
+        (
+            ["compaction.target_file_mb=.nan"],
+            "compaction: 0 < min_file_mb 150 <= target_file_mb nan <= max_file_mb 250 does not hold",
+        ),
+        (["limits.max_depth=0"], "limits.max_depth: 0 is below 1"),
+        (["survey.files=0"], "survey.files: 0 is below 1"),
+        (["engine.batch_mb=0"], "engine.batch_mb: 0 is below 1"),
+        (["engine.workers=-1"], "engine.workers: -1 is below 0"),
+        (["compaction.max_columns=0"], "compaction: row_group_mb and max_columns must be above 0"),
+        (
+            ["sources.datalog.zone=Asia/Makasar"],
+            "sources.datalog.zone: 'Asia/Makasar' is no time zone; give an IANA name such as Asia/Makassar",
+        ),
+        (
+            ["sources.datalog.zone=../etc"],
+            "sources.datalog.zone: '../etc' is no time zone; give an IANA name such as Asia/Makassar",
+        ),
+        (
+            ["sources.datalog.earliest='2015'"],
+            "sources.datalog.earliest: '2015' is no date; expected YYYY-MM-DD in quotes",
+        ),
+        (
+            ["sources.datalog.hints={speed: float}"],
+            "sources.datalog.hints.speed: 'float' is no kind; known: double, bigint, int, boolean, string, json",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_or_the_world(settings: list[str], problem: str) -> None:
+    assert problems([], settings) == [problem]
+
+
+def test_contradictions_come_all_at_once_too() -> None:
+    assert len(problems([], ["limits.max_keys=0", "engine.workers=-1", "sources.datalog.zone=x"])) == 3
+
+
+@pytest.mark.parametrize("text", ["engine: [", "? [a]\n: 1\n", "- 1\n", "just text\n", "engine:\n\tworkers: 1\n"])
+def test_a_file_that_is_no_mapping_is_a_problem_and_no_crash(conf: Any, text: str) -> None:
+    file = conf(text)
+    (problem,) = problems([file])
+    assert problem.startswith(f"{file}: ")
+
+
+def test_a_file_that_is_no_utf8_is_a_problem_and_no_crash(tmp_path: Path) -> None:
+    file = tmp_path / "latin.yaml"
+    file.write_bytes(b"engine: {workers: 1} # caf\xe9\n")
+    assert problems([str(file)])[0].startswith(f"{file}: 'utf-8' codec can't decode byte 0xe9")
+
+
+def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"nowhere\.yaml: No such file or directory.\s*Give --conf an existing YAML file"
+    ):
+        load_config([str(tmp_path / "nowhere.yaml")])

@@ -1,0 +1,150 @@
+"""Storage on a local folder: safe paths, one name per file, etags, create-only writes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from siltstone.errors import StorageError, UsageError
+from siltstone.storage import OBJECTS, Fetched, Storage, join, open_root
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Storage:
+    return open_root(str(tmp_path))
+
+
+def test_join_puts_parts_together() -> None:
+    assert join("a=1", "b/c", "d e") == "a=1/b/c/d e"
+
+
+@pytest.mark.parametrize(
+    "part", ["..", ".", "", "a/../b", "/etc", "a//b", "a/", "a\0b", "a\\b", "..\\x", "x/.."], ids=repr
+)
+def test_join_refuses_what_could_lead_out_of_the_root(part: str) -> None:
+    with pytest.raises(UsageError, match="is no safe path: it holds"):
+        join("hiveperiod=2025-12-10", part)
+
+
+def test_a_child_stays_below_its_root(store: Storage) -> None:
+    assert store.child("lake", "datalog").root == f"{store.root}/lake/datalog"
+    with pytest.raises(UsageError, match="is no safe path"):
+        store.child("../up")
+
+
+def test_what_was_put_is_listed_and_read_with_the_same_etag(store: Storage) -> None:
+    for path, data in {"b/x.gz": b"12345", "a b/é#%41.gz": b"1", "top": b""}.items():
+        assert store.put(path, data)
+    listed = store.objects()
+    assert listed.schema == OBJECTS
+    assert listed.select("path", "size").rows() == [("a b/é#%41.gz", 1), ("b/x.gz", 5), ("top", 0)]
+    assert listed["uri"].to_list() == [f"{store.root}/{path}" for path in listed["path"]]
+    for path, etag in listed.select("path", "etag").rows():
+        fetched = store.read(path)
+        assert fetched == Fetched((Path(store.root) / path).read_bytes(), etag)
+
+
+def test_the_upload_time_is_in_microseconds(store: Storage) -> None:
+    store.put("x", b"1")
+    os.utime(Path(store.root) / "x", ns=(0, 1_765_324_800_123_456_000))
+    assert store.objects()["modified_us"].to_list() == [1_765_324_800_123_456]
+
+
+def test_other_content_has_another_etag(store: Storage) -> None:
+    store.put("x", b"1")
+    before = store.objects()["etag"][0]
+    os.utime(Path(store.root) / "x", ns=(0, 1_000_000_000))
+    after = store.read("x")
+    assert after is not None
+    assert after.etag != before
+    assert after.etag == store.objects()["etag"][0]
+
+
+def test_only_what_is_below_the_prefix_is_listed(store: Storage) -> None:
+    store.put("a/x", b"")
+    store.put("ab/y", b"")
+    assert store.objects("a")["path"].to_list() == ["a/x"]
+    assert store.objects("nothing")["path"].to_list() == []
+
+
+def test_a_file_that_is_linked_twice_is_listed_once_under_its_real_name(store: Storage) -> None:
+    root = Path(store.root)
+    store.put("sub/f", b"22")
+    (root / "linked").symlink_to(root / "sub")
+    (root / "zlink").symlink_to(root / "sub" / "f")
+    (root / "dangling").symlink_to(root / "nowhere")
+    listed = store.objects()
+    assert listed.select("path", "uri").rows() == [("linked/f", f"{root}/sub/f")]
+    assert store.read("linked/f") == Fetched(b"22", listed["etag"][0])
+
+
+def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "x").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for uri in (str(tmp_path / "link"), f"file://{tmp_path}/link", f"{tmp_path}/link/../link/"):
+        assert open_root(uri).objects()["uri"].to_list() == [f"{tmp_path}/real/x"]
+
+
+def test_put_creates_and_never_replaces(store: Storage) -> None:
+    assert store.put("a/b", b"first") is True
+    assert store.put("a/b", b"second") is False
+    fetched = store.read("a/b")
+    assert fetched is not None
+    assert fetched.data == b"first"
+
+
+def test_what_is_not_there(store: Storage) -> None:
+    assert store.read("no") is None
+    assert store.size("no") == 0
+    assert not store.child("no").exists()
+    with pytest.raises(StorageError, match=r"can't read .*/no: No such file or directory"):
+        store.read_range("no", 0, 1)
+
+
+def test_size_and_ranges(store: Storage) -> None:
+    store.put("x", b"0123456789")
+    assert store.size("x") == 10
+    assert (store.read_range("x", 2, 5), store.read_range("x", 8, 99)) == (b"234", b"89")
+
+
+def test_a_sink_appears_when_it_is_closed_and_counts_its_bytes(store: Storage) -> None:
+    with store.sink("out/f") as sink:
+        sink.write(b"abc")
+        sink.write(b"de")
+        assert store.objects()["path"].to_list() == []
+    assert (sink.bytes_written, store.size("out/f")) == (5, 5)
+
+
+def test_a_sink_left_by_an_error_leaves_nothing(store: Storage) -> None:
+    def fail() -> None:
+        with store.sink("out/f") as sink:
+            sink.write(b"abc")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
+    assert store.objects()["path"].to_list() == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_an_error_with_its_path(store: Storage) -> None:
+    store.put("a/b", b"")
+    with pytest.raises(StorageError, match=r"can't read .*/a: Is a directory"):
+        store.read("a")
+    with pytest.raises(StorageError, match=r"can't write .*/a/b/c"):
+        store.put("a/b/c", b"")
+
+
+def test_delete_and_make(store: Storage) -> None:
+    child = store.child("new")
+    child.make()
+    child.make()
+    assert child.exists()
+    child.put("x", b"1")
+    child.delete("x")
+    assert child.read("x") is None
+
+
+def test_an_unknown_scheme_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="ftp://host/x: no storage for ftp://"):
+        open_root("ftp://host/x")
