@@ -146,8 +146,8 @@ ROWS = st.lists(
 RUNS = st.lists(st.tuples(st.sampled_from(["", "A", "B", "C", "Z"]), st.lists(ROWS, max_size=3)), max_size=5)
 
 
-def key(row: Row) -> tuple[str, int]:
-    return row[0] or "", row[1]
+def key(row: Row) -> tuple[bool, str, int]:
+    return row[0] is not None, row[0] or "", row[1]
 
 
 @settings(deadline=None, max_examples=200)

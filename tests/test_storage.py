@@ -74,8 +74,20 @@ def test_a_file_that_is_linked_twice_is_listed_once_under_its_real_name(store: S
     (root / "zlink").symlink_to(root / "sub" / "f")
     (root / "dangling").symlink_to(root / "nowhere")
     listed = store.objects()
-    assert listed.select("path", "uri").rows() == [("linked/f", f"{root}/sub/f")]
-    assert store.read("linked/f") == Fetched(b"22", listed["etag"][0])
+    assert listed.select("path", "uri").rows() == [("dangling", f"{root}/nowhere"), ("sub/f", f"{root}/sub/f")]
+    assert store.read("sub/f") == Fetched(b"22", listed["etag"][1])
+    assert store.read("dangling") is None
+
+
+def test_odd_names_and_loops_of_links_do_not_stop_a_listing(store: Storage) -> None:
+    root = Path(store.root)
+    store.put("a/f", b"1")
+    (root / "a" / "loop").symlink_to(root)
+    (root / "line\nbreak").write_bytes(b"2")
+    (root / os.fsdecode(b"latin-\xe9")).write_bytes(b"3")
+    listed = store.objects()
+    assert listed["path"].to_list() == ["a/f", "latin-\\xe9", "line\nbreak"]
+    assert store.read("latin-\\xe9") is None
 
 
 def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:

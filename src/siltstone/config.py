@@ -146,7 +146,7 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
         elif (expected := _mismatch(value, hints[key])) is not None:
             problems.append(f"{where}: {name}: expected {expected}, found {value!r}")
         else:
-            merged[key] = value
+            merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
 
 
 def _mismatch(value: Any, hint: Any) -> str | None:

@@ -31,21 +31,21 @@ class Chunk:
 @dataclass(frozen=True)
 class _Piece:
     table: pa.Table
-    units: list[str]
+    units: list[str | None]
     codes: npt.NDArray[np.int64]
     size: float  # bytes of its buffers; Table.nbytes takes 18 ms for 180 columns
 
     @classmethod
     def of(cls, table: pa.Table, unit_column: str) -> "_Piece":
         if unit_column not in table.column_names:
-            return cls(table, [""], np.zeros(table.num_rows, np.int64), table.get_total_buffer_size())
+            return cls(table, [None], np.zeros(table.num_rows, np.int64), table.get_total_buffer_size())
         encoded = table.column(unit_column).combine_chunks().dictionary_encode()
-        units = [*encoded.dictionary.to_pylist(), ""]
+        units = [*encoded.dictionary.to_pylist(), None]
         codes = encoded.indices.fill_null(len(units) - 1).to_numpy().astype(np.int64)
         return cls(table, units, codes, table.get_total_buffer_size())
 
     def below(self, bound: str) -> npt.NDArray[np.bool_]:
-        return np.array([unit < bound for unit in self.units])[self.codes]
+        return np.array([(unit or "") < bound for unit in self.units])[self.codes]
 
     def where(self, mask: npt.NDArray[np.bool_]) -> "_Piece":
         if mask.all():
@@ -135,7 +135,8 @@ class SortedMerge:
 
     def _sorted(self, pieces: list[_Piece]) -> pa.Table:
         table = pa.concat_tables([piece.table for piece in pieces], promote_options="default")
-        ranks = {unit: rank for rank, unit in enumerate(sorted({u for p in pieces for u in p.units}))}
+        found = sorted({u for p in pieces for u in p.units}, key=lambda unit: (unit is not None, unit or ""))
+        ranks = {unit: rank for rank, unit in enumerate(found)}
         units = np.concatenate([np.array([ranks[u] for u in p.units])[p.codes] for p in pieces])
         times = table.column(self._time).cast(pa.int64()).to_numpy()
         steps = units[1:] - units[:-1]

@@ -110,7 +110,8 @@ class Reader:
         if inflated.damage:
             note.lane, note.reason = "salvaged", inflated.damage
             if file.role == "home":
-                self._quarantine.add_file(file.identity, inflated.damage, document.cut_record)
+                kept = document.cut_record if inflated.data else fetched.data
+                self._quarantine.add_file(file.identity, inflated.damage, kept)
         return document
 
     def _inflated(self, data: bytes) -> Inflated:

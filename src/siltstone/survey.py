@@ -115,14 +115,15 @@ def take_survey(
             continue
         survey.files += 1
         try:
-            text = inflate(
+            inflated = inflate(
                 fetched.data, max_bytes=settings.max_text_bytes, max_ratio=settings.max_ratio, salvage=settings.salvage
-            ).data
+            )
         except Unreadable:
             survey.unreadable += 1
             continue
+        text = inflated.data
         head = text if max_lines is None else _first_lines(text, max_lines)
-        document = Document(0, head)
+        document = Document(0, head, inflated.truncated)
         _find_fields(document, survey, settings.rules)
         parts, schema = parse([document], schema, settings.rules)
         for part in parts:

@@ -129,7 +129,8 @@ class _OpenFile:
     def __init__(self, sink: Sink, path: str, schema: Schema, arrow: pa.Schema, contract: Contract) -> None:
         self.path, self.schema, self.arrow = path, schema, arrow
         self._sink, self._contract = sink, contract
-        self._rows, self._groups, self._arrow_bytes, self.largest_group = 0, 0, 0, 0
+        self._rows, self._groups, self.largest_group = 0, 0, 0
+        self._arrow_bytes = 0.0
         self._statistics: dict[str, tuple[Any, Any, int]] = {}
         self._writer = pq.ParquetWriter(
             pa.PythonFile(sink, "w"),

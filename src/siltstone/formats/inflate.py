@@ -15,6 +15,7 @@ _STEP = 4 << 20
 _HEAD_TEXT = 64 << 10
 _RATIO_FLOOR = 64 << 20
 _GzipError = cast(type[Exception], isal_zlib.error)
+_MEMBER_FEED = 32 << 10  # of each further member: a file of a million of them must not be copied a million times
 _ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
 
 Salvage = Literal["none", "truncated", "all"]
@@ -85,30 +86,34 @@ class _Cap:
 
 def _gzip(raw: bytes, cap: _Cap) -> Inflated:
     parts: list[bytes] = []
-    length = 0
-    rest = raw
-    while rest:
-        if not rest.startswith(_GZIP):
-            if not rest.strip(b"\0"):
+    length = position = 0
+    bite = len(raw)
+    while position < len(raw):
+        if not raw.startswith(_GZIP, position):
+            if not raw[position:].strip(b"\0"):
                 break
-            if not parts:
-                raise Unreadable("gzip header without data")
-            return Inflated(b"".join(parts), f"{len(rest):,} bytes behind the gzip data are not gzip", truncated=True)
+            damage = f"{len(raw) - position:,} bytes behind the gzip data are not gzip"
+            return Inflated(b"".join(parts), damage, truncated=True)
         stream = isal_zlib.decompressobj(wbits=31)
-        feed = rest
+        feed = b""
         try:
             while not stream.eof:
+                if not feed:
+                    feed = raw[position : position + bite]
+                    position += len(feed)
+                at_end = not feed
                 part = stream.decompress(feed, _STEP)
                 feed = stream.unconsumed_tail
                 length += len(part)
                 cap.check(length)
                 parts.append(part)
-                if not part and not feed and not stream.eof:
+                if at_end and not part and not stream.eof:
                     damage = f"gzip cut short after {length:,} bytes of text"
                     return Inflated(b"".join(parts), damage, truncated=True)
         except _GzipError as error:
             return Inflated(b"".join(parts), f"broken gzip after {length:,} bytes of text: {error}")
-        rest = stream.unused_data
+        position -= len(stream.unused_data)
+        bite = _MEMBER_FEED
     return Inflated(b"".join(parts))
 
 

@@ -16,6 +16,7 @@ Texts inside arrays count as quotes, but as no text cell: `["x"]` taken into a t
 stored may begin with `[` (an object taken in holds keys; they leave the first sum open, unless all are null).
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,16 +86,24 @@ def parse_inferred(documents: Sequence[Document], schema: Schema, rules: Rules) 
 
 def _in_order_of_sight(found: list[tuple[str, Kind]], frame: pl.DataFrame, text: bytes) -> list[tuple[str, Kind]]:
     """New keys by the place of their first value, as the careful lane meets them; polars has an order of its own."""
-    lines = text.split(b"\n") if len(found) > 1 else []
+    if len(found) < 2:
+        return found
+    rows = frame.select(pl.col(key).is_not_null().arg_max() for key, _ in found).row(0)
+    lines = text.split(b"\n")
+    places = {row: _places(lines[row]) for row in set(rows)}
+    order = sorted(range(len(found)), key=lambda i: (rows[i], places[rows[i]].get(found[i][0].encode(), -1)))
+    return [found[i] for i in order]
 
-    def place(key_and_kind: tuple[str, Kind]) -> tuple[int, int]:
-        key = key_and_kind[0]
-        row = frame[key].is_not_null().arg_max() or 0
-        return row, lines[row].find(f'"{key}":'.encode())
 
-    return sorted(found, key=place) if len(found) > 1 else found
+def _places(line: bytes) -> dict[bytes, int]:
+    """Where each key of a line without backslashes stands first."""
+    places: dict[bytes, int] = {}
+    for key in _KEY.finditer(line):
+        places.setdefault(key[1], key.start())
+    return places
 
 
+_KEY = re.compile(rb'"([^"]*)":')
 _KIND_OF: dict[type[pl.DataType], Kind] = {
     pl.Float64: "double",
     pl.Int64: "double",

@@ -1,0 +1,48 @@
+"""A real car's trace, whose `value` is a number, a boolean or a string: nothing is lost in one column of one type."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+from worlds import World, gz, ndjson
+
+TRACE = Path(__file__).parents[1] / "samples" / "openxc" / "austator-driving.json"
+NAME = "austator-driving"
+
+
+def test_every_message_arrives_and_every_value_that_is_no_number_is_rescued(world: World) -> None:
+    messages = [json.loads(line) for line in TRACE.read_text().splitlines() if line.strip()]
+    records = [
+        {
+            "heartbeat": round(message.pop("timestamp") * 1_000_000),
+            "unitno": NAME,
+            "deviceid": NAME,
+            **message,
+        }
+        for message in messages
+    ]
+    for start in range(0, len(records), 500):
+        # 1351181576 is 2012-10-25T16:12:56Z, so the whole trace lies in one hour.
+        path = world.input / f"OXC/{NAME}/2012102516/{start:05d}.txt.gz"
+        world.put(path, gz(ndjson(records[start : start + 500])))
+
+    summary = world.compact("sources.datalog.earliest='2012-01-01'")
+
+    kinds = Counter(type(r["value"]).__name__ for r in records)
+    assert kinds == NUMBERS
+    rows = world.frame()
+    assert (summary["records_in"], summary["rows_out"], rows.height) == (19_438, 19_438, 19_438)
+    assert rows.schema["value"] == pl.Float64
+    numbers = kinds["float"] + kinds["int"]
+    assert rows["value"].count() == numbers
+    assert rows["_rescued"].count() == summary["values_rescued"] == kinds["bool"] + kinds["str"] + OTHERS
+    # Each message, number or not, is found again: its value from the column or from the rescued text.
+    found = Counter(
+        (heartbeat, name, json.dumps(value) if rescued is None or value is not None else json.loads(rescued)["value"])
+        for heartbeat, name, value, rescued in rows.select("heartbeat", "name", "value", "_rescued").rows()
+    )
+    told = Counter(
+        (r["heartbeat"], r["name"], json.dumps(float(v) if type(v) is int else v)) for r in records for v in [r["value"]]
+    )
+    assert found == told
