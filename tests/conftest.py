@@ -28,6 +28,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
         "spark.local.dir": str(home / "local"),
         "spark.ui.enabled": "false",
         "spark.driver.memory": "1g",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # a short run never pays back the second compiler
     }
     given = " ".join(f"--conf {key}={value}" for key, value in settings.items())
     before = {name: os.environ.get(name) for name in ("SPARK_MASTER", "PYSPARK_SUBMIT_ARGS")}

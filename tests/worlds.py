@@ -27,7 +27,9 @@ _FILE_TIMES = itertools.count(UPLOADED)  # each write gets a time of its own, so
 Content = bytes | Sequence[Mapping[str, Any] | str]
 
 
-def record(heartbeat: int | None = NOON, unit: str = "LD772", device: str = "SLS30I009", **fields: Any) -> dict[str, Any]:
+def record(
+    heartbeat: int | None = NOON, unit: str = "LD772", device: str = "SLS30I009", **fields: Any
+) -> dict[str, Any]:
     """The base record; a test gives only what matters to it."""
     return {"heartbeat": heartbeat, "unitno": unit, "deviceid": device, **fields}
 

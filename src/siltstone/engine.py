@@ -7,6 +7,7 @@ been told to use one thread.
 import json
 import multiprocessing
 import os
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ from siltstone.storage import Storage
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
+
+_PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error|Exception): (?=\S)(.+)$", re.MULTILINE)
 
 Done = Callable[[int], None]
 """Called in the driver with the number of bins that are done."""
@@ -160,14 +163,20 @@ def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Do
         if finished is not None and finished > most:
             done(most := finished)
     if failure and isinstance(failure[0], PySparkException):
-        lines = [line for line in str(failure[0]).splitlines() if "siltstone.errors" in line]
-        reason = lines[-1].partition(": ")[2] if lines else str(failure[0]).splitlines()[0]
-        raise StorageError(
-            f"a Spark task failed: {reason.rstrip('.')}", "Nothing was committed; --debug shows Spark's trace."
-        ) from failure[0]
+        reason = _reason(str(failure[0]))
+        next_move = "Nothing was committed; --debug shows Spark's trace."
+        if "No module named" in reason:
+            next_move = "Spark's workers run another Python: set PYSPARK_PYTHON, or ship the environment (make archive)."
+        raise StorageError(f"a Spark task failed: {reason.rstrip('.')}", next_move) from failure[0]
     if failure:
         raise failure[0]
     return result
+
+
+def _reason(trace: str) -> str:
+    """The Python error that a Spark trace is about, else its first line."""
+    python_errors = _PYTHON_ERROR.findall(trace)
+    return python_errors[0] if python_errors else trace.strip().partition("\n")[0]
 
 
 def _finished_tasks(spark: "SparkSession") -> int | None:

@@ -86,12 +86,10 @@ def test_a_cut_that_leaves_a_whole_last_record_keeps_it(world: World) -> None:
         ("none", gz(MANY) + b"junk", 0),
         ("truncated", gz(MANY) + b"junk", 200),
         ("truncated", FALSE_CHECKSUM, 0),
-        pytest.param("all", FALSE_CHECKSUM, 200, marks=pytest.mark.xfail(reason="inflate drops what isal read before the error")),
+        ("all", FALSE_CHECKSUM, 200),
     ],
 )
-def test_which_damaged_files_give_rows_is_set_by_salvage(
-    world: World, salvage: str, content: bytes, rows: int
-) -> None:
+def test_which_damaged_files_give_rows_is_set_by_salvage(world: World, salvage: str, content: bytes, rows: int) -> None:
     summary = _compact_with(world, content, f"limits.salvage={salvage}")
     assert len(_rows(world, "s")) == rows
     assert summary["files_salvaged"] + summary["files_quarantined"] == 1
@@ -145,14 +143,20 @@ BAD_RECORDS = {
     "bad escape": (f'{HEAD}, "t": "\\x41"}}', "string is not JSON"),
     "deep": (f'{HEAD}, "t": {"[" * 1500}{"]" * 1500}}}', "nested deeper than limits.max_depth (64)"),
     "unclosed nesting": (f'{HEAD}, "t": [[1, 2]}}', "nested value"),
-    "many keys": (f"{HEAD}, " + ", ".join(f'"k{n}": {n}' for n in range(10_001)) + "}", "over limits.max_keys (10,000 keys)"),
+    "many keys": (
+        f"{HEAD}, " + ", ".join(f'"k{n}": {n}' for n in range(10_001)) + "}",
+        "over limits.max_keys (10,000 keys)",
+    ),
     "long line": (f'{HEAD}, "t": "{"x" * (1 << 20)}"}}', "line of 1,048,6"),
     "heartbeat text": ('{"heartbeat": "1765339201"}', "heartbeat is missing or no integer"),
     "heartbeat decimal": ('{"heartbeat": 1765339201.5}', "heartbeat is missing or no integer"),
     "heartbeat missing": ('{"s": 1}', "heartbeat is missing or no integer"),
     "empty object": ("{}", "heartbeat is missing or no integer"),
     "heartbeat 2286": ('{"heartbeat": 9999999999}', "heartbeat 9999999999 is 2286-11-20T17:46:39Z, outside 2015-01-01"),
-    "heartbeat 1970": ('{"heartbeat": 10000000000}', "heartbeat 10000000000 is 1970-04-26T17:46:40Z, outside 2015-01-01"),
+    "heartbeat 1970": (
+        '{"heartbeat": 10000000000}',
+        "heartbeat 10000000000 is 1970-04-26T17:46:40Z, outside 2015-01-01",
+    ),
     "heartbeat 2014": ('{"heartbeat": 1420070399}', "heartbeat 1420070399 is 2014-12-31T23:59:59Z, outside 2015-01-01"),
     "heartbeat too great": ('{"heartbeat": 99999999999999999999}', "heartbeat is missing or no integer"),
     "heartbeat true": ('{"heartbeat": true}', "heartbeat is missing or no integer"),
@@ -234,7 +238,21 @@ def test_an_object_in_one_record_and_a_scalar_in_another_share_the_column_by_res
 
 
 def test_strange_names_become_columns_of_their_own(world: World) -> None:
-    names = ["a.b", "a b", "ä", "Ω/s", "a=b", "", " ", "date", "source_file", "_rescued", "hiveperiod", "__document", "{document}"]
+    names = [
+        "a.b",
+        "a b",
+        "ä",
+        "Ω/s",
+        "a=b",
+        "",
+        " ",
+        "date",
+        "source_file",
+        "_rescued",
+        "hiveperiod",
+        "__document",
+        "{document}",
+    ]
     summary = _compact_with(world, [record(NOON, **{name: n for n, name in enumerate(names)})])
     columns = [name for name, _, key in world.headers()[0]["columns"] if key in names]
     assert len(set(columns)) == len(names)
@@ -258,11 +276,20 @@ def test_five_thousand_new_keys_in_one_record_are_five_thousand_cells(world: Wor
     assert (len(summary["columns_added"]), summary["values_rescued"], summary["keys_seen"]) == (4_901, 0, 4_903 + 4)
 
 
-SITES = {"..": "_invalid", "a b": "_invalid", "x=y": "_invalid", "%41": "_invalid", "é": "_invalid", "s" * 65: "_invalid",
-         "__HIVE_DEFAULT_PARTITION__": "_invalid", "A-1_b.c": "A-1_b.c", "01": "01", "5d": "5d", "null": "null"}  # fmt: skip
+SITES = {
+    "a b": "_invalid",
+    "x=y": "_invalid",
+    "%41": "_invalid",
+    "é": "_invalid",
+    "s" * 65: "_invalid",
+    "__HIVE_DEFAULT_PARTITION__": "_invalid",
+    "A-1_b.c": "A-1_b.c",
+    "01": "01",  # read as a number by those who guess
+    "null": "null",
+}
 
 
-@pytest.mark.parametrize("site", [s for s in SITES if s != ".."])
+@pytest.mark.parametrize("site", SITES)
 def test_a_site_that_is_unsafe_in_a_path_is_invalid_and_kept_in_the_source_file(world: World, site: str) -> None:
     world.deliver({f"{site}/DEV/2025121012": [record()]})
     world.compact()
@@ -294,7 +321,9 @@ def test_the_exit_code_says_what_happened(
     assert (world.table / "_delta_log").exists() == (code != 2)
 
 
-def test_an_unknown_source_and_a_missing_input_are_usage_errors(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_source_and_a_missing_input_are_usage_errors(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["compact", "datalogs", str(world.input), str(world.lake), "--engine", "local"]) == 2
     assert cli.main(["compact", "datalog", str(world.input / "nowhere"), str(world.lake), "--engine", "local"]) == 2
     told = capsys.readouterr().err
@@ -331,7 +360,7 @@ def _damaged(data: bytes, damage: str, seed: int) -> bytes:
     return data
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.lists(st.tuples(st.lists(LINES, max_size=6), DAMAGE, st.integers(0, 1 << 16)), min_size=1, max_size=5),
     salvage=st.sampled_from(["none", "truncated", "all"]),
@@ -343,7 +372,8 @@ def test_whatever_the_damage_the_accounts_close_and_every_record_is_somewhere(
     tree: dict[str, Content] = {}
     for n, (lines, damage, seed) in enumerate(files):
         text = ndjson(lines)
-        tree[f"BRCB/DEV{n % 2}/20251210{n + 10}"] = text if damage == "plain" and text.strip() else _damaged(gz(text), damage, seed)
+        is_plain = damage == "plain" and text.startswith(b"{")  # text that begins otherwise is not taken for NDJSON
+        tree[f"BRCB/DEV{n % 2}/20251210{n + 10}"] = text if is_plain else _damaged(gz(text), damage, seed)
     world.deliver(tree)
     summary = world.compact(f"limits.salvage={salvage}", "survey.files=2")
     rows = world.rows("source_file", "heartbeat")

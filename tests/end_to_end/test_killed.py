@@ -17,7 +17,11 @@ MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asi
 CASES = [
     *((point, False) for point in POINTS),
     # a table with an earlier run is neither created nor surveyed again
-    *((point, True) for point in POINTS if point not in ("before the creation", "after the creation", "after the survey")),
+    *(
+        (point, True)
+        for point in POINTS
+        if point not in ("before the creation", "after the creation", "after the survey")
+    ),
 ]
 
 

@@ -90,7 +90,9 @@ def test_a_run_that_finds_its_work_done_by_another_writes_nothing(
 def test_a_run_does_only_what_another_has_left(world: World, at_moment: Callable[[Callable[[], Any]], Once]) -> None:
     # ONE and TWO are one bin; the other run sees TWO and a later file of its device, so the bin runs again without TWO.
     later = "BRCB/DEV2/2025121013"
-    world.deliver({ONE: [record(NOON, a=1), record(NOON + 86_400, a=2)], TWO: [record(NOON, b=3), record(NOON + 86_400, b=4)]})
+    world.deliver(
+        {ONE: [record(NOON, a=1), record(NOON + 86_400, a=2)], TWO: [record(NOON, b=3), record(NOON + 86_400, b=4)]}
+    )
     others: list[dict[str, Any]] = []
 
     def act() -> None:
@@ -113,7 +115,11 @@ def test_a_run_does_only_what_another_has_left(world: World, at_moment: Callable
 def test_whose_columns_come_first_decides_their_kinds_and_names(
     world: World, at_moment: Callable[[Callable[[], Any]], Once], request: pytest.FixtureRequest
 ) -> None:
-    is_first = request.node.callspec.params["at_moment"] in ("after the columns", "before the commit", "inside the commit")
+    is_first = request.node.callspec.params["at_moment"] in (
+        "after the columns",
+        "before the commit",
+        "inside the commit",
+    )
     world.deliver({ONE: [record(NOON, x=1, Speed=2, mine=3)]})
 
     def act() -> None:
@@ -288,7 +294,9 @@ def test_six_refusals_end_the_run_and_nothing_is_committed(
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", Once(act, times=6))
         patch.setattr(cli, "LocalEngine", lambda *_: InProcess())
-        assert cli.main(["compact", "datalog", str(world.input / "BRCB/DEV1"), str(world.lake), "--engine", "local"]) == 4
+        assert (
+            cli.main(["compact", "datalog", str(world.input / "BRCB/DEV1"), str(world.lake), "--engine", "local"]) == 4
+        )
     told = capsys.readouterr().err
     assert f"6 times another run committed to {world.table.resolve()} first; this one committed nothing" in told
     assert world.rows("heartbeat", "a") == [(NOON + n, 0.0) for n in range(1, 7)]

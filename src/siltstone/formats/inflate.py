@@ -1,5 +1,6 @@
 """Compressed bytes to text bytes: gzip (any number of members), zstd or plain, told by content, never by name."""
 
+import zlib
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -12,6 +13,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
 _STEP = 4 << 20
+_SMALLER_STEPS = (64 << 10, 1 << 10, 32, 1)
 _HEAD_TEXT = 64 << 10
 _RATIO_FLOOR = 64 << 20
 _GzipError = cast(type[Exception], isal_zlib.error)
@@ -95,7 +97,7 @@ def _gzip(raw: bytes, cap: _Cap) -> Inflated:
             damage = f"{len(raw) - position:,} bytes behind the gzip data are not gzip"
             return Inflated(b"".join(parts), damage, truncated=True)
         stream = isal_zlib.decompressobj(wbits=31)
-        feed = b""
+        feed, start, before = b"", position, length
         try:
             while not stream.eof:
                 if not feed:
@@ -111,10 +113,32 @@ def _gzip(raw: bytes, cap: _Cap) -> Inflated:
                     damage = f"gzip cut short after {length:,} bytes of text"
                     return Inflated(b"".join(parts), damage, truncated=True)
         except _GzipError as error:
+            parts.append(_up_to_error(raw[start:], length - before))
+            length += len(parts[-1])
+            cap.check(length)
             return Inflated(b"".join(parts), f"broken gzip after {length:,} bytes of text: {error}")
         position -= len(stream.unused_data)
         bite = _MEMBER_FEED
     return Inflated(b"".join(parts))
+
+
+def _up_to_error(member: bytes, known: int) -> bytes:
+    """The text of a broken member behind its first `known` bytes: a call that fails gives nothing, so smaller ones go
+    up to the error; at most 4 MiB. By zlib, which keeps nothing back as isal does."""
+    text = b""
+    for step in _SMALLER_STEPS:
+        stream = zlib.decompressobj(wbits=31)
+        feed = member
+        try:
+            if known + len(text):
+                stream.decompress(feed, known + len(text))
+                feed = stream.unconsumed_tail
+            while part := stream.decompress(feed, step):
+                feed = stream.unconsumed_tail
+                text += part
+        except zlib.error:
+            continue
+    return text
 
 
 def _zstd(raw: bytes, cap: _Cap) -> Inflated:

@@ -1,0 +1,58 @@
+"""Jobs, notebooks and the submit script: thin, and they work as a user calls them."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from worlds import World, record
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).parents[1]
+
+
+def submit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / "spark-submit.sh", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.stem)
+def test_a_job_is_a_recipe_card(job: Path) -> None:
+    assert len(job.read_text().splitlines()) <= 40
+
+
+def test_submitting_locally_runs_the_job_with_this_environment() -> None:
+    told = submit("compact", "--env", "local", "--spark", "a=b", "--dry-run", "--", "datalog", "IN", "LAKE", "--strict")
+    assert told.returncode == 0
+    words = told.stdout.split()
+    assert words[0].endswith(".venv/bin/spark-submit")
+    assert "a=b" in words
+    assert words[-4:] == ["datalog", "IN", "LAKE", "--strict"]
+
+
+def test_submitting_to_emr_ships_the_environment_and_gives_python_memory() -> None:
+    told = submit("compact", "--env", "emr", "--dry-run", "--", "datalog", "IN", "LAKE")
+    assert told.returncode == 0
+    assert "spark.executor.memoryOverhead=4g" in told.stdout
+    assert "siltstone-env.tar.gz#environment" in told.stdout
+
+
+def test_an_unknown_job_names_those_there_are() -> None:
+    told = submit("compress", "--", "datalog", "IN", "LAKE")
+    assert told.returncode == 2
+    assert "no job 'compress'; there are: compact" in told.stderr
+
+
+def test_the_notebook_compacts_and_reads_the_table(
+    spark: "SparkSession", world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.deliver({"BRCB/SLS30I009/2025121004": [record(), record(1_765_339_201)]})
+    given = {"input": str(world.input), "lake": str(world.lake)}
+    widgets = SimpleNamespace(text=lambda name, default, label: None, get=given.__getitem__)
+    code = (ROOT / "notebooks" / "compact_datalog.py").read_text()
+    names = {"spark": spark, "dbutils": SimpleNamespace(widgets=widgets)}
+    exec(compile(code, "compact_datalog.py", "exec"), names)
+    assert names["summary"]["rows_out"] == 2
+    assert "|2025-12-10|       BRCB|    2|" in capsys.readouterr().out
