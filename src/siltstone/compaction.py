@@ -99,7 +99,7 @@ class _Run:
             summary["run"] = head.name
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
-            header = self._header(summary, outputs, columns)
+            header = self._header(summary, outputs, columns, ledger.newest)
             ledgers.write_manifest(self._table.storage, head, ledger, header, [*read, *news.noted])
             self._progress(f"committing {len(outputs)} files", 0, 0, 0)
             self._table.commit(outputs, head, snapshot, {"run": head.name, "rows": summary["rows_out"]})
@@ -178,16 +178,19 @@ class _Run:
         }
 
     def _header(
-        self, summary: Mapping[str, Any], outputs: Sequence[Output], columns: Sequence[Column]
+        self,
+        summary: Mapping[str, Any],
+        outputs: Sequence[Output],
+        columns: Sequence[Column],
+        newest: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """What the manifest says of the run as a whole; the next run learns from `shift_hours` and `ratio`."""
-        target = self._target
-        records, deferred = (
-            summary["records_in"],
-            sum(rows for done in self._waves.first for days in done.report.deferred.values() for rows in days.values()),
+        """What the manifest says of the run as a whole; the next run learns from `shift_hours` (none: measure it
+        again) and `ratio`; `newest` is the header before."""
+        deferred = sum(
+            rows for done in self._waves.first for days in done.report.deferred.values() for rows in days.values()
         )
+        shift_hours = self._target.shift_hours if self._target is not None else newest.get("shift_hours")
         read, written = summary["bytes_in"], summary["bytes_written"]
-        is_shift_right = target is not None and deferred * 2 <= records
         return {
             **summary,
             "siltstone": __version__,
@@ -198,6 +201,6 @@ class _Run:
             "outputs": [o.as_dict() for o in outputs],
             "quarantine": [d.report.quarantine for d in self._waves.done if d.report.quarantine],
             "deferred": deferred,
-            "shift_hours": target.shift_hours if target is not None and is_shift_right else None,
-            "ratio": written / read if read and written else None,
+            "shift_hours": shift_hours if deferred * 2 <= summary["records_in"] else None,
+            "ratio": written / read if read and written else newest.get("ratio"),
         }

@@ -166,7 +166,9 @@ def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Do
         reason = _reason(str(failure[0]))
         next_move = "Nothing was committed; --debug shows Spark's trace."
         if "No module named" in reason:
-            next_move = "Spark's workers run another Python: set PYSPARK_PYTHON, or ship the environment (make archive)."
+            next_move = (
+                "Spark's workers run another Python: set PYSPARK_PYTHON, or ship the environment (make archive)."
+            )
         raise StorageError(f"a Spark task failed: {reason.rstrip('.')}", next_move) from failure[0]
     if failure:
         raise failure[0]

@@ -7,8 +7,9 @@ from types import ModuleType
 import polars as pl
 
 from siltstone.accounts import Account, FileAccount
+from siltstone.errors import UsageError
 from siltstone.ledger import Ledger
-from siltstone.storage import Storage
+from siltstone.storage import Storage, open_root
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,14 @@ class News:
 
 
 def list_input(store: Storage, source: ModuleType, source_root: str) -> Listing:
-    """All files that the source knows, by the canonical path or the path below `source_root`, in order."""
+    """All files that the source knows, by the canonical path or the path below `source_root`, in order.
+
+    Raises UsageError when the input does not lie below `source_root`.
+    """
     objects = store.objects()
-    root = source_root.rstrip("/") + "/" if source_root else ""
+    root = open_root(source_root).root + "/" if source_root else ""
+    if not objects["uri"].str.starts_with(root).all():
+        raise UsageError(f"compaction.source_root {root} does not hold all of {store.root}", "Give a folder above it.")
     frame = objects.with_columns(identity=pl.col("uri").str.strip_prefix(root))
     located = [source.locate(identity) is not None for identity in frame["identity"]]
     files = frame.filter(pl.Series(located, dtype=pl.Boolean)).sort("identity")
