@@ -25,7 +25,7 @@ HINTS = {"heartbeat": "bigint", "unitno": "string", "deviceid": "string"}
 
 Ints = npt.NDArray[np.int64]
 
-_PATH = re.compile(r"(?:^|/)(?P<site>[^/._][^/]*)/(?P<device>[^/._][^/]*)/(?P<hour>[0-9]{10})/[^/._][^/]*$")
+_PATH = re.compile(r"(?:^|/)(?P<site>[^/]+)/(?P<device>[^/]+)/(?P<hour>[0-9]{10})/[^/._][^/]*$")
 _SITE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])
 
