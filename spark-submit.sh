@@ -47,7 +47,7 @@ case "$env" in
   local)
     submit="$here/.venv/bin/spark-submit"
     [ -x "$submit" ] || { echo "spark-submit.sh: no .venv yet; run: make setup" >&2; exit 2; }
-    export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$here/.venv/bin/python}" PYSPARK_DRIVER_PYTHON="$here/.venv/bin/python"
+    export POLARS_MAX_THREADS=1 PYSPARK_PYTHON="${PYSPARK_PYTHON:-$here/.venv/bin/python}" PYSPARK_DRIVER_PYTHON="$here/.venv/bin/python"
     command=("$submit" --master "${SPARK_MASTER:-local[*]}" "${common[@]}" --conf spark.ui.enabled=false
       --conf spark.log.level=WARN ${settings[@]+"${settings[@]}"} "$file" --conf "$here/conf/local.yaml" "$@")
     ;;

@@ -77,19 +77,19 @@ def test_drift_is_settled_in_plan_order_and_tasks_that_wrote_otherwise_are_named
         [Column("y", "boolean", "y")],
     ]
     added = (Column("x", "double", "x"), Column("y", "boolean", "y"))
-    assert merge_drift(base, drift) == Merged(Schema((*base.columns, *added)), (1, 3), added)
+    assert merge_drift(base, drift, 5000) == Merged(Schema((*base.columns, *added)), (1, 3), added)
 
 
 def test_a_task_that_gave_a_name_which_another_key_took_first_disagrees() -> None:
     # alone, the second task named its column a_b; the first task's key has that name now
-    merged = merge_drift(Schema(()), [[Column("a_b", "double", "a_b")], [Column("a_b", "double", "a b")]])
+    merged = merge_drift(Schema(()), [[Column("a_b", "double", "a_b")], [Column("a_b", "double", "a b")]], 5000)
     assert merged.disagreeing == (1,)
     assert [c.name for c in merged.added] == ["a_b", f"a_b_{HASH_OF_A_B_WITH_BLANK}"]
 
 
 def test_no_drift_changes_nothing() -> None:
     base = columns(d="double")
-    assert merge_drift(base, [[], []]) == Merged(base, (), ())
+    assert merge_drift(base, [[], []], 5000) == Merged(base, (), ())
 
 
 KEYS = st.text("aAbB _.é=;,\t_0", max_size=4)
@@ -115,9 +115,9 @@ def test_no_two_columns_share_a_name_in_any_case_and_delta_takes_each(found: lis
 @given(st.lists(FOUND, max_size=4))
 def test_after_a_second_run_with_the_merged_schema_no_task_disagrees(finds: list[list[tuple[str, Kind]]]) -> None:
     base = Schema((), ("ts",))
-    merged = merge_drift(base, [base.extended(found).columns for found in finds])
+    merged = merge_drift(base, [base.extended(found).columns for found in finds], 5000)
     again = [[c for c in merged.schema.extended(found).columns if c not in merged.schema.columns] for found in finds]
-    assert merge_drift(merged.schema, again) == Merged(merged.schema, (), ())
+    assert merge_drift(merged.schema, again, 5000) == Merged(merged.schema, (), ())
 
 
 @pytest.mark.parametrize("key", ["a" * 300, "日本語", "a\x00b", "a\nb"])
@@ -126,3 +126,17 @@ def test_any_key_gets_a_name(key: str) -> None:
     assert column.key == key
     assert "\x00" not in column.name
     assert "\n" not in column.name
+
+
+def test_names_run_out_of_digits_and_go_on() -> None:
+    digest = hashlib.sha256(b"ts").hexdigest()
+    keys = [f"ts_{digest[:digits]}" for digits in range(8, 65, 8)]
+    schema = Schema((), ("ts",)).extended([(key, "double") for key in [*keys, "ts"]])
+    assert schema.columns[-1] == Column(f"ts_{digest}_2", "double", "ts")
+
+
+def test_no_more_columns_than_the_limit() -> None:
+    drift = [[Column("a", "double", "a"), Column("b", "double", "b")], [Column("c", "double", "c")]]
+    merged = merge_drift(Schema(()), drift, 2)
+    assert [c.key for c in merged.schema.columns] == ["a", "b"]
+    assert merged.disagreeing == (1,)  # it wrote c, which must be rescued now

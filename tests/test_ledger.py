@@ -6,9 +6,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from siltstone import ledger as ledger_module
 from siltstone.accounts import Account, FileAccount
 from siltstone.errors import StorageError
-from siltstone.ledger import FOLDER, LEDGER, SNAPSHOT_EVERY, Head, headers, load, manifests, write_manifest
+from siltstone.ledger import FOLDER, LEDGER, SNAPSHOT_EVERY, Head, headers, load, write_manifest
 from siltstone.storage import Storage
 
 
@@ -29,7 +30,7 @@ def commit(table: Storage, head: Head | None, *files: FileAccount, **header: obj
 
 
 def entries(*rows: tuple[str, str, int, str, str, int]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=LEDGER, orient="row")
+    return pl.DataFrame([(*row, 0) for row in rows], schema=LEDGER, orient="row")  # nothing quarantined
 
 
 def test_run_and_token_travel_in_the_version_of_the_transaction() -> None:
@@ -55,7 +56,7 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
         "BRCB/é 1.gz", 10, "e", "ff", "ingested", "careful", "cut", {"s": 3, "ns": 1}, ["a", "b"], account
     )
     head = commit(table, None, file, shift_hours=8)
-    ((header, rows),) = manifests(table, head)
+    ((header, rows),) = ledger_module._chain(table, head)
     assert header == {"shift_hours": 8, "run": 1, "name": head.name, "parent": None, "ledger": ""}
     assert rows.rows(named=True) == [
         {
@@ -134,3 +135,11 @@ def test_two_runs_that_drew_one_token_do_not_overwrite_each_other(table: Storage
     with pytest.raises(StorageError, match="exists already"):
         write_manifest(table, head, load(table, None), {}, [done("b")])
     assert load(table, head).entries["path"].to_list() == ["a"]
+
+
+def test_a_damaged_manifest_says_so(table: Storage) -> None:
+    head = commit(table, None, done("a"))
+    (path,) = [p for p in table.objects()["path"] if p.endswith(".manifest")]
+    (Path(table.root) / path).write_bytes(b"PAR1 cut")
+    with pytest.raises(StorageError, match=r"manifest is damaged: .*Restore it from a backup"):
+        load(table, head)

@@ -175,3 +175,16 @@ def test_every_row_once_and_each_file_sorted(
     for rows in files:
         assert [key(row) for row in rows] == sorted(map(key, rows))
     assert merge.waiting_bytes == 0
+
+
+def test_one_large_run_does_not_outgrow_the_memory() -> None:
+    # eight tables of one run under a budget of less than two: they come out as they are read, each its own file
+    tables = [[(unit, 0)] for unit in "HGFEDCBA"]
+    merge = SortedMerge([run("", *tables)], sort_by=("unit", "ts"), chunk_bytes=1 << 20, memory_bytes=1)
+    chunks = []
+    most = 0.0
+    while (chunk := merge.next_chunk(fresh_file=not chunks)) is not None:
+        most = max(most, merge.waiting_bytes)
+        chunks.append(rows_of(chunk.table))
+    assert chunks == tables
+    assert most == 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.planning import Planned, Sizes, expected_ratio, plan_bins, should_roll
+from siltstone.planning import Planned, Sizes, plan_bins, should_roll
 
 SIZES = Sizes(target=200, smallest=150, largest=250)
 DAY = ("2025-12-10", "BRCB")
@@ -57,13 +57,6 @@ def test_no_files_no_bins_and_files_of_no_bytes_one_bin() -> None:
 )
 def test_when_to_start_a_new_file(written: int, remaining: float, group: int, rolls: bool) -> None:
     assert should_roll(written, remaining, group, SIZES) is rolls
-
-
-def test_the_ratio_is_learned_from_runs_that_wrote_and_measured_otherwise() -> None:
-    runs = [{"bytes_in": 100, "bytes_written": 30}, {"bytes_in": 300, "bytes_written": 90}]
-    assert expected_ratio(runs, 0.9) == pytest.approx(120 / 400)
-    assert expected_ratio([{"bytes_in": 5, "bytes_written": 0}], 0.9) == 0.9
-    assert expected_ratio([], 0.9) == 0.9
 
 
 FILES = st.lists(

@@ -55,9 +55,9 @@ def test_fields_in_order_of_sight_with_their_tokens(store: Storage) -> None:
     survey = take(
         store,
         f'{{"heartbeat":{NOON},"gpsspeed":0.5,"src":"GPS"}}\n{{"heartbeat":{NOON},"gpsspeed":1}}\n',
-        '{"GpsSpeed":null,"pos":[1],"src":5}\nno record\n',
+        f'{{"heartbeat":{NOON},"GpsSpeed":null,"pos":[1],"src":5}}\nno record\n{{"heartbeat":0,"junk":1}}\n',
     )
-    assert (survey.files, survey.unreadable, survey.records, survey.bad_records) == (2, 0, 3, 1)
+    assert (survey.files, survey.unreadable, survey.records, survey.bad_records) == (2, 0, 3, 2)
     assert list(survey.fields) == ["heartbeat", "gpsspeed", "src", "pos"]
     assert survey.fields["gpsspeed"] == FieldFound(
         "gpsspeed", Counter(number=2), nulls=1, decimals=1, spellings={"GpsSpeed"}
@@ -78,12 +78,15 @@ def test_the_kind_is_that_of_most_values_and_bigint_where_a_double_would_round()
 
 
 def test_integers_beyond_2_to_the_53_are_found(store: Storage) -> None:
-    survey = take(store, '{"serial":9007199254740993,"even":9007199254740992,"huge":18446744073709551616}\n')
-    assert {k: f.kind for k, f in survey.fields.items()} == {"serial": "bigint", "even": "double", "huge": "double"}
+    numbers = '"serial":9007199254740993,"even":9007199254740992,"huge":18446744073709551616'
+    survey = take(store, f'{{"heartbeat":{NOON},{numbers}}}\n')
+    kinds = {k: f.kind for k, f in survey.fields.items() if k != "heartbeat"}
+    assert kinds == {"serial": "bigint", "even": "double", "huge": "double"}
+    assert survey.kinds["heartbeat"] == "bigint"  # by contract, whatever its values are
 
 
 def test_a_hint_goes_before_what_was_found(store: Storage) -> None:
-    survey = take(store, '{"x":1}\n')
+    survey = take(store, f'{{"heartbeat":{NOON},"x":1}}\n')
     assert survey.schema(BASE, Rules(hints={"X": "bigint"})).columns[-1].kind == "bigint"
 
 
@@ -101,19 +104,24 @@ def test_the_shift_of_most_files_counts_and_rows_without_time_do_not(store: Stor
 
 def test_fields_whose_kind_turns_from_file_to_file_do_not_stop_the_survey(store: Storage) -> None:
     # x is a number in the first file and mostly text after the second
-    survey = take(store, '{"x":1}\n', '{"x":"a"}\n{"x":"b"}\n', '{"x":"c","y":true}\n')
+    survey = take(
+        store,
+        f'{{"heartbeat":{NOON},"x":1}}\n',
+        f'{{"heartbeat":{NOON},"x":"a"}}\n{{"heartbeat":{NOON},"x":"b"}}\n',
+        f'{{"heartbeat":{NOON},"x":"c","y":true}}\n',
+    )
     assert survey.fields["x"].tokens == Counter(number=1, string=3)
     assert survey.fields["x"].kind == "string"
     assert survey.ratio > 0
 
 
 def test_unreadable_files_are_counted_and_the_rest_is_surveyed(store: Storage) -> None:
-    survey = take(store, b"", b"\x1f\x8bjunk-junk-junk", '{"x":1}\n')
+    survey = take(store, b"", b"\x1f\x8bjunk-junk-junk", f'{{"heartbeat":{NOON},"x":1}}\n')
     assert (survey.files, survey.unreadable, survey.records) == (3, 2, 1)
 
 
 def test_no_file_at_all_leaves_the_defaults(store: Storage) -> None:
-    assert take(store) == Survey()
+    assert take(store) == Survey(kinds={"unitno": "string", "deviceid": "string", "heartbeat": "bigint"})
 
 
 def test_only_the_first_lines_are_read_and_the_ratio_is_scaled_to_them(store: Storage) -> None:

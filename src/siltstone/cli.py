@@ -14,7 +14,7 @@ from siltstone.session import is_inside_spark, spark_session
 _EXIT_CODES = """\
 exit codes:
   0  done, also when some input was quarantined
-  1  a defect: the accounts did not close, nothing was committed
+  1  a defect, or a worker that died: nothing was committed
   2  wrong usage or configuration
   3  done, but something was quarantined and --strict was given
   4  other runs committed first, again and again; nothing was committed
@@ -42,8 +42,14 @@ def guarded(run: Callable[[], int], *, debug: bool) -> int:
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
-        print("siltstone: stopped; nothing was committed", file=sys.stderr)  # noqa: T201
+        print("siltstone: stopped. Run it again: it goes on from what was committed.", file=sys.stderr)  # noqa: T201
         return 130
+    except Exception as error:
+        if debug:
+            raise
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        print(f"siltstone: unexpected {what}. --debug shows the trace; please report it.", file=sys.stderr)  # noqa: T201
+        return 1
 
 
 def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -54,6 +60,9 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
     parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     parser.add_argument(
         "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
+    )
+    parser.add_argument(
+        "--retry-quarantined", action="store_true", help="read files again that gave no row, with today's settings"
     )
     _common(parser)
     return parser
@@ -66,7 +75,9 @@ def run_compact(args: argparse.Namespace) -> int:
 
     config = load_config(args.conf, args.set)
     with Reporter() as progress:
-        summary = compact(args.source, args.input, args.lake, config, _engine(args.engine, config), progress)
+        engine = _engine(args.engine, config)
+        retry = args.retry_quarantined
+        summary = compact(args.source, args.input, args.lake, config, engine, progress, retry_quarantined=retry)
     print_summary(summary, as_json=args.json)
     refused = summary["files_quarantined"] + summary["files_salvaged"] + summary["records_quarantined"]
     return 3 if args.strict and refused else 0

@@ -29,10 +29,18 @@ _SURVEY_LINES = 500
 
 
 def compact(
-    source_name: str, input_uri: str, lake_uri: str, config: Config, engine: Engine, progress: Progress
+    source_name: str,
+    input_uri: str,
+    lake_uri: str,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
+    *,
+    retry_quarantined: bool = False,
 ) -> dict[str, Any]:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
+    With `retry_quarantined` files of which no row could be taken are read again, for new limits or another window.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
@@ -40,6 +48,10 @@ def compact(
     store, lake = open_root(input_uri), open_root(lake_uri)
     if not store.exists():
         raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
+    if "%" in lake.root:
+        raise UsageError(
+            f"the lake {lake.root} has a % in its path, which Delta readers take for an escape", "Rename it."
+        )
     if f"{lake.root}/".startswith(f"{store.root}/"):
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
     table = Table(lake.child(source.CONTRACT.table), source.CONTRACT)
@@ -49,7 +61,7 @@ def compact(
         if not listing.files.height:
             raise UsageError(f"no {source_name} files below {store.root}", f"Expected {source.LAYOUT}.")
         table.create()
-    run = _Run(source_name, store, table, config, engine, progress)
+    run = _Run(source_name, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
     summary = run.until_committed(listing)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
@@ -58,12 +70,22 @@ class _Run:
     """One run over one listing, planned again when another run commits first."""
 
     def __init__(
-        self, source_name: str, store: Storage, table: Table, config: Config, engine: Engine, progress: Progress
+        self,
+        source_name: str,
+        store: Storage,
+        table: Table,
+        config: Config,
+        engine: Engine,
+        progress: Progress,
+        *,
+        retry_quarantined: bool,
     ) -> None:
         self._source_name, self._source = source_name, sources.load(source_name)
         self._store, self._table, self._engine, self._progress = store, table, engine, progress
         self._settings = settings_of(config, source_name)
-        self._survey_files = config.survey.files
+        self._survey_files, self._retry_quarantined = config.survey.files, retry_quarantined
+        named_by = "path below source_root" if config.compaction.source_root else "whole path"
+        self._meaning = {"zone": self._settings.zone, "files named by": named_by}
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
 
@@ -72,7 +94,8 @@ class _Run:
             snapshot = self._table.snapshot()
             assert snapshot is not None
             ledger = ledgers.load(self._table.storage, snapshot.head)
-            news = compare(listing, ledger, self._store)
+            self._refuse_other_meaning(ledger)
+            news = compare(listing, ledger, self._store, retry_quarantined=self._retry_quarantined)
             self._waves.keep_valid(set(news.todo["identity"]), snapshot.schema)
             try:
                 return self._once(listing, news, snapshot, ledger)
@@ -83,11 +106,20 @@ class _Run:
             "Run again when fewer runs write to this table.",
         )
 
+    def _refuse_other_meaning(self, ledger: Ledger) -> None:
+        """Raise UsageError when a setting that gives the table's rows their meaning is not that of the runs before."""
+        for key, value in self._meaning.items():
+            if ledger.newest and ledger.newest[key] != value:
+                raise UsageError(
+                    f"{self._table.storage.root} was written with {key} {ledger.newest[key]!r}, this run has {value!r}",
+                    "Give the same value, or another lake.",
+                )
+
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
         """Run what is not done yet, check it, commit it. Raises Refused when another commit came between."""
         if news.todo.height:
             self._target = self._target or self._learned(news, snapshot, ledger)
-            self._waves.run((SourceFile(**row) for row in news.todo.iter_rows(named=True)), self._target)
+            self._waves.run([SourceFile(**row) for row in news.todo.iter_rows(named=True)], self._target)
         files = self._waves.accounts()
         outputs = [o for done in self._waves.done for o in done.report.outputs]
         self._check(files, outputs)
@@ -175,6 +207,7 @@ class _Run:
             "bytes_in": sum(f.size for f in files if f.state != "deferred"),
             "bytes_written": sum(o.bytes for o in outputs),
             "changed": news.changed[:20],
+            "deferred_files": [f"{f.path} ({f.reason})" for f in files if f.state == "deferred"][:20],
         }
 
     def _header(
@@ -193,6 +226,7 @@ class _Run:
         read, written = summary["bytes_in"], summary["bytes_written"]
         return {
             **summary,
+            **self._meaning,
             "siltstone": __version__,
             "source": self._source_name,
             "input": self._store.root,

@@ -5,6 +5,7 @@ types and limits that contradict each other are all reported in one ConfigError.
 """
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import date
@@ -96,9 +97,8 @@ def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Conf
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         _overlay(merged, nested, Config, "", "--set", problems)
-    if not problems:
-        config: Config = _build(Config, merged)
-        problems = list(_contradictions(config))
+    config: Config = _build(Config, merged)
+    problems += _contradictions(config)
     if problems:
         raise ConfigError(problems)
     return config
@@ -110,23 +110,30 @@ def as_dict(config: Config) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
+    """SafeLoader that notes every key given twice."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.repeated: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for key in sorted({k for k in keys if keys.count(k) > 1}):
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+            self.repeated.append(f"key {key!r} is given twice in line {node.start_mark.line + 1} and below")
         return super().construct_mapping(node, deep)
 
 
 def _read(path: Path, problems: list[str]) -> Any:
     try:
-        return yaml.load(path.read_text(), _StrictLoader) or {}  # noqa: S506 (a SafeLoader)
+        loader = _StrictLoader(path.read_text())
+        value = loader.get_single_data()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "Give --conf an existing YAML file.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problems.append(f"{path}: {' '.join(str(error).split())}")
         return {}
+    problems += [f"{path}: {repeated}" for repeated in loader.repeated]
+    return value or {}
 
 
 def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where: str, problems: list[str]) -> None:
@@ -143,6 +150,8 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
             problems.append(f"{where}: {name}: unknown key; {known}")
         elif is_dataclass(hints[key]):
             _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)
+        elif hints[key] is str and isinstance(value, date):
+            merged[key] = value.isoformat()
         elif (expected := _mismatch(value, hints[key])) is not None:
             problems.append(f"{where}: {name}: expected {expected}, found {value!r}")
         else:
@@ -157,7 +166,8 @@ def _mismatch(value: Any, hint: Any) -> str | None:
         fits = isinstance(value, dict) and all(isinstance(x, str) for pair in value.items() for x in pair)
         return None if fits else "a mapping of texts"
     if hint is float:
-        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if is_number and math.isfinite(value) else "a number"
     if hint is int:
         return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
     return None if isinstance(value, str) else "a text"

@@ -11,9 +11,10 @@ The rules, each without regard to which task is faster:
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any, cast
 
 import pyarrow as pa
@@ -49,18 +50,19 @@ class Schema:
         """The column of a key, or None when the table has none for it yet."""
         return self._by_key.get(key) or self._by_folded_key.get(key.lower())
 
-    def extended(self, found: Iterable[tuple[str, Kind]]) -> "Schema":
-        """This schema with a column for each (key, kind) that has none; the order of `found` decides names."""
+    def extended(self, found: Iterable[tuple[str, Kind]], limit: int | None = None) -> "Schema":
+        """This schema with a column for each (key, kind) that has none, up to `limit` columns in all; the order of
+        `found` decides names."""
         columns = list(self.columns)
         by_folded_key = {c.key.lower() for c in columns}
         taken = {c.name.lower() for c in columns} | {r.lower() for r in self.reserved}
         for key, kind in found:
-            if key.lower() in by_folded_key:
+            if key.lower() in by_folded_key or (limit is not None and len(columns) >= limit):
                 continue
             plain = name = _REFUSED.sub("_", key) or "_"
-            digest, digits = hashlib.sha256(key.encode()).hexdigest(), 8
+            endings = _endings(key)
             while name.lower() in taken:
-                name, digits = f"{plain}_{digest[:digits]}", digits + 8
+                name = f"{plain}_{next(endings)}"
             by_folded_key.add(key.lower())
             taken.add(name.lower())
             columns.append(Column(name, kind, key))
@@ -76,6 +78,13 @@ class Schema:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Schema":
         return cls(tuple(Column(*c) for c in row["columns"]), tuple(row["reserved"]))
+
+
+def _endings(key: str) -> Iterator[str]:
+    """What tells names apart: more and more digits of the key's SHA-256, then numbers behind them."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    yield from (digest[:digits] for digits in range(8, 65, 8))
+    yield from (f"{digest}_{number}" for number in count(2))
 
 
 def base_schema(contract: Contract) -> Schema:
@@ -100,11 +109,12 @@ class Merged:
     added: tuple[Column, ...]
 
 
-def merge_drift(base: Schema, drift: Sequence[Sequence[Column]]) -> Merged:
+def merge_drift(base: Schema, drift: Sequence[Sequence[Column]], limit: int) -> Merged:
     """Settle the new columns of all tasks; `drift` holds each task's new columns, in plan order.
 
-    A task disagrees when the merged schema gives one of its keys another name, kind or spelling.
+    A task disagrees when the merged schema, of at most `limit` columns, has no column for one of its keys or gives it
+    another name, kind or spelling.
     """
-    schema = base.extended((c.key, c.kind) for columns in drift for c in columns)
+    schema = base.extended(((c.key, c.kind) for columns in drift for c in columns), max(limit, len(base.columns)))
     disagreeing = tuple(i for i, columns in enumerate(drift) if any(schema.column_for(c.key) != c for c in columns))
     return Merged(schema, disagreeing, schema.columns[len(base.columns) :])

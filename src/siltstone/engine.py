@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error|Exception): (?=\S)(.+)$", re.MULTILINE)
 
-Done = Callable[[int], None]
+Told = Callable[[int], None]
 """Called in the driver with the number of bins that are done."""
 
 
@@ -39,7 +39,7 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def run(self, bins: Sequence[Bin], done: Done) -> list[Report]:
+    def run(self, bins: Sequence[Bin], done: Told) -> list[Report]:
         """The report of each bin, in the order of the bins."""
         ...
 
@@ -51,7 +51,7 @@ class LocalEngine:
     workers: int = 0
     name: str = "local"
 
-    def run(self, bins: Sequence[Bin], done: Done) -> list[Report]:
+    def run(self, bins: Sequence[Bin], done: Told) -> list[Report]:
         if not bins:
             return []
         workers = min(self.workers or len(os.sched_getaffinity(0)), len(bins))
@@ -80,7 +80,7 @@ class SparkEngine:
     spark: "SparkSession"
     name: str = "spark"
 
-    def run(self, bins: Sequence[Bin], done: Done) -> list[Report]:
+    def run(self, bins: Sequence[Bin], done: Told) -> list[Report]:
         if not bins:
             return []
         table = Storage(bins[0].table_root)
@@ -112,25 +112,20 @@ def _spark_task(table_root: str, plans: str) -> Callable[[Iterable["pa.RecordBat
     """A function for mapInArrow: each id is a bin; its report, or the error that no retry would mend, as JSON."""
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        # Nothing of siltstone from outside this function: a worker must not import polars before this line.
+        import os
+
+        os.environ["POLARS_MAX_THREADS"] = "1"
         import pyarrow as pa
 
-        from siltstone.task import run_bin
+        from siltstone.task import reported
 
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                fetched = Storage(table_root).read(f"{plans}/{number}.json")
-                if fetched is None:
-                    raise StorageError(f"{table_root}/{plans}/{number}.json is gone")
-                result: dict[str, Any]
-                try:
-                    result = run_bin(Bin.from_dict(json.loads(fetched.data))).as_dict()
-                except StorageError:
-                    raise
-                except SiltstoneError as error:
-                    result = {"error": [type(error).__name__, str(error)]}
-                columns = [pa.array([number], pa.int64()), pa.array([json.dumps(result).encode()], pa.binary())]
-                yield pa.RecordBatch.from_arrays(columns, ["id", "report"])
+                report = reported(table_root, f"{plans}/{number}.json")
+                yield pa.RecordBatch.from_arrays(
+                    [pa.array([number], pa.int64()), pa.array([report], pa.binary())], ["id", "report"]
+                )
 
     return run
 
@@ -141,7 +136,7 @@ def _error(kind: str, text: str) -> SiltstoneError:
     return error
 
 
-def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Done) -> list[Any]:
+def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Told) -> list[Any]:
     """The rows of one collect; meanwhile the finished tasks are told where Spark can say (not over Connect)."""
     from pyspark.errors import PySparkException
 
@@ -184,10 +179,10 @@ def _reason(trace: str) -> str:
 def _finished_tasks(spark: "SparkSession") -> int | None:
     try:
         tracker = spark.sparkContext.statusTracker()
+        stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+        return sum(stage.numCompletedTasks for stage in stages if stage is not None)
     except Exception:  # Spark Connect has no context, and each version refuses it in its own way
         return None
-    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-    return sum(stage.numCompletedTasks for stage in stages if stage is not None)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ LEDGER = pl.Schema(
         "sha256": pl.String(),
         "state": pl.String(),
         "rows_out": pl.Int64(),
+        "records_quarantined": pl.Int64(),
     }
 )
 _MANIFEST = pl.Schema(
@@ -84,7 +85,7 @@ def load(table: Storage, head: Head | None) -> Ledger:
         newest = newest or header
         layers.append(manifest.select(LEDGER.names()))
         if header["ledger"]:
-            layers.append(_frame(table, f"{FOLDER}/ledger/{header['ledger']}.ledger"))
+            layers.append(_parsed(table, f"{FOLDER}/ledger/{header['ledger']}.ledger")[1])
             break
     entries = pl.concat(layers) if layers else LEDGER.to_frame()
     return Ledger(head, entries.unique("path", keep="first", maintain_order=True), newest)
@@ -93,11 +94,6 @@ def load(table: Storage, head: Head | None) -> Ledger:
 def headers(table: Storage, head: Head | None) -> list[dict[str, Any]]:
     """The header of every committed run, newest first."""
     return [header for header, _ in _chain(table, head)]
-
-
-def manifests(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
-    """Header and rows (one per source file) of every committed run, newest first."""
-    return _chain(table, head)
 
 
 def write_manifest(
@@ -130,9 +126,8 @@ def _manifest_path(head: Head) -> str:
 def _chain(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
     while head is not None:
         path = _manifest_path(head)
-        data = _read(table, path)
-        header = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
-        yield header, pl.read_parquet(io.BytesIO(data))
+        header, manifest = _parsed(table, path)
+        yield header, manifest
         head = Head.of_version(header["parent"]) if header["parent"] is not None else None
 
 
@@ -143,8 +138,13 @@ def _put(table: Storage, path: str, frame: pl.DataFrame, header: Mapping[str, An
         raise StorageError(f"{table.uri(path)} exists already", "Two runs drew the same token; run again.")
 
 
-def _frame(table: Storage, path: str) -> pl.DataFrame:
-    return pl.read_parquet(io.BytesIO(_read(table, path)))
+def _parsed(table: Storage, path: str) -> tuple[dict[str, Any], pl.DataFrame]:
+    data = _read(table, path)
+    try:
+        header = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
+        return header, pl.read_parquet(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, KeyError, ValueError) as error:
+        raise StorageError(f"{table.uri(path)} is damaged: {error}", "Restore it from a backup.") from error
 
 
 def _read(table: Storage, path: str) -> bytes:

@@ -1,8 +1,10 @@
 """The input's listing, and what of it is new: everything less the ledger."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import polars as pl
 
@@ -48,27 +50,38 @@ def list_input(store: Storage, source: ModuleType, source_root: str) -> Listing:
     return Listing(files.select("path", "identity", "size", "etag", "modified_us"), frame.height - files.height)
 
 
-def compare(listing: Listing, ledger: Ledger, store: Storage) -> News:
-    """What is new; objects with a new etag are read once to tell a copy from other content."""
+def compare(listing: Listing, ledger: Ledger, store: Storage, *, retry_quarantined: bool = False) -> News:
+    """What is new; objects with a new etag are read once to tell a copy from other content.
+
+    A file that gave no row is new again when its content changed, or with `retry_quarantined`.
+    """
     known = ledger.entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
     joined = listing.files.join(known, on="identity", how="left", maintain_order="left")
-    is_new = pl.col("old_etag").is_null() | (
-        (pl.col("state") == "quarantined") & (pl.col("etag") != pl.col("old_etag"))
+    gave_nothing = (pl.col("rows_out") == 0) & (
+        (pl.col("state") == "quarantined") | (pl.col("records_quarantined") > 0)
     )
+    is_new = pl.col("old_etag").is_null() | (gave_nothing & pl.lit(retry_quarantined))
     is_same = (pl.col("etag") == pl.col("old_etag")) & (pl.col("size") == pl.col("old_size"))
-    todo = joined.filter(is_new)
+    todo = joined.filter(is_new)["identity"].to_list()
     noted: list[FileAccount] = []
     changed: list[str] = []
     for row in joined.filter(~is_new & ~is_same).iter_rows(named=True):
         fetched = store.read(row["path"])
         if fetched is None:
             continue
-        digest = hashlib.sha256(fetched.data).hexdigest()
-        if digest == row["sha256"]:
-            account = Account(rows_out=row["rows_out"])
-            identity, size = row["identity"], row["size"]
-            noted.append(FileAccount(identity, size, fetched.etag, digest, state="noted", account=account))
+        if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:
+            noted.append(_noted(row, fetched.etag))
+        elif row["rows_out"] == 0:
+            todo.append(row["identity"])
         else:
             changed.append(row["identity"])
-    skipped = joined.height - todo.height - len(noted) - len(changed)
-    return News(todo.select(listing.files.columns), skipped, noted, changed)
+    skipped = joined.height - len(todo) - len(noted) - len(changed)
+    return News(listing.files.filter(pl.col("identity").is_in(todo)), skipped, noted, changed)
+
+
+def _noted(row: Mapping[str, Any], etag: str) -> FileAccount:
+    """The ledger's entry again, under the object's new etag."""
+    rows, refused = row["rows_out"], row["records_quarantined"]
+    account = Account(records_in=rows + refused, rows_out=rows, records_quarantined=refused)
+    state = "noted" if row["state"] == "ingested" else row["state"]
+    return FileAccount(row["identity"], row["size"], etag, row["sha256"], state=state, account=account)

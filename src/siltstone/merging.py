@@ -4,7 +4,7 @@ A run announces a lower bound of its sort key's first part (the unit) and is ope
 Runs that do not overlap pass through without a copy of their rows.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,7 @@ class SortedMerge:
         self._chunk_bytes, self._memory_bytes = chunk_bytes, memory_bytes
         self._waiting: list[_Piece] = []
         self._late: list[_Piece] = []
+        self._reading: tuple[str, Iterator[pa.Table]] | None = None
         self._floor = ""
         self._breaks = False
 
@@ -81,7 +82,7 @@ class SortedMerge:
         if fresh_file:
             self._admit_late()
         while True:
-            bound = self._runs[-1].lower if self._runs else None
+            bound = self._bound()
             ready = [piece.where(mask) for piece in self._waiting if (mask := self._mask(piece, bound)).any()]
             if bound is None and not ready and self._late:
                 self._breaks = True
@@ -93,20 +94,32 @@ class SortedMerge:
                 return None
             if self.waiting_bytes > self._memory_bytes:
                 return self._spill()
-            self._open(self._runs.pop())
+            self._advance()
+
+    def _bound(self) -> str | None:
+        """No row to come is expected to have a unit below it; None when no row will come."""
+        if self._reading is not None:
+            return self._reading[0]
+        return self._runs[-1].lower if self._runs else None
 
     def _mask(self, piece: _Piece, bound: str | None) -> npt.NDArray[np.bool_]:
         return np.ones(len(piece.codes), bool) if bound is None else piece.below(bound)
 
-    def _open(self, run: Run) -> None:
-        for table in run.open():
-            if table.num_rows:
-                piece = _Piece.of(table, self._unit)
-                late = piece.below(self._floor)
-                if late.any():
-                    self._late.append(piece.where(late))
-                if not late.all():
-                    self._waiting.append(piece.where(~late))
+    def _advance(self) -> None:
+        """Take one table in, of the run at hand or of the next one."""
+        if self._reading is None:
+            run = self._runs.pop()
+            self._reading = run.lower, iter(run.open())
+        table = next(self._reading[1], None)
+        if table is None:
+            self._reading = None
+        elif table.num_rows:
+            piece = _Piece.of(table, self._unit)
+            late = piece.below(self._floor)
+            if late.any():
+                self._late.append(piece.where(late))
+            if not late.all():
+                self._waiting.append(piece.where(~late))
 
     def _admit_late(self) -> None:
         self._waiting, self._late = [*self._late, *self._waiting], []

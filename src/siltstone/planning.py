@@ -1,6 +1,6 @@
 """Sizes to bins: which files are written together so that each output file has the target size. Arithmetic only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -66,10 +66,3 @@ def should_roll(written: int, remaining: float, group: int, sizes: Sizes) -> boo
     if written + group > sizes.largest:
         return True
     return written >= sizes.target and written + remaining > sizes.largest
-
-
-def expected_ratio(earlier: Sequence[Mapping[str, float]], measured: float) -> float:
-    """Output bytes per input byte: from the newest earlier runs if they wrote anything, else as measured now."""
-    read = sum(run["bytes_in"] for run in earlier)
-    written = sum(run["bytes_written"] for run in earlier)
-    return written / read if read and written else measured

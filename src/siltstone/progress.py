@@ -1,7 +1,6 @@
 """What a run tells while it works, on stderr: a bar on a terminal, plain lines otherwise."""
 
 import sys
-import time
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +14,7 @@ class Reporter:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
-        self._last = ("", 0.0)
+        self._last = ""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -38,6 +37,6 @@ class Reporter:
         done = f"{files:,} of {of:,} files, {byte_count / 1e6:,.1f} MB" if of else ""
         if self._bar is not None:
             self._bar.update(self._task, description=what, total=of or None, completed=files, done=done)
-        elif self._last[0] != what:
-            self._last = (what, time.monotonic())
+        elif self._last != what:
+            self._last = what
             print(f"siltstone: {what}{', ' + done if done else ''}", file=sys.stderr, flush=True)  # noqa: T201

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,9 @@ class Reader:
         self._window = self._source.Window(task.settings.earliest_us, task.settings.future_us)
         self._documents: dict[int, Document] = {}
         self._duplicates = Duplicates(self._line)
-        devices = [self._source.locate(f.identity).device for f in task.files]
-        self._devices, codes = np.unique(devices, return_inverse=True)
-        self._device = codes.astype(np.int64)
+        places = [self._source.locate(f.identity) for f in task.files]
+        codes = {device: i for i, device in enumerate(dict.fromkeys((p.site, p.device) for p in places))}
+        self._device = np.array([codes[p.site, p.device] for p in places], np.int64)
         self._modified_us = np.array([f.modified_us for f in task.files], np.int64)
         self._is_home = np.array([f.role == "home" for f in task.files])
         self._is_reference = np.array([f.role == "reference" for f in task.files])
@@ -129,12 +130,18 @@ class Reader:
 
     def _tables(self, batch: Sequence[Document]) -> Iterator[pa.Table]:
         self._documents = {d.index: d for d in batch}
-        parts, self.schema = parse(batch, self.schema, self._settings.rules)
+        parts, schema = parse(batch, self.schema, self._settings.rules)
+        if len(schema.columns) > len(self.schema.columns) and (refused := self._untimed(parts)):
+            # A refused record must not shape the table: what is new is found again without it.
+            for bad in refused:
+                self._refuse(bad)
+            lines = groupby(refused, key=lambda bad: bad.document)
+            kept = self._documents | {i: self._documents[i].without(b.line for b in group) for i, group in lines}
+            parts, schema = parse([kept[d.index] for d in batch], self.schema, self._settings.rules)
+        self.schema = schema
         for part in parts:
             for bad in part.bad:
-                if self._is_home[bad.document]:
-                    self._tally.add("records_in", np.array([bad.document]))
-                    self._refuse(bad)
+                self._refuse(bad)
             for index in np.unique(part.document):
                 self._notes[index].lane = self._notes[index].lane or part.lane
             table = self._wanted(part)
@@ -142,10 +149,25 @@ class Reader:
                 yield table
         self._documents = {}
 
+    def _stamped(self, part: Parsed) -> Any:
+        uploaded_us = self._modified_us[part.document]
+        return self._source.stamp(part.table, uploaded_us, self._window, self._settings.zone)
+
+    def _untimed(self, parts: Sequence[Parsed]) -> list[BadRecord]:
+        """The records without a usable time, in order of document and line."""
+        found = []
+        for part in parts:
+            for row, reason in self._stamped(part).reasons.items():
+                index, line = int(part.document[row]), int(part.line[row])
+                lines = self._documents[index]
+                found.append(BadRecord(index, line, int(lines.offsets[line]), reason, lines.lines[line]))
+        return sorted(found, key=lambda bad: (bad.document, bad.line))
+
     def _wanted(self, part: Parsed) -> pa.Table:
         """The part's rows for this partition with their time; every other row is accounted for."""
-        document = part.document
-        stamped = self._source.stamp(part.table, self._modified_us[document], self._window, self._settings.zone)
+        document, stamped = part.document, self._stamped(part)
+        for bad in self._untimed([part]) if stamped.reasons else ():
+            self._refuse(bad)
         timed = np.ones(len(document), bool)
         timed[list(stamped.reasons)] = False
         days = {int(d): self._source.day_text(int(d)) for d in np.unique(stamped.day[timed])}
@@ -153,12 +175,8 @@ class Reader:
         repeated = self._repeated(part, stamped.ts_us, here)
         home, written = self._is_home[document], here & ~repeated & ~self._is_reference[document]
         elsewhere = home & timed & ~here
-        for row in np.flatnonzero(home & ~timed):
-            index, line = int(document[row]), int(part.line[row])
-            lines = self._documents[index]
-            self._refuse(BadRecord(index, line, int(lines.offsets[line]), stamped.reasons[int(row)], lines.lines[line]))
         self._defer(document, stamped.day, elsewhere, days)
-        self._tally.add("records_in", document[home | here & ~self._is_reference[document]])
+        self._tally.add("records_in", document[timed & home | here & ~self._is_reference[document]])
         self._tally.add("duplicates_dropped", document[repeated & ~self._is_reference[document]])
         self._tally.add("deferred", document[elsewhere])
         self._tally.add("rows_out", document[written])
@@ -177,8 +195,11 @@ class Reader:
         return repeated
 
     def _refuse(self, bad: BadRecord) -> None:
-        self._tally.add("records_quarantined", np.array([bad.document]))
-        self._quarantine.add_record(self._files[bad.document].identity, bad)
+        """Count and quarantine a record, once: where its file is at home."""
+        if self._is_home[bad.document]:
+            self._tally.add("records_in", np.array([bad.document]))
+            self._tally.add("records_quarantined", np.array([bad.document]))
+            self._quarantine.add_record(self._files[bad.document].identity, bad)
 
     def _defer(self, document: Ints, day: npt.NDArray[Any], elsewhere: Mask, days: Mapping[int, str]) -> None:
         pairs, counts = np.unique(

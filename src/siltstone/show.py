@@ -20,8 +20,8 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     console = _console()
     s = summary
     if not s["run"]:
-        done = f"nothing to do: all {s['files_listed']:,} files are in {s['table']} already ({s['seconds']:.1f} s)"
-        console.print(done, soft_wrap=True, highlight=False)
+        known = f"{s['files_skipped']:,} of {s['files_listed']:,} files are known to {s['table']}"
+        console.print(f"nothing to do: {known} ({s['seconds']:.1f} s)", soft_wrap=True, highlight=False)
     else:
         refused = s["files_quarantined"] + s["files_salvaged"]
         names = s["columns_added"]
@@ -43,7 +43,10 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         )
         console.print(*(f"  {path}" for path in s["changed"][:3]), sep="\n", markup=False, soft_wrap=True)
     if s["files_deferred"]:
-        console.print(f"[yellow]{s['files_deferred']:,} files changed while they were read[/]; the next run takes them")
+        console.print(
+            f"[yellow]{s['files_deferred']:,} files could not be taken as listed[/]; the next run tries again:"
+        )
+        console.print(*(f"  {file}" for file in s["deferred_files"][:3]), sep="\n", markup=False, soft_wrap=True)
     if s["files_ignored"]:
         console.print(f"{s['files_ignored']:,} objects are none of the source's and were left alone")
     if s["files_quarantined"] + s["files_salvaged"] + s["records_quarantined"]:
@@ -122,23 +125,30 @@ def print_survey(survey: Survey, *, as_json: bool) -> None:
     for f in survey.fields.values():
         values = ", ".join(f"{n:,} {kind}" for kind, n in f.tokens.most_common())
         fill = f"{sum(f.tokens.values()) / max(survey.records, 1):.1%}"
-        grid.add_row(f.key, f.kind or "-", fill, values, "; ".join(_remarks(f)))
+        grid.add_row(f.key, survey.kinds.get(f.key, "-"), fill, values, "; ".join(_remarks(f)))
     console.print(grid)
     console.print(
         f"{survey.records:,} records of {survey.files:,} files; {survey.bad_records:,} bad records, "
         f"{survey.unreadable:,} unreadable files; folder hour {survey.shift_hours:+d} h is the local hour; "
         f"{survey.ratio:.2f} bytes out per byte in", highlight=False, soft_wrap=True
     )  # fmt: skip
-    hints = {f.key: f.kind for f in survey.fields.values() if f.kind is not None and _remarks(f)}
+    hints = {f.key: survey.kinds[f.key] for f in survey.fields.values() if f.key in survey.kinds and _remarks(f)}
     if hints:
         console.print("hints to consider (sources.datalog.hints):")
         console.print(*(f"  {json.dumps(key)}: {kind}" for key, kind in hints.items()), sep="\n", markup=False)
     if as_json:
         fields = [
-            {"key": f.key, "kind": f.kind, "values": dict(f.tokens), "nulls": f.nulls, "big_integers": f.big_integers,
-             "spellings": sorted(f.spellings), "remarks": _remarks(f)}
+            {
+                "key": f.key,
+                "kind": survey.kinds.get(f.key),
+                "values": dict(f.tokens),
+                "nulls": f.nulls,
+                "big_integers": f.big_integers,
+                "spellings": sorted(f.spellings),
+                "remarks": _remarks(f),
+            }
             for f in survey.fields.values()
-        ]  # fmt: skip
+        ]
         numbers = {
             k: getattr(survey, k) for k in ("files", "unreadable", "records", "bad_records", "shift_hours", "ratio")
         }

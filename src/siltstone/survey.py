@@ -5,7 +5,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +20,7 @@ from siltstone.config import Config
 from siltstone.conform import Schema, base_schema, hinted
 from siltstone.contracts import Kind
 from siltstone.errors import Unreadable, UsageError
-from siltstone.formats.documents import Document, Rules
+from siltstone.formats.documents import Document, Ints, Rules
 from siltstone.formats.inflate import inflate
 from siltstone.formats.ndjson import parse
 from siltstone.formats.ndjson_fast import parse_inferred
@@ -31,6 +31,7 @@ from siltstone.storage import Storage, open_root
 from siltstone.zones import local_hour_start
 
 _EXACT = 1 << 53
+_SAMPLE_ROWS = 100_000
 _KINDS: dict[str, Kind] = {"number": "double", "boolean": "boolean", "string": "string", "json": "json"}
 
 
@@ -59,7 +60,8 @@ class FieldFound:
 @dataclass
 class Survey:
     """What was found: fields in order of first sight, records and files read, `shift_hours` from the folder's hour
-    to local time, and `ratio`, output bytes per input byte."""
+    to local time, `ratio`, output bytes per input byte, and `kinds`,
+    what the columns of the fields are or would become by contract and hints."""
 
     fields: dict[str, FieldFound] = field(default_factory=dict)
     files: int = 0
@@ -68,6 +70,7 @@ class Survey:
     bad_records: int = 0
     shift_hours: int = 0
     ratio: float = 1.0
+    kinds: dict[str, Kind] = field(default_factory=dict)
 
     def schema(self, base: Schema, rules: Rules) -> Schema:
         """The base schema with a column for each field found, hints first."""
@@ -124,17 +127,25 @@ def take_survey(
         text = inflated.data
         head = text if max_lines is None else _first_lines(text, max_lines)
         document = Document(0, head, inflated.truncated)
+        parts, grown = parse([document], schema, settings.rules)
+        stamps = [_stamp(part.table, row, source, settings) for part in parts]
+        if refused := [int(p.line[r]) for p, s in zip(parts, stamps, strict=True) for r in s.reasons]:
+            # A refused record must not shape the table.
+            survey.bad_records += len(refused)
+            document = document.without(refused)
+            parts, grown = parse([document], schema, settings.rules)
+            stamps = [_stamp(part.table, row, source, settings) for part in parts]
+        schema = grown
         _find_fields(document, survey, settings.rules)
-        parts, schema = parse([document], schema, settings.rules)
-        for part in parts:
-            tables.append(part.table)
-            if (shift := _shift(part.table, row, source, settings)) is not None:
-                shifts.append(shift)
-        sampled_bytes += row["size"] * len(head) / max(len(text), 1)
+        shifts += [_shift(s.ts_us, row, source, settings) for s in stamps if len(s.ts_us)]
+        if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
+            tables += [part.table for part in parts]
+            sampled_bytes += row["size"] * len(head) / max(len(text), 1)
     if shifts:
         survey.shift_hours = statistics.mode(sorted(shifts))
     if sampled_bytes and tables:
         survey.ratio = _written_bytes(tables) / sampled_bytes
+    survey.kinds = {c.key: c.kind for c in survey.schema(base, settings.rules).columns}
     return survey
 
 
@@ -193,17 +204,16 @@ def _field(survey: Survey, key: str) -> FieldFound:
     return found
 
 
-def _shift(table: pa.Table, row: dict[str, Any], source: ModuleType, settings: Settings) -> int | None:
-    """Hours from the folder's hour to the local hour of the first row with a usable time."""
+def _stamp(table: pa.Table, row: dict[str, Any], source: ModuleType, settings: Settings) -> Any:
     window = source.Window(settings.earliest_us, settings.future_us)
-    uploaded = np.full(table.num_rows, row["modified_us"])
-    stamped = source.stamp(table, uploaded, window, settings.zone)
-    timed = [i for i in range(table.num_rows) if i not in stamped.reasons]
-    if not timed:
-        return None
-    first = int(stamped.ts_us[timed].min())
-    hours: timedelta = local_hour_start(first, settings.zone) - source.locate(row["identity"]).hour
-    return round(hours.total_seconds() / 3600)
+    return source.stamp(table, np.full(table.num_rows, row["modified_us"]), window, settings.zone)
+
+
+def _shift(ts_us: Ints, row: dict[str, Any], source: ModuleType, settings: Settings) -> int:
+    """Hours from the folder's hour to the local hour of the first row."""
+    local: datetime = local_hour_start(int(ts_us.min()), settings.zone)
+    shift: timedelta = local - source.locate(row["identity"]).hour
+    return round(shift.total_seconds() / 3600)
 
 
 def _written_bytes(tables: Sequence[pa.Table]) -> int:

@@ -18,7 +18,7 @@ from deltalake.transaction import AddAction, CommitProperties, Transaction
 
 from siltstone.conform import Schema
 from siltstone.contracts import Column, Contract, Kind
-from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError
+from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.ledger import Head
 from siltstone.storage import Storage
 from siltstone.writing import Output
@@ -176,7 +176,12 @@ class Table:
         columns = []
         for f in delta.fields:
             if f.name not in reserved:
-                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE[f.type.type]
+                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE.get(getattr(f.type, "type", ""))
+                if kind is None:
+                    raise UsageError(
+                        f"{self.storage.root} has a column {f.name!r} of type {f.type}, which siltstone does not write",
+                        "Only siltstone may write its tables; drop the column or give another lake.",
+                    )
                 columns.append(Column(f.name, cast(Kind, kind), f.metadata.get("siltstone.key", f.name)))
         return Schema(tuple(columns), self.contract.reserved)
 

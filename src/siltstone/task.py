@@ -1,12 +1,13 @@
 """One task: the files of one bin become sorted Parquet files of one partition, and a report of every record."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 
 from siltstone import sources
 from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report
-from siltstone.errors import AccountsError
+from siltstone.errors import AccountsError, SiltstoneError, StorageError
 from siltstone.merging import Run, SortedMerge
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
@@ -51,9 +52,26 @@ def run_bin(task: Bin) -> Report:
     )
 
 
+def reported(table_root: str, plan: str) -> bytes:
+    """Run the bin of a plan file; its report as JSON, or the error that no retry would mend.
+
+    Raises StorageError, for Spark to try the task again.
+    """
+    fetched = Storage(table_root).read(plan)
+    if fetched is None:
+        raise StorageError(f"{table_root}/{plan} is gone", "Run again.")
+    try:
+        result = run_bin(Bin.from_dict(json.loads(fetched.data))).as_dict()
+    except StorageError:
+        raise
+    except SiltstoneError as error:
+        result = {"error": [type(error).__name__, str(error)]}
+    return json.dumps(result).encode()
+
+
 def _closed(task: Bin, reader: Reader, writer: PartitionWriter) -> Iterator[FileAccount]:
     for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
-        if file.role == "reference":
+        if file.role == "reference" and account.state != "deferred":
             continue
         if problems := account.account.problems():
             raise AccountsError(file.identity, problems)
@@ -63,10 +81,11 @@ def _closed(task: Bin, reader: Reader, writer: PartitionWriter) -> Iterator[File
 
 def _runs(task: Bin, reader: Reader) -> Iterator[Run]:
     """The bin's files in segments, each opened when the merge reaches the first unit of its files."""
-    files = range(len(task.files))
-    if any(f.role != "home" for f in task.files) or sum(f.size for f in task.files) <= _ALL_AT_ONCE_BYTES:
-        references_first = sorted(files, key=lambda i: task.files[i].role != "reference")
-        yield Run("", partial(reader.read, references_first))
+    references = [i for i, f in enumerate(task.files) if f.role == "reference"]
+    files = [i for i, f in enumerate(task.files) if f.role != "reference"]
+    yield Run("", partial(reader.read, references))
+    if sum(task.files[i].size for i in files) <= _ALL_AT_ONCE_BYTES:
+        yield Run("", partial(reader.read, files))
         return
     peeked = sorted((reader.first_unit(i), i) for i in files)
     segment: list[tuple[str, int]] = []

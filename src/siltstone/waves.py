@@ -5,7 +5,7 @@ are deferred; the second wave reads their files again for just those rows, toget
 device that are at home there, so that equal lines meet.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -13,7 +13,6 @@ from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report, Settings, SourceFile
 from siltstone.conform import Schema, merge_drift
 from siltstone.engine import Engine
-from siltstone.errors import StorageError
 from siltstone.planning import Planned, plan_bins
 
 Progress = Callable[[str, int, int, int], None]
@@ -50,6 +49,7 @@ class Waves:
         self.schema = schema
         self.first: list[Done] = []
         self.second: list[Done] | None = None
+        self._moved: dict[str, FileAccount] = {}
 
     @property
     def done(self) -> list[Done]:
@@ -69,13 +69,22 @@ class Waves:
         same_columns = all(self.schema.column_for(c.key) == c for c in columns)
         return same_columns and all(f.identity in todo for f in done.bin.files if f.role != "reference")
 
-    def run(self, files: Iterable[SourceFile], target: Target) -> None:
-        """Bring every file without a result through both waves."""
-        have = {f.identity for d in self.first for f in d.bin.files}
-        missing = [f for f in files if f.identity not in have]
-        self.first += self._settled(self._home_bins(missing, target))
-        if self.second is None:
-            self.second = self._settled(self._stray_bins(target))
+    def run(self, files: Sequence[SourceFile], target: Target) -> None:
+        """Bring every file without a result through both waves.
+
+        A file that changes between them is left for the next run, and its first wave is done again without it.
+        """
+        while True:
+            have = {f.identity for d in self.first for f in d.bin.files} | self._moved.keys()
+            missing = [f for f in files if f.identity not in have]
+            self.first += self._settled(self._home_bins(missing, target), target)
+            second = self._settled(self._stray_bins(target), target) if self.second is None else self.second
+            moved = {a.path: a for d in second for a in d.report.files if a.state == "deferred"}
+            if not moved:
+                self.second = second
+                return
+            self._moved |= moved
+            self.first = [d for d in self.first if not any(f.identity in moved for f in d.bin.files)]
 
     def accounts(self) -> list[FileAccount]:
         """One account per file over both waves."""
@@ -83,7 +92,7 @@ class Waves:
         for done in self.second or []:
             for account in done.report.files:
                 accounts[account.path].add(account)
-        return list(accounts.values())
+        return [*accounts.values(), *self._moved.values()]
 
     def _home_bins(self, files: Sequence[SourceFile], target: Target) -> list[Bin]:
         planned = []
@@ -127,12 +136,13 @@ class Waves:
             settings=target.settings,
         )
 
-    def _settled(self, bins: Sequence[Bin]) -> list[Done]:
+    def _settled(self, bins: Sequence[Bin], target: Target) -> list[Done]:
         """Run bins; those that named a new column otherwise than the merged schema run again with it."""
         reports = dict(enumerate(self._run(bins)))
         tasks = dict(enumerate(bins))
         while True:
-            merged = merge_drift(self.schema, [reports[i].new_columns for i in range(len(bins))])
+            drift = [reports[i].new_columns for i in range(len(bins))]
+            merged = merge_drift(self.schema, drift, target.settings.rules.max_columns)
             self.schema = merged.schema
             if not merged.disagreeing:
                 return [Done(tasks[i], reports[i]) for i in range(len(bins))]
@@ -150,13 +160,4 @@ class Waves:
         if not bins:
             return []
         tell(0)
-        reports = self._engine.run(bins, tell)
-        for task, report in zip(bins, reports, strict=True):
-            late = {f.identity for f in task.files if f.role == "stray"}
-            for account in report.files:
-                if account.state == "deferred" and account.path in late:
-                    raise StorageError(
-                        f"{account.path} {account.reason}, between two looks of one run; nothing was committed",
-                        "Run again: it will be taken as it is then.",
-                    )
-        return reports
+        return self._engine.run(bins, tell)

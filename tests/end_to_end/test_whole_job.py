@@ -1,5 +1,6 @@
 """The whole job on small trees: what lands where, under which name, and what the run says of it."""
 
+import os
 import random
 import shutil
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from polars.testing import assert_frame_equal
 from worlds import NOON, InProcess, World, gz, ndjson, record
 
 from siltstone.bins import Bin, Report
-from siltstone.errors import StorageError, UsageError
+from siltstone.compaction import compact
+from siltstone.errors import UsageError
 
 MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
 
@@ -427,19 +429,78 @@ def test_a_run_that_finds_nothing_where_it_listed_something_commits_nothing(worl
     assert (summary["files_deferred"], summary["run"], world.headers()) == (1, "", [])
 
 
-def test_a_file_that_changes_between_the_waves_stops_the_run(world: World) -> None:
+def test_a_file_that_changes_between_the_waves_waits_for_the_next_run(world: World) -> None:
     place = "BRCB/SLS30I009/2025121023"
     world.deliver({place: [record(MIDNIGHT - 1), record(MIDNIGHT)]})
 
     def act() -> None:
         world.deliver({place: [record(MIDNIGHT - 1)]})
 
-    with pytest.raises(
-        StorageError, match=r"2025121023.txt.gz changed since the listing, between two looks of one run"
-    ):
-        world.compact(engine=Meanwhile(acts={1: act}, done=[]))
-    assert world.headers() == []
-    assert world.compact()["rows_out"] == 1
+    world.deliver({"BRCB/SLS30I010/2025121023": [record(MIDNIGHT - 1, device="SLS30I010")]})
+    summary = world.compact(engine=Meanwhile(acts={1: act}, done=[]))
+    # the file waits for the next run, the other one of its bin is taken without it
+    assert (summary["files_deferred"], summary["files_ingested"], summary["rows_out"]) == (1, 1, 1)
+    assert summary["deferred_files"][0].endswith("2025121023.txt.gz (changed since the listing)")
+    summary = world.compact()
+    assert (summary["files_ingested"], summary["rows_out"]) == (1, 1)
+
+
+def test_a_home_file_that_changes_before_its_strays_are_compared_waits(world: World) -> None:
+    equal = record(MIDNIGHT)
+    world.deliver({"BRCB/SLS30I009/2025121023": [equal], "BRCB/SLS30I009/2025121100": [equal]})
+
+    def act() -> None:
+        os.utime(world.path("BRCB/SLS30I009/2025121100"), (NOON, NOON))
+
+    assert world.compact(engine=Meanwhile(acts={1: act}, done=[]))["files_deferred"] == 1
+    world.compact()
+    assert len(world.rows("ts")) <= 2
+
+
+def test_a_refused_record_does_not_shape_the_table(world: World) -> None:
+    world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON)]})
+    world.compact()
+    junk = record(0, speed="junk", j1=1)
+    world.deliver({"BRCB/SLS30I009/2025121013": [junk, record(NOON + 3600, speed=5), "no record"]})
+    summary = world.compact()
+    assert (summary["columns_added"], summary["values_rescued"]) == (["speed"], 0)
+    assert (summary["records_in"], summary["records_quarantined"]) == (3, 2)
+    assert [(line, offset) for _, line, offset, _, _ in world.quarantine()] == [(1, 0), (3, 87 + 82)]
+
+
+def test_a_tables_zone_and_names_of_files_stay(world: World) -> None:
+    world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON)]})
+    world.compact()
+    with pytest.raises(UsageError, match="was written with zone 'Asia/Makassar', this run has 'UTC'"):
+        world.compact("sources.datalog.zone=UTC")
+    with pytest.raises(UsageError, match="was written with files named by 'whole path'"):
+        world.compact(f"compaction.source_root={world.input}")
+
+
+def test_the_cap_on_columns_holds_over_all_tasks(world: World) -> None:
+    world.deliver(
+        {f"S{i}/D{i}/2025121012": [record(NOON, device=f"D{i}", **{f"a{i}": 1, f"b{i}": 2})] for i in range(3)}
+    )
+    summary = world.compact("compaction.max_columns=6", "survey.files=1")
+    assert len(summary["columns_added"]) == 3
+    assert summary["values_rescued"] == 3
+
+
+def test_equal_lines_of_two_sites_are_no_duplicates_even_in_one_invalid_partition(world: World) -> None:
+    world.deliver({"a b/D/2025121012": [record(NOON)], "c d/D/2025121012": [record(NOON)]})
+    assert world.compact()["rows_out"] == 2
+
+
+def test_what_was_quarantined_whole_can_be_read_again_under_other_settings(world: World) -> None:
+    world.deliver({"BRCB/SLS30I009/2012121012": [record(1_355_155_200)]})  # 2012-12-10T16:00Z
+    assert world.compact()["records_quarantined"] == 1
+    assert world.compact()["records_in"] == 0
+    assert world.compact("sources.datalog.earliest=2012-01-01")["records_in"] == 0
+    config = world.config("sources.datalog.earliest=2012-01-01")
+    summary = compact(
+        "datalog", str(world.input), str(world.lake), config, world.engine, lambda *_: None, retry_quarantined=True
+    )
+    assert (summary["rows_out"], summary["records_quarantined"]) == (1, 0)
 
 
 def test_hidden_and_foreign_files_are_ignored_and_counted(world: World) -> None:

@@ -374,3 +374,10 @@ def test_every_value_is_found_again_whatever_the_order_of_the_documents(
             places = zip(part.document.tolist(), part.line.tolist(), strict=True)
             for (file, line), row, counts in zip(places, part.table.to_pylist(), counted, strict=True):
                 assert_nothing_lost(files[file][line], row, counts, schema)
+
+
+def test_a_carriage_return_before_a_colon_hides_no_repeated_key() -> None:
+    parsed, _ = parse_careful(Document(0, b'{"a"\r:1,"a":2}\n'), Schema(()), Rules())
+    assert parsed.table.to_pylist() == [{"a": 1.0, "_rescued": '{"a":"2"}'}]
+    assert parsed.cells is not None
+    assert parsed.cells.tolist() == [[2, 1, 0, 1]]

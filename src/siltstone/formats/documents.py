@@ -1,7 +1,7 @@
 """What a format's lanes take and give: documents in, parsed rows and bad records out."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -48,6 +48,14 @@ class Document:
         if not lines[-1]:
             lines.pop()
         return [line.removesuffix(b"\r") for line in lines] if b"\r" in self.text else lines
+
+    def without(self, lines: Iterable[int]) -> "Document":
+        """The same text with some lines blanked; the places of all others stay."""
+        data = bytearray(self.data)
+        for line in lines:
+            start, length = int(self.offsets[line]), len(self.lines[line])
+            data[start : start + length] = b" " * length
+        return Document(self.index, bytes(data), self.truncated)
 
     @property
     def cut_record(self) -> bytes:

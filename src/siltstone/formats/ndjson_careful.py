@@ -99,7 +99,13 @@ def _quick(line: bytes, schema: Schema, rules: Rules) -> _Record | None:
         members = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if type(members) is not dict or len(members) > rules.max_keys or b"\\" in line or has_blank_before_colon(line):
+    if (
+        type(members) is not dict
+        or len(members) > rules.max_keys
+        or b"\\" in line
+        or b"\r" in line
+        or has_blank_before_colon(line)
+    ):
         return None
     if line.count(b'":') != len(members):
         return None

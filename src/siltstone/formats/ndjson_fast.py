@@ -43,6 +43,7 @@ _POLARS_TYPE: dict[str, pl.DataType] = {
     "string": pl.String(),
 }
 _EXACT = float(1 << 53)
+_KEY_BYTES = 5  # of a key and its value at the least: a shorter line can't hold too many keys
 
 
 def parse_typed(documents: Sequence[Document], schema: Schema, rules: Rules) -> Parsed | None:
@@ -134,9 +135,10 @@ def _conformed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
 def _joined(documents: Sequence[Document], rules: Rules) -> bytes | None:
     """The documents' lines as one text, or None when a rule of the proof is broken before any parsing."""
     parts = []
+    longest = min(rules.max_line_bytes, rules.max_keys * _KEY_BYTES)
     for document in documents:
         text = document.text
-        if b"\\" in text or has_blank_before_colon(text) or has_line_over(text, rules.max_line_bytes):
+        if b"\\" in text or has_blank_before_colon(text) or has_line_over(text, longest):
             return None
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
