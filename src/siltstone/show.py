@@ -23,10 +23,11 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         known = f"{s['files_skipped']:,} of {s['files_listed']:,} files are known to {s['table']}"
         console.print(f"nothing to do: {known} ({s['seconds']:.1f} s)", soft_wrap=True, highlight=False)
     else:
-        refused = s["files_quarantined"] + s["files_salvaged"]
+        in_part = f" ({s['files_salvaged']:,} in part)" if s["files_salvaged"] else ""
         names = s["columns_added"]
         lines = [
-            f"files        {s['files_ingested']:,} taken, {s['files_skipped']:,} known, {refused:,} damaged",
+            f"files        {s['files_ingested']:,} taken{in_part}, {s['files_skipped']:,} known, "
+            f"{s['files_quarantined']:,} quarantined",
             f"records      {s['records_in']:,} in = {s['rows_out']:,} rows + {s['records_quarantined']:,} quarantined"
             f" + {s['duplicates_dropped']:,} duplicates",
             f"cells        {s['keys_seen']:,} keys = {s['cells_stored']:,} stored + {s['nulls']:,} nulls"
@@ -51,7 +52,9 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(f"{s['files_ignored']:,} objects are none of the source's and were left alone")
     if s["files_quarantined"] + s["files_salvaged"] + s["records_quarantined"]:
         lake, _, table = s["table"].rpartition("/")
-        console.print(f"refused input: siltstone quarantine {lake} {table}", markup=False, soft_wrap=True)
+        console.print(
+            f"refused input: siltstone quarantine {lake} {table}", markup=False, highlight=False, soft_wrap=True
+        )
     if as_json:
         _print_json(s)
 
@@ -87,6 +90,10 @@ def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
                 units,
             )
         console.print(runs)
+        for r in t["runs"][:_RUNS_SHOWN]:
+            if names := r["columns_added"]:
+                more = f" and {len(names) - 20:,} more (--json)" if len(names) > 20 else ""
+                console.print(f"  new in {r['run']}: {', '.join(names[:20])}{more}", markup=False, soft_wrap=True)
         console.print(
             f"  quarantine: {t['files_quarantined']:,} files, {t['files_salvaged']:,} damaged ones read in part, "
             f"{t['records_quarantined']:,} records; {t['values_rescued']:,} values rescued", highlight=False
