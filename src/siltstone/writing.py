@@ -137,6 +137,7 @@ class _OpenFile:
             arrow,
             compression="zstd",
             compression_level=1,
+            use_dictionary=[f.name for f in arrow if pa.types.is_large_string(f.type)],  # zstd does numbers better
             store_schema=False,
             write_statistics=True,
             sorting_columns=pq.SortingColumn.from_ordering(
