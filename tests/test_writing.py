@@ -173,8 +173,8 @@ def small(tmp_path: Path) -> tuple[Rig, list[Output]]:
 def test_files_roll_over_at_the_measured_size(small: tuple[Rig, list[Output]]) -> None:
     _, outputs = small
     assert len(outputs) > 3
-    # a footer of a few kB comes on top of what was measured at the last row group
-    assert all(60_000 <= o.bytes <= 100_000 for o in outputs[:-1])
+    # the footer's size is a guess until it is written, so a file may end a little below the target of 60 kB
+    assert all(55_000 <= o.bytes <= 90_000 for o in outputs[:-1])
 
 
 def test_rolling_over_keeps_every_row_in_order(small: tuple[Rig, list[Output]]) -> None:
