@@ -6,6 +6,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The cluster has its own Spark, and runs no tests.
+NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta hypothesis mypy pytest ruff venv-pack
 
 help:  ## this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,7 +48,8 @@ archive: setup  ## dist/siltstone-env.tar.gz, the environment that spark-submit.
 	rm -rf dist/env && $(PYTHON) -m venv --copies dist/env
 	dist/env/bin/python -m pip install --quiet --require-hashes -r .requirements.lock
 	dist/env/bin/python -m pip install --quiet --no-deps .
-	$(BIN)/venv-pack --prefix dist/env --force --output dist/siltstone-env.tar.gz
+	dist/env/bin/python -m pip uninstall --quiet --yes $(NOT_SHIPPED)
+	$(BIN)/venv-pack --quiet --prefix dist/env --force --output dist/siltstone-env.tar.gz
 
 lock: setup  ## resolve the versions again
 	$(BIN)/python -m pip install --quiet pip-tools
