@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from siltstone import errors
 from siltstone.bins import Bin, Report
-from siltstone.errors import SiltstoneError, StorageError
+from siltstone.errors import SiltstoneError, StorageError, rebuilt
 from siltstone.ledger import FOLDER
 from siltstone.storage import Storage
 
@@ -98,7 +98,8 @@ class SparkEngine:
         reports = {row["id"]: json.loads(bytes(row["report"])) for row in rows}
         for report in reports.values():
             if "error" in report:
-                raise _error(*report["error"])
+                kind, text = report["error"]
+                raise rebuilt(getattr(errors, kind, SiltstoneError), text)
         return [Report.from_dict(reports[i]) for i in range(len(bins))]
 
 
@@ -128,12 +129,6 @@ def _spark_task(table_root: str, plans: str) -> Callable[[Iterable["pa.RecordBat
                 )
 
     return run
-
-
-def _error(kind: str, text: str) -> SiltstoneError:
-    error: SiltstoneError = SiltstoneError.__new__(getattr(errors, kind, SiltstoneError))
-    Exception.__init__(error, text)
-    return error
 
 
 def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Told) -> list[Any]:

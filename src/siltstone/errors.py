@@ -14,7 +14,7 @@ class SiltstoneError(Exception):
         super().__init__(f"{what}{joint}{next_move}" if next_move else what)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), str(self))
+        return rebuilt, (type(self), str(self))
 
 
 class UsageError(SiltstoneError):
@@ -69,7 +69,7 @@ class Unreadable(Exception):
     """One source file that can't be read at all; its message is the reason in the quarantine."""
 
 
-def _rebuilt(kind: type[SiltstoneError], text: str) -> SiltstoneError:
+def rebuilt(kind: type[SiltstoneError], text: str) -> SiltstoneError:
     """An error that crossed a process boundary, whatever its constructor takes."""
     error = kind.__new__(kind)
     Exception.__init__(error, text)
