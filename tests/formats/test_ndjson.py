@@ -4,7 +4,8 @@ import pytest
 from builders import cells_of, columns, document, rows_by_key
 
 from siltstone.conform import Schema
-from siltstone.formats.documents import Document, Rules, count_cells, has_blank_before_colon, has_line_over, row_cells
+from siltstone.formats.documents import Document, Rules, row_cells
+from siltstone.formats.marks import count_cells, has_blank_before_colon, has_line_over
 from siltstone.formats.ndjson import parse
 
 RULES = Rules()

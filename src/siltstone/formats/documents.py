@@ -1,6 +1,5 @@
 """What a format's lanes take and give: documents in, parsed rows and bad records out."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from siltstone.formats.marks import count_cells
+
 _BOM = b"\xef\xbb\xbf"
-_APART = re.compile(rb'"[ \t]+:')
 
 Lane = Literal["typed", "inferred", "careful"]
 Ints = npt.NDArray[np.int64]
@@ -110,23 +110,3 @@ def row_cells(parsed: Parsed, rows: Ints, documents: Mapping[int, Document]) -> 
         keys, nulls = count_cells(line)
         counted[i] = keys, keys - nulls, nulls, 0
     return counted
-
-
-def count_cells(text: bytes) -> tuple[int, int]:
-    """Keys and null cells in JSON text without backslashes and without blanks before a colon."""
-    return text.count(b'":'), text.count(b'":null') + text.count(b'": null')
-
-
-def has_blank_before_colon(text: bytes) -> bool:
-    """Whether a key and its colon may stand apart, so that `count_cells` would miss the key."""
-    return (b" :" in text or b"\t" in text) and _APART.search(text) is not None
-
-
-def has_line_over(text: bytes, limit: int) -> bool:
-    """Whether a line may be longer than `limit` bytes; looks only at every half limit, so it may err towards yes."""
-    half = max(limit // 2, 1)
-    return (
-        any(text.find(b"\n", at, at + half) < 0 for at in range(0, len(text) - half, half))
-        if len(text) > limit
-        else False
-    )

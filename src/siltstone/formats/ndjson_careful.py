@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
 from siltstone.contracts import ARROW_TYPE, Column, Kind
-from siltstone.formats.documents import BadRecord, Document, Parsed, Rules, has_blank_before_colon
+from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
+from siltstone.formats.marks import has_blank_before_colon
 from siltstone.formats.tokens import BadJson, Token, scan_object
 
 _EXACT: Final = 1 << 53
