@@ -14,7 +14,21 @@ RINGS = {
     1: {"conform", "planning", "merging", "duplicates", "zones", "tally", "formats", "sources"},
     2: {
         *("storage", "ledger", "table", "writing", "quarantine", "footers", "listing", "bins", "reading", "task"),
-        *("waves", "survey", "engine", "config", "settings", "session", "compaction", "progress", "describe"),
+        *(
+            "waves",
+            "rewriting",
+            "plans",
+            "superseding",
+            "settling",
+            "survey",
+            "engine",
+            "config",
+            "settings",
+            "session",
+            "compaction",
+            "progress",
+            "describe",
+        ),
     },
     3: {"cli", "show", "doctor", "__main__"},
 }

@@ -21,7 +21,8 @@ class SourceFile:
 
     Of a `home` file the rows of the bin's partition are written, others are deferred to the second wave. Of a
     `stray` file only the rows of this partition are wanted, the rest was accounted for before. A `reference` is only
-    known, so that strays equal to one of its lines are dropped as duplicates.
+    known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows of a former version
+    in the table.
     """
 
     path: str
@@ -30,6 +31,7 @@ class SourceFile:
     etag: str
     modified_us: int
     role: Role = "home"
+    held_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Bin:
     expected_bytes: float
     schema: Schema
     settings: Settings
+
+    def run(self) -> "Report":
+        from siltstone.task import run_bin
+
+        return run_bin(self)
+
+    def result(self, row: Mapping[str, Any]) -> "Report":
+        return Report.from_dict(row)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "schema": self.schema.as_dict()}

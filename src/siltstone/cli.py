@@ -108,6 +108,19 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _settle(args: argparse.Namespace) -> int:
+    from siltstone.describe import open_table
+    from siltstone.settling import settle
+    from siltstone.show import print_settled
+
+    config = load_config(args.conf, args.set)
+    with Reporter() as progress:
+        engine = _engine(args.engine, config)
+        summary = settle(open_table(args.lake, args.table), config, engine, progress, dry_run=args.dry_run)
+    print_settled(summary, as_json=args.json)
+    return 0
+
+
 def _quarantine(args: argparse.Namespace) -> int:
     from siltstone.describe import quarantined
     from siltstone.show import print_quarantine
@@ -155,6 +168,13 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("lake", help="folder of tables")
     show.add_argument("table", nargs="?", help="one table; default: all")
     _common(show)
+
+    settle = command("settle", _settle, "merge undersized files of a table; no row changes")
+    settle.add_argument("lake", help="folder of tables")
+    settle.add_argument("table", help="table name, such as datalog")
+    settle.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    settle.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
+    _common(settle)
 
     quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
     quarantine.add_argument("lake", help="folder of tables")

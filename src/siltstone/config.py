@@ -37,6 +37,14 @@ class Compaction:
 
 
 @dataclass(frozen=True)
+class Settle:
+    after_compact: bool = True
+    closed_after_hours: int = 48
+    open_files: int = 16
+    most_mb: float = 2000
+
+
+@dataclass(frozen=True)
 class Survey:
     files: int = 24
 
@@ -71,6 +79,7 @@ class Config:
 
     engine: Engine = field(default_factory=Engine)
     compaction: Compaction = field(default_factory=Compaction)
+    settle: Settle = field(default_factory=Settle)
     survey: Survey = field(default_factory=Survey)
     limits: Limits = field(default_factory=Limits)
     sources: Sources = field(default_factory=Sources)
@@ -168,6 +177,8 @@ def _mismatch(value: Any, hint: Any) -> str | None:
     if hint is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return None if is_number and math.isfinite(value) else "a number"
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
     if hint is int:
         return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
     return None if isinstance(value, str) else "a text"
@@ -195,6 +206,10 @@ def _contradictions(config: Config) -> Iterator[str]:
     for key in ("batch_mb", "memory_mb"):
         if getattr(config.engine, key) < 1:
             yield f"engine.{key}: {getattr(config.engine, key)} is below 1"
+    if config.settle.closed_after_hours < 0 or config.settle.open_files < 2:
+        yield "settle: closed_after_hours must not be below 0, open_files not below 2"
+    if config.settle.most_mb < 2 * sizes.max_file_mb:
+        yield f"settle.most_mb: {config.settle.most_mb:g} is below twice compaction.max_file_mb"
     if config.engine.workers < 0:
         yield f"engine.workers: {config.engine.workers} is below 0"
     if sizes.row_group_mb <= 0 or sizes.max_columns < 1:

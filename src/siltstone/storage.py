@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import obstore
 import polars as pl
@@ -91,6 +91,11 @@ class Storage:
         with _explained("read", self.uri(path)), open(f"{self.root}/{path}", "rb") as file:
             file.seek(start)
             return file.read(end - start)
+
+    def open(self, path: str) -> BinaryIO:
+        """An object to read and seek in."""
+        with _explained("read", self.uri(path)):
+            return open(f"{self.root}/{path}", "rb")
 
     def put(self, path: str, data: bytes) -> bool:
         """Create an object in one step; False if one of that name is there already."""

@@ -1,13 +1,12 @@
 """One task: the files of one bin become sorted Parquet files of one partition, and a report of every record."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
 
 from siltstone import sources
 from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report
-from siltstone.errors import AccountsError, SiltstoneError, StorageError
+from siltstone.errors import AccountsError
 from siltstone.merging import Run, SortedMerge
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
@@ -50,23 +49,6 @@ def run_bin(task: Bin) -> Report:
         deferred=reader.deferred,
         quarantine=quarantine.close(),
     )
-
-
-def reported(table_root: str, plan: str) -> bytes:
-    """Run the bin of a plan file; its report as JSON, or the error that no retry would mend.
-
-    Raises StorageError, for Spark to try the task again.
-    """
-    fetched = Storage(table_root).read(plan)
-    if fetched is None:
-        raise StorageError(f"{table_root}/{plan} is gone", "Run again.")
-    try:
-        result = run_bin(Bin.from_dict(json.loads(fetched.data))).as_dict()
-    except StorageError:
-        raise
-    except SiltstoneError as error:
-        result = {"error": [type(error).__name__, str(error)]}
-    return json.dumps(result).encode()
 
 
 def _closed(task: Bin, reader: Reader, writer: PartitionWriter) -> Iterator[FileAccount]:
