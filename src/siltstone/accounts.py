@@ -1,7 +1,8 @@
 """The accounts: what came in, what went out, and the two sums that must close for every file and every run."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Self
 
 
@@ -25,8 +26,8 @@ class Account:
     values_rescued: int = 0
 
     def add(self, other: "Account") -> None:
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+        for name, count in zip(_COUNTS, _counts_of(other), strict=True):
+            setattr(self, name, getattr(self, name) + count)
 
     def problems(self) -> list[str]:
         """The sums that do not close, each as a sentence; empty when all is accounted for."""
@@ -43,6 +44,10 @@ class Account:
                 f"+ {self.values_rescued:,} rescued"
             )
         return found
+
+
+_COUNTS = tuple(f.name for f in fields(Account))
+_counts_of = attrgetter(*_COUNTS)  # a run has an account for each of its files: no dataclass is asked for its fields
 
 
 @dataclass(slots=True)
@@ -77,20 +82,23 @@ class FileAccount:
 
     def copy(self) -> Self:
         """The same, with an account of its own to add to."""
-        return replace(self, account=replace(self.account))
+        *values, account = _values_of(self)
+        return type(self)(*values, Account(*_counts_of(account)))
 
     def as_dict(self) -> dict[str, Any]:
-        row = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**row, "account": {f.name: getattr(self.account, f.name) for f in fields(self.account)}}
+        row = dict(zip(_VALUES, _values_of(self), strict=True))
+        return {**row, "account": dict(zip(_COUNTS, _counts_of(self.account), strict=True))}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Self:
         return cls(**{**row, "account": Account(**row["account"])})
 
 
+_VALUES = tuple(f.name for f in fields(FileAccount))
+_values_of = attrgetter(*_VALUES)
+
+
 def total(files: Iterable[FileAccount]) -> Account:
     """The sum over many files."""
-    whole = Account()
-    for file in files:
-        whole.add(file.account)
-    return whole
+    columns = zip(*(_counts_of(file.account) for file in files), strict=True)
+    return Account(*(sum(column) for column in columns))

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from siltstone import sources
 from siltstone.accounts import FileAccount
+from siltstone.arrays import to_arrow
 from siltstone.bins import Bin
 from siltstone.duplicates import Duplicates
 from siltstone.errors import Unreadable
@@ -62,11 +63,11 @@ class Reader:
 
     def accounts(self) -> list[FileAccount]:
         """The account of each file of the bin, in its order; a damaged file that gave no record is quarantined."""
-        for index, note in enumerate(self._notes):
-            note.account = self._tally.account(index)
-            if note.lane == "salvaged" and not note.account.records_in:
+        counted = zip(self._notes, self._tally.accounts(), self._tally.units(self._source.UNITS), strict=True)
+        for note, account, units in counted:
+            note.account, note.time_units = account, units
+            if note.lane == "salvaged" and not account.records_in:
                 note.state, note.lane = "quarantined", ""
-            note.time_units = self._tally.units(index, self._source.UNITS)
         return self._notes
 
     def first_unit(self, index: int) -> str:
@@ -82,12 +83,13 @@ class Reader:
         for index in indices:
             document = self._document(index)
             self._unread -= self._files[index].size
-            if document is not None:
-                batch.append(document)
-                size += len(document.data)
-            if size >= self._settings.batch_bytes:
+            if document is None:
+                continue
+            if batch and size + len(document.data) > self._settings.batch_bytes:
                 yield from self._tables(batch)
                 batch, size = [], 0
+            batch.append(document)
+            size += len(document.data)
         if batch:
             yield from self._tables(batch)
 
@@ -184,10 +186,10 @@ class Reader:
         self._tally.add("rows_out", document[written])
         self._tally.add_units(document[home & timed], stamped.unit[home & timed])
         self._count_cells(part, written)
-        ts = pa.array(stamped.ts_us, pa.int64()).cast(self._source.CONTRACT.time.type)
+        ts = to_arrow(stamped.ts_us).cast(self._source.CONTRACT.time.type)
         table = part.table.append_column(self._source.CONTRACT.time.name, ts)
-        table = table.append_column(DOCUMENT, pa.array(document, pa.int32()))
-        return table if written.all() else table.filter(pa.array(written))
+        table = table.append_column(DOCUMENT, to_arrow(document.astype(np.int32)))
+        return table if written.all() else table.filter(to_arrow(written))
 
     def _repeated(self, part: Parsed, ts_us: Ints, here: Mask) -> Mask:
         repeated = np.zeros(len(here), bool)

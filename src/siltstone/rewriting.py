@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from siltstone.arrays import texts
 from siltstone.conform import Schema
 from siltstone.contracts import CONTRACTS, Contract
 from siltstone.errors import StorageError
@@ -123,7 +124,7 @@ class _Whole:
 
     def __init__(self, task: Rewrite, contract: Contract, files: list[pq.ParquetFile]) -> None:
         self._files, self._schema = files, task.schema
-        self._drop = pa.array(task.drop, pa.large_string())
+        self._drop = texts(task.drop)
         added = [(f.name, f.type) for f in contract.added]
         self._arrow = pa.schema([(contract.time.name, contract.time.type), *task.schema.arrow(), *added])
         self._unread_rows = self._rows = sum(f.metadata.num_rows for f in files)

@@ -105,18 +105,22 @@ class Waves:
 
     def _stray_bins(self, target: Target) -> list[Bin]:
         """Bins for the rows that the first wave found outside their folder's partition."""
-        homes: dict[tuple[tuple[str, str], str], list[SourceFile]] = {}
         strays: list[SourceFile] = []
         planned: list[Planned] = []
         for done in self.first:
             records = {a.path: a.account.records_in for a in done.report.files}
-            for file in done.bin.files:
+            for file in (f for f in done.bin.files if f.identity in done.report.deferred):
                 device = target.source.locate(file.identity).device
-                homes.setdefault((done.bin.partition, device), []).append(replace(file, role="reference"))
-                for day, rows in done.report.deferred.get(file.identity, {}).items():
+                for day, rows in done.report.deferred[file.identity].items():
                     expected = file.size * target.ratio * rows / records[file.identity]
                     planned.append(Planned(len(strays), (day, done.bin.partition[1]), device, expected))
                     strays.append(replace(file, role="stray"))
+        homes: dict[tuple[tuple[str, str], str], list[SourceFile]] = {(p.partition, p.device): [] for p in planned}
+        for done in self.first if planned else ():
+            for file in done.bin.files:
+                home = done.bin.partition, target.source.locate(file.identity).device
+                if home in homes:
+                    homes[home].append(replace(file, role="reference"))
         bins = []
         for group in plan_bins(planned, target.settings.sizes):
             devices = sorted({p.device for p in group})

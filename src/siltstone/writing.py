@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from siltstone.arrays import texts
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
 from siltstone.planning import Sizes, should_roll
@@ -43,6 +44,17 @@ class Output:
         return cls(**{**row, "partition": tuple(row["partition"])})
 
 
+def parquet_options(arrow: pa.Schema) -> dict[str, Any]:
+    """How pyarrow writes columns; zstd does numbers better than dictionaries."""
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [f.name for f in arrow if pa.types.is_large_string(f.type)],
+        "store_schema": False,
+        "write_statistics": True,
+    }
+
+
 class PartitionWriter:
     """Writes the sorted rows of one partition into as many files as their size asks for.
 
@@ -63,7 +75,7 @@ class PartitionWriter:
         expected: Callable[[], float],
     ) -> None:
         self._storage, self._contract, self._partition = storage, contract, partition
-        self._sources = None if sources is None else pa.array(sources, pa.large_string())
+        self._sources = None if sources is None else texts(sources)
         self._sizes, self._group_bytes = sizes, group_bytes
         self._schema, self._expected = schema, expected
         self._file: _OpenFile | None = None
@@ -146,11 +158,7 @@ class _OpenFile:
         self._writer = pq.ParquetWriter(
             pa.PythonFile(sink, "w"),
             arrow,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[f.name for f in arrow if pa.types.is_large_string(f.type)],  # zstd does numbers better
-            store_schema=False,
-            write_statistics=True,
+            **parquet_options(arrow),
             sorting_columns=pq.SortingColumn.from_ordering(
                 arrow, [(name, "ascending") for name in contract.sort_by], null_placement="at_start"
             ),
