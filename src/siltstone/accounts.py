@@ -82,8 +82,8 @@ class FileAccount:
 
     def copy(self) -> Self:
         """The same, with an account of its own to add to."""
-        *values, account = _values_of(self)
-        return type(self)(*values, Account(*_counts_of(account)))
+        values = dict(zip(_VALUES, _values_of(self), strict=True))
+        return type(self)(**{**values, "account": Account(*_counts_of(self.account))})
 
     def as_dict(self) -> dict[str, Any]:
         row = dict(zip(_VALUES, _values_of(self), strict=True))

@@ -182,7 +182,7 @@ class _Cursor:
         units, codes = coded(self.table.column(self._unit))
         self._starts = np.flatnonzero(np.diff(codes, prepend=-1))
         self._units = [(units[c] is not None, units[c] or "") for c in codes[self._starts]]
-        self._times = self.to_numpy(table.column(self._time).cast(pa.int64()))
+        self._times = to_numpy(self.table.column(self._time).cast(pa.int64()))
         falls = np.flatnonzero(np.diff(self._times) < 0) + 1
         in_order = all(a < b for a, b in pairwise(self._units)) and np.isin(falls, self._starts).all()
         if not in_order or (*self._units[0], int(self._times[0])) < self.last:

@@ -160,9 +160,7 @@ def _first_lines(text: bytes, count: int) -> bytes:
     return text[: at + 1]
 
 
-def _find_fields(
-    document: Document, parts: Sequence[Parsed], schema: Schema, survey: Survey, rules: Rules
-) -> None:
+def _find_fields(document: Document, parts: Sequence[Parsed], schema: Schema, survey: Survey, rules: Rules) -> None:
     if all(part.lane == "typed" for part in parts):  # then every value has the kind of its column
         for part in parts:
             _find_in_columns(part, schema, survey)

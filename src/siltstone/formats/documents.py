@@ -36,7 +36,7 @@ class Document:
     data: bytes
     truncated: bool = False
 
-    @cached_property
+    @property
     def text(self) -> bytes:
         """The data without a byte order mark."""
         return self.data.removeprefix(_BOM)

@@ -59,6 +59,7 @@ class Stamped:
     reasons: dict[int, str]
 
 
+@lru_cache(maxsize=65_536)
 def locate(path: str) -> Place | None:
     """The place that a path names, or None for a path that is no datalog (hidden files, other layouts)."""
     match = _PATH.search(path)
@@ -78,9 +79,15 @@ def _hour(digits: str) -> datetime | None:
 
 def partition_of(place: Place, shift_hours: int) -> tuple[str, str]:
     """Where most rows of a file will land: (hiveperiod, dstrct_code)."""
-    return (place.hour + timedelta(hours=shift_hours)).date().isoformat(), site_partition(place.site)
+    return _local_day(place.hour, shift_hours), site_partition(place.site)
 
 
+@lru_cache(maxsize=65_536)
+def _local_day(hour: datetime, shift_hours: int) -> str:
+    return (hour + timedelta(hours=shift_hours)).date().isoformat()
+
+
+@lru_cache(maxsize=1_024)
 def site_partition(site: str) -> str:
     """The site as a partition value; what is unsafe in a path becomes `_invalid` (source_file keeps the original)."""
     safe = _SITE.fullmatch(site) and site.strip(".") and site != "__HIVE_DEFAULT_PARTITION__"
