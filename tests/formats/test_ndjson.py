@@ -1,11 +1,9 @@
 """Many documents at once: each lands in the fastest lane that can prove it, and odd ones don't spoil the others."""
 
-import pytest
 from builders import cells_of, columns, document, rows_by_key
 
 from siltstone.conform import Schema
 from siltstone.formats.documents import Document, Rules, row_cells
-from siltstone.formats.marks import count_cells, has_blank_before_colon, has_line_over
 from siltstone.formats.ndjson import parse
 
 RULES = Rules()
@@ -81,33 +79,3 @@ def test_lines_keep_their_numbers_and_offsets() -> None:
     assert one.lines == [b'{"a":1}', b"", b'{"a":2}']
     assert one.offsets[:3].tolist() == [3, 12, 13]
     assert Document(0, b"").lines == []
-
-
-@pytest.mark.parametrize(
-    ("text", "keys", "nulls"),
-    [
-        (b"{}", 0, 0),
-        (b'{"a":1,"b":null,"c": null}', 3, 2),
-        (b'{"a":"null","b":":"}', 3, 0),  # a text that begins with a colon counts as a key: the proof refuses it
-    ],
-)
-def test_cells_are_counted_by_their_marks(text: bytes, keys: int, nulls: int) -> None:
-    assert count_cells(text) == (keys, nulls)
-
-
-@pytest.mark.parametrize(
-    ("text", "apart"),
-    [(b'{"a":1}', False), (b'{"a" :1}', True), (b'{"a"\t :1}', True), (b'{"a":"b : c"}', False), (b'{"a":" :"}', True)],
-)
-def test_blanks_before_a_colon_are_seen(text: bytes, apart: bool) -> None:
-    assert has_blank_before_colon(text) is apart
-
-
-@pytest.mark.parametrize("limit", [1, 2, 7, 8, 100])
-def test_a_long_line_is_never_overlooked(limit: int) -> None:
-    for before in range(12):
-        for tail in (b"", b"\n", b"\nxx\n"):
-            text = b"\n" * before + b"x" * (limit + 1) + tail
-            assert has_line_over(text, limit)
-    assert not has_line_over(b"x" * limit, limit)
-    assert not has_line_over((b"x" * (limit // 3) + b"\n") * 50, limit)

@@ -3,6 +3,7 @@
 import json
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from siltstone.conform import Schema
 from siltstone.contracts import Column
+from siltstone.formats import marks
 from siltstone.formats.documents import Document, Parsed, Rules
 from siltstone.formats.ndjson_careful import parse_careful
 from siltstone.formats.ndjson_fast import parse_inferred, parse_typed
@@ -98,6 +100,14 @@ def test_keys_with_other_names_than_their_columns() -> None:
         '{"s":":null","lost":5}',
         '{"s":": null"}',
         '{":null":5}',
+        '{"s":":n"}',
+        '{"s":": n"}',
+        '{"s":":n","lost":5}',
+        '{"s":": nx","lost":5}',
+        '{":n":5}',
+        '{": n":5,"lost":"x"}',
+        '{"s":  null}',  # two blanks: a null that the marks miss
+        '{"s":":n","t":["x"]}',  # the mark hides a lost cell, but the quotes don't balance
         '{"s"  :5,"lost":7}',  # two blanks hide a key from the count, the number in a text column its quotes
         '{"s"\t :5,"lost":7}',
         '{"s"\t:5,"lost":7}',
@@ -149,6 +159,27 @@ def test_lines_over_the_limit_are_refused_before_parsing() -> None:
     line = document('{"s":"' + "x" * 100 + '"}')
     assert parse_typed([line], KNOWN, Rules(max_line_bytes=50)) is None
     assert parse_typed([line], KNOWN, Rules(max_line_bytes=300)) is not None
+
+
+def test_thousands_of_tiny_documents_are_proven_at_once() -> None:
+    # file n has n % 3 lines of two keys, the second one null in every other file; no last line has an end
+    texts = [b"\n".join([b'{"d":%d,"s":%s}' % (n, b"null" if n % 2 else b'"x y"')] * (n % 3)) for n in range(3_000)]
+    parsed = parse_typed([Document(10 + n, text) for n, text in enumerate(texts)], KNOWN, RULES)
+    assert parsed is not None
+    assert parsed.table.num_rows == 3_000
+    assert parsed.document.tolist() == [10 + n for n in range(3_000) for _ in range(n % 3)]
+    assert parsed.line.tolist() == [line for n in range(3_000) for line in range(n % 3)]
+    assert parsed.table.column("d").to_pylist() == [n for n in range(3_000) for _ in range(n % 3)]
+    assert parsed.keys == {10 + n: 2 * (n % 3) for n in range(3_000)}
+    assert parsed.nulls == {10 + n: n % 3 if n % 2 else 0 for n in range(3_000)}
+
+
+def test_a_document_of_many_blocks_is_counted_to_its_last_byte() -> None:
+    line = '{"d":1.25,"s":null,"t":"' + "y" * 20_000 + '"}'  # 20,026 bytes, so that lines lie across all block ends
+    parsed = parse_typed([document(*[line] * 80), document(line, index=1)], KNOWN, RULES)
+    assert parsed is not None
+    assert (parsed.keys, parsed.nulls) == ({0: 240, 1: 3}, {0: 80, 1: 1})
+    assert parse_typed([document(*[line] * 80, '{"d":1,"lost":1}')], KNOWN, RULES) is None
 
 
 def test_more_columns_than_the_cap_are_refused() -> None:
@@ -209,6 +240,7 @@ TEXTS = st.one_of(
     st.sampled_from(
         [
             *('"x"', '""', '":"', '":x"', '":null"', '": null"', '"x:null"', '"[a]"', '"{}"', '"1.5"', '"NaN"'),
+            *('":n"', '": n"', '":nope"', '"n"', '"n:n"', '"x: n"'),
             *('" :"', '"a :b"', '"null"', '"\\u0041"', '"\\""', '"é"', '"\x7f"', '"\u2028"', '"2020-01-01"'),
         ]
     ),
@@ -227,7 +259,9 @@ MEMBERS = st.one_of(
     st.tuples(st.sampled_from("dstijbn"), st.just("null")),
 )
 POISON = st.tuples(
-    st.sampled_from(["d", "s", "t", "i", "j", "b", "n", "D", "lost", ":k", ":null", "x:null", "", "a b", "null"]),
+    st.sampled_from(
+        ["d", "s", "t", "i", "j", "b", "n", "D", "lost", ":k", ":null", ":n", ": n", "n", "x:null", "", "a b", "null"]
+    ),
     st.one_of(NUMBERS, TEXTS, NESTED, st.sampled_from(["true", "null", "NaN"])),
 )
 COLONS = st.sampled_from([":"] * 12 + [": ", " :", "  :", "\t:", ":  ", ":\t", " \t:"])
@@ -239,18 +273,24 @@ LINES = st.one_of(
         ["{}", "{ }", " {} ", '{"d":1}\r', '{"d":1} ', "", "5", "null", '"x"', "[]", '{"d":1}{"d":2}', '{"d":1,}']
     ),
 )
-FILES = st.lists(st.lists(LINES, max_size=3), min_size=1, max_size=2)
+FILES = st.lists(st.lists(LINES, max_size=3), min_size=1, max_size=4)
 
 
 @settings(deadline=None, max_examples=400)
-@given(FILES, st.sampled_from([{}, {"x": "bigint"}, {"X": "int", "lost": "string"}]), st.booleans())
-@example([['{"s":["x"]}']], {}, True)
-@example([['{"s"  :5,"lost":7}']], {}, True)
-@example([['{":null":5}'], ['{"s":"[a]"}']], {}, False)
+@given(FILES, st.sampled_from([{}, {"x": "bigint"}, {"X": "int", "lost": "string"}]), st.booleans(), st.integers(5, 60))
+@example([['{"s":["x"]}']], {}, True, 60)
+@example([['{"s"  :5,"lost":7}']], {}, True, 60)
+@example([['{":null":5}'], ['{"s":"[a]"}']], {}, False, 60)
+@example([['{"s":": n","b":null}'], [], ['{"s":null,":n":":n"}']], {}, False, 6)
 def test_whenever_a_fast_lane_answers_the_careful_lane_says_the_same(
-    files: list[list[str]], hints: dict[str, str], ends: bool
+    files: list[list[str]], hints: dict[str, str], ends: bool, block: int
 ) -> None:
     rules = Rules(hints=hints)
+    with patch.object(marks, "_BLOCK", block):
+        assert_lanes_agree(files, rules, ends)
+
+
+def assert_lanes_agree(files: list[list[str]], rules: Rules, ends: bool) -> None:
     documents = [
         Document(i, "\n".join(lines).encode() + (b"\n" if ends and lines else b"")) for i, lines in enumerate(files)
     ]

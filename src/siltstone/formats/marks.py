@@ -38,7 +38,8 @@ def count_marks(text: bytes, starts: Ints) -> Marks | None:
     """
     if b"\t" in text and has_blank_before_colon(text):
         return None
-    looked, has_blanks = np.frombuffer(text, np.uint8), b" " in text
+    looked = np.frombuffer(text, np.uint8)
+    has_blanks = may_stand_apart = b" " in text
     keys, nulls, lines = (_Count(starts) for _ in range(3))
     quotes = 0
     buffers = np.empty((4, _BLOCK), np.bool_)
@@ -47,11 +48,13 @@ def count_marks(text: bytes, starts: Ints) -> Marks | None:
         _equal(looked, start, _END, mark)
         lines.add(start, mark)
         _equal(looked, start + 1, _COLON, following)
-        if has_blanks:
+        if may_stand_apart:
             _equal(looked, start, _BLANK, mark)
             mark &= following
-            if mark.any() and has_blank_before_colon(text):
-                return None
+            if mark.any():
+                if has_blank_before_colon(text):
+                    return None
+                may_stand_apart = False
         _equal(looked, start, _QUOTE, mark)
         quotes += int(np.count_nonzero(mark))
         mark &= following
