@@ -15,7 +15,7 @@ from siltstone.arrays import to_arrow
 from siltstone.bins import Bin
 from siltstone.duplicates import Duplicates
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import BadRecord, Document, Ints, Parsed, row_cells
+from siltstone.formats.documents import LANES, BadRecord, Document, Ints, Parsed, row_cells
 from siltstone.formats.inflate import Inflated, inflate, inflate_head
 from siltstone.formats.ndjson import parse
 from siltstone.quarantine import QuarantineWriter
@@ -24,6 +24,7 @@ from siltstone.tally import Tally
 from siltstone.writing import DOCUMENT
 
 _HEAD_BYTES = 16 << 10
+_LANES = ("", *LANES, "salvaged")  # a file that took several is named by the last of them
 
 Mask = npt.NDArray[np.bool_]
 
@@ -147,7 +148,8 @@ class Reader:
             for bad in part.bad:
                 self._refuse(bad)
             for index in np.unique(part.document):
-                self._notes[index].lane = self._notes[index].lane or part.lane
+                note = self._notes[index]
+                note.lane = max(note.lane, part.lane, key=_LANES.index)
             table = self._wanted(part)
             if table.num_rows:
                 yield table

@@ -61,11 +61,12 @@ def parse_careful(document: Document, schema: Schema, rules: Rules) -> tuple[Par
             if document.truncated and number == last and not document.text.endswith(b"\n"):
                 continue
             over = len(line) > rules.max_line_bytes
-            offset = int(document.offsets[number])
-            bad.append(BadRecord(document.index, number, offset, str(error), b"" if over else line))
+            offset = document.byte + int(document.offsets[number])
+            raw = b"" if over else line
+            bad.append(BadRecord(document.index, document.line + number, offset, str(error), raw))
             continue
         rows.append(record)
-        places.append(number)
+        places.append(document.line + number)
     counts = [(r.keys, r.keys - r.nulls - r.rescued_count, r.nulls, r.rescued_count) for r in rows]
     parsed = Parsed(
         lane="careful",
