@@ -112,8 +112,12 @@ def test_keys_with_other_names_than_their_columns() -> None:
         '{"s"\t :5,"lost":7}',
         '{"s"\t:5,"lost":7}',
         '{"d" :1}',
-        '{"s":"\\u0041"}',
         '{"s":"\\ud800"}',
+        '{"s":"\\uDFFF"}',
+        '{"s":"\\""}',
+        '{"s":"\\":5,\\"lost"}',
+        '{"s":"x","\\u0073":"lost"}',
+        '{"s":"\\x"}',
         '{"d":9007199254740993}',
         '{"d":-9007199254740992}',
         '{"d":9007199254740993,"d":1.5}',
@@ -147,6 +151,14 @@ def test_text_that_is_no_utf8_or_holds_raw_control_characters_is_refused(byte: b
     line = document(b'{"s":"a' + byte + b'"}')
     assert parse_typed([line], KNOWN, RULES) is None
     assert parse_inferred([line], KNOWN, RULES) is None
+
+
+def test_escapes_in_texts_and_keys_are_decoded() -> None:
+    schema = columns(é="string", s="string")
+    parsed = parse_typed([document('{"\\u00e9":"a\\/b\\\\ \\u00b0C","s":"\\n\\u0000\\u003anull"}')], schema, RULES)
+    assert parsed is not None
+    assert rows_by_key(parsed, schema) == [{"é": "a/b\\ °C", "s": "\n\0:null"}]
+    assert parsed.keys == {0: 2}
 
 
 def test_a_text_that_looks_like_an_array_only_costs_time() -> None:
@@ -241,10 +253,22 @@ TEXTS = st.one_of(
         [
             *('"x"', '""', '":"', '":x"', '":null"', '": null"', '"x:null"', '"[a]"', '"{}"', '"1.5"', '"NaN"'),
             *('":n"', '": n"', '":nope"', '"n"', '"n:n"', '"x: n"'),
+            *(
+                '"\\\\"',
+                '"\\n\\t\\b\\f\\r"',
+                '"\\/"',
+                '"\\u0000"',
+                '"\\u00e9"',
+                '"\\u003anull"',
+                '"\\u005b1]"',
+                '"\\u0022:"',
+            ),
+            *('"\\ud83d\\ude00"', '"\\ud83d"', '"\\\\u0041"', '"\\\\\\""', '"\\u00"', '"\\":"', '"\\\\ud800"'),
             *('" :"', '"a :b"', '"null"', '"\\u0041"', '"\\""', '"é"', '"\x7f"', '"\u2028"', '"2020-01-01"'),
         ]
     ),
     st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=4).map('"{}"'.format),
+    st.text(max_size=4).map(json.dumps),
 )
 NESTED = st.sampled_from(
     [
@@ -260,7 +284,10 @@ MEMBERS = st.one_of(
 )
 POISON = st.tuples(
     st.sampled_from(
-        ["d", "s", "t", "i", "j", "b", "n", "D", "lost", ":k", ":null", ":n", ": n", "n", "x:null", "", "a b", "null"]
+        [
+            *("d", "s", "t", "i", "j", "b", "n", "D", "lost", ":k", ":null", ":n", ": n", "x:null", "", "a b", "null"),
+            *("\\u0064", "x\\\\", "\\/", "\\u0022:", "\\u003an", "\\ud83d\\ude00", "\\u0058"),
+        ]
     ),
     st.one_of(NUMBERS, TEXTS, NESTED, st.sampled_from(["true", "null", "NaN"])),
 )
@@ -281,6 +308,7 @@ FILES = st.lists(st.lists(LINES, max_size=3), min_size=1, max_size=4)
 @example([['{"s":["x"]}']], {}, True, 60)
 @example([['{"s"  :5,"lost":7}']], {}, True, 60)
 @example([['{":null":5}'], ['{"s":"[a]"}']], {}, False, 60)
+@example([['{"d":0,"s":":",\t":x":1,"y":2}']], {}, True, 60)
 @example([['{"s":": n","b":null}'], [], ['{"s":null,":n":":n"}']], {}, False, 6)
 def test_whenever_a_fast_lane_answers_the_careful_lane_says_the_same(
     files: list[list[str]], hints: dict[str, str], ends: bool, block: int

@@ -1,8 +1,8 @@
 """What the bytes of JSON text tell without parsing: the marks that the proof of the fast lanes counts.
 
 A *key mark* is `":`, a *null mark* is a key mark followed by `n`, at once or behind one blank. In valid JSON without
-backslashes and without blanks before colons every key has one key mark, and only strings that begin with a colon
-have others; a value that begins with n is null.
+escaped quotes every quote begins or ends a string. So, without blanks before colons, every key has one key mark, and
+only strings that begin with a colon have others; a value that begins with n is null.
 """
 
 import re
@@ -16,6 +16,7 @@ Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 _APART = re.compile(rb'"[ \t]+:')
+_RISKY = re.compile(rb'\\(?:"|u[dD][89a-fA-F])')
 _BLOCK = 256 << 10  # bytes looked at in one go: what is derived from them stays in the processor's cache
 _QUOTE, _COLON, _BLANK, _END, _N = b'": \nn'
 
@@ -102,6 +103,11 @@ def count_cells(text: bytes) -> tuple[int, int]:
 def has_blank_before_colon(text: bytes) -> bool:
     """Whether a key and its colon may stand apart, so that its mark is missing."""
     return (b" :" in text or b"\t" in text) and _APART.search(text) is not None
+
+
+def has_risky_escape(text: bytes) -> bool:
+    """Whether a quote or half of a surrogate pair may be escaped; errs towards yes behind an escaped backslash."""
+    return b"\\" in text and _RISKY.search(text) is not None
 
 
 def has_line_over(text: bytes, limit: int) -> bool:

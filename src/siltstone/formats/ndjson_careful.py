@@ -23,7 +23,7 @@ import pyarrow as pa
 from siltstone.conform import Schema, hinted
 from siltstone.contracts import ARROW_TYPE, Column, Kind
 from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
-from siltstone.formats.marks import has_blank_before_colon
+from siltstone.formats.marks import has_blank_before_colon, has_risky_escape
 from siltstone.formats.tokens import BadJson, Token, scan_object
 
 _EXACT: Final = 1 << 53
@@ -104,7 +104,7 @@ def _quick(line: bytes, schema: Schema, rules: Rules) -> _Record | None:
     if (
         type(members) is not dict
         or len(members) > rules.max_keys
-        or b"\\" in line
+        or has_risky_escape(line)
         or b"\r" in line
         or has_blank_before_colon(line)
     ):

@@ -2,8 +2,8 @@
 
 polars' typed reader refuses most of what does not fit, but it passes over unknown keys and all but the first of
 repeated ones, takes numbers, booleans and nested values into text columns, turns a lone surrogate into NUL and
-rounds integers beyond 2^53. The proof counts (see `marks`), in text that polars took for JSON, without any backslash
-and without blanks before a colon:
+rounds integers beyond 2^53. The proof counts (see `marks`), in text that polars took for JSON, without escaped quotes
+or surrogates and without blanks before a colon:
 
 - cells: key marks less null marks, `":` less `":n` and `": n`, is the number of non-null cells stored;
 - quotes: `"` is twice the key marks plus twice the text cells stored.
@@ -24,13 +24,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import orjson
 import polars as pl
 import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
 from siltstone.contracts import Kind
 from siltstone.formats.documents import Document, Ints, Lane, Parsed, Rules
-from siltstone.formats.marks import Marks, count_marks, has_line_over
+from siltstone.formats.marks import Marks, count_marks, has_line_over, has_risky_escape
 
 _POLARS_TYPE: dict[str, pl.DataType] = {
     "double": pl.Float64(),
@@ -93,6 +94,8 @@ def _typed_frame(joined: _Joined, schema: Schema) -> pl.DataFrame | None:
 
 
 def _inferred(joined: _Joined, schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+    if joined.marks is None:
+        return None
     try:
         frame = pl.read_ndjson(joined.text, infer_schema_length=None)
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
@@ -120,15 +123,16 @@ def _in_order_of_sight(found: list[tuple[str, Kind]], frame: pl.DataFrame, text:
     rows = frame.select(pl.col(key).is_not_null().arg_max() for key, _ in found).row(0)
     lines = text.split(b"\n")
     places = {row: _places(lines[row]) for row in set(rows)}
-    order = sorted(range(len(found)), key=lambda i: (rows[i], places[rows[i]].get(found[i][0].encode(), -1)))
+    order = sorted(range(len(found)), key=lambda i: (rows[i], places[rows[i]].get(found[i][0], -1)))
     return [found[i] for i in order]
 
 
-def _places(line: bytes) -> dict[bytes, int]:
-    """Where each key of a line without backslashes stands first."""
-    places: dict[bytes, int] = {}
+def _places(line: bytes) -> dict[str, int]:
+    """Where each key of a line without escaped quotes stands first."""
+    places: dict[str, int] = {}
     for key in _KEY.finditer(line):
-        places.setdefault(key[1], key.start())
+        name = orjson.loads(key[0][:-1]) if b"\\" in key[1] else key[1].decode()
+        places.setdefault(name, key.start())
     return places
 
 
@@ -168,7 +172,7 @@ def _joined(documents: Sequence[Document], rules: Rules) -> _Joined | None:
         parts = [part.replace(b"\r\n", b"\n") for part in parts]
         text = b"".join(parts)
     longest = min(rules.max_line_bytes, rules.max_keys * _KEY_BYTES)
-    if not text or b"\\" in text or b"\r" in text or has_line_over(text, longest):
+    if not text or has_risky_escape(text) or b"\r" in text or has_line_over(text, longest):
         return None
     sizes = np.array([len(part) for part in parts], np.int64)
     return _Joined(documents, text, np.cumsum(sizes) - sizes)
