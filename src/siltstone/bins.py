@@ -64,6 +64,7 @@ class Bin:
     expected_bytes: float
     schema: Schema
     settings: Settings
+    is_staged: bool = False
 
     def run(self) -> "Report":
         from siltstone.task import run_bin

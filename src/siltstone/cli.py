@@ -62,7 +62,12 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
         "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
     )
     parser.add_argument(
-        "--retry-quarantined", action="store_true", help="read files again that gave no row, with today's settings"
+        "--retry-quarantined", action="store_true", help="read files with refused records again, with today's settings"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("delta", "parquet"),
+        help="of a new table: Delta (default), or plain Parquet for readers without Delta",
     )
     _common(parser)
     return parser
@@ -73,7 +78,8 @@ def run_compact(args: argparse.Namespace) -> int:
     from siltstone.compaction import compact
     from siltstone.show import print_summary
 
-    config = load_config(args.conf, args.set)
+    given = [f"compaction.format={args.format}"] if args.format else []
+    config = load_config(args.conf, [*args.set, *given])
     with Reporter() as progress:
         engine = _engine(args.engine, config)
         retry = args.retry_quarantined

@@ -13,7 +13,7 @@ from siltstone.config import Config
 from siltstone.conform import base_schema
 from siltstone.contracts import Column
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, UsageError, rebuilt
+from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
 from siltstone.footers import check_footers
 from siltstone.ledger import Head, Ledger
 from siltstone.listing import Listing, News, compare, list_input
@@ -23,6 +23,7 @@ from siltstone.storage import Storage, open_root
 from siltstone.superseding import Superseded, Superseding, keep_former, superseded_by
 from siltstone.survey import spread, take_survey
 from siltstone.table import Refused, Snapshot, Table
+from siltstone.tables import table_at
 from siltstone.waves import Progress, Target, Waves
 from siltstone.writing import Output
 
@@ -57,7 +58,7 @@ def compact(
         )
     if f"{lake.root}/".startswith(f"{store.root}/"):
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
-    table = Table(lake.child(source.CONTRACT.table), source.CONTRACT)
+    table = table_at(lake.child(source.CONTRACT.table), source.CONTRACT, config.compaction.format)
     progress(f"listing {store.root}", 0, 0, 0)
     listing = list_input(store, source, config.compaction.source_root)
     if table.snapshot() is None:
@@ -106,10 +107,11 @@ class _Run:
         self._meaning = {"zone": self._settings.zone, "files named by": named_by}
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
-        self._superseding = Superseding(engine, table.storage, table.contract.table, self._settings)
+        self._superseding = Superseding(engine, table, self._settings)
 
     def until_committed(self, listing: Listing) -> dict[str, Any]:
         for _ in range(_ATTEMPTS):
+            self._table.recover()
             snapshot = self._table.snapshot()
             assert snapshot is not None
             ledger = ledgers.load(self._table.storage, snapshot.head)
@@ -119,7 +121,9 @@ class _Run:
             self._waves.keep_valid(set(news.todo["identity"]), snapshot.schema)
             try:
                 return self._once(listing, news, snapshot, ledger)
-            except Refused:
+            except (Refused, StorageError) as error:
+                if isinstance(error, StorageError) and not self._table.lost_files(snapshot):
+                    raise
                 self._tell("another run committed first: planning again")
         raise LostRaceError(
             f"{_ATTEMPTS} times another run committed to {self._table.storage.root} first; this one committed nothing",
@@ -180,7 +184,9 @@ class _Run:
             if not ledger.newest:
                 self._waves.schema = survey.schema(snapshot.schema, self._settings.rules)
         roots = self._store.root, self._table.storage.root
-        return Target(self._source_name, self._source, *roots, self._settings, shift_hours, ratio)
+        return Target(
+            self._source_name, self._source, *roots, self._settings, shift_hours, ratio, self._table.is_staged
+        )
 
     def _check(
         self,

@@ -34,6 +34,7 @@ class Compaction:
     row_group_mb: float = 96
     max_columns: int = 5000
     source_root: str = ""
+    format: Literal["auto", "delta", "parquet"] = "auto"
 
 
 @dataclass(frozen=True)

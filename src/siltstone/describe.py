@@ -13,6 +13,7 @@ from siltstone.errors import UsageError
 from siltstone.quarantine import read_quarantine
 from siltstone.storage import open_root
 from siltstone.table import Table
+from siltstone.tables import table_at
 
 _RUN_KEYS = (
     *("committed", "engine", "files_ingested", "files_quarantined", "records_in", "rows_out", "records_quarantined"),
@@ -30,7 +31,7 @@ def open_table(lake_uri: str, name: str) -> Table:
     if name not in there:
         found = f"Tables there: {', '.join(there)}" if there else "It has no tables; siltstone compact makes them."
         raise UsageError(f"no table {name!r} in {lake.root}", found)
-    return Table(lake.child(name), contracts[name])
+    return table_at(lake.child(name), contracts[name])
 
 
 def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, 
 def _describe(table: Table, config: Config) -> dict[str, Any]:
     snapshot = table.snapshot()
     if snapshot is None:
-        raise UsageError(f"{table.storage.root} is no Delta table", "siltstone compact makes it.")
+        raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
     files = table.files(snapshot)
     runs = [h for h in ledgers.headers(table.storage, snapshot.head) if h["kind"] == "compact"]
     sizes = config.compaction

@@ -6,7 +6,7 @@ times slower for files of 200 bytes; everything else is the same for every store
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,8 +107,18 @@ class Storage:
             return True
 
     def delete(self, path: str) -> None:
-        with _explained("delete", self.uri(path)):
+        """Delete an object; none of that name is no error."""
+        with _explained("delete", self.uri(path)), suppress(FileNotFoundError):
             obstore.delete(self._store, path)
+
+    def rename(self, path: str, new: str) -> None:
+        """Give an object another name; one that has got it already is no error."""
+        with _explained("rename", self.uri(path)):
+            try:
+                obstore.rename(self._store, path, new)
+            except FileNotFoundError:
+                if not self.size(new):
+                    raise
 
     def sink(self, path: str) -> "Sink":
         """A file to write; it appears under its name when it is closed."""

@@ -4,7 +4,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,12 @@ class Output:
     rows: int
     written_ms: int
     statistics: Mapping[str, Any]
+    is_staged: bool = False
+
+    @property
+    def written_to(self) -> str:
+        """Where the file is until it is committed."""
+        return staged(self.path) if self.is_staged else self.path
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,6 +47,12 @@ class Output:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Output":
         return cls(**{**row, "partition": tuple(row["partition"])})
+
+
+def staged(path: str) -> str:
+    """The name of a data file of a plain table before its commit: no pattern for Parquet files matches it."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/_{name}.staged"
 
 
 class PartitionWriter:
@@ -61,11 +73,12 @@ class PartitionWriter:
         group_bytes: int,
         schema: Callable[[], Schema],
         expected: Callable[[], float],
+        is_staged: bool = False,
     ) -> None:
         self._storage, self._contract, self._partition = storage, contract, partition
         self._sources = None if sources is None else pa.array(sources, pa.large_string())
         self._sizes, self._group_bytes = sizes, group_bytes
-        self._schema, self._expected = schema, expected
+        self._schema, self._expected, self._is_staged = schema, expected, is_staged
         self._file: _OpenFile | None = None
         self.outputs: list[Output] = []
         self.outputs_of: dict[int, set[str]] = {}
@@ -113,7 +126,7 @@ class PartitionWriter:
     def close(self) -> None:
         """Finish the file that is open, if any."""
         if self._file is not None:
-            self.outputs.append(self._file.finish(self._partition))
+            self.outputs.append(replace(self._file.finish(self._partition), is_staged=self._is_staged))
             self._file = None
 
     def _open(self, schema: Schema) -> "_OpenFile":
@@ -123,7 +136,8 @@ class PartitionWriter:
         contract = self._contract
         added = [(f.name, f.type) for f in contract.added]
         arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
-        return _OpenFile(self._storage.sink(path), path, schema, arrow, contract)
+        sink = self._storage.sink(staged(path) if self._is_staged else path)
+        return _OpenFile(sink, path, schema, arrow, contract)
 
     def _complete(self, table: pa.Table, schema: Schema) -> pa.Table:
         """The rows with every column of the file, in its order."""
