@@ -20,6 +20,7 @@ exit codes:
   4  other runs committed first, again and again; nothing was committed
   5  the outcome of the commit is unknown; run again, it will find out
   6  storage can't be listed, read or written; nothing was committed
+  7  verify found the table not to be what its manifests say
 """
 
 
@@ -127,6 +128,30 @@ def _settle(args: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(args: argparse.Namespace) -> int:
+    from siltstone.describe import open_table
+    from siltstone.show import print_verified
+    from siltstone.verification import verify
+
+    config = load_config(args.conf, args.set)
+    with Reporter() as progress:
+        summary = verify(open_table(args.lake, args.table), config, _engine(args.engine, config), progress)
+    print_verified(summary, as_json=args.json)
+    return 7 if summary["problems"] else 0
+
+
+def _vacuum(args: argparse.Namespace) -> int:
+    from siltstone.describe import open_table
+    from siltstone.show import print_vacuumed
+    from siltstone.vacuuming import vacuum
+
+    config = load_config(args.conf, args.set)
+    with Reporter() as progress:
+        summary = vacuum(open_table(args.lake, args.table), config, progress, dry_run=args.dry_run)
+    print_vacuumed(summary, as_json=args.json)
+    return 0
+
+
 def _quarantine(args: argparse.Namespace) -> int:
     from siltstone.describe import quarantined
     from siltstone.show import print_quarantine
@@ -181,6 +206,18 @@ def _parser() -> argparse.ArgumentParser:
     settle.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     settle.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     _common(settle)
+
+    verify = command("verify", _verify, "read sources and table again and prove every account against the manifests")
+    verify.add_argument("lake", help="folder of tables")
+    verify.add_argument("table", help="table name, such as datalog")
+    verify.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    _common(verify)
+
+    vacuum = command("vacuum", _vacuum, "delete files that no run needs, once they are older than vacuum.grace_hours")
+    vacuum.add_argument("lake", help="folder of tables")
+    vacuum.add_argument("table", help="table name, such as datalog")
+    vacuum.add_argument("--dry-run", action="store_true", help="list what would be deleted and delete nothing")
+    _common(vacuum)
 
     quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
     quarantine.add_argument("lake", help="folder of tables")

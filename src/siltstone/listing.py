@@ -112,5 +112,13 @@ def _noted(row: Mapping[str, Any], etag: str) -> FileAccount:
     )
     state = "noted" if row["state"] == "ingested" else row["state"]
     return FileAccount(
-        row["identity"], row["size"], etag, row["sha256"], state=state, folders=row["folders"], account=account
+        row["identity"],
+        row["size"],
+        etag,
+        row["sha256"],
+        state=state,
+        lane="noted",
+        folders=row["folders"],
+        modified_us=row["modified_us"],
+        account=account,
     )

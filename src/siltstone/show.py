@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from siltstone.survey import FieldFound, Survey
 
 _RUNS_SHOWN = 10
+_PROBLEMS_SHOWN = 50
 
 
 def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
@@ -81,6 +82,41 @@ def print_settled(summary: Mapping[str, Any], *, as_json: bool) -> None:
         where = f"in {len(places):,} partitions: {', '.join(places[:3])}{' ...' if len(places) > 3 else ''}"
         done = f"would merge {before}, {where}" if s["dry_run"] else f"merged {before} into {after}, {where}"
         console.print(f"{done} ({s['seconds']:.1f} s)", soft_wrap=True, highlight=False, markup=False)
+    if as_json:
+        _print_json(s)
+
+
+def print_verified(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was proven, and what is wrong."""
+    console, s = _console(), summary
+    console.print(
+        f"sources      {s['sources_proven']:,} of {s['source_files']:,} files read again and found as their manifests "
+        f"say; {s['sources_gone']:,} gone, {s['sources_changed']:,} changed since",
+        f"table        {s['rows']:,} rows in {s['data_files']:,} files, {s['bytes'] / 1e6:,.1f} MB, all read "
+        f"({s['table']}, run {s['run']}, {s['engine']}, {s['seconds']:.1f} s)",
+        sep="\n", soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
+    problems = s["problems"]
+    for problem in problems[:_PROBLEMS_SHOWN]:
+        console.print(f"  {problem}", markup=False, soft_wrap=True, highlight=False)
+    more = f" ({len(problems) - _PROBLEMS_SHOWN:,} not shown: --json)" if len(problems) > _PROBLEMS_SHOWN else ""
+    verdict = f"[red]{len(problems):,} problems[/]{more}" if problems else "[green]all accounts hold[/]"
+    console.print(verdict, highlight=False)
+    if as_json:
+        _print_json(s)
+
+
+def print_vacuumed(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was deleted, or with `dry_run` would be."""
+    console, s = _console(), summary
+    verb = "would delete" if s["dry_run"] else "deleted"
+    console.print(
+        f"{verb} {len(s['files']):,} files of {s['bytes'] / 1e6:,.1f} MB that no run needs; "
+        f"{s['files_young']:,} more are younger than {s['grace_hours']} h ({s['table']}, {s['seconds']:.1f} s)",
+        soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
+    for file in s["files"][:_PROBLEMS_SHOWN] if s["dry_run"] else ():
+        console.print(f"  {file}", markup=False, soft_wrap=True, highlight=False)
     if as_json:
         _print_json(s)
 
