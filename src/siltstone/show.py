@@ -139,21 +139,16 @@ def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(grid)
         runs = Grid("run", "committed", "engine", "files", "rows", "quarantined", "new columns", "times in", box=None)
         for r in t["runs"][:_RUNS_SHOWN]:
+            done = (r["run"], r["committed"], r["engine"])
+            if r["kind"] == "settle":
+                runs.add_row(*done, f"settled {r['files_removed']:,} to {r['files_written']:,}")
+                continue
             refused = f"{r['files_quarantined']:,} files, {r['records_quarantined']:,} records"
-            units = ", ".join(r["time_units"])
-            runs.add_row(
-                r["run"],
-                r["committed"],
-                r["engine"],
-                f"{r['files_ingested']:,}",
-                f"{r['rows_out']:,}",
-                refused,
-                str(len(r["columns_added"])),
-                units,
-            )
+            counts = f"{r['files_ingested']:,}", f"{r['rows_out']:,}"
+            runs.add_row(*done, *counts, refused, str(len(r["columns_added"])), ", ".join(r["time_units"]))
         console.print(runs)
         for r in t["runs"][:_RUNS_SHOWN]:
-            if names := r["columns_added"]:
+            if names := r.get("columns_added"):
                 more = f" and {len(names) - 20:,} more (--json)" if len(names) > 20 else ""
                 console.print(f"  new in {r['run']}: {', '.join(names[:20])}{more}", markup=False, soft_wrap=True)
         console.print(
