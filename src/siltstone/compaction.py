@@ -37,9 +37,12 @@ def compact(
     progress: Progress,
     *,
     retry_quarantined: bool = False,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
+    With `since` (without a zone: by the clock of the folders) files in folders of an earlier hour are not looked at;
+    a later run takes them.
     With `retry_quarantined` files of which no row could be taken are read again, for new limits or another window.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
@@ -56,14 +59,19 @@ def compact(
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
     table = Table(lake.child(source.CONTRACT.table), source.CONTRACT)
     progress(f"listing {store.root}", 0, 0, 0)
-    listing = list_input(store, source, config.compaction.source_root)
+    listing = list_input(store, source, config.compaction.source_root, since)
     if table.snapshot() is None:
         if not listing.files.height:
-            raise UsageError(f"no {source_name} files below {store.root}", f"Expected {source.LAYOUT}.")
+            limit = f" in folders since {_minute(since)}" if since else ""
+            raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {source.LAYOUT}.")
         table.create()
     run = _Run(source_name, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
     summary = run.until_committed(listing)
     return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def _minute(hour: datetime) -> str:
+    return hour.isoformat(timespec="minutes")
 
 
 class _Run:
@@ -185,6 +193,7 @@ class _Run:
             "run": "",
             "table": self._table.storage.root,
             "engine": self._engine.name,
+            "since": _minute(listing.since) if listing.since else None,
             "files_listed": listing.files.height,
             "files_ingested": states.count("ingested"),
             "files_skipped": news.skipped + len(news.noted),
