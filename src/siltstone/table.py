@@ -187,7 +187,9 @@ class Table:
 
     def _add_action(self, output: Output) -> AddAction:
         values = dict(zip((f.name for f in self.contract.partition_by), output.partition, strict=True))
-        return AddAction(output.path, output.bytes, values, output.written_ms, True, json.dumps(output.statistics))
+        # Text as it is: arrow-rs, which reads the log for most readers, misreads some escaped surrogate pairs.
+        statistics = json.dumps(output.statistics, ensure_ascii=False)
+        return AddAction(output.path, output.bytes, values, output.written_ms, True, statistics)
 
 
 def _log_path(version: int) -> str:
