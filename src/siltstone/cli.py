@@ -1,8 +1,10 @@
 """`siltstone <job>`: arguments in, one report out, errors as a sentence and an exit code."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from siltstone import __version__
 from siltstone.config import Config, load_config
@@ -70,6 +72,12 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
         choices=("delta", "parquet"),
         help="of a new table: Delta (default), or plain Parquet for readers without Delta",
     )
+    parser.add_argument(
+        "--since",
+        type=_folder_hour,
+        metavar="DATE",
+        help="look only at folders of this hour and later, by their own clock: YYYY-MM-DD or YYYYMMDDHH (default: all)",
+    )
     _common(parser)
     return parser
 
@@ -83,8 +91,8 @@ def run_compact(args: argparse.Namespace) -> int:
     config = load_config(args.conf, [*args.set, *given])
     with Reporter() as progress:
         engine = _engine(args.engine, config)
-        retry = args.retry_quarantined
-        summary = compact(args.source, args.input, args.lake, config, engine, progress, retry_quarantined=retry)
+        chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
+        summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
     print_summary(summary, as_json=args.json)
     refused = summary["files_quarantined"] + summary["files_salvaged"] + summary["records_quarantined"]
     return 3 if args.strict and refused else 0
@@ -239,6 +247,16 @@ def _common(parser: argparse.ArgumentParser, *, conf: bool = True) -> None:
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     parser.add_argument("--debug", action="store_true", help="errors with their trace")
+
+
+def _folder_hour(text: str) -> datetime:
+    for shape, form in ((r"\d{4}-\d\d-\d\d", "%Y-%m-%d"), (r"\d{10}", "%Y%m%d%H")):
+        if re.fullmatch(shape, text, re.ASCII):
+            try:
+                return datetime.strptime(text, form)
+            except ValueError:
+                break
+    raise argparse.ArgumentTypeError(f"{text!r} is no date: give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10")
 
 
 def _positive(text: str) -> int:

@@ -21,7 +21,8 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     console = _console()
     s = summary
     if not s["run"]:
-        known = f"{s['files_skipped']:,} of {s['files_listed']:,} files are known to {s['table']}"
+        since = f" since {s['since']}" if s["since"] else ""
+        known = f"{s['files_skipped']:,} of {s['files_listed']:,} files{since} are known to {s['table']}"
         console.print(f"nothing to do: {known} ({s['seconds']:.1f} s)", soft_wrap=True, highlight=False)
     else:
         in_part = f" ({s['files_salvaged']:,} in part)" if s["files_salvaged"] else ""
@@ -29,6 +30,7 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         lines = [
             f"files        {s['files_ingested']:,} taken{in_part}, {s['files_skipped']:,} known, "
             f"{s['files_quarantined']:,} quarantined",
+            f"since        {s['since']}, by the folders' clock: older ones were not looked at" if s["since"] else "",
             f"records      {s['records_in']:,} in = {s['rows_out']:,} rows + {s['records_quarantined']:,} quarantined"
             f" + {s['duplicates_dropped']:,} duplicates",
             f"cells        {s['keys_seen']:,} keys = {s['cells_stored']:,} stored + {s['nulls']:,} nulls"
