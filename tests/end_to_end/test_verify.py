@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -11,9 +11,13 @@ import pytest
 from worlds import NOON, World, quiet, record
 
 from siltstone import cli, sources
+from siltstone.engine import LocalEngine, SparkEngine
 from siltstone.storage import Storage
 from siltstone.tables import table_at
 from siltstone.verification import verify
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 ONE, TWO, THREE = (f"BRCB/DEV{n}/2025121012" for n in (1, 2, 3))
 
@@ -147,3 +151,13 @@ def test_the_command_exits_with_7_when_something_is_wrong(filled: World, capsys:
 def test_another_zone_than_the_tables_is_refused(filled: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", str(filled.lake), "datalog", "--set", "sources.datalog.zone=UTC"]) == 2
     assert "was written with zone 'Asia/Makassar'" in capsys.readouterr().err
+
+
+def test_spark_and_the_pool_find_the_same(filled: World, spark: "SparkSession") -> None:
+    rewrite(lambda f: f.head(1))(filled)
+    table = table_at(Storage(os.path.realpath(filled.table)), sources.load("datalog").CONTRACT)
+    found = [verify(table, filled.config(), engine, quiet) for engine in (LocalEngine(1), SparkEngine(spark))]
+    for summary in found:
+        del summary["engine"], summary["seconds"]
+        assert summary["problems"]
+    assert found[0] == found[1]
