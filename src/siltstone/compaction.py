@@ -13,7 +13,7 @@ from siltstone.config import Config
 from siltstone.conform import base_schema
 from siltstone.contracts import Column
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, UsageError, rebuilt
+from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
 from siltstone.footers import check_footers
 from siltstone.ledger import Head, Ledger
 from siltstone.listing import Listing, News, compare, list_input
@@ -23,6 +23,7 @@ from siltstone.storage import Storage, open_root
 from siltstone.superseding import Superseded, Superseding, keep_former, superseded_by
 from siltstone.survey import spread, take_survey
 from siltstone.table import Refused, Snapshot, Table
+from siltstone.tables import table_at
 from siltstone.waves import Progress, Target, Waves
 from siltstone.writing import Output
 
@@ -39,11 +40,13 @@ def compact(
     progress: Progress,
     *,
     retry_quarantined: bool = False,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
     A file that comes again with other content replaces its former rows. With `retry_quarantined` files with refused
-    records are read again, for new limits or another window. Undersized files are settled afterwards.
+    records are read again, for new limits or another window. With `since` (by the clock of the folders) files in
+    folders of an earlier hour are not looked at; a later run takes them. Undersized files are settled afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
@@ -57,12 +60,13 @@ def compact(
         )
     if f"{lake.root}/".startswith(f"{store.root}/"):
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
-    table = Table(lake.child(source.CONTRACT.table), source.CONTRACT)
+    table = table_at(lake.child(source.CONTRACT.table), source.CONTRACT, config.compaction.format)
     progress(f"listing {store.root}", 0, 0, 0)
-    listing = list_input(store, source, config.compaction.source_root)
+    listing = list_input(store, source, config.compaction.source_root, since)
     if table.snapshot() is None:
         if not listing.files.height:
-            raise UsageError(f"no {source_name} files below {store.root}", f"Expected {source.LAYOUT}.")
+            limit = f" in folders since {_minute(since)}" if since else ""
+            raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {source.LAYOUT}.")
         table.create()
     run = _Run(source_name, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
     summary = run.until_committed(listing)
@@ -82,6 +86,10 @@ def _settled(table: Table, config: Config, engine: Engine, progress: Progress, r
         if not run:
             raise
         raise rebuilt(type(error), f"run {run} is committed, but settling failed: {error}") from error
+
+
+def _minute(hour: datetime) -> str:
+    return hour.isoformat(timespec="minutes")
 
 
 class _Run:
@@ -106,10 +114,11 @@ class _Run:
         self._meaning = {"zone": self._settings.zone, "files named by": named_by}
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
-        self._superseding = Superseding(engine, table.storage, table.contract.table, self._settings)
+        self._superseding = Superseding(engine, table, self._settings)
 
     def until_committed(self, listing: Listing) -> dict[str, Any]:
         for _ in range(_ATTEMPTS):
+            self._table.recover()
             snapshot = self._table.snapshot()
             assert snapshot is not None
             ledger = ledgers.load(self._table.storage, snapshot.head)
@@ -119,7 +128,9 @@ class _Run:
             self._waves.keep_valid(set(news.todo["identity"]), snapshot.schema)
             try:
                 return self._once(listing, news, snapshot, ledger)
-            except Refused:
+            except (Refused, StorageError) as error:
+                if isinstance(error, StorageError) and not self._table.lost_files(snapshot):
+                    raise
                 self._tell("another run committed first: planning again")
         raise LostRaceError(
             f"{_ATTEMPTS} times another run committed to {self._table.storage.root} first; this one committed nothing",
@@ -180,7 +191,9 @@ class _Run:
             if not ledger.newest:
                 self._waves.schema = survey.schema(snapshot.schema, self._settings.rules)
         roots = self._store.root, self._table.storage.root
-        return Target(self._source_name, self._source, *roots, self._settings, shift_hours, ratio)
+        return Target(
+            self._source_name, self._source, *roots, self._settings, shift_hours, ratio, self._table.is_staged
+        )
 
     def _check(
         self,
@@ -225,6 +238,7 @@ class _Run:
             "run": "",
             "table": self._table.storage.root,
             "engine": self._engine.name,
+            "since": _minute(listing.since) if listing.since else None,
             "files_listed": listing.files.height,
             "files_ingested": states.count("ingested"),
             "files_skipped": news.skipped + len(news.noted),

@@ -27,11 +27,11 @@ def check_footers(
     problems: list[str] = []
     cells = 0
     for output in outputs:
-        size = table.size(output.path)
+        size = table.size(output.written_to)
         if size != output.bytes:
             problems.append(f"{output.path}: {output.bytes:,} bytes were written, {size:,} are there")
             continue
-        footer = read_footer(table, output.path, output.bytes)
+        footer = read_footer(table, output.written_to, output.bytes)
         if footer.num_rows != output.rows:
             problems.append(f"{output.path}: {output.rows:,} rows were written, its footer says {footer.num_rows:,}")
         problems += [f"{output.path}: {p}" for p in _misfits(footer.schema.to_arrow_schema(), contract, schema)]

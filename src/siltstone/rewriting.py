@@ -35,6 +35,7 @@ class Rewrite:
     sizes: Sizes
     group_bytes: int
     memory_bytes: int
+    is_staged: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "schema": self.schema.as_dict()}
@@ -89,6 +90,7 @@ def _rewritten(task: Rewrite) -> Rewritten:
             group_bytes=task.group_bytes,
             schema=lambda: task.schema,
             expected=lambda: whole.unread_bytes,
+            is_staged=task.is_staged,
         )
         try:
             for chunk in merge_sorted(whole.runs(), contract.sort_by, task.group_bytes):

@@ -10,7 +10,7 @@ from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.config import Config
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError
+from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.footers import check_footers
 from siltstone.ledger import Head
 from siltstone.planning import Merge, Partition, plan_merges
@@ -46,7 +46,9 @@ def settle(
             break
         try:
             run, done = settling.commit(merges[:_MERGES_PER_COMMIT])
-        except Refused:
+        except (Refused, StorageError) as error:
+            if isinstance(error, StorageError) and not settling.lost_files():
+                raise
             refused += 1
             progress("another run committed first: planning again", 0, 0, 0)
             if refused == _ATTEMPTS:
@@ -84,6 +86,7 @@ class _Settling:
 
     def plan(self) -> list[Merge]:
         while True:
+            self._table.recover()
             snapshot = self._table.snapshot()
             if snapshot is None or snapshot.head is None:
                 return []
@@ -102,6 +105,10 @@ class _Settling:
                 most_bytes=round(settle.most_mb * 1e6),
             )
             return [m for m in merges if _paths(m) not in self._hopeless]
+
+    def lost_files(self) -> bool:
+        """Whether another run may have taken away files of the plan at hand."""
+        return self._table.lost_files(self._snapshot)
 
     def _is_closed(self, partition: Partition) -> bool:
         end = day_end(partition[0], self._ledger.newest["zone"])
@@ -122,7 +129,7 @@ class _Settling:
             else:
                 self._hopeless.add(_paths(merge))
                 for output in result.outputs:
-                    table.storage.delete(output.path)
+                    table.storage.delete(output.written_to)
         if not done[0]:
             return "", done
         self._check(*done, snapshot)
@@ -158,6 +165,7 @@ class _Settling:
             sizes=replace(sizes, target=merge.target),
             group_bytes=round(compaction.row_group_mb * (1 << 20)),
             memory_bytes=engine.memory_mb << 20,
+            is_staged=self._table.is_staged,
         )
 
     def _check(self, merges: Sequence[Merge], results: Sequence[Rewritten], snapshot: Snapshot) -> None:

@@ -4,8 +4,9 @@ Local files are listed and read past obstore, which refuses a whole listing for 
 times slower for files of 200 bytes; everything else is the same for every store.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,10 +63,13 @@ class Storage:
         with _explained("create", self.root):
             Path(self.root).mkdir(parents=True, exist_ok=True)
 
-    def objects(self, prefix: str = "") -> pl.DataFrame:
-        """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once."""
+    def objects(self, prefix: str = "", enter: Callable[[str], bool] | None = None) -> pl.DataFrame:
+        """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once.
+
+        Objects directly in a folder whose URI `enter` refuses may be missing, where that spares looking at them.
+        """
         with _explained("list", f"{self.root}/{prefix}"):
-            rows = list(_files_below(self.root, prefix))
+            rows = list(_files_below(self.root, prefix, enter))
         frame = pl.DataFrame(rows, schema=OBJECTS, orient="row")
         return frame.sort("path").unique("uri", keep="first", maintain_order=True)
 
@@ -107,8 +111,18 @@ class Storage:
             return True
 
     def delete(self, path: str) -> None:
+        """Delete an object; none of that name is no error."""
         with _explained("delete", self.uri(path)):
-            obstore.delete(self._store, path)
+            Path(f"{self.root}/{path}").unlink(missing_ok=True)  # obstore refuses what its own writers leave behind
+
+    def rename(self, path: str, new: str) -> None:
+        """Give an object another name; one that has got it already is no error."""
+        with _explained("rename", self.uri(path)):
+            try:
+                obstore.rename(self._store, path, new)
+            except FileNotFoundError:
+                if not self.size(new):
+                    raise
 
     def sink(self, path: str) -> "Sink":
         """A file to write; it appears under its name when it is closed."""
@@ -117,17 +131,24 @@ class Storage:
 
 
 class Sink:
-    """A writable binary file that counts its bytes; leaving its context with an error drops what was written."""
+    """A writable binary file that counts and hashes its bytes; leaving its context with an error drops them."""
 
     def __init__(self, writer: "WritableFile", uri: str) -> None:
         self._writer, self._uri = writer, uri
         self.bytes_written = 0
         self.closed = False
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written so far, in hex digits."""
+        return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:
         with _explained("write", self._uri):
             self._writer.write(bytes(data))
         self.bytes_written += len(data)
+        self._hash.update(data)
         return len(data)
 
     def flush(self) -> None:
@@ -167,7 +188,9 @@ def open_root(uri: str) -> Storage:
     return Storage(os.path.realpath(os.path.expanduser(rest if found else uri)))
 
 
-def _files_below(root: str, prefix: str) -> Iterator[tuple[str, int, str, int, str]]:
+def _files_below(
+    root: str, prefix: str, enter: Callable[[str], bool] | None
+) -> Iterator[tuple[str, int, str, int, str]]:
     """Path, size, etag, modification time and real path of each file below root/prefix; each folder is seen once,
     real ones before links to them.
 
@@ -181,7 +204,7 @@ def _files_below(root: str, prefix: str) -> Iterator[tuple[str, int, str, int, s
             continue
         seen.add(folder)
         with os.scandir(folder) as found:
-            entries = list(found)
+            entries = list(found) if enter is None else _entered(list(found), enter)
         for entry in entries:
             name = os.fsencode(entry.name).decode("utf-8", "backslashreplace")
             path = f"{names[folder]}/{name}" if names[folder] else name
@@ -198,6 +221,21 @@ def _files_below(root: str, prefix: str) -> Iterator[tuple[str, int, str, int, s
                 yield path, 0, "", 0, uri
             else:
                 yield path, state.st_size, _etag(state), state.st_mtime_ns // 1000, uri
+
+
+def _entered(entries: Sequence["os.DirEntry[str]"], enter: Callable[[str], bool]) -> Sequence["os.DirEntry[str]"]:
+    """A folder's entries less the folders that `enter` refuses; all of them if a refused one holds folders too.
+
+    A name says little of what lies below it (a device may be called like an hour), so one refused folder is looked
+    into for all of its siblings.
+    """
+    refused = {e.path for e in entries if e.is_dir(follow_symlinks=False) and not enter(e.path)}
+    for path in sorted(refused):
+        with os.scandir(path) as found:
+            kinds = {e.is_dir() for e in found}
+        if kinds:
+            return entries if True in kinds else [e for e in entries if e.path not in refused]
+    return entries
 
 
 def _etag(state: os.stat_result) -> str:

@@ -10,7 +10,7 @@ from siltstone.engine import Engine
 from siltstone.ledger import Ledger
 from siltstone.planning import Stored
 from siltstone.rewriting import Rewrite, Rewritten
-from siltstone.storage import Storage
+from siltstone.table import Table
 from siltstone.writing import Output
 
 
@@ -58,8 +58,8 @@ def keep_former(files: Sequence[FileAccount], held: Mapping[str, int], ledger: L
 class Superseding:
     """Runs the rewrites of one run; what was written for a plan that another commit refused is used again."""
 
-    def __init__(self, engine: Engine, table: Storage, contract: str, settings: Settings) -> None:
-        self._engine, self._table, self._contract, self._settings = engine, table, contract, settings
+    def __init__(self, engine: Engine, table: Table, settings: Settings) -> None:
+        self._engine, self._table, self._settings = engine, table, settings
         self._written: dict[tuple[str, tuple[str, ...]], Rewritten] = {}
 
     def drop(
@@ -100,8 +100,8 @@ class Superseding:
     def _task(self, stored: Stored, drop: tuple[str, ...], schema: Schema) -> Rewrite:
         settings = self._settings
         return Rewrite(
-            contract=self._contract,
-            table_root=self._table.root,
+            contract=self._table.contract.table,
+            table_root=self._table.storage.root,
             partition=stored.partition,
             files=(stored.path,),
             drop=drop,
@@ -109,4 +109,5 @@ class Superseding:
             sizes=settings.sizes,
             group_bytes=settings.group_bytes,
             memory_bytes=settings.memory_bytes,
+            is_staged=self._table.is_staged,
         )

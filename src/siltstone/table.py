@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -59,6 +59,10 @@ class Table:
 
     storage: Storage
     contract: Contract
+    is_staged: ClassVar[bool] = False  # whether data files wait under other names until they are committed
+
+    def recover(self) -> None:
+        """Finish what a run that died has left undone; nothing, since a Delta commit is one step."""
 
     def snapshot(self) -> Snapshot | None:
         """The newest version, or None when there is no table yet."""
@@ -68,6 +72,10 @@ class Table:
         version = handle.transaction_version(APP_ID)
         schema = self._schema_of(handle.schema())
         return Snapshot(handle.version(), schema, None if version is None else Head.of_version(version))
+
+    def lost_files(self, planned: Snapshot) -> bool:
+        """Whether data files of a version may be gone because of a later commit; Delta keeps them until vacuum."""
+        return False
 
     def create(self) -> None:
         """Create the empty table; losing the race against another run is no error."""
@@ -209,7 +217,8 @@ class Table:
         return Schema(tuple(columns), self.contract.reserved)
 
     def _add_action(self, output: Output, *, data_change: bool) -> AddAction:
-        values, statistics = self._partition_values(output.partition), json.dumps(output.statistics)
+        # Text as it is: arrow-rs, which reads the log for most readers, misreads some escaped surrogate pairs.
+        values, statistics = self._partition_values(output.partition), json.dumps(output.statistics, ensure_ascii=False)
         return AddAction(output.path, output.bytes, values, output.written_ms, data_change, statistics)
 
     def _remove_action(self, stored: Stored, *, data_change: bool) -> RemoveAction:

@@ -38,6 +38,7 @@ def run_bin(task: Bin) -> Report:
         group_bytes=settings.group_bytes,
         schema=lambda: reader.schema,
         expected=lambda: reader.unread_share * task.expected_bytes,
+        is_staged=task.is_staged,
     )
     while (chunk := merge.next_chunk(fresh_file=writer.at_start)) is not None:
         writer.write(chunk.table, breaks=chunk.breaks)

@@ -31,6 +31,7 @@ class Target:
     settings: Settings
     shift_hours: int
     ratio: float
+    is_staged: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Waves:
             expected_bytes=sum(p.output_bytes for p in planned),
             schema=self.schema,
             settings=target.settings,
+            is_staged=target.is_staged,
         )
 
     def _settled(self, bins: Sequence[Bin], target: Target) -> list[Done]:

@@ -4,7 +4,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +35,13 @@ class Output:
     rows: int
     written_ms: int
     statistics: Mapping[str, Any]
+    sha256: str = ""
+    is_staged: bool = False
+
+    @property
+    def written_to(self) -> str:
+        """Where the file is until it is committed."""
+        return staged(self.path) if self.is_staged else self.path
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,6 +62,12 @@ def parquet_options(arrow: pa.Schema) -> dict[str, Any]:
     }
 
 
+def staged(path: str) -> str:
+    """The name of a data file of a plain table before its commit: no pattern for Parquet files matches it."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/_{name}.staged"
+
+
 class PartitionWriter:
     """Writes the sorted rows of one partition into as many files as their size asks for.
 
@@ -73,11 +86,12 @@ class PartitionWriter:
         group_bytes: int,
         schema: Callable[[], Schema],
         expected: Callable[[], float],
+        is_staged: bool = False,
     ) -> None:
         self._storage, self._contract, self._partition = storage, contract, partition
         self._sources = None if sources is None else texts(sources)
         self._sizes, self._group_bytes = sizes, group_bytes
-        self._schema, self._expected = schema, expected
+        self._schema, self._expected, self._is_staged = schema, expected, is_staged
         self._file: _OpenFile | None = None
         self.outputs: list[Output] = []
         self.outputs_of: dict[int, set[str]] = {}
@@ -125,7 +139,7 @@ class PartitionWriter:
     def close(self) -> None:
         """Finish the file that is open, if any."""
         if self._file is not None:
-            self.outputs.append(self._file.finish(self._partition))
+            self.outputs.append(replace(self._file.finish(self._partition), is_staged=self._is_staged))
             self._file = None
 
     def _open(self, schema: Schema) -> "_OpenFile":
@@ -135,7 +149,8 @@ class PartitionWriter:
         contract = self._contract
         added = [(f.name, f.type) for f in contract.added]
         arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
-        return _OpenFile(self._storage.sink(path), path, schema, arrow, contract)
+        sink = self._storage.sink(staged(path) if self._is_staged else path)
+        return _OpenFile(sink, path, schema, arrow, contract)
 
     def _complete(self, table: pa.Table, schema: Schema) -> pa.Table:
         """The rows with every column of the file, in its order."""
@@ -188,7 +203,7 @@ class _OpenFile:
         self._writer.close()
         self._sink.close()
         written, now_ms = self._sink.bytes_written, int(time.time() * 1000)
-        return Output(self.path, partition, written, self._rows, now_ms, self._delta_statistics())
+        return Output(self.path, partition, written, self._rows, now_ms, self._delta_statistics(), self._sink.sha256)
 
     def _delta_statistics(self) -> dict[str, Any]:
         bounded = {name: s for name, s in self._statistics.items() if s[0] is not None}
