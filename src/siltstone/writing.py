@@ -55,6 +55,11 @@ def staged(path: str) -> str:
     return f"{folder}/_{name}.staged"
 
 
+def folder_of(contract: Contract, partition: tuple[str, str]) -> str:
+    """Where a partition's data files are, below the table; UsageError for values that would lead out of it."""
+    return join(*(f"{f.name}={value}" for f, value in zip(contract.partition_by, partition, strict=True)))
+
+
 class PartitionWriter:
     """Writes the sorted rows of one partition into as many files as their size asks for.
 
@@ -130,10 +135,8 @@ class PartitionWriter:
             self._file = None
 
     def _open(self, schema: Schema) -> "_OpenFile":
-        names = [f.name for f in self._contract.partition_by]
-        folders = [f"{name}={value}" for name, value in zip(names, self._partition, strict=True)]
-        path = join(*folders, f"data_{uuid.uuid4().hex}.parquet")
         contract = self._contract
+        path = join(folder_of(contract, self._partition), f"data_{uuid.uuid4().hex}.parquet")
         added = [(f.name, f.type) for f in contract.added]
         arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
         sink = self._storage.sink(staged(path) if self._is_staged else path)
