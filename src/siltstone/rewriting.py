@@ -114,18 +114,21 @@ def _named(uri: str) -> Iterator[None]:
 
 def _opened(uri: str, handle: BinaryIO) -> pq.ParquetFile:
     with _named(uri):
-        return pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        return pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
 
 
 def _holds(uri: str, handle: BinaryIO, drop: tuple[str, ...]) -> bool:
     """Whether a file has a row from one of the sources."""
     with _named(uri):
-        file = pq.ParquetFile(handle, read_dictionary=["source_file"])
-        place = file.schema_arrow.get_field_index("source_file")
-        if place < 0:
+        metadata = pq.read_metadata(handle)
+        if "source_file" not in metadata.schema.names:
             raise ValueError("it has no column source_file")
+        place = metadata.schema.names.index("source_file")
+        file = pq.ParquetFile(
+            handle, metadata=metadata, read_dictionary=["source_file"], page_checksum_verification=True
+        )
         for group in range(file.num_row_groups):
-            statistics = file.metadata.row_group(group).column(place).statistics
+            statistics = metadata.row_group(group).column(place).statistics
             is_bounded = statistics is not None and statistics.has_min_max
             if is_bounded and (statistics.max < min(drop) or statistics.min > max(drop)):
                 continue

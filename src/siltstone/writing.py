@@ -168,6 +168,7 @@ class _OpenFile:
             use_dictionary=[f.name for f in arrow if pa.types.is_large_string(f.type)],  # zstd does numbers better
             store_schema=False,
             write_statistics=True,
+            write_page_checksum=True,  # so that settling never takes over a damaged page; no time to be measured
             sorting_columns=pq.SortingColumn.from_ordering(
                 arrow, [(name, "ascending") for name in contract.sort_by], null_placement="at_start"
             ),
