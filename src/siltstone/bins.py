@@ -10,6 +10,7 @@ from siltstone.contracts import Column
 from siltstone.formats.documents import Rules
 from siltstone.formats.inflate import Salvage
 from siltstone.planning import Sizes
+from siltstone.storage import AMAZON, Access
 from siltstone.writing import Output
 
 Role = Literal["home", "stray", "reference"]
@@ -48,6 +49,7 @@ class Settings:
     zone: str
     earliest_us: int
     future_us: int
+    access: Access = AMAZON
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Bin:
     def from_dict(cls, row: Mapping[str, Any]) -> "Bin":
         settings = dict(row["settings"])
         settings["sizes"], settings["rules"] = Sizes(**settings["sizes"]), Rules(**settings["rules"])
+        settings["access"] = Access(**settings["access"])
         return cls(
             **{
                 **row,

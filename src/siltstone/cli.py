@@ -55,8 +55,8 @@ def guarded(run: Callable[[], int], *, debug: bool) -> int:
 def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The arguments of the compact job, shared with jobs/compact.py."""
     parser.add_argument("source", help="what the input is: datalog")
-    parser.add_argument("input", help="folder with the source's files, at any depth")
-    parser.add_argument("lake", help="folder of tables; the source's table is created in it if missing")
+    parser.add_argument("input", help="folder or s3:// URI with the source's files, at any depth")
+    parser.add_argument("lake", help="folder or s3:// URI of tables; the source's table is created in it if missing")
     parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     parser.add_argument(
         "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
@@ -112,15 +112,16 @@ def _quarantine(args: argparse.Namespace) -> int:
     from siltstone.describe import quarantined
     from siltstone.show import print_quarantine
 
-    print_quarantine(quarantined(args.lake, args.table), limit=args.limit, as_json=args.json)
+    config = load_config(args.conf, args.set)
+    print_quarantine(quarantined(args.lake, args.table, config.storage), limit=args.limit, as_json=args.json)
     return 0
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from siltstone.doctor import examine, print_findings
 
-    load_config(args.conf, args.set)
-    return print_findings(examine(args.lake), as_json=args.json)
+    config = load_config(args.conf, args.set)
+    return print_findings(examine(args.lake, config.storage), as_json=args.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
 
     survey = command("survey", _survey, "fields, types met, fill rate, conflicts and suggested hints of an input")
     survey.add_argument("source", help="what the input is: datalog")
-    survey.add_argument("input", help="folder with the source's files")
+    survey.add_argument("input", help="folder or s3:// URI with the source's files")
     survey.add_argument(
         "--files", type=_positive, metavar="N", help="read N files, evenly spread (default: survey.files)"
     )
@@ -152,15 +153,15 @@ def _parser() -> argparse.ArgumentParser:
     _common(survey)
 
     show = command("show", _show, "rows, files, sizes, partitions, runs, drift and quarantine of a lake's tables")
-    show.add_argument("lake", help="folder of tables")
+    show.add_argument("lake", help="folder or s3:// URI of tables")
     show.add_argument("table", nargs="?", help="one table; default: all")
     _common(show)
 
     quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
-    quarantine.add_argument("lake", help="folder of tables")
+    quarantine.add_argument("lake", help="folder or s3:// URI of tables")
     quarantine.add_argument("table", help="table name, such as datalog")
     quarantine.add_argument("--limit", type=_positive, default=100, metavar="N", help="entries to print (default: 100)")
-    _common(quarantine, conf=False)
+    _common(quarantine)
 
     doctor = command("doctor", _doctor, "Java, Python, Spark and Delta, memory, write access: found, needed, the fix")
     doctor.add_argument("lake", nargs="?", default=".", help="where tables will be written (default: this folder)")
@@ -168,12 +169,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common(parser: argparse.ArgumentParser, *, conf: bool = True) -> None:
-    if conf:
-        parser.add_argument(
-            "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
-        )
-        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     parser.add_argument("--debug", action="store_true", help="errors with their trace")
 

@@ -45,7 +45,7 @@ def compact(
     """
     started = time.time()
     source = sources.load(source_name)
-    store, lake = open_root(input_uri), open_root(lake_uri)
+    store, lake = open_root(input_uri, config.storage), open_root(lake_uri, config.storage)
     if not store.exists():
         raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
     if "%" in lake.root:

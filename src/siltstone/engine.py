@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -83,18 +83,17 @@ class SparkEngine:
     def run(self, bins: Sequence[Bin], done: Told) -> list[Report]:
         if not bins:
             return []
-        table = Storage(bins[0].table_root)
+        table = Storage(bins[0].table_root, bins[0].settings.access)
         plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
         paths = [f"{plans}/{i}.json" for i in range(len(bins))]
-        for path, task in zip(paths, bins, strict=True):
-            table.put(path, json.dumps(task.as_dict()).encode())
+        texts = [json.dumps(task.as_dict()).encode() for task in bins]
+        list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
         try:
             tasks = self.spark.range(0, len(bins), 1, len(bins))
-            frame = tasks.mapInArrow(_spark_task(table.root, plans), "id bigint, report binary")
+            frame = tasks.mapInArrow(_spark_task(table.as_dict(), plans), "id bigint, report binary")
             rows = _collected(self.spark, frame.collect, done)
         finally:
-            for path in paths:
-                table.delete(path)
+            list(table.ahead(table.delete, paths))
         reports = {row["id"]: json.loads(bytes(row["report"])) for row in rows}
         for report in reports.values():
             if "error" in report:
@@ -109,8 +108,13 @@ def _run_bin(task: Bin) -> Report:
     return run_bin(task)
 
 
-def _spark_task(table_root: str, plans: str) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
-    """A function for mapInArrow: each id is a bin; its report, or the error that no retry would mend, as JSON."""
+def _spark_task(
+    table: Mapping[str, Any], plans: str
+) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
+    """A function for mapInArrow: each id is a bin; its report, or the error that no retry would mend, as JSON.
+
+    `table` is a storage as plain values: the function travels, and must hold no key.
+    """
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         # Nothing of siltstone from outside this function: a worker must not import polars before this line.
@@ -123,7 +127,7 @@ def _spark_task(table_root: str, plans: str) -> Callable[[Iterable["pa.RecordBat
 
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                report = reported(table_root, f"{plans}/{number}.json")
+                report = reported(table, f"{plans}/{number}.json")
                 yield pa.RecordBatch.from_arrays(
                     [pa.array([number], pa.int64()), pa.array([report], pa.binary())], ["id", "report"]
                 )

@@ -65,8 +65,9 @@ def compare(listing: Listing, ledger: Ledger, store: Storage, *, retry_quarantin
     todo = joined.filter(is_new)["identity"].to_list()
     noted: list[FileAccount] = []
     changed: list[str] = []
-    for row in joined.filter(~is_new & ~is_same).iter_rows(named=True):
-        fetched = store.read(row["path"])
+    touched = joined.filter(~is_new & ~is_same)
+    contents = store.ahead(store.read, touched["path"], touched["size"])
+    for row, fetched in zip(touched.iter_rows(named=True), contents, strict=True):
         if fetched is None:
             continue
         if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:

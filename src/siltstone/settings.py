@@ -33,4 +33,5 @@ def settings_of(config: Config, source_name: str) -> Settings:
         zone=section.zone,
         earliest_us=int(earliest.timestamp()) * 1_000_000,
         future_us=section.future_hours * 3_600_000_000,
+        access=config.storage,
     )

@@ -1,8 +1,9 @@
 """One task: the files of one bin become sorted Parquet files of one partition, and a report of every record."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from siltstone import sources
 from siltstone.accounts import FileAccount
@@ -20,7 +21,7 @@ _SEGMENT_BYTES = 512 << 10
 
 def run_bin(task: Bin) -> Report:
     """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
-    table, settings = Storage(task.table_root), task.settings
+    table, settings = Storage(task.table_root, task.settings.access), task.settings
     contract = sources.load(task.source).CONTRACT
     quarantine = QuarantineWriter(table, settings.raw_bytes)
     reader = Reader(task, quarantine)
@@ -52,14 +53,14 @@ def run_bin(task: Bin) -> Report:
     )
 
 
-def reported(table_root: str, plan: str) -> bytes:
-    """Run the bin of a plan file; its report as JSON, or the error that no retry would mend.
+def reported(table: Mapping[str, Any], plan: str) -> bytes:
+    """Run the bin of a plan file in a table's storage; its report as JSON, or the error that no retry would mend.
 
     Raises StorageError, for Spark to try the task again.
     """
-    fetched = Storage(table_root).read(plan)
+    fetched = Storage.from_dict(table).read(plan)
     if fetched is None:
-        raise StorageError(f"{table_root}/{plan} is gone", "Run again.")
+        raise StorageError(f"{table['root']}/{plan} is gone", "Run again.")
     try:
         result = run_bin(Bin.from_dict(json.loads(fetched.data))).as_dict()
     except StorageError:
@@ -85,9 +86,11 @@ def _runs(task: Bin, reader: Reader) -> Iterator[Run]:
     files = [i for i, f in enumerate(task.files) if f.role != "reference"]
     yield Run("", partial(reader.read, references))
     if sum(task.files[i].size for i in files) <= _ALL_AT_ONCE_BYTES:
+        reader.expect([*references, *files])
         yield Run("", partial(reader.read, files))
         return
-    peeked = sorted((reader.first_unit(i), i) for i in files)
+    peeked = sorted(zip(reader.first_units(files), files, strict=True))
+    reader.expect([*references, *(i for _, i in peeked)])
     segment: list[tuple[str, int]] = []
     for place, unit_and_file in enumerate(peeked, 1):
         segment.append(unit_and_file)
