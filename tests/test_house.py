@@ -13,8 +13,9 @@ RINGS = {
     0: {"siltstone", "errors", "contracts", "accounts"},
     1: {"conform", "planning", "merging", "duplicates", "zones", "tally", "formats", "sources"},
     2: {
-        *("storage", "ledger", "table", "writing", "quarantine", "footers", "listing", "bins", "reading", "task"),
-        *("waves", "survey", "engine", "config", "settings", "session", "compaction", "progress", "describe"),
+        *("storage", "ledger", "table", "plain_table", "tables", "writing", "quarantine", "footers", "listing"),
+        *("bins", "reading", "task", "waves", "rewriting", "plans", "superseding", "settling", "survey", "engine"),
+        *("config", "settings", "session", "compaction", "progress", "describe"),
     },
     3: {"cli", "show", "doctor", "__main__"},
 }

@@ -30,7 +30,8 @@ def commit(table: Storage, head: Head | None, *files: FileAccount, **header: obj
 
 
 def entries(*rows: tuple[str, str, int, str, str, int]) -> pl.DataFrame:
-    return pl.DataFrame([(*row, 0) for row in rows], schema=LEDGER, orient="row")  # nothing quarantined
+    """Ledger rows of files of which nothing was quarantined or dropped, and whose rows are nowhere."""
+    return pl.DataFrame([(*row, 0, 0, []) for row in rows], schema=LEDGER, orient="row")
 
 
 def test_run_and_token_travel_in_the_version_of_the_transaction() -> None:
@@ -53,7 +54,7 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
         keys_seen=20, cells_stored=15, nulls=4, values_rescued=1,
     )  # fmt: skip
     file = FileAccount(
-        "BRCB/é 1.gz", 10, "e", "ff", "ingested", "careful", "cut", {"s": 3, "ns": 1}, ["a", "b"], account
+        "BRCB/é 1.gz", 10, "e", "ff", "ingested", "careful", "cut", {"s": 3, "ns": 1}, ["p/a", "q/b"], account=account
     )
     head = commit(table, None, file, shift_hours=8)
     ((header, rows),) = ledger_module._chain(table, head)
@@ -68,7 +69,9 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
             "lane": "careful",
             "reason": "cut",
             "time_units": '{"s": 3, "ns": 1}',
-            "outputs": ["a", "b"],
+            "outputs": ["p/a", "q/b"],
+            "folders": ["p", "q"],
+            "rows_kept": 0,
             "records_in": 9,
             "rows_out": 4,
             "records_quarantined": 3,

@@ -11,13 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from siltstone.bins import Bin, Report
 from siltstone.compaction import compact
 from siltstone.config import Config, load_config
 from siltstone.engine import Engine
 from siltstone.quarantine import read_quarantine
 from siltstone.storage import Storage
-from siltstone.task import run_bin
 
 UPLOADED = 1_766_188_800  # 2025-12-20T00:00:00Z, when the first file of every world was uploaded
 NOON = 1_765_339_200  # 2025-12-10T04:00:00Z, 12:00 on that day in Asia/Makassar (UTC+8)
@@ -45,12 +43,12 @@ def gz(text: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class InProcess:
-    """Runs each bin where it is called; tests start no processes for it."""
+    """Runs each task where it is called; tests start no processes for it."""
 
     name: str = "local"
 
-    def run(self, bins: Sequence[Bin], done: Any) -> list[Report]:
-        return [run_bin(b) for b in bins]
+    def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:
+        return [task.run() for task in tasks]
 
 
 @dataclass(frozen=True)
@@ -126,14 +124,15 @@ class World:
             key=_none_first,
         )
 
-    def headers(self) -> list[dict[str, Any]]:
-        """The headers of the committed runs, newest first."""
+    def headers(self, kind: str = "compact") -> list[dict[str, Any]]:
+        """The headers of the committed runs of a kind, newest first."""
         from siltstone import ledger, sources
         from siltstone.table import Table
 
         table = Table(Storage(os.path.realpath(self.table)), sources.load("datalog").CONTRACT)
         snapshot = table.snapshot()
-        return [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
+        headers = [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
+        return [h for h in headers if h["kind"] == kind]
 
     def version(self) -> int:
         """The newest version in the Delta log."""

@@ -51,6 +51,8 @@ class FileAccount:
 
     `state` is `ingested`, `quarantined` (no row could be read), `noted` (same content under a new etag) or, not kept
     in the ledger, `deferred` (it changed or vanished between listing and reading: the next run sees it again).
+    `rows_kept` are rows of a former version that stay, since this one gave none; `folders` the partitions of rows
+    that this run did not write.
     """
 
     path: str
@@ -62,6 +64,8 @@ class FileAccount:
     reason: str = ""
     time_units: dict[str, int] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    rows_kept: int = 0
     account: Account = field(default_factory=Account)
 
     def add(self, other: "FileAccount") -> None:

@@ -10,7 +10,7 @@ from siltstone.contracts import Column
 from siltstone.formats.documents import Rules
 from siltstone.formats.inflate import Salvage
 from siltstone.planning import Sizes
-from siltstone.storage import AMAZON, Access
+from siltstone.storage import Storage
 from siltstone.writing import Output
 
 Role = Literal["home", "stray", "reference"]
@@ -22,7 +22,8 @@ class SourceFile:
 
     Of a `home` file the rows of the bin's partition are written, others are deferred to the second wave. Of a
     `stray` file only the rows of this partition are wanted, the rest was accounted for before. A `reference` is only
-    known, so that strays equal to one of its lines are dropped as duplicates.
+    known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows of a former version
+    in the table.
     """
 
     path: str
@@ -31,6 +32,7 @@ class SourceFile:
     etag: str
     modified_us: int
     role: Role = "home"
+    held_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,6 @@ class Settings:
     zone: str
     earliest_us: int
     future_us: int
-    access: Access = AMAZON
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,22 @@ class Bin:
     """All that a task is told; plain values, so that it travels as JSON."""
 
     source: str
-    input_root: str
-    table_root: str
+    input: Storage
+    table: Storage
     partition: tuple[str, str]
     files: tuple[SourceFile, ...]
     expected_bytes: float
     schema: Schema
     settings: Settings
+    is_staged: bool = False
+
+    def run(self) -> "Report":
+        from siltstone.task import run_bin
+
+        return run_bin(self)
+
+    def result(self, row: Mapping[str, Any]) -> "Report":
+        return Report.from_dict(row)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "schema": self.schema.as_dict()}
@@ -72,10 +82,11 @@ class Bin:
     def from_dict(cls, row: Mapping[str, Any]) -> "Bin":
         settings = dict(row["settings"])
         settings["sizes"], settings["rules"] = Sizes(**settings["sizes"]), Rules(**settings["rules"])
-        settings["access"] = Access(**settings["access"])
         return cls(
             **{
                 **row,
+                "input": Storage.from_dict(row["input"]),
+                "table": Storage.from_dict(row["table"]),
                 "partition": tuple(row["partition"]),
                 "files": tuple(SourceFile(**f) for f in row["files"]),
                 "schema": Schema.from_dict(row["schema"]),

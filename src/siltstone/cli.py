@@ -62,7 +62,12 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
         "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
     )
     parser.add_argument(
-        "--retry-quarantined", action="store_true", help="read files again that gave no row, with today's settings"
+        "--retry-quarantined", action="store_true", help="read files with refused records again, with today's settings"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("delta", "parquet"),
+        help="of a new table: Delta (default), or plain Parquet for readers without Delta",
     )
     _common(parser)
     return parser
@@ -73,7 +78,8 @@ def run_compact(args: argparse.Namespace) -> int:
     from siltstone.compaction import compact
     from siltstone.show import print_summary
 
-    config = load_config(args.conf, args.set)
+    given = [f"compaction.format={args.format}"] if args.format else []
+    config = load_config(args.conf, [*args.set, *given])
     with Reporter() as progress:
         engine = _engine(args.engine, config)
         retry = args.retry_quarantined
@@ -105,6 +111,21 @@ def _show(args: argparse.Namespace) -> int:
 
     config = load_config(args.conf, args.set)
     print_lake(describe_lake(args.lake, args.table, config), as_json=args.json)
+    return 0
+
+
+def _settle(args: argparse.Namespace) -> int:
+    from siltstone.describe import open_table
+    from siltstone.settling import settle
+    from siltstone.show import print_settled
+
+    config = load_config(args.conf, args.set)
+    with Reporter() as progress:
+        engine = _engine(args.engine, config)
+        summary = settle(
+            open_table(args.lake, args.table, config.storage), config, engine, progress, dry_run=args.dry_run
+        )
+    print_settled(summary, as_json=args.json)
     return 0
 
 
@@ -156,6 +177,13 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("lake", help="folder or s3:// URI of tables")
     show.add_argument("table", nargs="?", help="one table; default: all")
     _common(show)
+
+    settle = command("settle", _settle, "merge undersized files of a table; no row changes")
+    settle.add_argument("lake", help="folder of tables")
+    settle.add_argument("table", help="table name, such as datalog")
+    settle.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    settle.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
+    _common(settle)
 
     quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
     quarantine.add_argument("lake", help="folder or s3:// URI of tables")

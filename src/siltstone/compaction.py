@@ -13,14 +13,17 @@ from siltstone.config import Config
 from siltstone.conform import base_schema
 from siltstone.contracts import Column
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError, UsageError
+from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
 from siltstone.footers import check_footers
 from siltstone.ledger import Head, Ledger
 from siltstone.listing import Listing, News, compare, list_input
 from siltstone.settings import settings_of
+from siltstone.settling import settle
 from siltstone.storage import Storage, open_root
+from siltstone.superseding import Superseded, Superseding, keep_former, superseded_by
 from siltstone.survey import spread, take_survey
 from siltstone.table import Refused, Snapshot, Table
+from siltstone.tables import table_at
 from siltstone.waves import Progress, Target, Waves
 from siltstone.writing import Output
 
@@ -40,7 +43,8 @@ def compact(
 ) -> dict[str, Any]:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
-    With `retry_quarantined` files of which no row could be taken are read again, for new limits or another window.
+    A file that comes again with other content replaces its former rows. With `retry_quarantined` files with refused
+    records are read again, for new limits or another window. Undersized files are settled afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
@@ -54,7 +58,7 @@ def compact(
         )
     if f"{lake.root}/".startswith(f"{store.root}/"):
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
-    table = Table(lake.child(source.CONTRACT.table), source.CONTRACT)
+    table = table_at(lake.child(source.CONTRACT.table), source.CONTRACT, config.compaction.format)
     progress(f"listing {store.root}", 0, 0, 0)
     listing = list_input(store, source, config.compaction.source_root)
     if table.snapshot() is None:
@@ -63,7 +67,22 @@ def compact(
         table.create()
     run = _Run(source_name, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
     summary = run.until_committed(listing)
-    return {**summary, "seconds": round(time.time() - started, 3)}
+    settled = _settled(table, config, engine, progress, summary["run"])
+    return {**summary, "settled": settled, "seconds": round(time.time() - started, 3)}
+
+
+def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> dict[str, Any] | None:
+    """What settling did after a run; None where it was not wanted or is left to the next run."""
+    if not config.settle.after_compact:
+        return None
+    try:
+        return settle(table, config, engine, progress)
+    except LostRaceError:
+        return None
+    except SiltstoneError as error:
+        if not run:
+            raise
+        raise rebuilt(type(error), f"run {run} is committed, but settling failed: {error}") from error
 
 
 class _Run:
@@ -88,19 +107,24 @@ class _Run:
         self._meaning = {"zone": self._settings.zone, "files named by": named_by}
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
+        self._superseding = Superseding(engine, table, self._settings)
 
     def until_committed(self, listing: Listing) -> dict[str, Any]:
         for _ in range(_ATTEMPTS):
+            self._table.recover()
             snapshot = self._table.snapshot()
             assert snapshot is not None
             ledger = ledgers.load(self._table.storage, snapshot.head)
             self._refuse_other_meaning(ledger)
-            news = compare(listing, ledger, self._store, retry_quarantined=self._retry_quarantined)
+            retry = self._retry_quarantined
+            news = compare(listing, ledger, self._store, self._source, retry_quarantined=retry)
             self._waves.keep_valid(set(news.todo["identity"]), snapshot.schema)
             try:
                 return self._once(listing, news, snapshot, ledger)
-            except Refused:
-                self._progress("another run committed first: planning again", 0, 0, 0)
+            except (Refused, StorageError) as error:
+                if isinstance(error, StorageError) and not self._table.lost_files(snapshot):
+                    raise
+                self._tell("another run committed first: planning again")
         raise LostRaceError(
             f"{_ATTEMPTS} times another run committed to {self._table.storage.root} first; this one committed nothing",
             "Run again when fewer runs write to this table.",
@@ -121,44 +145,66 @@ class _Run:
             self._target = self._target or self._learned(news, snapshot, ledger)
             self._waves.run([SourceFile(**row) for row in news.todo.iter_rows(named=True)], self._target)
         files = self._waves.accounts()
-        outputs = [o for done in self._waves.done for o in done.report.outputs]
-        self._check(files, outputs)
+        held = dict(news.todo.select("identity", "held_rows").iter_rows())
+        replaced = superseded_by(files, held)
+        keep_former(files, held, ledger)
+        stored = self._table.files(snapshot) if replaced else []
+        dropped = self._superseding.drop(replaced, ledger, stored, snapshot.schema, self._tell)
+        fresh = [o for done in self._waves.done for o in done.report.outputs]
+        self._check(files, fresh, dropped, replaced)
+        outputs = [*fresh, *dropped.outputs]
         read = [f for f in files if f.state != "deferred"]
         columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
         head = Head.after(ledger.head)
-        summary = self._summary(listing, news, files, outputs, columns)
+        summary = self._summary(listing, news, files, fresh, columns)
+        summary |= {"files_superseded": len(replaced), "rows_superseded": sum(replaced.values())}
         if read or news.noted:
             summary["run"] = head.name
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
             header = self._header(summary, outputs, columns, ledger.newest)
+            header["removed"] = [s.path for s in dropped.removed]
             ledgers.write_manifest(self._table.storage, head, ledger, header, [*read, *news.noted])
-            self._progress(f"committing {len(outputs)} files", 0, 0, 0)
-            self._table.commit(outputs, head, snapshot, {"run": head.name, "rows": summary["rows_out"]})
+            self._tell(f"committing {len(outputs)} files")
+            info = {"run": head.name, "rows": summary["rows_out"]}
+            self._table.commit(outputs, head, snapshot, info, removed=dropped.removed)
         return summary
+
+    def _tell(self, what: str) -> None:
+        self._progress(what, 0, 0, 0)
 
     def _learned(self, news: News, snapshot: Snapshot, ledger: Ledger) -> Target:
         """The shift of folder hours, the ratio of sizes and the first columns: from the newest run, else by survey."""
         shift_hours, ratio = ledger.newest.get("shift_hours"), ledger.newest.get("ratio")
         if shift_hours is None or ratio is None:
             sample = spread(news.todo, self._survey_files)
-            self._progress(f"surveying {sample.height} of {news.todo.height:,} files", 0, 0, 0)
+            self._tell(f"surveying {sample.height} of {news.todo.height:,} files")
             survey = take_survey(self._store, sample, self._source, self._waves.schema, self._settings, _SURVEY_LINES)
             shift_hours, ratio = survey.shift_hours, ratio or survey.ratio
             if not ledger.newest:
                 self._waves.schema = survey.schema(snapshot.schema, self._settings.rules)
-        roots = self._store.root, self._table.storage.root
-        return Target(self._source_name, self._source, *roots, self._settings, shift_hours, ratio)
+        places = self._store, self._table.storage
+        return Target(
+            self._source_name, self._source, *places, self._settings, shift_hours, ratio, self._table.is_staged
+        )
 
-    def _check(self, files: Sequence[FileAccount], outputs: Sequence[Output]) -> None:
-        """Raise AccountsError unless every file's account closes and the written files hold exactly what they say."""
+    def _check(
+        self,
+        files: Sequence[FileAccount],
+        outputs: Sequence[Output],
+        dropped: Superseded,
+        replaced: Mapping[str, int],
+    ) -> None:
+        """Raise AccountsError unless every file's account closes, exactly the former rows of replaced files were
+        dropped, and the written files hold exactly what they say."""
         problems = [f"{f.path}: {p}" for f in files for p in f.account.problems()]
         problems += [f"{f.path}: {f.account.deferred:,} records belong elsewhere" for f in files if f.account.deferred]
         whole, rows = total(files), sum(o.rows for o in outputs)
         if rows != whole.rows_out:
             problems.append(f"{whole.rows_out:,} rows out by the accounts, {rows:,} by the files")
-        storage, contract = self._table.storage, self._table.contract
-        problems += check_footers(storage, contract, self._waves.schema, outputs, whole.cells_stored)
+        problems += dropped.problems(replaced)
+        storage, contract, cells = self._table.storage, self._table.contract, whole.cells_stored + dropped.cells
+        problems += check_footers(storage, contract, self._waves.schema, [*outputs, *dropped.outputs], cells)
         if problems:
             raise AccountsError("this run", problems)
 
@@ -227,6 +273,7 @@ class _Run:
         return {
             **summary,
             **self._meaning,
+            "kind": "compact",
             "siltstone": __version__,
             "source": self._source_name,
             "input": self._store.root,

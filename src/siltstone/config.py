@@ -39,6 +39,15 @@ class Compaction:
     row_group_mb: float = 96
     max_columns: int = 5000
     source_root: str = ""
+    format: Literal["auto", "delta", "parquet"] = "auto"
+
+
+@dataclass(frozen=True)
+class Settle:
+    after_compact: bool = True
+    closed_after_hours: int = 48
+    open_files: int = 16
+    most_mb: float = 2000
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,7 @@ class Config:
 
     engine: Engine = field(default_factory=Engine)
     compaction: Compaction = field(default_factory=Compaction)
+    settle: Settle = field(default_factory=Settle)
     survey: Survey = field(default_factory=Survey)
     limits: Limits = field(default_factory=Limits)
     storage: Access = field(default_factory=Access)
@@ -210,6 +220,10 @@ def _contradictions(config: Config) -> Iterator[str]:
     for key in ("batch_mb", "memory_mb"):
         if getattr(config.engine, key) < 1:
             yield f"engine.{key}: {getattr(config.engine, key)} is below 1"
+    if config.settle.closed_after_hours < 0 or config.settle.open_files < 2:
+        yield "settle: closed_after_hours must not be below 0, open_files not below 2"
+    if config.settle.most_mb < 2 * sizes.max_file_mb:
+        yield f"settle.most_mb: {config.settle.most_mb:g} is below twice compaction.max_file_mb"
     if config.engine.workers < 0:
         yield f"engine.workers: {config.engine.workers} is below 0"
     if sizes.row_group_mb <= 0 or sizes.max_columns < 1:

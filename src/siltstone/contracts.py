@@ -85,3 +85,5 @@ DATALOG = Contract(
     record=(Column("heartbeat", "bigint", "heartbeat"),),
     sort_by=("unitno", "ts"),
 )
+
+CONTRACTS = {contract.table: contract for contract in (DATALOG,)}

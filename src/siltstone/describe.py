@@ -13,6 +13,7 @@ from siltstone.errors import UsageError
 from siltstone.quarantine import read_quarantine
 from siltstone.storage import Access, open_root
 from siltstone.table import Table
+from siltstone.tables import table_at
 
 _RUN_KEYS = (
     *("committed", "engine", "files_ingested", "files_quarantined", "records_in", "rows_out", "records_quarantined"),
@@ -30,7 +31,7 @@ def open_table(lake_uri: str, name: str, access: Access) -> Table:
     if name not in there:
         found = f"Tables there: {', '.join(there)}" if there else "It has no tables; siltstone compact makes them."
         raise UsageError(f"no table {name!r} in {lake.root}", found)
-    return Table(lake.child(name), contracts[name])
+    return table_at(lake.child(name), contracts[name])
 
 
 def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, Any]:
@@ -46,28 +47,28 @@ def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, 
 def _describe(table: Table, config: Config) -> dict[str, Any]:
     snapshot = table.snapshot()
     if snapshot is None:
-        raise UsageError(f"{table.storage.root} is no Delta table", "siltstone compact makes it.")
-    files = table.files()
-    runs = ledgers.headers(table.storage, snapshot.head)
+        raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
+    files = table.files(snapshot)
+    runs = [h for h in ledgers.headers(table.storage, snapshot.head) if h["kind"] == "compact"]
     sizes = config.compaction
     low, high = sizes.min_file_mb * 1e6, sizes.max_file_mb * 1e6
-    total = sum(f["size_bytes"] for f in files)
+    total = sum(f.bytes for f in files)
     partitions: dict[str, dict[str, int]] = {}
     for f in files:
-        label = "/".join(f"{p.name}={f[f'partition.{p.name}']}" for p in table.contract.partition_by)
+        label = f.path.rpartition("/")[0]
         entry = partitions.setdefault(label, {"files": 0, "rows": 0, "bytes": 0})
         entry["files"] += 1
-        entry["rows"] += f["num_records"]
-        entry["bytes"] += f["size_bytes"]
+        entry["rows"] += f.rows
+        entry["bytes"] += f.bytes
     return {
         "table": table.contract.table,
         "version": snapshot.version,
-        "rows": sum(f["num_records"] for f in files),
+        "rows": sum(f.rows for f in files),
         "files": len(files),
         "bytes": total,
         "columns": len(snapshot.schema.columns),
-        "size_histogram_mb": _histogram([f["size_bytes"] for f in files]),
-        "share_of_bytes_in_size": sum(f["size_bytes"] for f in files if low <= f["size_bytes"] <= high) / max(total, 1),
+        "size_histogram_mb": _histogram([f.bytes for f in files]),
+        "share_of_bytes_in_size": sum(f.bytes for f in files if low <= f.bytes <= high) / max(total, 1),
         "partitions": dict(sorted(partitions.items())),
         "runs": [_run(header) for header in runs],
         "drift": [{"run": h["name"], "column": n, "kind": k, "key": key} for h in runs for n, k, key in h["columns"]],

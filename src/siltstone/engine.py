@@ -15,10 +15,9 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from siltstone import errors
-from siltstone.bins import Bin, Report
 from siltstone.errors import SiltstoneError, StorageError, rebuilt
 from siltstone.ledger import FOLDER
 from siltstone.storage import Storage
@@ -30,7 +29,32 @@ if TYPE_CHECKING:
 _PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error|Exception): (?=\S)(.+)$", re.MULTILINE)
 
 Told = Callable[[int], None]
-"""Called in the driver with the number of bins that are done."""
+"""Called in the driver with the number of tasks that are done."""
+
+
+class Result(Protocol):
+    """What a task gives back; plain values."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+R = TypeVar("R", bound=Result)
+R_co = TypeVar("R_co", bound=Result, covariant=True)
+
+
+class Task(Protocol[R_co]):
+    """What a task is told; plain values, so that it travels between processes, to Spark as JSON."""
+
+    @property
+    def table(self) -> Storage: ...
+
+    def run(self) -> R_co: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+    def result(self, row: Mapping[str, Any]) -> R_co:
+        """The result from its `as_dict`."""
+        ...
 
 
 class Engine(Protocol):
@@ -39,8 +63,8 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def run(self, bins: Sequence[Bin], done: Told) -> list[Report]:
-        """The report of each bin, in the order of the bins."""
+    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+        """The result of each task, in the order of the tasks; all are of one kind and write to one table."""
         ...
 
 
@@ -51,18 +75,18 @@ class LocalEngine:
     workers: int = 0
     name: str = "local"
 
-    def run(self, bins: Sequence[Bin], done: Told) -> list[Report]:
-        if not bins:
+    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+        if not tasks:
             return []
-        workers = min(self.workers or len(os.sched_getaffinity(0)), len(bins))
+        workers = min(self.workers or len(os.sched_getaffinity(0)), len(tasks))
         context = multiprocessing.get_context("spawn")
-        reports: dict[int, Report] = {}
+        results: dict[int, R] = {}
         with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures: dict[Future[Report], int] = {pool.submit(_run_bin, b): i for i, b in enumerate(bins)}
+            futures: dict[Future[R], int] = {pool.submit(_run, task): i for i, task in enumerate(tasks)}
             try:
                 for future in as_completed(futures):
-                    reports[futures[future]] = future.result()
-                    done(len(reports))
+                    results[futures[future]] = future.result()
+                    done(len(results))
             except BrokenProcessPool as error:
                 raise SiltstoneError(
                     "a worker process died, most likely killed for want of memory; nothing was committed",
@@ -70,50 +94,48 @@ class LocalEngine:
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)
-        return [reports[i] for i in range(len(bins))]
+        return [results[i] for i in range(len(tasks))]
 
 
 @dataclass(frozen=True)
 class SparkEngine:
-    """One Spark task per bin; each reads its plan from the table's folder and writes its own files."""
+    """One Spark task each; a task reads its plan from the table's folder and writes its own files."""
 
     spark: "SparkSession"
     name: str = "spark"
 
-    def run(self, bins: Sequence[Bin], done: Told) -> list[Report]:
-        if not bins:
+    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+        if not tasks:
             return []
-        table = Storage(bins[0].table_root, bins[0].settings.access)
+        table = tasks[0].table
         plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
-        paths = [f"{plans}/{i}.json" for i in range(len(bins))]
-        texts = [json.dumps(task.as_dict()).encode() for task in bins]
+        paths = [f"{plans}/{i}.json" for i in range(len(tasks))]
+        texts = [json.dumps({"kind": type(task).__name__, "task": task.as_dict()}).encode() for task in tasks]
         list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
         try:
-            tasks = self.spark.range(0, len(bins), 1, len(bins))
-            frame = tasks.mapInArrow(_spark_task(table.as_dict(), plans), "id bigint, report binary")
+            numbers = self.spark.range(0, len(tasks), 1, len(tasks))
+            frame = numbers.mapInArrow(_spark_task(table.as_dict(), plans), "id bigint, result binary")
             rows = _collected(self.spark, frame.collect, done)
         finally:
             list(table.ahead(table.delete, paths))
-        reports = {row["id"]: json.loads(bytes(row["report"])) for row in rows}
-        for report in reports.values():
-            if "error" in report:
-                kind, text = report["error"]
+        results = {row["id"]: json.loads(bytes(row["result"])) for row in rows}
+        for result in results.values():
+            if "error" in result:
+                kind, text = result["error"]
                 raise rebuilt(getattr(errors, kind, SiltstoneError), text)
-        return [Report.from_dict(reports[i]) for i in range(len(bins))]
+        return [task.result(results[i]) for i, task in enumerate(tasks)]
 
 
-def _run_bin(task: Bin) -> Report:
-    from siltstone.task import run_bin
-
-    return run_bin(task)
+def _run(task: Task[R]) -> R:
+    return task.run()
 
 
 def _spark_task(
     table: Mapping[str, Any], plans: str
 ) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
-    """A function for mapInArrow: each id is a bin; its report, or the error that no retry would mend, as JSON.
+    """A function for mapInArrow: each id is a task; its result, or the error that no retry would mend, as JSON.
 
-    `table` is a storage as plain values: the function travels, and must hold no key.
+    `table` is a storage as plain values, for the function travels.
     """
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
@@ -123,13 +145,13 @@ def _spark_task(
         os.environ["POLARS_MAX_THREADS"] = "1"
         import pyarrow as pa
 
-        from siltstone.task import reported
+        from siltstone.plans import run_plan
 
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                report = reported(table, f"{plans}/{number}.json")
+                result = run_plan(table, f"{plans}/{number}.json")
                 yield pa.RecordBatch.from_arrays(
-                    [pa.array([number], pa.int64()), pa.array([report], pa.binary())], ["id", "report"]
+                    [pa.array([number], pa.int64()), pa.array([result], pa.binary())], ["id", "result"]
                 )
 
     return run

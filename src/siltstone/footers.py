@@ -49,8 +49,8 @@ def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
 
 def _found(table: Storage, output: Output) -> tuple[int, pq.FileMetaData | None]:
     """A file's size as it is, and its footer if that is the size that was written."""
-    size = table.size(output.path)
-    return size, read_footer(table, output.path, size) if size == output.bytes else None
+    size = table.size(output.written_to)
+    return size, read_footer(table, output.written_to, size) if size == output.bytes else None
 
 
 def _misfits(arrow: pa.Schema, contract: Contract, schema: Schema) -> list[str]:

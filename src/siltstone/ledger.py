@@ -30,12 +30,15 @@ LEDGER = pl.Schema(
         "state": pl.String(),
         "rows_out": pl.Int64(),
         "records_quarantined": pl.Int64(),
+        "duplicates_dropped": pl.Int64(),
+        "folders": pl.List(pl.String()),
     }
 )
 _MANIFEST = pl.Schema(
     {
         "path": pl.String(), "size": pl.Int64(), "etag": pl.String(), "sha256": pl.String(), "state": pl.String(),
         "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": pl.List(pl.String()),
+        "folders": pl.List(pl.String()), "rows_kept": pl.Int64(),
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
         "nulls": pl.Int64(), "values_rescued": pl.Int64(),
@@ -70,7 +73,8 @@ class Head:
 @dataclass(frozen=True)
 class Ledger:
     """Every source file that a committed run has dealt with (columns as LEDGER, one row per path), and the header of
-    the newest run (empty before the first)."""
+    the newest run (empty before the first). `rows_out` are the file's rows in the table now, `folders` the partitions
+    that hold them."""
 
     head: Head | None
     entries: pl.DataFrame
@@ -83,7 +87,8 @@ def load(table: Storage, head: Head | None) -> Ledger:
     layers: list[pl.DataFrame] = []
     for header, manifest in _chain(table, head):
         newest = newest or header
-        layers.append(manifest.select(LEDGER.names()))
+        in_table = pl.col("rows_out") + pl.col("rows_kept")
+        layers.append(manifest.with_columns(rows_out=in_table).select(LEDGER.names()))
         if header["ledger"]:
             layers.append(_parsed(table, f"{FOLDER}/ledger/{header['ledger']}.ledger")[1])
             break
@@ -116,7 +121,8 @@ def write_manifest(
 
 def _row(file: FileAccount) -> dict[str, Any]:
     row = file.as_dict()
-    return {**row, **row.pop("account"), "time_units": json.dumps(file.time_units)}
+    folders = sorted({*file.folders, *(output.rpartition("/")[0] for output in file.outputs)})
+    return {**row, **row.pop("account"), "folders": folders, "time_units": json.dumps(file.time_units)}
 
 
 def _manifest_path(head: Head) -> str:

@@ -13,6 +13,8 @@ from siltstone.errors import UsageError
 from siltstone.ledger import Ledger
 from siltstone.storage import Storage, open_root
 
+_HELD = pl.Schema({"identity": pl.String(), "held_rows": pl.Int64()})
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -25,9 +27,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class News:
-    """A listing against the ledger: files `todo`; how many were `skipped` as done (those gone by now included);
-    `noted` ones, whose content was done under another etag; `changed` ones, whose rows are in the table with other
-    content."""
+    """A listing against the ledger: files `todo`, with `held_rows`, the rows in the table that they supersede; how
+    many were `skipped` as done (those gone by now included); `noted` ones, whose content was done under another etag;
+    `changed` ones, whose new content can't be taken in yet."""
 
     todo: pl.DataFrame
     skipped: int
@@ -50,21 +52,22 @@ def list_input(store: Storage, source: ModuleType, source_root: str) -> Listing:
     return Listing(files.select("path", "identity", "size", "etag", "modified_us"), frame.height - files.height)
 
 
-def compare(listing: Listing, ledger: Ledger, store: Storage, *, retry_quarantined: bool = False) -> News:
+def compare(
+    listing: Listing, ledger: Ledger, store: Storage, source: ModuleType, *, retry_quarantined: bool = False
+) -> News:
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
-    A file that gave no row is new again when its content changed, or with `retry_quarantined`.
+    With `retry_quarantined` files with refused records, or refused as a whole, are new again. A file of which the
+    table has rows brings along those of its device whose lines were dropped as equal to others': they are read again
+    with it. Where such a file is not in the listing the changed one is left out.
     """
     known = ledger.entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
     joined = listing.files.join(known, on="identity", how="left", maintain_order="left")
-    gave_nothing = (pl.col("rows_out") == 0) & (
-        (pl.col("state") == "quarantined") | (pl.col("records_quarantined") > 0)
-    )
-    is_new = pl.col("old_etag").is_null() | (gave_nothing & pl.lit(retry_quarantined))
+    is_retried = pl.lit(retry_quarantined) & (pl.col("state").eq("quarantined") | (pl.col("records_quarantined") > 0))
+    is_new = pl.col("old_etag").is_null() | is_retried
     is_same = (pl.col("etag") == pl.col("old_etag")) & (pl.col("size") == pl.col("old_size"))
-    todo = joined.filter(is_new)["identity"].to_list()
+    held = dict(joined.filter(is_new).select("identity", pl.col("rows_out").fill_null(0)).iter_rows())
     noted: list[FileAccount] = []
-    changed: list[str] = []
     touched = joined.filter(~is_new & ~is_same)
     contents = store.ahead(store.read, touched["path"], touched["size"])
     for row, fetched in zip(touched.iter_rows(named=True), contents, strict=True):
@@ -72,17 +75,43 @@ def compare(listing: Listing, ledger: Ledger, store: Storage, *, retry_quarantin
             continue
         if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:
             noted.append(_noted(row, fetched.etag))
-        elif row["rows_out"] == 0:
-            todo.append(row["identity"])
         else:
-            changed.append(row["identity"])
-    skipped = joined.height - len(todo) - len(noted) - len(changed)
-    return News(listing.files.filter(pl.col("identity").is_in(todo)), skipped, noted, changed)
+            held[row["identity"]] = row["rows_out"]
+    changed = _with_companions(held, ledger, set(listing.files["identity"]), source)
+    todo = pl.DataFrame({"identity": list(held), "held_rows": list(held.values())}, schema=_HELD)
+    skipped = joined.height - len(held) - len(noted) - len(changed)
+    files = listing.files.join(todo, on="identity", how="inner", maintain_order="left")
+    return News(files, skipped, [n for n in noted if n.path not in held], changed)
+
+
+def _with_companions(held: dict[str, int], ledger: Ledger, listed: set[str], source: ModuleType) -> list[str]:
+    """Add to `held` the files whose dropped lines may live on in the superseded ones; remove, and return, those of
+    which a companion is not listed."""
+    devices = {_device(source, identity) for identity, rows in held.items() if rows}
+    if not devices:
+        return []
+    dropped = ledger.entries.filter(pl.col("duplicates_dropped") > 0).select("path", "rows_out")
+    companions = {p: rows for p, rows in dropped.iter_rows() if p not in held and _device(source, p) in devices}
+    missing = {_device(source, p) for p in companions if p not in listed}
+    changed = [identity for identity, rows in held.items() if rows and _device(source, identity) in missing]
+    for identity in changed:
+        del held[identity]
+    held |= {p: rows for p, rows in companions.items() if _device(source, p) not in missing}
+    return changed
+
+
+def _device(source: ModuleType, identity: str) -> tuple[str, str]:
+    place = source.locate(identity)
+    return place.site, place.device
 
 
 def _noted(row: Mapping[str, Any], etag: str) -> FileAccount:
     """The ledger's entry again, under the object's new etag."""
-    rows, refused = row["rows_out"], row["records_quarantined"]
-    account = Account(records_in=rows + refused, rows_out=rows, records_quarantined=refused)
+    rows, refused, repeated = row["rows_out"], row["records_quarantined"], row["duplicates_dropped"]
+    account = Account(
+        records_in=rows + refused + repeated, rows_out=rows, records_quarantined=refused, duplicates_dropped=repeated
+    )
     state = "noted" if row["state"] == "ingested" else row["state"]
-    return FileAccount(row["identity"], row["size"], etag, row["sha256"], state=state, account=account)
+    return FileAccount(
+        row["identity"], row["size"], etag, row["sha256"], state=state, folders=row["folders"], account=account
+    )

@@ -4,8 +4,10 @@ A run announces a lower bound of its sort key's first part (the unit) and is ope
 Runs that do not overlap pass through without a copy of their rows.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -156,3 +158,85 @@ class SortedMerge:
         if ((steps > 0) | ((steps == 0) & (times[1:] >= times[:-1]))).all():
             return table
         return table.take(pa.array(np.lexsort((times, units))))
+
+
+_Key = tuple[bool, str, int]  # whether there is a unit, the unit, the time in microseconds
+
+
+class _Cursor:
+    """The rows of one sorted run that are read and not yet given out."""
+
+    def __init__(self, tables: Iterator[pa.Table], sort_by: tuple[str, str]) -> None:
+        self._tables, (self._unit, self._time) = tables, sort_by
+        self.last: _Key = (False, "", -1 << 63)
+        self.table: pa.Table | None = None
+        self.row_bytes = 0.0
+        self.refill()
+
+    def refill(self) -> None:
+        """The next table of the run, None at its end. Raises ValueError when the run is not sorted."""
+        self.table = next((t for t in self._tables if t.num_rows), None)
+        if self.table is None:
+            return
+        self.row_bytes = self.table.get_total_buffer_size() / self.table.num_rows
+        encoded = self.table.column(self._unit).combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()
+        units = [*encoded.dictionary.to_pylist(), None]
+        self._starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        self._units = [(units[c] is not None, units[c] or "") for c in codes[self._starts]]
+        self._times = self.table.column(self._time).cast(pa.int64()).to_numpy()
+        falls = np.flatnonzero(np.diff(self._times) < 0) + 1
+        in_order = all(a < b for a, b in pairwise(self._units)) and np.isin(falls, self._starts).all()
+        if not in_order or (*self._units[0], int(self._times[0])) < self.last:
+            raise ValueError("the run is not sorted")
+        self.last = (*self._units[-1], int(self._times[-1]))
+
+    def up_to(self, bound: _Key) -> pa.Table:
+        """Gives out all rows that do not lie behind the bound."""
+        assert self.table is not None
+        has_unit, unit, time = bound
+        segment = bisect_left(self._units, (has_unit, unit))
+        end = int(self._starts[segment]) if segment < len(self._units) else len(self._times)
+        if segment < len(self._units) and self._units[segment] == (has_unit, unit):
+            stop = int(self._starts[segment + 1]) if segment + 1 < len(self._starts) else len(self._times)
+            end += int(np.searchsorted(self._times[end:stop], time, side="right"))
+        given, self.table = self.table.slice(0, end), self.table.slice(end)
+        if not self.table.num_rows:
+            self.refill()
+            return given
+        passed = bisect_right(self._starts.tolist(), end) - 1
+        self._units, self._times = self._units[passed:], self._times[end:]
+        self._starts = np.concatenate(([0], self._starts[passed + 1 :] - end))
+        return given
+
+
+def merge_sorted(runs: Iterable[Iterator[pa.Table]], sort_by: tuple[str, str], chunk_bytes: int) -> Iterator[pa.Table]:
+    """One sorted stream of sorted runs, which all have the same columns, in tables of at least `chunk_bytes` but for
+    the last one. Of each run one table is held at a time; rows without a unit come first.
+
+    Raises ValueError when a run is not sorted.
+    """
+    cursors = [c for run in runs if (c := _Cursor(run, sort_by)).table is not None]
+    ready: list[pa.Table] = []
+    ready_bytes = 0.0
+    while cursors:
+        bound = min(c.last for c in cursors)
+        row_bytes = max(c.row_bytes for c in cursors)
+        given = [t for c in cursors if (t := c.up_to(bound)).num_rows]
+        cursors = [c for c in cursors if c.table is not None]
+        ready.append(given[0] if len(given) == 1 else _in_order(given, sort_by))
+        ready_bytes += ready[-1].num_rows * row_bytes
+        if ready_bytes >= chunk_bytes or not cursors:
+            yield pa.concat_tables(ready)
+            ready, ready_bytes = [], 0.0
+
+
+def _in_order(tables: Sequence[pa.Table], sort_by: tuple[str, str]) -> pa.Table:
+    table = pa.concat_tables(tables).combine_chunks()
+    encoded = table.column(sort_by[0]).combine_chunks().dictionary_encode()
+    units = encoded.dictionary.to_pylist()
+    ranks = np.zeros(len(units) + 1, np.int64)  # the last one is for rows without a unit
+    ranks[sorted(range(len(units)), key=units.__getitem__)] = np.arange(1, len(units) + 1)
+    codes = encoded.indices.fill_null(len(units)).to_numpy()
+    times = table.column(sort_by[1]).cast(pa.int64()).to_numpy()
+    return table.take(pa.array(np.lexsort((times, ranks[codes]))))

@@ -1,10 +1,13 @@
-"""Sizes to bins: which files are written together so that each output file has the target size. Arithmetic only."""
+"""Sizes to bins and merges: which files are written together so that each has the target size. Arithmetic only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 Partition = tuple[str, str]
+
+_MOST_FULL = 4  # files of the right size that one merge may write anew to take up a rest
+_MARGIN = 0.03  # merged files are not exactly as large as those they are made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +69,67 @@ def should_roll(written: int, remaining: float, group: int, sizes: Sizes) -> boo
     if written + group > sizes.largest:
         return True
     return written >= sizes.target and written + remaining > sizes.largest
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A data file of the table as the plan sees it; `first_unit` is the least unit in it."""
+
+    path: str
+    partition: Partition
+    bytes: int
+    rows: int
+    first_unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Data files of one partition to write anew as one sorted run, each new file of about `target` bytes."""
+
+    files: tuple[Stored, ...]
+    target: int
+
+
+def plan_merges(
+    files: Iterable[Stored], sizes: Sizes, *, is_closed: Callable[[Partition], bool], open_files: int, most_bytes: int
+) -> list[Merge]:
+    """What settling rewrites: undersized files, where that lowers the number of files; empty when all is settled.
+
+    In a closed partition files of the right size take up a rest that is too small for a file of its own. In an open
+    one, which still grows, only undersized files are merged, once they fill a file or are `open_files` or more. A merge
+    reads at most about `most_bytes`, or two files.
+    """
+    merges: list[Merge] = []
+    ordered = sorted(files, key=lambda f: (f.partition, f.first_unit, f.path))
+    for partition, members in groupby(ordered, key=lambda f: f.partition):
+        stored = list(members)
+        small = [f for f in stored if f.bytes < sizes.smallest]
+        closed = is_closed(partition)
+        for group in _groups(small, most_bytes):
+            full = [] if len(small) > len(group) else [f for f in stored if sizes.smallest <= f.bytes <= sizes.largest]
+            merge = _merge(group, full if closed else [], sizes)
+            if merge and (closed or len(group) >= open_files or sum(f.bytes for f in group) >= sizes.smallest):
+                merges.append(merge)
+    return merges
+
+
+def _merge(small: Sequence[Stored], full: Sequence[Stored], sizes: Sizes) -> Merge | None:
+    """One merge of all the small files with the fewest full ones that makes every new file the right size; else of
+    the small ones alone, as few files as they fill."""
+    chosen = list(small)
+    for more in (None, *sorted(full, key=lambda f: f.bytes)[:_MOST_FULL]):
+        chosen += [] if more is None else [more]
+        total = sum(f.bytes for f in chosen)
+        count = min(max(round(total / sizes.target), -int(-total // sizes.largest)), len(chosen) - 1)
+        if count > 0 and sizes.smallest * (1 + _MARGIN) <= total / count <= sizes.largest * (1 - _MARGIN):
+            return Merge(tuple(chosen), total // count)
+    total = sum(f.bytes for f in small)
+    count = -int(-total // sizes.largest)
+    return Merge(tuple(small), (sizes.target + sizes.largest) // 2) if count < len(small) else None
+
+
+def _groups(files: Sequence[Stored], most_bytes: int) -> list[list[Stored]]:
+    """Contiguous groups of about equal bytes, none much over the limit; files that are left alone join their
+    neighbours."""
+    parts = max(1, -int(-sum(f.bytes for f in files) // most_bytes)) if files else 0
+    return [list(files[start:end]) for start, end in _cut([f.bytes for f in files], parts)] if parts else []

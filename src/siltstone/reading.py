@@ -19,7 +19,7 @@ from siltstone.formats.documents import BadRecord, Document, Ints, Parsed, row_c
 from siltstone.formats.inflate import Inflated, inflate, inflate_head
 from siltstone.formats.ndjson import parse
 from siltstone.quarantine import QuarantineWriter
-from siltstone.storage import Fetched, Storage
+from siltstone.storage import Fetched
 from siltstone.tally import Tally
 from siltstone.writing import DOCUMENT
 
@@ -40,7 +40,7 @@ class Reader:
         self._day = task.partition[0]
         self._source = sources.load(task.source)
         self._quarantine = quarantine
-        self._input = Storage(task.input_root, task.settings.access)
+        self._input = task.input
         self._expected: deque[int] = deque()
         self._coming: Iterator[Fetched | None] = iter(())
         self._window = self._source.Window(task.settings.earliest_us, task.settings.future_us)
@@ -117,6 +117,8 @@ class Reader:
         note.sha256 = hashlib.sha256(fetched.data).hexdigest()
         try:
             inflated = self._inflated(fetched.data)
+            if inflated.damage and file.held_rows:
+                raise Unreadable(f"{inflated.damage}; the {file.held_rows:,} rows of its former version stay")
         except Unreadable as error:
             note.state, note.reason = "quarantined", str(error)
             if file.role == "home":

@@ -9,13 +9,19 @@ from siltstone.formats.documents import Rules
 from siltstone.planning import Sizes
 
 
+def sizes_of(config: Config) -> Sizes:
+    """Accepted and wanted size of a data file, in bytes."""
+    sizes = config.compaction
+    return Sizes(round(sizes.target_file_mb * 1e6), round(sizes.min_file_mb * 1e6), round(sizes.max_file_mb * 1e6))
+
+
 def settings_of(config: Config, source_name: str) -> Settings:
     """What tasks need of the configuration."""
     limits, sizes = config.limits, config.compaction
     section, source = getattr(config.sources, source_name), sources.load(source_name)
     earliest = datetime.fromisoformat(section.earliest).replace(tzinfo=UTC)
     return Settings(
-        sizes=Sizes(round(sizes.target_file_mb * 1e6), round(sizes.min_file_mb * 1e6), round(sizes.max_file_mb * 1e6)),
+        sizes=sizes_of(config),
         group_bytes=round(sizes.row_group_mb * (1 << 20)),
         batch_bytes=config.engine.batch_mb << 20,
         memory_bytes=config.engine.memory_mb << 20,
@@ -33,5 +39,4 @@ def settings_of(config: Config, source_name: str) -> Settings:
         zone=section.zone,
         earliest_us=int(earliest.timestamp()) * 1_000_000,
         future_us=section.future_hours * 3_600_000_000,
-        access=config.storage,
     )

@@ -35,12 +35,22 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
             f"written      {s['files_written']:,} files, {s['bytes_in'] / 1e6:,.1f} MB became"
             f" {s['bytes_written'] / 1e6:,.1f} MB",
             f"new columns  {len(names)}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "",
+            f"replaced     {s['rows_superseded']:,} rows of {s['files_superseded']:,} files that came again with other "
+            "content"
+            if s["files_superseded"]
+            else "",
             f"table        {s['table']} (run {s['run']}, {s['engine']}, {s['seconds']:.1f} s)",
         ]
         console.print(*filter(None, lines), sep="\n", soft_wrap=True, highlight=False, markup=False)
+    if settled := s["settled"]:
+        if settled["files_removed"]:
+            print_settled(settled, as_json=False)
+    elif s["run"]:
+        console.print("not settled; siltstone settle does it on its own", highlight=False)
     if s["files_changed"]:
         console.print(
-            f"[yellow]{s['files_changed']:,} files came again with other content and were left out[/], such as:"
+            f"[yellow]{s['files_changed']:,} files came again with other content and were left out[/], since files "
+            "that share lines with them are not in the listing:"
         )
         console.print(*(f"  {path}" for path in s["changed"][:3]), sep="\n", markup=False, soft_wrap=True)
     if s["files_deferred"]:
@@ -55,6 +65,22 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(
             f"refused input: siltstone quarantine {lake} {table}", markup=False, highlight=False, soft_wrap=True
         )
+    if as_json:
+        _print_json(s)
+
+
+def print_settled(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What settling did, or with `dry_run` would do."""
+    console, s = _console(), summary
+    if not s["files_removed"]:
+        console.print(f"nothing to settle in {s['table']} ({s['seconds']:.1f} s)", soft_wrap=True, highlight=False)
+    else:
+        before = f"{s['files_removed']:,} files of {s['bytes_removed'] / 1e6:,.1f} MB with {s['rows']:,} rows"
+        after = f"{s['files_written']:,} of {s['bytes_written'] / 1e6:,.1f} MB"
+        places = s["partitions"]
+        where = f"in {len(places):,} partitions: {', '.join(places[:3])}{' ...' if len(places) > 3 else ''}"
+        done = f"would merge {before}, {where}" if s["dry_run"] else f"merged {before} into {after}, {where}"
+        console.print(f"{done} ({s['seconds']:.1f} s)", soft_wrap=True, highlight=False, markup=False)
     if as_json:
         _print_json(s)
 

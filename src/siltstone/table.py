@@ -5,21 +5,24 @@ read from the planned version on, for this run's transaction: done, not done, or
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable, Field
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction, CommitProperties, Transaction
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from siltstone.conform import Schema
 from siltstone.contracts import Column, Contract, Kind
 from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.ledger import Head
+from siltstone.planning import Partition, Stored
 from siltstone.storage import Storage, reason, whole
 from siltstone.writing import Output
 
@@ -56,6 +59,10 @@ class Table:
 
     storage: Storage
     contract: Contract
+    is_staged: ClassVar[bool] = False  # whether data files wait under other names until they are committed
+
+    def recover(self) -> None:
+        """Finish what a run that died has left undone; nothing, since a Delta commit is one step."""
 
     def snapshot(self) -> Snapshot | None:
         """The newest version, or None when there is no table yet."""
@@ -65,6 +72,10 @@ class Table:
         version = handle.transaction_version(APP_ID)
         schema = self._schema_of(handle.schema())
         return Snapshot(handle.version(), schema, None if version is None else Head.of_version(version))
+
+    def lost_files(self, planned: Snapshot) -> bool:
+        """Whether data files of a version may be gone because of a later commit; Delta keeps them until vacuum."""
+        return False
 
     def create(self) -> None:
         """Create the empty table; losing the race against another run is no error."""
@@ -102,8 +113,18 @@ class Table:
         except (DeltaError, OSError) as error:
             self._refuse(planned, error)
 
-    def commit(self, outputs: Sequence[Output], head: Head, planned: Snapshot, info: Mapping[str, Any]) -> None:
-        """Make a run true: its files become rows of the table, its manifest the head of the chain, in one commit.
+    def commit(
+        self,
+        outputs: Sequence[Output],
+        head: Head,
+        planned: Snapshot,
+        info: Mapping[str, Any],
+        *,
+        removed: Sequence[Stored] = (),
+        data_change: bool = True,
+    ) -> None:
+        """Make a run true: its files become rows of the table, `removed` ones cease to be, its manifest is the head
+        of the chain, in one commit. Without `data_change` the same rows are only stored in other files.
 
         Raises Refused (nothing happened, somebody else was first), UnknownOutcomeError, or StorageError (nothing
         happened).
@@ -111,7 +132,10 @@ class Table:
         handle = self._handle_at(planned)
         try:
             handle.create_write_transaction(
-                [self._add_action(o) for o in outputs],
+                [
+                    *(self._add_action(o, data_change=data_change) for o in outputs),
+                    *(self._remove_action(s, data_change=data_change) for s in removed),
+                ],
                 "append",
                 handle.schema(),
                 [f.name for f in self.contract.partition_by],
@@ -125,13 +149,20 @@ class Table:
             if not self._was_committed(head, planned):
                 self._refuse(planned, error)
 
-    def files(self) -> list[dict[str, Any]]:
-        """The table's data files: path, size_bytes, num_records and partition values, as the log has them."""
-        handle = self._handle()
-        if handle is None:
-            return []
-        rows: list[dict[str, Any]] = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
-        return rows
+    def files(self, planned: Snapshot) -> list[Stored]:
+        """The data files at a version; Refused when the table is not at it any more."""
+        rows = pa.table(self._handle_at(planned).get_add_actions(flatten=True)).to_pylist()
+        names, unit = [f.name for f in self.contract.partition_by], self.contract.sort_by[0]
+        return [
+            Stored(
+                unquote(row["path"]),
+                cast(Partition, tuple(str(row[f"partition.{name}"]) for name in names)),
+                row["size_bytes"],
+                row["num_records"],
+                row.get(f"min.{unit}") or "",
+            )
+            for row in rows
+        ]
 
     def _handle(self) -> DeltaTable | None:
         if not self.storage.exists():
@@ -190,9 +221,16 @@ class Table:
                 columns.append(Column(f.name, cast(Kind, kind), f.metadata.get("siltstone.key", f.name)))
         return Schema(tuple(columns), self.contract.reserved)
 
-    def _add_action(self, output: Output) -> AddAction:
-        values = dict(zip((f.name for f in self.contract.partition_by), output.partition, strict=True))
-        return AddAction(output.path, output.bytes, values, output.written_ms, True, json.dumps(output.statistics))
+    def _add_action(self, output: Output, *, data_change: bool) -> AddAction:
+        values, statistics = self._partition_values(output.partition), json.dumps(output.statistics)
+        return AddAction(output.path, output.bytes, values, output.written_ms, data_change, statistics)
+
+    def _remove_action(self, stored: Stored, *, data_change: bool) -> RemoveAction:
+        values, now_ms = self._partition_values(stored.partition), int(time.time() * 1000)
+        return RemoveAction(stored.path, data_change, now_ms, stored.bytes, values)
+
+    def _partition_values(self, partition: Partition) -> dict[str, str | None]:
+        return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
 
 
 def _log_path(version: int) -> str:

@@ -1,18 +1,15 @@
 """One task: the files of one bin become sorted Parquet files of one partition, and a report of every record."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from siltstone import sources
 from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report
-from siltstone.errors import AccountsError, SiltstoneError, StorageError
+from siltstone.errors import AccountsError
 from siltstone.merging import Run, SortedMerge
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
-from siltstone.storage import Storage
 from siltstone.writing import PartitionWriter
 
 _ALL_AT_ONCE_BYTES = 4 << 20
@@ -21,7 +18,7 @@ _SEGMENT_BYTES = 512 << 10
 
 def run_bin(task: Bin) -> Report:
     """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
-    table, settings = Storage(task.table_root, task.settings.access), task.settings
+    table, settings = task.table, task.settings
     contract = sources.load(task.source).CONTRACT
     quarantine = QuarantineWriter(table, settings.raw_bytes)
     reader = Reader(task, quarantine)
@@ -40,6 +37,7 @@ def run_bin(task: Bin) -> Report:
         group_bytes=settings.group_bytes,
         schema=lambda: reader.schema,
         expected=lambda: reader.unread_share * task.expected_bytes,
+        is_staged=task.is_staged,
     )
     while (chunk := merge.next_chunk(fresh_file=writer.at_start)) is not None:
         writer.write(chunk.table, breaks=chunk.breaks)
@@ -51,23 +49,6 @@ def run_bin(task: Bin) -> Report:
         deferred=reader.deferred,
         quarantine=quarantine.close(),
     )
-
-
-def reported(table: Mapping[str, Any], plan: str) -> bytes:
-    """Run the bin of a plan file in a table's storage; its report as JSON, or the error that no retry would mend.
-
-    Raises StorageError, for Spark to try the task again.
-    """
-    fetched = Storage.from_dict(table).read(plan)
-    if fetched is None:
-        raise StorageError(f"{table['root']}/{plan} is gone", "Run again.")
-    try:
-        result = run_bin(Bin.from_dict(json.loads(fetched.data))).as_dict()
-    except StorageError:
-        raise
-    except SiltstoneError as error:
-        result = {"error": [type(error).__name__, str(error)]}
-    return json.dumps(result).encode()
 
 
 def _closed(task: Bin, reader: Reader, writer: PartitionWriter) -> Iterator[FileAccount]:

@@ -4,9 +4,8 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from siltstone.storage import Sink, Storage, join
 
 DOCUMENT = "{document}"  # conform replaces braces in names, so no key of a record can be called so
 _CHUNK_FOOTER_BYTES = 160  # what a footer says of one column of one row group; measured 115 to 150
+_OVER = 1.01  # aims a little over the target, since only what has reached it is rolled
+_SMALLEST_GROUP = 1 / 16  # of the usual rows: a smaller row group is not worth hitting the target
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Output:
     rows: int
     written_ms: int
     statistics: Mapping[str, Any]
+    is_staged: bool = False
+
+    @property
+    def written_to(self) -> str:
+        """Where the file is until it is committed."""
+        return staged(self.path) if self.is_staged else self.path
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,11 +49,17 @@ class Output:
         return cls(**{**row, "partition": tuple(row["partition"])})
 
 
+def staged(path: str) -> str:
+    """The name of a data file of a plain table before its commit: no pattern for Parquet files matches it."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/_{name}.staged"
+
+
 class PartitionWriter:
     """Writes the sorted rows of one partition into as many files as their size asks for.
 
     `schema` gives the record columns known so far, `expected` the bytes that are still to come by the plan's guess,
-    `sources` the path of each document index, for the column `source_file`.
+    `sources` the path of each document index, for the column `source_file` (None: the rows have it already).
     """
 
     def __init__(
@@ -54,17 +67,18 @@ class PartitionWriter:
         storage: Storage,
         contract: Contract,
         partition: tuple[str, str],
-        sources: Sequence[str],
+        sources: Sequence[str] | None,
         *,
         sizes: Sizes,
         group_bytes: int,
         schema: Callable[[], Schema],
         expected: Callable[[], float],
+        is_staged: bool = False,
     ) -> None:
         self._storage, self._contract, self._partition = storage, contract, partition
-        self._sources = pa.array(sources, pa.large_string())
+        self._sources = None if sources is None else pa.array(sources, pa.large_string())
         self._sizes, self._group_bytes = sizes, group_bytes
-        self._schema, self._expected = schema, expected
+        self._schema, self._expected, self._is_staged = schema, expected, is_staged
         self._file: _OpenFile | None = None
         self.outputs: list[Output] = []
         self.outputs_of: dict[int, set[str]] = {}
@@ -81,23 +95,38 @@ class PartitionWriter:
         schema = self._schema()
         row_bytes = table.get_total_buffer_size() / max(table.num_rows, 1)
         groups = max(1, math.ceil(table.num_rows * row_bytes / (self._group_bytes * 4 / 3)))  # each 2/3 to 4/3 of it
-        for start, end in pairwise(np.linspace(0, table.num_rows, groups + 1).astype(int)):
+        edges = np.linspace(0, table.num_rows, groups + 1).astype(int).tolist()
+        start = 0
+        while start < table.num_rows:
             if self._file is not None and self._file.schema != schema:
                 self.close()
             if self._file is None:
                 self._file = self._open(schema)
+            end = self._cut(start, next(edge for edge in edges if edge > start), table.num_rows, row_bytes)
             part = table.slice(start, end - start)
             self._file.write(self._complete(part, schema), (end - start) * row_bytes)
-            for document in pc.unique(part.column(DOCUMENT)).to_pylist():
-                self.outputs_of.setdefault(document, set()).add(self._file.path)
+            if self._sources is not None:
+                for document in pc.unique(part.column(DOCUMENT)).to_pylist():
+                    self.outputs_of.setdefault(document, set()).add(self._file.path)
             rest = self._file.ratio * (table.num_rows - end) * row_bytes
             if should_roll(self._file.bytes, rest + self._expected(), self._file.largest_group, self._sizes):
                 self.close()
+            start = end
+
+    def _cut(self, start: int, end: int, rows: int, row_bytes: float) -> int:
+        """Where the next row group ends: at `end`, or before it where the file reaches its target and must roll."""
+        assert self._file is not None
+        written, ratio = self._file.bytes, self._file.ratio
+        to_come = ratio * (rows - start) * row_bytes + self._expected()
+        if not ratio or written + to_come <= self._sizes.largest:
+            return end
+        room = math.ceil((self._sizes.target * _OVER - written) / (ratio * row_bytes))
+        return start + room if _SMALLEST_GROUP * (end - start) <= room < end - start else end
 
     def close(self) -> None:
         """Finish the file that is open, if any."""
         if self._file is not None:
-            self.outputs.append(self._file.finish(self._partition))
+            self.outputs.append(replace(self._file.finish(self._partition), is_staged=self._is_staged))
             self._file = None
 
     def _open(self, schema: Schema) -> "_OpenFile":
@@ -107,21 +136,17 @@ class PartitionWriter:
         contract = self._contract
         added = [(f.name, f.type) for f in contract.added]
         arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
-        return _OpenFile(self._storage.sink(path), path, schema, arrow, contract)
+        sink = self._storage.sink(staged(path) if self._is_staged else path)
+        return _OpenFile(sink, path, schema, arrow, contract)
 
     def _complete(self, table: pa.Table, schema: Schema) -> pa.Table:
         """The rows with every column of the file, in its order."""
         assert self._file is not None
-        sources = self._sources.take(table.column(DOCUMENT).combine_chunks())
+        if self._sources is not None:
+            paths = self._sources.take(table.column(DOCUMENT).combine_chunks())
+            table = table.append_column("source_file", paths)
         known = set(table.column_names)
-        columns = [
-            sources
-            if f.name == "source_file"
-            else table.column(f.name)
-            if f.name in known
-            else pa.nulls(len(table), f.type)
-            for f in self._file.arrow
-        ]
+        columns = [table.column(f.name) if f.name in known else pa.nulls(len(table), f.type) for f in self._file.arrow]
         return pa.table(columns, schema=self._file.arrow)
 
 

@@ -1,6 +1,6 @@
 """Local calendar dates of instants: the one place where a time zone meets the kernels."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -30,3 +30,9 @@ def _offset_us(step: int, zone: str) -> int:
     offset = datetime.fromtimestamp(step * _STEP_US // 1_000_000, UTC).astimezone(ZoneInfo(zone)).utcoffset()
     assert offset is not None
     return round(offset.total_seconds()) * 1_000_000
+
+
+def day_end(day: str, zone: str) -> datetime:
+    """The UTC instant at which a local date (YYYY-MM-DD) ends."""
+    local = datetime.combine(date.fromisoformat(day) + timedelta(days=1), time(), ZoneInfo(zone))
+    return local.astimezone(UTC)

@@ -364,18 +364,18 @@ def test_a_tree_may_move_when_identity_is_the_path_below_a_root(world: World, tm
     assert world.frame()["source_file"].to_list() == ["BRCB/SLS30I009/2025121012"]
 
 
-def test_changed_content_is_reported_and_left_out_each_time(world: World) -> None:
+def test_changed_content_replaces_the_former_rows(world: World) -> None:
     place = "BRCB/SLS30I009/2025121012"
-    world.deliver({place: [record(NOON)], "BRCB/SLS30I009/2025121013": [record(NOON + 3600)]})
+    world.deliver({place: [record(NOON, a=1)], "BRCB/SLS30I009/2025121013": [record(NOON + 3600)]})
     world.compact()
-    world.deliver({place: [record(NOON), record(NOON + 1)], "BRCB/SLS30I009/2025121014": [record(NOON + 7200)]})
+    world.deliver({place: [record(NOON, a=2), record(NOON + 1)], "BRCB/SLS30I009/2025121014": [record(NOON + 7200)]})
     summary = world.compact()
-    assert (summary["files_changed"], summary["changed"]) == (1, [str(world.path(place).resolve())])
-    assert (summary["files_skipped"], summary["files_ingested"]) == (1, 1)
-    assert world.rows("heartbeat") == [(NOON,), (NOON + 3600,), (NOON + 7200,)]
+    assert (summary["files_superseded"], summary["rows_superseded"], summary["files_changed"]) == (1, 1, 0)
+    assert (summary["files_skipped"], summary["files_ingested"], summary["rows_out"]) == (1, 2, 3)
+    assert world.rows("heartbeat", "a") == [(NOON, 2.0), (NOON + 1, None), (NOON + 3600, None), (NOON + 7200, None)]
     version = world.version()
     again = world.compact()
-    assert (again["files_changed"], again["files_skipped"], again["run"]) == (1, 2, "")
+    assert (again["files_superseded"], again["files_skipped"], again["run"]) == (0, 3, "")
     assert world.version() == version
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import repeat
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import polars as pl
 
@@ -61,6 +61,9 @@ class Storage:
             return None
         return delta_options(self.access, self.root.removeprefix(_S3).partition("/")[0])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Storage, (self.root, self.access)  # to another process without its connections
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, no secrets, from which another process makes the same storage."""
         return asdict(self)
@@ -110,8 +113,23 @@ class Storage:
             return self._store.put(path, data)
 
     def delete(self, path: str) -> None:
+        """Delete an object; none of that name is no error."""
         with explained("delete", self.uri(path)):
             self._store.delete(path)
+
+    def rename(self, path: str, new: str) -> None:
+        """Give an object another name; one that has got it already is no error."""
+        with explained("rename", self.uri(path)):
+            try:
+                self._store.rename(path, new)
+            except FileNotFoundError:
+                if not self.size(new):
+                    raise
+
+    def open(self, path: str) -> BinaryIO:
+        """An object to read and seek in."""
+        with explained("read", self.uri(path)):
+            return self._store.open(path)
 
     def sink(self, path: str) -> "Sink":
         """A file to write, under a name that no other call uses; it appears when it is closed."""

@@ -5,8 +5,9 @@ whose answer was lost is told from one that lost to another writer by a token of
 """
 
 import re
+import tempfile
 import uuid
-from typing import Any
+from typing import Any, BinaryIO
 
 import obstore
 import polars as pl
@@ -17,6 +18,7 @@ from obstore.store import S3Store
 from siltstone.errors import UsageError
 from siltstone.storage import odd_keys
 from siltstone.storage.access import Access, bucket_store
+from siltstone.storage.ahead import ahead
 from siltstone.storage.failures import whole
 from siltstone.storage.store import OBJECTS, Fetched, Writer
 
@@ -136,6 +138,30 @@ class Bucket:
 
     def delete(self, path: str) -> None:
         obstore.delete(self._store, self._key(path))
+
+    def rename(self, path: str, new: str) -> None:
+        """A copy, then a delete: one of them twice does no harm."""
+        obstore.rename(self._store, self._key(path), self._key(new))
+
+    def open(self, path: str) -> BinaryIO:
+        """A copy of the object on the local disk, without a name: seeking in S3 costs a request each time."""
+        copy = tempfile.TemporaryFile(prefix="siltstone-")  # noqa: SIM115 - the caller closes it
+        try:
+            size = obstore.head(self._store, self._key(path))["size"]
+            starts = range(0, size, _PART_BYTES)
+            pieces = ahead(
+                lambda start: self.read_range(path, start, min(start + _PART_BYTES, size)),
+                starts,
+                [_PART_BYTES] * len(starts),
+                _PARTS_AT_ONCE,
+            )
+            for piece in pieces:
+                copy.write(piece)
+            copy.seek(0)
+        except BaseException:
+            copy.close()
+            raise
+        return copy
 
     def writer(self, path: str) -> Writer:
         return _Upload(self, path)

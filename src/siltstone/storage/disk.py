@@ -6,8 +6,10 @@ slower for files of 200 bytes.
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import obstore
 import polars as pl
@@ -71,7 +73,14 @@ class Disk:
         return True
 
     def delete(self, path: str) -> None:
-        obstore.delete(self._store, path)
+        with suppress(FileNotFoundError):
+            obstore.delete(self._store, path)
+
+    def rename(self, path: str, new: str) -> None:
+        obstore.rename(self._store, path, new)
+
+    def open(self, path: str) -> BinaryIO:
+        return open(f"{self._root}/{path}", "rb")
 
     def writer(self, path: str) -> Writer:
         return obstore.open_writer(self._store, path)

@@ -1,7 +1,7 @@
 """What a kind of storage must be able to do; `disk` and `bucket` do it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import polars as pl
 
@@ -49,5 +49,9 @@ class Store(Protocol):
     def put(self, path: str, data: bytes) -> bool: ...
 
     def delete(self, path: str) -> None: ...
+
+    def rename(self, path: str, new: str) -> None: ...
+
+    def open(self, path: str) -> BinaryIO: ...
 
     def writer(self, path: str) -> Writer: ...

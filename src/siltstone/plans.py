@@ -1,0 +1,32 @@
+"""Plan files: tasks as JSON in the table's folder, run where Spark puts them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from siltstone.bins import Bin
+from siltstone.errors import SiltstoneError, StorageError
+from siltstone.rewriting import Rewrite
+from siltstone.storage import Storage
+
+_KINDS: dict[str, type[Bin] | type[Rewrite]] = {kind.__name__: kind for kind in (Bin, Rewrite)}
+
+
+def run_plan(table: Mapping[str, Any], path: str) -> bytes:
+    """Run the task of a plan file; its result as JSON, or the error that no retry would mend. `table` is the storage
+    as plain values.
+
+    Raises StorageError, for Spark to try the task again.
+    """
+    storage = Storage.from_dict(table)
+    fetched = storage.read(path)
+    if fetched is None:
+        raise StorageError(f"{storage.uri(path)} is gone", "Run again.")
+    plan = json.loads(fetched.data)
+    try:
+        result = _KINDS[plan["kind"]].from_dict(plan["task"]).run().as_dict()
+    except StorageError:
+        raise
+    except SiltstoneError as error:
+        result = {"error": [type(error).__name__, str(error)]}
+    return json.dumps(result).encode()

@@ -1,0 +1,113 @@
+"""Drops the rows of superseded source files: every data file that holds one is written anew without them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from siltstone.accounts import FileAccount
+from siltstone.bins import Settings
+from siltstone.conform import Schema
+from siltstone.engine import Engine
+from siltstone.ledger import Ledger
+from siltstone.planning import Stored
+from siltstone.rewriting import Rewrite, Rewritten
+from siltstone.table import Table
+from siltstone.writing import Output
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """Data files to remove and those to add for them; `rows` dropped per source file, `cells` in the new files."""
+
+    removed: list[Stored]
+    outputs: list[Output]
+    rows: Mapping[str, int]
+    cells: int
+
+    def problems(self, expected: Mapping[str, int]) -> list[str]:
+        """Where the rows dropped are not those that the ledger knows of, as sentences."""
+        found = [
+            f"{path}: {self.rows.get(path, 0):,} rows of its former version were in the table, the ledger says {rows:,}"
+            for path, rows in expected.items()
+            if self.rows.get(path, 0) != rows
+        ]
+        before, after = sum(s.rows for s in self.removed), sum(o.rows for o in self.outputs)
+        if before - after != sum(self.rows.values()):
+            found.append(
+                f"{before:,} rows were to be written anew, {after:,} were, {sum(self.rows.values()):,} dropped"
+            )
+        return found
+
+
+def superseded_by(files: Sequence[FileAccount], held: Mapping[str, int]) -> dict[str, int]:
+    """The rows to drop, by source file: those of files that gave rows anew. A version without any replaces nothing."""
+    gave = {f.path for f in files if f.state != "deferred" and f.account.rows_out + f.account.duplicates_dropped}
+    return {path: rows for path, rows in held.items() if rows and path in gave}
+
+
+def keep_former(files: Sequence[FileAccount], held: Mapping[str, int], ledger: Ledger) -> None:
+    """Note in the accounts of files that gave no row which rows of their former version stay, and where."""
+    keeping = {f.path: f for f in files if f.state != "deferred" and held.get(f.path)}
+    for path in superseded_by(files, held):
+        del keeping[path]
+    if keeping:
+        folders = dict(ledger.entries.select("path", "folders").iter_rows())
+        for path, file in keeping.items():
+            file.rows_kept, file.folders = held[path], folders[path]
+
+
+class Superseding:
+    """Runs the rewrites of one run; what was written for a plan that another commit refused is used again."""
+
+    def __init__(self, engine: Engine, table: Table, settings: Settings) -> None:
+        self._engine, self._table, self._settings = engine, table, settings
+        self._written: dict[tuple[str, tuple[str, ...]], Rewritten] = {}
+
+    def drop(
+        self,
+        rows: Mapping[str, int],
+        ledger: Ledger,
+        stored: Sequence[Stored],
+        schema: Schema,
+        tell: Callable[[str], None],
+    ) -> Superseded:
+        """Write the data files anew that hold rows of the given source files."""
+        if not rows:
+            return Superseded([], [], {}, 0)
+        folders = dict(ledger.entries.select("path", "folders").iter_rows())
+        sources_in: dict[str, list[str]] = {}
+        for path in sorted(rows):
+            for folder in folders[path]:
+                sources_in.setdefault(folder, []).append(path)
+        folder_of = {s.path: s.path.rpartition("/")[0] for s in stored}
+        affected = [s for s in stored if folder_of[s.path] in sources_in]
+        wanted = {(s.path, tuple(sources_in[folder_of[s.path]])): s for s in affected}
+        missing = [key for key in wanted if key not in self._written]
+        tell(f"replacing the rows of {len(rows):,} files")
+        tasks = [self._task(wanted[key], key[1], schema) for key in missing]
+        self._written |= dict(zip(missing, self._engine.run(tasks, lambda _: None), strict=True))
+        touched = {key: result for key in wanted if not (result := self._written[key]).is_untouched}
+        dropped: dict[str, int] = {}
+        for result in touched.values():
+            for path, count in result.dropped.items():
+                dropped[path] = dropped.get(path, 0) + count
+        return Superseded(
+            [wanted[key] for key in touched],
+            [output for result in touched.values() for output in result.outputs],
+            dropped,
+            sum(result.cells for result in touched.values()),
+        )
+
+    def _task(self, stored: Stored, drop: tuple[str, ...], schema: Schema) -> Rewrite:
+        settings = self._settings
+        return Rewrite(
+            contract=self._table.contract.table,
+            table=self._table.storage,
+            partition=stored.partition,
+            files=(stored.path,),
+            drop=drop,
+            schema=schema,
+            sizes=settings.sizes,
+            group_bytes=settings.group_bytes,
+            memory_bytes=settings.memory_bytes,
+            is_staged=self._table.is_staged,
+        )
