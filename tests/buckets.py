@@ -14,6 +14,7 @@ from siltstone import ledger, sources
 from siltstone.compaction import compact
 from siltstone.config import Config, load_config
 from siltstone.engine import Engine
+from siltstone.quarantine import read_quarantine
 from siltstone.storage import Access, Storage, open_root
 from siltstone.storage.access import bucket_store
 from siltstone.tables import table_at
@@ -40,7 +41,7 @@ class Bucket:
     def put(self, key: str, data: bytes) -> None:
         obstore.put(bucket_store(self.access, self.name), key, data)
 
-    def keys(self) -> list[str]:
+    def listed(self) -> list[str]:
         """Every key that does not begin with `in/`."""
         listed = obstore.list(bucket_store(self.access, self.name)).collect()
         return sorted(o["path"] for o in listed if not o["path"].startswith("in/"))
@@ -90,6 +91,12 @@ class BucketWorld:
         snapshot = table.snapshot()
         headers = [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
         return [h for h in headers if h["kind"] == kind]
+
+    def quarantine(self) -> list[tuple[Any, ...]]:
+        """Every refusal that a committed run names: file, line, offset, reason, raw bytes."""
+        names = [name for header in self.headers() for name in header["quarantine"]]
+        found = read_quarantine(self.bucket.root("lake/datalog"), names)
+        return found.select("source_file", "line", "byte_offset", "reason", "raw").rows()
 
     def frame(self) -> pl.DataFrame:
         """The table sorted by all columns, as World.frame gives it."""

@@ -47,13 +47,14 @@ class Rule:
 @dataclass
 class Faults:
     """What goes wrong now, and what was called; `share` is the part of all calls that fail in a way drawn from
-    `kinds`."""
+    `kinds`; `latency_s` is added to calls whose path matches `slow_path`."""
 
     rules: list[Rule] = field(default_factory=list)
     share: float = 0.0
     kinds: tuple[str, ...] = (*REFUSED, *LOST)
     draws: random.Random = field(default_factory=lambda: random.Random(0))
     latency_s: float = 0.0
+    slow_path: str = ""
     ignores_conditions: bool = False
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     under_way: int = 0
@@ -115,7 +116,8 @@ class FaultyS3:
         with self._counted(faults):
             with self._lock:
                 what = faults.next(method, path)
-            time.sleep(faults.latency_s)
+            if faults.latency_s and re.search(faults.slow_path, path):
+                time.sleep(faults.latency_s)
             if what in ("403", *REFUSED):
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 return _refusal(what, start)

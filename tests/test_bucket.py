@@ -188,7 +188,7 @@ def test_a_bucket_that_is_not_there_is_an_error_not_an_empty_one(bucket: Bucket)
 
 def test_a_lake_must_not_lie_where_two_runs_could_both_commit(bucket: Bucket) -> None:
     bucket.root("lake").make()
-    assert bucket.keys() == []
+    assert bucket.listed() == []
     bucket.faults.ignores_conditions = True
     with pytest.raises(UsageError, match=r"ignores If-None-Match.*Keep the lake in a store with conditional writes"):
         bucket.root("lake").make()
@@ -232,6 +232,22 @@ def test_work_ahead_keeps_its_bounds() -> None:
     results.close()
     huge = ahead(work, range(3), [1 << 40] * 3, 8)
     assert list(huge) == [0, 1, 2]
+
+
+def test_work_ahead_that_nobody_wants_any_more_is_not_waited_for() -> None:
+    go = threading.Event()
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        assert item == 0 or go.wait(10)
+        return item
+
+    results = ahead(work, range(100), [0] * 100, 2)
+    assert next(results) == 0
+    results.close()  # would wait for the two that are under way
+    assert len(begun) <= 3
+    go.set()
 
 
 def test_an_error_of_work_ahead_comes_at_its_turn() -> None:

@@ -165,7 +165,7 @@ class Table:
         ]
 
     def _handle(self) -> DeltaTable | None:
-        if not self.storage.exists():
+        if self.storage.is_local and not self.storage.exists():
             return None
         try:
             return whole(lambda: DeltaTable(self.storage.root, storage_options=self.storage.delta_options()))

@@ -22,6 +22,7 @@ def ahead(
     under_way: deque[tuple[Future[Result], int]] = deque()
     held = 0
     pool = ThreadPoolExecutor(calls_at_once)
+    is_open = True
     try:
         for item, size in zip(items, sizes, strict=False):
             while len(under_way) >= 2 * calls_at_once or (len(under_way) > 1 and held + size > _HELD_BYTES):
@@ -30,7 +31,12 @@ def ahead(
                 yield future.result()
             under_way.append((pool.submit(work, item), size))
             held += size
+        pool.shutdown(wait=False)  # what was begun is still done
+        is_open = False
         while under_way:
             yield under_way.popleft()[0].result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        if is_open:
+            # Never wait here: a generator that nobody takes to its end is closed by the garbage collector, in any
+            # thread and at any place, also where that thread holds the lock that a join needs.
+            pool.shutdown(wait=False, cancel_futures=True)
