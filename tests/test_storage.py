@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,6 +208,12 @@ def test_a_storage_travels_as_plain_values(store: Storage) -> None:
     for other in (Storage.from_dict(json.loads(json.dumps(store.as_dict()))), pickle.loads(pickle.dumps(store))):
         assert other == store
         assert other.size("x") == 1
+
+
+def test_local_storage_needs_no_boto3() -> None:
+    use = "import sys; from siltstone import cli, storage; storage.open_root('.').exists(); print('boto3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_an_unknown_scheme_is_a_usage_error() -> None:
