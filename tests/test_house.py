@@ -15,7 +15,7 @@ RINGS = {
     2: {
         *("storage", "ledger", "table", "plain_table", "tables", "writing", "quarantine", "footers", "listing"),
         *("bins", "reading", "task", "waves", "rewriting", "plans", "superseding", "settling", "survey", "engine"),
-        *("config", "settings", "session", "compaction", "progress", "describe"),
+        *("config", "settings", "session", "compaction", "progress", "describe", "checks", "verification", "vacuuming"),
     },
     3: {"cli", "show", "doctor", "__main__"},
 }

@@ -211,7 +211,9 @@ def test_a_storage_travels_as_plain_values(store: Storage) -> None:
 
 
 def test_local_storage_needs_no_boto3() -> None:
-    use = "import sys; from siltstone import cli, storage; storage.open_root('.').exists(); print('boto3' in sys.modules)"
+    use = (
+        "import sys; from siltstone import cli, storage; storage.open_root('.').exists(); print('boto3' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

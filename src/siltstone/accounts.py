@@ -66,6 +66,7 @@ class FileAccount:
     outputs: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     rows_kept: int = 0
+    modified_us: int = 0
     account: Account = field(default_factory=Account)
 
     def add(self, other: "FileAccount") -> None:

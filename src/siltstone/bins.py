@@ -53,6 +53,11 @@ class Settings:
     future_us: int
 
 
+def settings_from(row: Mapping[str, Any]) -> Settings:
+    """Settings from their `asdict`."""
+    return Settings(**{**row, "sizes": Sizes(**row["sizes"]), "rules": Rules(**row["rules"])})
+
+
 @dataclass(frozen=True)
 class Bin:
     """All that a task is told; plain values, so that it travels as JSON."""
@@ -80,8 +85,6 @@ class Bin:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Bin":
-        settings = dict(row["settings"])
-        settings["sizes"], settings["rules"] = Sizes(**settings["sizes"]), Rules(**settings["rules"])
         return cls(
             **{
                 **row,
@@ -90,7 +93,7 @@ class Bin:
                 "partition": tuple(row["partition"]),
                 "files": tuple(SourceFile(**f) for f in row["files"]),
                 "schema": Schema.from_dict(row["schema"]),
-                "settings": Settings(**settings),
+                "settings": settings_from(row["settings"]),
             }
         )
 

@@ -1,8 +1,10 @@
 """`siltstone <job>`: arguments in, one report out, errors as a sentence and an exit code."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from siltstone import __version__
 from siltstone.config import Config, load_config
@@ -20,6 +22,7 @@ exit codes:
   4  other runs committed first, again and again; nothing was committed
   5  the outcome of the commit is unknown; run again, it will find out
   6  storage can't be listed, read or written; nothing was committed
+  7  verify found the table not to be what its manifests say
 """
 
 
@@ -69,6 +72,12 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
         choices=("delta", "parquet"),
         help="of a new table: Delta (default), or plain Parquet for readers without Delta",
     )
+    parser.add_argument(
+        "--since",
+        type=_folder_hour,
+        metavar="DATE",
+        help="look only at folders of this hour and later, by their own clock: YYYY-MM-DD or YYYYMMDDHH (default: all)",
+    )
     _common(parser)
     return parser
 
@@ -82,8 +91,8 @@ def run_compact(args: argparse.Namespace) -> int:
     config = load_config(args.conf, [*args.set, *given])
     with Reporter() as progress:
         engine = _engine(args.engine, config)
-        retry = args.retry_quarantined
-        summary = compact(args.source, args.input, args.lake, config, engine, progress, retry_quarantined=retry)
+        chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
+        summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
     print_summary(summary, as_json=args.json)
     refused = summary["files_quarantined"] + summary["files_salvaged"] + summary["records_quarantined"]
     return 3 if args.strict and refused else 0
@@ -126,6 +135,31 @@ def _settle(args: argparse.Namespace) -> int:
             open_table(args.lake, args.table, config.storage), config, engine, progress, dry_run=args.dry_run
         )
     print_settled(summary, as_json=args.json)
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from siltstone.describe import open_table
+    from siltstone.show import print_verified
+    from siltstone.verification import verify
+
+    config = load_config(args.conf, args.set)
+    with Reporter() as progress:
+        table = open_table(args.lake, args.table, config.storage)
+        summary = verify(table, config, _engine(args.engine, config), progress)
+    print_verified(summary, as_json=args.json)
+    return 7 if summary["problems"] else 0
+
+
+def _vacuum(args: argparse.Namespace) -> int:
+    from siltstone.describe import open_table
+    from siltstone.show import print_vacuumed
+    from siltstone.vacuuming import vacuum
+
+    config = load_config(args.conf, args.set)
+    with Reporter() as progress:
+        summary = vacuum(open_table(args.lake, args.table, config.storage), config, progress, dry_run=args.dry_run)
+    print_vacuumed(summary, as_json=args.json)
     return 0
 
 
@@ -179,11 +213,23 @@ def _parser() -> argparse.ArgumentParser:
     _common(show)
 
     settle = command("settle", _settle, "merge undersized files of a table; no row changes")
-    settle.add_argument("lake", help="folder of tables")
+    settle.add_argument("lake", help="folder or s3:// URI of tables")
     settle.add_argument("table", help="table name, such as datalog")
     settle.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     settle.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     _common(settle)
+
+    verify = command("verify", _verify, "read sources and table again and prove every account against the manifests")
+    verify.add_argument("lake", help="folder or s3:// URI of tables")
+    verify.add_argument("table", help="table name, such as datalog")
+    verify.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    _common(verify)
+
+    vacuum = command("vacuum", _vacuum, "delete files that no run needs, once they are older than vacuum.grace_hours")
+    vacuum.add_argument("lake", help="folder or s3:// URI of tables")
+    vacuum.add_argument("table", help="table name, such as datalog")
+    vacuum.add_argument("--dry-run", action="store_true", help="list what would be deleted and delete nothing")
+    _common(vacuum)
 
     quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
     quarantine.add_argument("lake", help="folder or s3:// URI of tables")
@@ -204,6 +250,16 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     parser.add_argument("--debug", action="store_true", help="errors with their trace")
+
+
+def _folder_hour(text: str) -> datetime:
+    for shape, form in ((r"\d{4}-\d\d-\d\d", "%Y-%m-%d"), (r"\d{10}", "%Y%m%d%H")):
+        if re.fullmatch(shape, text, re.ASCII):
+            try:
+                return datetime.strptime(text, form)
+            except ValueError:
+                break
+    raise argparse.ArgumentTypeError(f"{text!r} is no date: give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10")
 
 
 def _positive(text: str) -> int:

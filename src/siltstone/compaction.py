@@ -40,11 +40,13 @@ def compact(
     progress: Progress,
     *,
     retry_quarantined: bool = False,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
     A file that comes again with other content replaces its former rows. With `retry_quarantined` files with refused
-    records are read again, for new limits or another window. Undersized files are settled afterwards.
+    records are read again, for new limits or another window. With `since` (by the clock of the folders) files in
+    folders of an earlier hour are not looked at; a later run takes them. Undersized files are settled afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
@@ -60,10 +62,11 @@ def compact(
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
     table = table_at(lake.child(source.CONTRACT.table), source.CONTRACT, config.compaction.format)
     progress(f"listing {store.root}", 0, 0, 0)
-    listing = list_input(store, source, config.compaction.source_root)
+    listing = list_input(store, source, config.compaction.source_root, since)
     if table.snapshot() is None:
         if not listing.files.height:
-            raise UsageError(f"no {source_name} files below {store.root}", f"Expected {source.LAYOUT}.")
+            limit = f" in folders since {_minute(since)}" if since else ""
+            raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {source.LAYOUT}.")
         table.create()
     run = _Run(source_name, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
     summary = run.until_committed(listing)
@@ -83,6 +86,10 @@ def _settled(table: Table, config: Config, engine: Engine, progress: Progress, r
         if not run:
             raise
         raise rebuilt(type(error), f"run {run} is committed, but settling failed: {error}") from error
+
+
+def _minute(hour: datetime) -> str:
+    return hour.isoformat(timespec="minutes")
 
 
 class _Run:
@@ -231,6 +238,7 @@ class _Run:
             "run": "",
             "table": self._table.storage.root,
             "engine": self._engine.name,
+            "since": _minute(listing.since) if listing.since else None,
             "files_listed": listing.files.height,
             "files_ingested": states.count("ingested"),
             "files_skipped": news.skipped + len(news.noted),

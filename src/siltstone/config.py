@@ -51,6 +51,11 @@ class Settle:
 
 
 @dataclass(frozen=True)
+class Vacuum:
+    grace_hours: int = 168
+
+
+@dataclass(frozen=True)
 class Survey:
     files: int = 24
 
@@ -86,6 +91,7 @@ class Config:
     engine: Engine = field(default_factory=Engine)
     compaction: Compaction = field(default_factory=Compaction)
     settle: Settle = field(default_factory=Settle)
+    vacuum: Vacuum = field(default_factory=Vacuum)
     survey: Survey = field(default_factory=Survey)
     limits: Limits = field(default_factory=Limits)
     storage: Access = field(default_factory=Access)
@@ -222,6 +228,8 @@ def _contradictions(config: Config) -> Iterator[str]:
             yield f"engine.{key}: {getattr(config.engine, key)} is below 1"
     if config.settle.closed_after_hours < 0 or config.settle.open_files < 2:
         yield "settle: closed_after_hours must not be below 0, open_files not below 2"
+    if config.vacuum.grace_hours < 0:
+        yield f"vacuum.grace_hours: {config.vacuum.grace_hours} is below 0"
     if config.settle.most_mb < 2 * sizes.max_file_mb:
         yield f"settle.most_mb: {config.settle.most_mb:g} is below twice compaction.max_file_mb"
     if config.engine.workers < 0:

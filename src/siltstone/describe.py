@@ -17,8 +17,8 @@ from siltstone.tables import table_at
 
 _RUN_KEYS = (
     *("committed", "engine", "files_ingested", "files_quarantined", "records_in", "rows_out", "records_quarantined"),
-    *("duplicates_dropped", "values_rescued", "columns_added", "files_written", "bytes_in", "bytes_written"),
-    "time_units",
+    *("files_superseded", "rows_superseded", "duplicates_dropped", "values_rescued", "columns_added"),
+    *("files_written", "bytes_in", "bytes_written", "time_units"),
 )
 _SIZE_EDGES_MB = (0.0, 1, 10, 50, 100, 150, 200, 250, float("inf"))
 
@@ -49,7 +49,8 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
     if snapshot is None:
         raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
     files = table.files(snapshot)
-    runs = [h for h in ledgers.headers(table.storage, snapshot.head) if h["kind"] == "compact"]
+    headers = ledgers.headers(table.storage, snapshot.head)
+    runs = [h for h in headers if h["kind"] == "compact"]
     sizes = config.compaction
     low, high = sizes.min_file_mb * 1e6, sizes.max_file_mb * 1e6
     total = sum(f.bytes for f in files)
@@ -70,7 +71,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
         "size_histogram_mb": _histogram([f.bytes for f in files]),
         "share_of_bytes_in_size": sum(f.bytes for f in files if low <= f.bytes <= high) / max(total, 1),
         "partitions": dict(sorted(partitions.items())),
-        "runs": [_run(header) for header in runs],
+        "runs": [_run(header) for header in headers],
         "drift": [{"run": h["name"], "column": n, "kind": k, "key": key} for h in runs for n, k, key in h["columns"]],
         "files_quarantined": sum(h["files_quarantined"] for h in runs),
         "files_salvaged": sum(h["files_salvaged"] for h in runs),
@@ -80,7 +81,16 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
 
 
 def _run(header: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: header[key] for key in _RUN_KEYS}, "run": header["name"]}
+    """What happened in a run of a kind: `compact`, or `settle`, which only has files removed and written."""
+    about = {"run": header["name"], "kind": header["kind"], "files_removed": len(header["removed"])}
+    if header["kind"] == "settle":
+        return {
+            **about,
+            **{key: header[key] for key in ("committed", "engine")},
+            "files_written": len(header["outputs"]),
+            "bytes_written": sum(o["bytes"] for o in header["outputs"]),
+        }
+    return {**about, **{key: header[key] for key in _RUN_KEYS}}
 
 
 def _histogram(sizes: Sequence[int]) -> dict[str, int]:

@@ -38,7 +38,7 @@ _MANIFEST = pl.Schema(
     {
         "path": pl.String(), "size": pl.Int64(), "etag": pl.String(), "sha256": pl.String(), "state": pl.String(),
         "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": pl.List(pl.String()),
-        "folders": pl.List(pl.String()), "rows_kept": pl.Int64(),
+        "folders": pl.List(pl.String()), "rows_kept": pl.Int64(), "modified_us": pl.Int64(),
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
         "nulls": pl.Int64(), "values_rescued": pl.Int64(),
@@ -90,7 +90,7 @@ def load(table: Storage, head: Head | None) -> Ledger:
         in_table = pl.col("rows_out") + pl.col("rows_kept")
         layers.append(manifest.with_columns(rows_out=in_table).select(LEDGER.names()))
         if header["ledger"]:
-            layers.append(_parsed(table, f"{FOLDER}/ledger/{header['ledger']}.ledger")[1])
+            layers.append(_parsed(table, _snapshot_path(header["ledger"]))[1])
             break
     entries = pl.concat(layers) if layers else LEDGER.to_frame()
     return Ledger(head, entries.unique("path", keep="first", maintain_order=True), newest)
@@ -101,6 +101,19 @@ def headers(table: Storage, head: Head | None) -> list[dict[str, Any]]:
     return [header for header, _ in _chain(table, head)]
 
 
+def accounts(table: Storage, head: Head | None) -> pl.DataFrame:
+    """The account of each source file as of a head, one row per path: that of the run which read it last."""
+    manifests = [manifest for _, manifest in _chain(table, head)]
+    frame = pl.concat(manifests) if manifests else _MANIFEST.to_frame()
+    return frame.filter(pl.col("lane") != "noted").unique("path", keep="first", maintain_order=True)
+
+
+def files_of(header: Mapping[str, Any]) -> set[str]:
+    """The files in the table's folder that the run of a header is kept in: its manifest, and its ledger snapshot."""
+    snapshot = {_snapshot_path(header["ledger"])} if header["ledger"] else set()
+    return {f"{FOLDER}/runs/{header['name']}.manifest", *snapshot}
+
+
 def write_manifest(
     table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount]
 ) -> None:
@@ -108,7 +121,7 @@ def write_manifest(
     snapshot = ""
     if head.run % SNAPSHOT_EVERY == 0:
         snapshot = head.name
-        _put(table, f"{FOLDER}/ledger/{snapshot}.ledger", ledger.entries, {})
+        _put(table, _snapshot_path(snapshot), ledger.entries, {})
     whole = {
         **header,
         "run": head.run,
@@ -127,6 +140,10 @@ def _row(file: FileAccount) -> dict[str, Any]:
 
 def _manifest_path(head: Head) -> str:
     return f"{FOLDER}/runs/{head.name}.manifest"
+
+
+def _snapshot_path(name: str) -> str:
+    return f"{FOLDER}/ledger/{name}.ledger"
 
 
 def _chain(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:

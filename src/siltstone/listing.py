@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
@@ -19,10 +20,11 @@ _HELD = pl.Schema({"identity": pl.String(), "held_rows": pl.Int64()})
 @dataclass(frozen=True)
 class Listing:
     """Files of the source at the input: `files` has path, identity, size, etag, modified_us; `ignored` counts objects
-    that are none of the source's."""
+    that are none of the source's; neither has anything of the folders before `since`, if that is given."""
 
     files: pl.DataFrame
     ignored: int
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,30 @@ class News:
     changed: list[str]
 
 
-def list_input(store: Storage, source: ModuleType, source_root: str) -> Listing:
+def list_input(store: Storage, source: ModuleType, source_root: str, since: datetime | None = None) -> Listing:
     """All files that the source knows, by the canonical path or the path below `source_root`, in order.
 
+    With `since` only those whose folder is not of an hour before it, by the folders' own clock; older folders are not
+    looked into where the store can spare it.
     Raises UsageError when the input does not lie below `source_root`.
     """
-    objects = store.objects()
+    objects = _objects(store, source, since)
     root = open_root(source_root).root + "/" if source_root else ""
     if not objects["uri"].str.starts_with(root).all():
         raise UsageError(f"compaction.source_root {root} does not hold all of {store.root}", "Give a folder above it.")
     frame = objects.with_columns(identity=pl.col("uri").str.strip_prefix(root))
     located = [source.locate(identity) is not None for identity in frame["identity"]]
     files = frame.filter(pl.Series(located, dtype=pl.Boolean)).sort("identity")
-    return Listing(files.select("path", "identity", "size", "etag", "modified_us"), frame.height - files.height)
+    files = files.select("path", "identity", "size", "etag", "modified_us")
+    return Listing(files, frame.height - files.height, since)
+
+
+def _objects(store: Storage, source: ModuleType, since: datetime | None) -> pl.DataFrame:
+    if since is None:
+        return store.objects()
+    objects = store.objects(enter=lambda folder: not source.is_before(folder, since))
+    old = [source.is_before(uri.rpartition("/")[0], since) for uri in objects["uri"]]
+    return objects.filter(~pl.Series(old, dtype=pl.Boolean))
 
 
 def compare(
@@ -113,5 +126,13 @@ def _noted(row: Mapping[str, Any], etag: str) -> FileAccount:
     )
     state = "noted" if row["state"] == "ingested" else row["state"]
     return FileAccount(
-        row["identity"], row["size"], etag, row["sha256"], state=state, folders=row["folders"], account=account
+        row["identity"],
+        row["size"],
+        etag,
+        row["sha256"],
+        state=state,
+        lane="noted",
+        folders=row["folders"],
+        modified_us=row["modified_us"],
+        account=account,
     )

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from siltstone.bins import Bin
+from siltstone.checks import DataCheck, SourceCheck
 from siltstone.errors import SiltstoneError, StorageError
 from siltstone.rewriting import Rewrite
 from siltstone.storage import Storage
 
-_KINDS: dict[str, type[Bin] | type[Rewrite]] = {kind.__name__: kind for kind in (Bin, Rewrite)}
+_Kind = type[Bin] | type[Rewrite] | type[SourceCheck] | type[DataCheck]
+_KINDS: dict[str, _Kind] = {kind.__name__: kind for kind in (Bin, Rewrite, SourceCheck, DataCheck)}
 
 
 def run_plan(table: Mapping[str, Any], path: str) -> bytes:

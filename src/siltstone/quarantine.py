@@ -78,5 +78,10 @@ def read_quarantine(table: Storage, names: Iterable[str]) -> pl.DataFrame:
     return pl.concat(frames) if frames else QUARANTINE.to_frame()
 
 
+def quarantine_file(name: str) -> str:
+    """The path of a quarantine file, without the number of its part."""
+    return f"{FOLDER}/quarantine/{name}"
+
+
 def _path(name: str, part: int) -> str:
-    return f"{FOLDER}/quarantine/{name}-{part:04d}.quarantine"
+    return f"{quarantine_file(name)}-{part:04d}.quarantine"

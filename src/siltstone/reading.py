@@ -54,7 +54,7 @@ class Reader:
         self._is_reference = np.array([f.role == "reference" for f in task.files])
         self._bytes = self._unread = sum(f.size for f in task.files)
         self._tally = Tally(len(task.files))
-        self._notes = [FileAccount(f.identity, f.size, f.etag) for f in task.files]
+        self._notes = [FileAccount(f.identity, f.size, f.etag, modified_us=f.modified_us) for f in task.files]
         self.schema = task.schema
         self.deferred: dict[str, dict[str, int]] = {}
 

@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from siltstone.survey import FieldFound, Survey
 
 _RUNS_SHOWN = 10
+_PROBLEMS_SHOWN = 50
 
 
 def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
@@ -20,7 +21,8 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     console = _console()
     s = summary
     if not s["run"]:
-        known = f"{s['files_skipped']:,} of {s['files_listed']:,} files are known to {s['table']}"
+        since = f" since {s['since']}" if s["since"] else ""
+        known = f"{s['files_skipped']:,} of {s['files_listed']:,} files{since} are known to {s['table']}"
         console.print(f"nothing to do: {known} ({s['seconds']:.1f} s)", soft_wrap=True, highlight=False)
     else:
         in_part = f" ({s['files_salvaged']:,} in part)" if s["files_salvaged"] else ""
@@ -28,6 +30,7 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         lines = [
             f"files        {s['files_ingested']:,} taken{in_part}, {s['files_skipped']:,} known, "
             f"{s['files_quarantined']:,} quarantined",
+            f"since        {s['since']}, by the folders' clock: older ones were not looked at" if s["since"] else "",
             f"records      {s['records_in']:,} in = {s['rows_out']:,} rows + {s['records_quarantined']:,} quarantined"
             f" + {s['duplicates_dropped']:,} duplicates",
             f"cells        {s['keys_seen']:,} keys = {s['cells_stored']:,} stored + {s['nulls']:,} nulls"
@@ -85,6 +88,41 @@ def print_settled(summary: Mapping[str, Any], *, as_json: bool) -> None:
         _print_json(s)
 
 
+def print_verified(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was proven, and what is wrong."""
+    console, s = _console(), summary
+    console.print(
+        f"sources      {s['sources_proven']:,} of {s['source_files']:,} files read again and found as their manifests "
+        f"say; {s['sources_gone']:,} gone, {s['sources_changed']:,} changed since",
+        f"table        {s['rows']:,} rows in {s['data_files']:,} files, {s['bytes'] / 1e6:,.1f} MB, all read "
+        f"({s['table']}, run {s['run']}, {s['engine']}, {s['seconds']:.1f} s)",
+        sep="\n", soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
+    problems = s["problems"]
+    for problem in problems[:_PROBLEMS_SHOWN]:
+        console.print(f"  {problem}", markup=False, soft_wrap=True, highlight=False)
+    more = f" ({len(problems) - _PROBLEMS_SHOWN:,} not shown: --json)" if len(problems) > _PROBLEMS_SHOWN else ""
+    verdict = f"[red]{len(problems):,} problems[/]{more}" if problems else "[green]all accounts hold[/]"
+    console.print(verdict, highlight=False)
+    if as_json:
+        _print_json(s)
+
+
+def print_vacuumed(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was deleted, or with `dry_run` would be."""
+    console, s = _console(), summary
+    verb = "would delete" if s["dry_run"] else "deleted"
+    console.print(
+        f"{verb} {len(s['files']):,} files of {s['bytes'] / 1e6:,.1f} MB that no run needs; "
+        f"{s['files_young']:,} more are younger than {s['grace_hours']} h ({s['table']}, {s['seconds']:.1f} s)",
+        soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
+    for file in s["files"][:_PROBLEMS_SHOWN] if s["dry_run"] else ():
+        console.print(f"  {file}", markup=False, soft_wrap=True, highlight=False)
+    if as_json:
+        _print_json(s)
+
+
 def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
     """Every table of a description."""
     console = _console()
@@ -103,21 +141,16 @@ def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(grid)
         runs = Grid("run", "committed", "engine", "files", "rows", "quarantined", "new columns", "times in", box=None)
         for r in t["runs"][:_RUNS_SHOWN]:
+            done = (r["run"], r["committed"], r["engine"])
+            if r["kind"] == "settle":
+                runs.add_row(*done, f"settled {r['files_removed']:,} to {r['files_written']:,}")
+                continue
             refused = f"{r['files_quarantined']:,} files, {r['records_quarantined']:,} records"
-            units = ", ".join(r["time_units"])
-            runs.add_row(
-                r["run"],
-                r["committed"],
-                r["engine"],
-                f"{r['files_ingested']:,}",
-                f"{r['rows_out']:,}",
-                refused,
-                str(len(r["columns_added"])),
-                units,
-            )
+            counts = f"{r['files_ingested']:,}", f"{r['rows_out']:,}"
+            runs.add_row(*done, *counts, refused, str(len(r["columns_added"])), ", ".join(r["time_units"]))
         console.print(runs)
         for r in t["runs"][:_RUNS_SHOWN]:
-            if names := r["columns_added"]:
+            if names := r.get("columns_added"):
                 more = f" and {len(names) - 20:,} more (--json)" if len(names) > 20 else ""
                 console.print(f"  new in {r['run']}: {', '.join(names[:20])}{more}", markup=False, soft_wrap=True)
         console.print(

@@ -222,7 +222,8 @@ class Table:
         return Schema(tuple(columns), self.contract.reserved)
 
     def _add_action(self, output: Output, *, data_change: bool) -> AddAction:
-        values, statistics = self._partition_values(output.partition), json.dumps(output.statistics)
+        # Text as it is: arrow-rs, which reads the log for most readers, misreads some escaped surrogate pairs.
+        values, statistics = self._partition_values(output.partition), json.dumps(output.statistics, ensure_ascii=False)
         return AddAction(output.path, output.bytes, values, output.written_ms, data_change, statistics)
 
     def _remove_action(self, stored: Stored, *, data_change: bool) -> RemoveAction:

@@ -34,6 +34,7 @@ class Output:
     rows: int
     written_ms: int
     statistics: Mapping[str, Any]
+    sha256: str = ""
     is_staged: bool = False
 
     @property
@@ -194,7 +195,7 @@ class _OpenFile:
         self._writer.close()
         self._sink.close()
         written, now_ms = self._sink.bytes_written, int(time.time() * 1000)
-        return Output(self.path, partition, written, self._rows, now_ms, self._delta_statistics())
+        return Output(self.path, partition, written, self._rows, now_ms, self._delta_statistics(), self._sink.sha256)
 
     def _delta_statistics(self) -> dict[str, Any]:
         bounded = {name: s for name, s in self._statistics.items() if s[0] is not None}

@@ -26,6 +26,7 @@ HINTS = {"heartbeat": "bigint", "unitno": "string", "deviceid": "string"}
 Ints = npt.NDArray[np.int64]
 
 _PATH = re.compile(r"(?:^|/)(?P<site>[^/]+)/(?P<device>[^/]+)/(?P<hour>[0-9]{10})/[^/._][^/]*$")
+_HOUR = re.compile(r"[0-9]{10}")
 _SITE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])
 
@@ -65,6 +66,13 @@ def locate(path: str) -> Place | None:
         return None
     hour = _hour(match["hour"])
     return None if hour is None else Place(match["site"], match["device"], hour)
+
+
+def is_before(folder: str, since: datetime) -> bool:
+    """Whether a folder's name is an hour before `since`, both by the folders' own clock."""
+    name = folder.rpartition("/")[2]
+    hour = _hour(name) if _HOUR.fullmatch(name) else None
+    return hour is not None and hour < since
 
 
 @lru_cache(maxsize=65_536)

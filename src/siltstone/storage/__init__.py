@@ -1,5 +1,6 @@
 """List, read and write on a path, local or on S3: the only package that touches storage."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -82,10 +83,13 @@ class Storage:
         with explained("create", self.root):
             self._store.make()
 
-    def objects(self, prefix: str = "") -> pl.DataFrame:
-        """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once."""
+    def objects(self, prefix: str = "", enter: Callable[[str], bool] | None = None) -> pl.DataFrame:
+        """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once.
+
+        Objects directly in a folder whose URI `enter` refuses may be missing, where that spares looking at them.
+        """
         with explained("list", self.uri(prefix)):
-            return self._store.objects(prefix)
+            return self._store.objects(prefix, enter)
 
     def read(self, path: str) -> Fetched | None:
         """A whole object, or None if there is none (any more)."""
@@ -150,17 +154,24 @@ class Storage:
 
 
 class Sink:
-    """A writable binary file that counts its bytes; leaving its context with an error drops what was written."""
+    """A writable binary file that counts and hashes its bytes; leaving its context with an error drops them."""
 
     def __init__(self, writer: Writer, uri: str) -> None:
         self._writer, self._uri = writer, uri
         self.bytes_written = 0
         self.closed = False
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written so far, in hex digits."""
+        return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:
         with explained("write", self._uri):
             self._writer.write(bytes(data))
         self.bytes_written += len(data)
+        self._hash.update(data)
         return len(data)
 
     def flush(self) -> None:

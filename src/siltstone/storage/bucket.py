@@ -7,6 +7,7 @@ whose answer was lost is told from one that lost to another writer by a token of
 import re
 import tempfile
 import uuid
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import obstore
@@ -67,7 +68,8 @@ class Bucket:
                 "Keep the lake in a store with conditional writes, such as S3 or MinIO.",
             )
 
-    def objects(self, prefix: str) -> pl.DataFrame:
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame:
+        """All of them, whatever `enter` says: a thousand keys cost one call, and so does looking into one folder."""
         top = self._key(prefix)
         try:
             batches = whole(lambda: list(obstore.list(self._store, top, chunk_size=_LISTED_AT_ONCE, return_arrow=True)))

@@ -5,8 +5,7 @@ slower for files of 200 bytes.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -37,8 +36,8 @@ class Disk:
     def make(self) -> None:
         Path(self._root).mkdir(parents=True, exist_ok=True)
 
-    def objects(self, prefix: str) -> pl.DataFrame:
-        frame = pl.DataFrame(list(_files_below(self._root, prefix)), schema=OBJECTS, orient="row")
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame:
+        frame = pl.DataFrame(list(_files_below(self._root, prefix, enter)), schema=OBJECTS, orient="row")
         return frame.sort("path").unique("uri", keep="first", maintain_order=True)
 
     def read(self, path: str) -> Fetched | None:
@@ -73,8 +72,7 @@ class Disk:
         return True
 
     def delete(self, path: str) -> None:
-        with suppress(FileNotFoundError):
-            obstore.delete(self._store, path)
+        Path(f"{self._root}/{path}").unlink(missing_ok=True)  # obstore refuses what its own writers leave behind
 
     def rename(self, path: str, new: str) -> None:
         obstore.rename(self._store, path, new)
@@ -86,7 +84,9 @@ class Disk:
         return obstore.open_writer(self._store, path)
 
 
-def _files_below(root: str, prefix: str) -> Iterator[tuple[str, int, str, int, str]]:
+def _files_below(
+    root: str, prefix: str, enter: Callable[[str], bool] | None
+) -> Iterator[tuple[str, int, str, int, str]]:
     """Path, size, etag, modification time and real path of each file below root/prefix; each folder is seen once,
     real ones before links to them.
 
@@ -100,7 +100,7 @@ def _files_below(root: str, prefix: str) -> Iterator[tuple[str, int, str, int, s
             continue
         seen.add(folder)
         with os.scandir(folder) as found:
-            entries = list(found)
+            entries = list(found) if enter is None else _entered(list(found), enter)
         for entry in entries:
             name = os.fsencode(entry.name).decode("utf-8", "backslashreplace")
             path = f"{names[folder]}/{name}" if names[folder] else name
@@ -117,6 +117,21 @@ def _files_below(root: str, prefix: str) -> Iterator[tuple[str, int, str, int, s
                 yield path, 0, "", 0, uri
             else:
                 yield path, state.st_size, _etag(state), state.st_mtime_ns // 1000, uri
+
+
+def _entered(entries: Sequence["os.DirEntry[str]"], enter: Callable[[str], bool]) -> Sequence["os.DirEntry[str]"]:
+    """A folder's entries less the folders that `enter` refuses; all of them if a refused one holds folders too.
+
+    A name says little of what lies below it (a device may be called like an hour), so one refused folder is looked
+    into for all of its siblings.
+    """
+    refused = {e.path for e in entries if e.is_dir(follow_symlinks=False) and not enter(e.path)}
+    for path in sorted(refused):
+        with os.scandir(path) as found:
+            kinds = {e.is_dir() for e in found}
+        if kinds:
+            return entries if True in kinds else [e for e in entries if e.path not in refused]
+    return entries
 
 
 def _etag(state: os.stat_result) -> str:

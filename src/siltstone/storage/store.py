@@ -1,5 +1,6 @@
 """What a kind of storage must be able to do; `disk` and `bucket` do it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -36,7 +37,7 @@ class Store(Protocol):
 
     def make(self) -> None: ...
 
-    def objects(self, prefix: str) -> pl.DataFrame: ...
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame: ...
 
     def read(self, path: str) -> Fetched | None: ...
 

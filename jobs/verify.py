@@ -1,0 +1,8 @@
+"""The verify job for spark-submit: jobs/verify.py LAKE TABLE [--conf FILE ...] [--set key=value ...]."""
+
+import sys
+
+from siltstone.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["verify", *sys.argv[1:]]))

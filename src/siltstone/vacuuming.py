@@ -1,0 +1,85 @@
+"""Deletes what no run needs: files of runs that died, were refused or went another way, and replaced data files.
+
+What is needed: the data files of the newest version; files that were taken out of it within the grace period, for
+readers of an older version; the manifests, ledger and quarantine files on the chain. Everything else that is older
+than the grace period goes; younger files may belong to a run that is under way.
+"""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from siltstone import ledger as ledgers
+from siltstone.config import Config
+from siltstone.errors import UsageError
+from siltstone.ledger import FOLDER
+from siltstone.quarantine import quarantine_file
+from siltstone.table import Refused, Table
+from siltstone.waves import Progress
+
+_OWN = tuple(f"{FOLDER}/{part}/" for part in ("runs", "ledger", "quarantine", "plans"))
+_DATA_FILE = re.compile(r"_?data_[0-9a-f]{32}\.parquet")  # also one that is staged, or cut short while it was written
+_PART = re.compile(r"-[0-9]{4}\.quarantine$")
+
+
+def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -> dict[str, Any]:
+    """Delete what is not needed and older than `vacuum.grace_hours`; what it was, with `dry_run` what it would be."""
+    started = time.time()
+    grace = timedelta(hours=config.vacuum.grace_hours)
+    horizon = datetime.now(UTC) - grace
+    table.recover()
+    # List first: a file that is committed after the listing is young, one that was committed before is needed.
+    objects = table.storage.objects()
+    needed = _needed(table, horizon)
+    is_spare = [_is_ours(path, table) and _wanted_as(path) not in needed for path in objects["path"]]
+    spare = objects.filter(pl.Series(is_spare, dtype=pl.Boolean))
+    old = spare.filter(pl.col("modified_us") < int(horizon.timestamp() * 1_000_000))
+    if not dry_run:
+        for number, _ in enumerate(table.storage.ahead(table.storage.delete, old["path"])):
+            progress("deleting", number, old.height, 0)
+    return {
+        "table": table.storage.root,
+        "dry_run": dry_run,
+        "files": old["path"].to_list(),
+        "bytes": int(old["size"].sum()),
+        "files_young": spare.height - old.height,
+        "grace_hours": config.vacuum.grace_hours,
+        "seconds": round(time.time() - started, 3),
+    }
+
+
+def _needed(table: Table, horizon: datetime) -> set[str]:
+    """The paths that the newest version, its history within the grace period and the chain of manifests name."""
+    while True:
+        snapshot = table.snapshot()
+        if snapshot is None:
+            raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
+        try:
+            needed = {s.path for s in table.files(snapshot)}
+            break
+        except Refused:
+            continue
+    for header in ledgers.headers(table.storage, snapshot.head):
+        needed |= ledgers.files_of(header)
+        needed |= {quarantine_file(name) for name in header["quarantine"]}
+        if datetime.fromisoformat(header["committed"]) >= horizon:
+            needed |= set(header["removed"])
+    return needed
+
+
+def _is_ours(path: str, table: Table) -> bool:
+    """Whether a path is one that runs write to and no log keeps: data files, and siltstone's own folder but the log."""
+    if path.startswith(_OWN):
+        return True
+    *folders, name = path.split("/")
+    levels = [f"{f.name}=" for f in table.contract.partition_by]
+    in_partition = len(folders) == len(levels) and all(map(str.startswith, folders, levels))
+    return in_partition and _DATA_FILE.match(name) is not None
+
+
+def _wanted_as(path: str) -> str:
+    """How the set of needed paths names it: the parts of a quarantine file as one."""
+    return _PART.sub("", path) if path.startswith(f"{FOLDER}/quarantine/") else path
