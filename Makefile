@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The cluster has its own Spark, and runs no tests.
-NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta hypothesis mypy pytest ruff venv-pack
+NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta flask flask-cors hypothesis moto mypy pytest ruff venv-pack
 
 help:  ## this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

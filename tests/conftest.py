@@ -8,13 +8,28 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import World
 
+from siltstone.storage import access
+
 if TYPE_CHECKING:
+    from buckets import Bucket
+    from faulty_s3 import FaultyS3
     from pyspark.sql import SparkSession
+
+_NO_ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "key-of-the-tests",
+    "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """py4j opens a socket for each collect and leaves closing it to the garbage collector."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= _NO_ACCOUNT
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +64,23 @@ def world(tmp_path: Path) -> World:
     """An empty input folder, a lake beside it, and an engine that works in this process."""
     (tmp_path / "in").mkdir()
     return World(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator["FaultyS3"]:
+    """The S3 server of all tests, started when first asked for."""
+    from faulty_s3 import FaultyS3
+
+    server = FaultyS3()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def bucket(s3_server: "FaultyS3", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
+    """An empty bucket of a server without faults; retries come at once."""
+    from buckets import Bucket
+
+    for name in ("FIRST_WAIT_MS", "LONGEST_WAIT_MS"):
+        monkeypatch.setattr(access, name, 1)
+    return Bucket(s3_server, s3_server.bucket())

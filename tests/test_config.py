@@ -77,7 +77,7 @@ def test_all_problems_of_all_files_and_settings_come_at_once(conf: Any) -> None:
         f"{one}: engine.worker: unknown key; did you mean workers?",
         f"{one}: limits.max_keys: expected a whole number, found 'many'",
         f"{two}: sources.datlog: unknown key; did you mean datalog?",
-        f"{two}: export: unknown key; known: engine, compaction, settle, vacuum, survey, limits, sources",
+        f"{two}: export: unknown key; known: engine, compaction, settle, vacuum, survey, limits, storage, sources",
         "--set engine.workers: expected key=value",
         "--set: limits.salvage: expected one of none, truncated, all, found 'some'",
     ]

@@ -1,6 +1,10 @@
-"""Storage on a local folder: safe paths, one name per file, etags, create-only writes."""
+"""Storage on a local folder and on S3: safe paths, one name per object, etags, create-only writes."""
 
+import json
 import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +14,16 @@ from siltstone.storage import OBJECTS, Fetched, Storage, join, open_root
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Storage:
+def local(tmp_path: Path) -> Storage:
     return open_root(str(tmp_path))
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest) -> Storage:
+    """What every kind of storage can do is tested on both."""
+    if request.param == "local":
+        return request.getfixturevalue("local")
+    return request.getfixturevalue("bucket").root("some/folder")
 
 
 def test_join_puts_parts_together() -> None:
@@ -33,31 +45,31 @@ def test_a_child_stays_below_its_root(store: Storage) -> None:
 
 
 def test_what_was_put_is_listed_and_read_with_the_same_etag(store: Storage) -> None:
-    for path, data in {"b/x.gz": b"12345", "a b/é#%41.gz": b"1", "top": b""}.items():
+    contents = {"b/x.gz": b"12345", "a b/é#%41.gz": b"1", "top": b""}
+    for path, data in contents.items():
         assert store.put(path, data)
     listed = store.objects()
     assert listed.schema == OBJECTS
     assert listed.select("path", "size").rows() == [("a b/é#%41.gz", 1), ("b/x.gz", 5), ("top", 0)]
     assert listed["uri"].to_list() == [f"{store.root}/{path}" for path in listed["path"]]
     for path, etag in listed.select("path", "etag").rows():
-        fetched = store.read(path)
-        assert fetched == Fetched((Path(store.root) / path).read_bytes(), etag)
+        assert store.read(path) == Fetched(contents[path], etag)
 
 
-def test_the_upload_time_is_in_microseconds(store: Storage) -> None:
-    store.put("x", b"1")
-    os.utime(Path(store.root) / "x", ns=(0, 1_765_324_800_123_456_000))
-    assert store.objects()["modified_us"].to_list() == [1_765_324_800_123_456]
+def test_the_upload_time_is_in_microseconds(local: Storage) -> None:
+    local.put("x", b"1")
+    os.utime(Path(local.root) / "x", ns=(0, 1_765_324_800_123_456_000))
+    assert local.objects()["modified_us"].to_list() == [1_765_324_800_123_456]
 
 
-def test_other_content_has_another_etag(store: Storage) -> None:
-    store.put("x", b"1")
-    before = store.objects()["etag"][0]
-    os.utime(Path(store.root) / "x", ns=(0, 1_000_000_000))
-    after = store.read("x")
+def test_other_content_has_another_etag(local: Storage) -> None:
+    local.put("x", b"1")
+    before = local.objects()["etag"][0]
+    os.utime(Path(local.root) / "x", ns=(0, 1_000_000_000))
+    after = local.read("x")
     assert after is not None
     assert after.etag != before
-    assert after.etag == store.objects()["etag"][0]
+    assert after.etag == local.objects()["etag"][0]
 
 
 def test_only_what_is_below_the_prefix_is_listed(store: Storage) -> None:
@@ -67,27 +79,27 @@ def test_only_what_is_below_the_prefix_is_listed(store: Storage) -> None:
     assert store.objects("nothing")["path"].to_list() == []
 
 
-def test_a_file_that_is_linked_twice_is_listed_once_under_its_real_name(store: Storage) -> None:
-    root = Path(store.root)
-    store.put("sub/f", b"22")
+def test_a_file_that_is_linked_twice_is_listed_once_under_its_real_name(local: Storage) -> None:
+    root = Path(local.root)
+    local.put("sub/f", b"22")
     (root / "linked").symlink_to(root / "sub")
     (root / "zlink").symlink_to(root / "sub" / "f")
     (root / "dangling").symlink_to(root / "nowhere")
-    listed = store.objects()
+    listed = local.objects()
     assert listed.select("path", "uri").rows() == [("dangling", f"{root}/nowhere"), ("sub/f", f"{root}/sub/f")]
-    assert store.read("sub/f") == Fetched(b"22", listed["etag"][1])
-    assert store.read("dangling") is None
+    assert local.read("sub/f") == Fetched(b"22", listed["etag"][1])
+    assert local.read("dangling") is None
 
 
-def test_odd_names_and_loops_of_links_do_not_stop_a_listing(store: Storage) -> None:
-    root = Path(store.root)
-    store.put("a/f", b"1")
+def test_odd_names_and_loops_of_links_do_not_stop_a_listing(local: Storage) -> None:
+    root = Path(local.root)
+    local.put("a/f", b"1")
     (root / "a" / "loop").symlink_to(root)
     (root / "line\nbreak").write_bytes(b"2")
     (root / os.fsdecode(b"latin-\xe9")).write_bytes(b"3")
-    listed = store.objects()
+    listed = local.objects()
     assert listed["path"].to_list() == ["a/f", "latin-\\xe9", "line\nbreak"]
-    assert store.read("latin-\\xe9") is None
+    assert local.read("latin-\\xe9") is None
 
 
 def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
@@ -110,14 +122,40 @@ def test_what_is_not_there(store: Storage) -> None:
     assert store.read("no") is None
     assert store.size("no") == 0
     assert not store.child("no").exists()
-    with pytest.raises(StorageError, match=r"can't read .*/no: No such file or directory"):
+    with pytest.raises(StorageError, match=r"can't read .*/no: .*(No such file or directory|NoSuchKey)"):
         store.read_range("no", 0, 1)
 
 
 def test_size_and_ranges(store: Storage) -> None:
     store.put("x", b"0123456789")
     assert store.size("x") == 10
-    assert (store.read_range("x", 2, 5), store.read_range("x", 8, 99)) == (b"234", b"89")
+    assert (store.read_range("x", 2, 5), store.read_range("x", 8, 99), store.read_range("x", 10, 99)) == (
+        b"234",
+        b"89",
+        b"",
+    )
+    store.put("empty", b"")
+    assert (store.read_head("x", 3), store.read_head("empty", 3), store.read_head("no", 3)) == (b"012", b"", b"")
+
+
+def test_an_object_can_be_opened_to_seek_in(store: Storage) -> None:
+    store.put("x", bytes(range(256)) * 40_000)  # 10 MB: more than one part
+    with store.open("x") as file:
+        file.seek(-2, 2)
+        assert (file.read(), file.tell()) == (b"\xfe\xff", 10_240_000)
+        file.seek(256 * 39_999)
+        assert file.read(3) == b"\0\1\2"
+    with pytest.raises(StorageError, match=r"can't read .*/no: "):
+        store.open("no")
+
+
+def test_an_object_gets_another_name(store: Storage) -> None:
+    store.put("a/old", b"1")
+    store.rename("a/old", "b/new")
+    assert store.objects()["path"].to_list() == ["b/new"]
+    store.rename("a/old", "b/new")
+    with pytest.raises(StorageError, match=r"can't rename .*/a/old"):
+        store.rename("a/old", "b/other")
 
 
 def test_a_sink_appears_when_it_is_closed_and_counts_its_bytes(store: Storage) -> None:
@@ -139,22 +177,45 @@ def test_a_sink_left_by_an_error_leaves_nothing(store: Storage) -> None:
     assert store.objects()["path"].to_list() == []
 
 
-def test_a_folder_in_the_place_of_a_file_is_an_error_with_its_path(store: Storage) -> None:
-    store.put("a/b", b"")
+def test_a_folder_in_the_place_of_a_file_is_an_error_with_its_path(local: Storage) -> None:
+    local.put("a/b", b"")
     with pytest.raises(StorageError, match=r"can't read .*/a: Is a directory"):
-        store.read("a")
+        local.read("a")
     with pytest.raises(StorageError, match=r"can't write .*/a/b/c"):
-        store.put("a/b/c", b"")
+        local.put("a/b/c", b"")
 
 
 def test_delete_and_make(store: Storage) -> None:
     child = store.child("new")
     child.make()
     child.make()
-    assert child.exists()
     child.put("x", b"1")
+    assert child.exists()
+    child.delete("x")
     child.delete("x")
     assert child.read("x") is None
+
+
+def test_work_ahead_gives_its_results_in_order(store: Storage) -> None:
+    for number in range(40):
+        store.put(f"{number}", b"%d" % number)
+    fetched = store.ahead(store.read, map(str, range(41)), [1] * 41)
+    assert [f and f.data for f in fetched] == [*(b"%d" % n for n in range(40)), None]
+
+
+def test_a_storage_travels_as_plain_values(store: Storage) -> None:
+    store.put("x", b"1")
+    for other in (Storage.from_dict(json.loads(json.dumps(store.as_dict()))), pickle.loads(pickle.dumps(store))):
+        assert other == store
+        assert other.size("x") == 1
+
+
+def test_local_storage_needs_no_boto3() -> None:
+    use = (
+        "import sys; from siltstone import cli, storage; storage.open_root('.').exists(); print('boto3' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_an_unknown_scheme_is_a_usage_error() -> None:

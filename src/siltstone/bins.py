@@ -10,6 +10,7 @@ from siltstone.contracts import Column
 from siltstone.formats.documents import Rules
 from siltstone.formats.inflate import Salvage
 from siltstone.planning import Sizes
+from siltstone.storage import Storage
 from siltstone.writing import Output
 
 Role = Literal["home", "stray", "reference"]
@@ -63,8 +64,8 @@ class Bin:
     """All that a task is told; plain values, so that it travels as JSON."""
 
     source: str
-    input_root: str
-    table_root: str
+    input: Storage
+    table: Storage
     partition: tuple[str, str]
     files: tuple[SourceFile, ...]
     expected_bytes: float
@@ -88,6 +89,8 @@ class Bin:
         return cls(
             **{
                 **row,
+                "input": Storage.from_dict(row["input"]),
+                "table": Storage.from_dict(row["table"]),
                 "partition": tuple(row["partition"]),
                 "files": tuple(SourceFile(**f) for f in row["files"]),
                 "schema": Schema.from_dict(row["schema"]),

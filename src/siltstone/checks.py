@@ -61,12 +61,12 @@ class SourceFound:
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """Source files to read again: (path in the storage at `input_root`, identity, modified_us)."""
+    """Source files to read again: (path in the storage `input`, identity, modified_us, size)."""
 
     source: str
-    table_root: str
-    input_root: str
-    files: tuple[tuple[str, str, int], ...]
+    table: Storage
+    input: Storage
+    files: tuple[tuple[str, str, int, int], ...]
     schema: Schema
     settings: Settings
 
@@ -75,9 +75,10 @@ class SourceCheck:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "SourceCheck":
-        files = tuple((str(p), str(i), int(m)) for p, i, m in row["files"])
+        files = tuple((str(p), str(i), int(m), int(s)) for p, i, m, s in row["files"])
         settings, schema = settings_from(row["settings"]), Schema.from_dict(row["schema"])
-        return cls(**{**row, "files": files, "schema": schema, "settings": settings})
+        table, source = Storage.from_dict(row["table"]), Storage.from_dict(row["input"])
+        return cls(**{**row, "table": table, "input": source, "files": files, "schema": schema, "settings": settings})
 
     def run(self) -> "SourcesFound":
         return SourcesFound(dict(_read_again(self)))
@@ -102,7 +103,7 @@ class DataCheck:
     """A data file to read whole; `sha256` is what its manifest says, "" when none does."""
 
     contract: str
-    table_root: str
+    table: Storage
     path: str
     partition: tuple[str, str]
     bytes: int
@@ -115,7 +116,8 @@ class DataCheck:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "DataCheck":
-        return cls(**{**row, "partition": tuple(row["partition"]), "schema": Schema.from_dict(row["schema"])})
+        table, schema = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"])
+        return cls(**{**row, "table": table, "partition": tuple(row["partition"]), "schema": schema})
 
     def run(self) -> "DataFound":
         return _read_data(self)
@@ -136,13 +138,13 @@ class DataFound:
 
 
 def _read_again(task: SourceCheck) -> Iterator[tuple[str, SourceFound]]:
-    store, settings = Storage(task.input_root), task.settings
+    store, settings = task.input, task.settings
     batch: list[tuple[Document, SourceFound, int]] = []
     held = 0
-    for path, identity, modified_us in task.files:
+    contents = store.ahead(store.read, [path for path, *_ in task.files], [size for *_, size in task.files])
+    for (_, identity, modified_us, _), fetched in zip(task.files, contents, strict=True):
         found = SourceFound()
         yield identity, found
-        fetched = store.read(path)
         if fetched is None:
             found.is_there = False
             continue
@@ -227,7 +229,7 @@ def _grouped(codes: Ints, cells: Ints, hashes: _Hashes) -> Iterator[tuple[int, S
 
 def _read_data(task: DataCheck) -> DataFound:
     """Every row of a data file, added up by source file. What can't be read is a problem, no error."""
-    table, contract = Storage(task.table_root), CONTRACTS[task.contract]
+    table, contract = task.table, CONTRACTS[task.contract]
     found = DataFound({}, [])
     try:
         with table.open(task.path) as handle:

@@ -58,8 +58,8 @@ def guarded(run: Callable[[], int], *, debug: bool) -> int:
 def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The arguments of the compact job, shared with jobs/compact.py."""
     parser.add_argument("source", help="what the input is: datalog")
-    parser.add_argument("input", help="folder with the source's files, at any depth")
-    parser.add_argument("lake", help="folder of tables; the source's table is created in it if missing")
+    parser.add_argument("input", help="folder or s3:// URI with the source's files, at any depth")
+    parser.add_argument("lake", help="folder or s3:// URI of tables; the source's table is created in it if missing")
     parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     parser.add_argument(
         "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
@@ -131,7 +131,9 @@ def _settle(args: argparse.Namespace) -> int:
     config = load_config(args.conf, args.set)
     with Reporter() as progress:
         engine = _engine(args.engine, config)
-        summary = settle(open_table(args.lake, args.table), config, engine, progress, dry_run=args.dry_run)
+        summary = settle(
+            open_table(args.lake, args.table, config.storage), config, engine, progress, dry_run=args.dry_run
+        )
     print_settled(summary, as_json=args.json)
     return 0
 
@@ -143,7 +145,8 @@ def _verify(args: argparse.Namespace) -> int:
 
     config = load_config(args.conf, args.set)
     with Reporter() as progress:
-        summary = verify(open_table(args.lake, args.table), config, _engine(args.engine, config), progress)
+        table = open_table(args.lake, args.table, config.storage)
+        summary = verify(table, config, _engine(args.engine, config), progress)
     print_verified(summary, as_json=args.json)
     return 7 if summary["problems"] else 0
 
@@ -155,7 +158,7 @@ def _vacuum(args: argparse.Namespace) -> int:
 
     config = load_config(args.conf, args.set)
     with Reporter() as progress:
-        summary = vacuum(open_table(args.lake, args.table), config, progress, dry_run=args.dry_run)
+        summary = vacuum(open_table(args.lake, args.table, config.storage), config, progress, dry_run=args.dry_run)
     print_vacuumed(summary, as_json=args.json)
     return 0
 
@@ -164,15 +167,16 @@ def _quarantine(args: argparse.Namespace) -> int:
     from siltstone.describe import quarantined
     from siltstone.show import print_quarantine
 
-    print_quarantine(quarantined(args.lake, args.table), limit=args.limit, as_json=args.json)
+    config = load_config(args.conf, args.set)
+    print_quarantine(quarantined(args.lake, args.table, config.storage), limit=args.limit, as_json=args.json)
     return 0
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from siltstone.doctor import examine, print_findings
 
-    load_config(args.conf, args.set)
-    return print_findings(examine(args.lake), as_json=args.json)
+    config = load_config(args.conf, args.set)
+    return print_findings(examine(args.lake, config.storage), as_json=args.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -196,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
 
     survey = command("survey", _survey, "fields, types met, fill rate, conflicts and suggested hints of an input")
     survey.add_argument("source", help="what the input is: datalog")
-    survey.add_argument("input", help="folder with the source's files")
+    survey.add_argument("input", help="folder or s3:// URI with the source's files")
     survey.add_argument(
         "--files", type=_positive, metavar="N", help="read N files, evenly spread (default: survey.files)"
     )
@@ -204,34 +208,34 @@ def _parser() -> argparse.ArgumentParser:
     _common(survey)
 
     show = command("show", _show, "rows, files, sizes, partitions, runs, drift and quarantine of a lake's tables")
-    show.add_argument("lake", help="folder of tables")
+    show.add_argument("lake", help="folder or s3:// URI of tables")
     show.add_argument("table", nargs="?", help="one table; default: all")
     _common(show)
 
     settle = command("settle", _settle, "merge undersized files of a table; no row changes")
-    settle.add_argument("lake", help="folder of tables")
+    settle.add_argument("lake", help="folder or s3:// URI of tables")
     settle.add_argument("table", help="table name, such as datalog")
     settle.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     settle.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     _common(settle)
 
     verify = command("verify", _verify, "read sources and table again and prove every account against the manifests")
-    verify.add_argument("lake", help="folder of tables")
+    verify.add_argument("lake", help="folder or s3:// URI of tables")
     verify.add_argument("table", help="table name, such as datalog")
     verify.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     _common(verify)
 
     vacuum = command("vacuum", _vacuum, "delete files that no run needs, once they are older than vacuum.grace_hours")
-    vacuum.add_argument("lake", help="folder of tables")
+    vacuum.add_argument("lake", help="folder or s3:// URI of tables")
     vacuum.add_argument("table", help="table name, such as datalog")
     vacuum.add_argument("--dry-run", action="store_true", help="list what would be deleted and delete nothing")
     _common(vacuum)
 
     quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
-    quarantine.add_argument("lake", help="folder of tables")
+    quarantine.add_argument("lake", help="folder or s3:// URI of tables")
     quarantine.add_argument("table", help="table name, such as datalog")
     quarantine.add_argument("--limit", type=_positive, default=100, metavar="N", help="entries to print (default: 100)")
-    _common(quarantine, conf=False)
+    _common(quarantine)
 
     doctor = command("doctor", _doctor, "Java, Python, Spark and Delta, memory, write access: found, needed, the fix")
     doctor.add_argument("lake", nargs="?", default=".", help="where tables will be written (default: this folder)")
@@ -239,12 +243,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common(parser: argparse.ArgumentParser, *, conf: bool = True) -> None:
-    if conf:
-        parser.add_argument(
-            "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
-        )
-        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     parser.add_argument("--debug", action="store_true", help="errors with their trace")
 

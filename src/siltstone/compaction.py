@@ -51,7 +51,7 @@ def compact(
     """
     started = time.time()
     source = sources.load(source_name)
-    store, lake = open_root(input_uri), open_root(lake_uri)
+    store, lake = open_root(input_uri, config.storage), open_root(lake_uri, config.storage)
     if not store.exists():
         raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
     if "%" in lake.root:
@@ -202,9 +202,9 @@ class _Run:
             shift_hours, ratio = survey.shift_hours, ratio or survey.ratio
             if not ledger.newest:
                 self._waves.schema = survey.schema(snapshot.schema, self._settings.rules)
-        roots = self._store.root, self._table.storage.root
+        places = self._store, self._table.storage
         return Target(
-            self._source_name, self._source, *roots, self._settings, shift_hours, ratio, self._table.is_staged
+            self._source_name, self._source, *places, self._settings, shift_hours, ratio, self._table.is_staged
         )
 
     def _check(

@@ -6,8 +6,10 @@ types and limits that contradict each other are all reported in one ConfigError.
 
 import difflib
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -17,6 +19,9 @@ import yaml
 
 from siltstone.contracts import KINDS
 from siltstone.errors import ConfigError, UsageError
+from siltstone.storage import Access
+
+_ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Config:
     vacuum: Vacuum = field(default_factory=Vacuum)
     survey: Survey = field(default_factory=Survey)
     limits: Limits = field(default_factory=Limits)
+    storage: Access = field(default_factory=Access)
     sources: Sources = field(default_factory=Sources)
 
 
@@ -114,10 +120,17 @@ def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Conf
             nested = {part: nested}
         _overlay(merged, nested, Config, "", "--set", problems)
     config: Config = _build(Config, merged)
+    if not config.storage.endpoint:
+        config = replace(config, storage=replace(config.storage, endpoint=_endpoint_of_environment()))
     problems += _contradictions(config)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _endpoint_of_environment() -> str:
+    """What the AWS tools go by; taken in here, so that it travels to every task."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 
 def as_dict(config: Config) -> dict[str, Any]:
@@ -223,6 +236,8 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"engine.workers: {config.engine.workers} is below 0"
     if sizes.row_group_mb <= 0 or sizes.max_columns < 1:
         yield "compaction: row_group_mb and max_columns must be above 0"
+    if config.storage.endpoint and not _ENDPOINT.fullmatch(config.storage.endpoint):
+        yield f"storage.endpoint: {config.storage.endpoint!r} is no endpoint; expected such as http://127.0.0.1:9000"
     datalog = config.sources.datalog
     try:
         ZoneInfo(datalog.zone)

@@ -11,7 +11,7 @@ from siltstone import sources
 from siltstone.config import Config
 from siltstone.errors import UsageError
 from siltstone.quarantine import read_quarantine
-from siltstone.storage import open_root
+from siltstone.storage import Access, open_root
 from siltstone.table import Table
 from siltstone.tables import table_at
 
@@ -23,9 +23,9 @@ _RUN_KEYS = (
 _SIZE_EDGES_MB = (0.0, 1, 10, 50, 100, 150, 200, 250, float("inf"))
 
 
-def open_table(lake_uri: str, name: str) -> Table:
+def open_table(lake_uri: str, name: str, access: Access) -> Table:
     """The lake's table of that name; UsageError names those there are."""
-    lake = open_root(lake_uri)
+    lake = open_root(lake_uri, access)
     contracts = {contract.table: contract for source in sources.names() for contract in [sources.load(source).CONTRACT]}
     there = [known for known in contracts if lake.child(known).exists()]
     if name not in there:
@@ -36,12 +36,12 @@ def open_table(lake_uri: str, name: str) -> Table:
 
 def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, Any]:
     """Rows, files, sizes, partitions, runs, drift and quarantine counts of one table, or of all."""
-    lake = open_root(lake_uri)
+    lake = open_root(lake_uri, config.storage)
     tables = {sources.load(source).CONTRACT.table for source in sources.names()}
     names = [name] if name is not None else sorted(t for t in tables if lake.child(t).exists())
     if not names:
         raise UsageError(f"no tables in {lake.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
-    return {"lake": lake.root, "tables": [_describe(open_table(lake_uri, n), config) for n in names]}
+    return {"lake": lake.root, "tables": [_describe(open_table(lake_uri, n, config.storage), config) for n in names]}
 
 
 def _describe(table: Table, config: Config) -> dict[str, Any]:
@@ -103,9 +103,9 @@ def _histogram(sizes: Sequence[int]) -> dict[str, int]:
     return counts
 
 
-def quarantined(lake_uri: str, name: str) -> pl.DataFrame:
+def quarantined(lake_uri: str, name: str, access: Access) -> pl.DataFrame:
     """Every refused record or file of all committed runs, newest run first (columns as QUARANTINE, and `run`)."""
-    table = open_table(lake_uri, name)
+    table = open_table(lake_uri, name, access)
     snapshot = table.snapshot()
     headers = ledgers.headers(table.storage, snapshot.head if snapshot else None)
     frames = [

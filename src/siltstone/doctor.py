@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from siltstone.errors import StorageError
+from siltstone.errors import SiltstoneError, StorageError
 from siltstone.session import DELTA_OF_SPARK, JAVA_OF_SPARK, java_version
-from siltstone.storage import open_root
+from siltstone.storage import Access, Storage, open_root
 
 _GIB = 1 << 30
 
@@ -29,9 +29,11 @@ class Finding:
     needed_for: str = "all"
 
 
-def examine(lake: str) -> list[Finding]:
+def examine(lake: str, access: Access) -> list[Finding]:
     """Look at Python, memory, write access at `lake`, Java, and the Spark/Delta pair."""
-    return [_python(), _memory(), _write_access(lake), _java(), _spark(), _delta()]
+    storage = open_root(lake, access)
+    writing = _write_access(storage) if storage.is_local else _bucket_access(storage)
+    return [_python(), _memory(), writing, _java(), _spark(), _delta()]
 
 
 def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
@@ -59,8 +61,7 @@ def _memory() -> Finding:
     return Finding("memory", f"{total / _GIB:.1f} GiB, {cores} cores", "1 GiB for each worker", total >= needed, fix)
 
 
-def _write_access(lake: str) -> Finding:
-    storage = open_root(lake)
+def _write_access(storage: Storage) -> Finding:
     there = Path(storage.root)
     while not there.exists():
         there = there.parent
@@ -75,6 +76,17 @@ def _write_access(lake: str) -> Finding:
             "write access", reason, f"a folder to write to at {storage.root}", False, f"chown or chmod {there}"
         )
     return Finding("write access", str(there), storage.root, True)
+
+
+def _bucket_access(storage: Storage) -> Finding:
+    needed = f"list, read, create once and delete at {storage.root}"
+    try:
+        storage.exists()
+        storage.make()
+    except SiltstoneError as error:
+        what, _, fix = str(error).rpartition(". ")
+        return Finding("write access", what, needed, False, fix)
+    return Finding("write access", storage.access.endpoint or "Amazon S3", needed, True)
 
 
 def _java() -> Finding:

@@ -46,7 +46,7 @@ class Task(Protocol[R_co]):
     """What a task is told; plain values, so that it travels between processes, to Spark as JSON."""
 
     @property
-    def table_root(self) -> str: ...
+    def table(self) -> Storage: ...
 
     def run(self) -> R_co: ...
 
@@ -107,18 +107,17 @@ class SparkEngine:
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
             return []
-        table = Storage(tasks[0].table_root)
+        table = tasks[0].table
         plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
         paths = [f"{plans}/{i}.json" for i in range(len(tasks))]
-        for path, task in zip(paths, tasks, strict=True):
-            table.put(path, json.dumps({"kind": type(task).__name__, "task": task.as_dict()}).encode())
+        texts = [json.dumps({"kind": type(task).__name__, "task": task.as_dict()}).encode() for task in tasks]
+        list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
         try:
             numbers = self.spark.range(0, len(tasks), 1, len(tasks))
-            frame = numbers.mapInArrow(_spark_task(table.root, plans), "id bigint, result binary")
+            frame = numbers.mapInArrow(_spark_task(table.as_dict(), plans), "id bigint, result binary")
             rows = _collected(self.spark, frame.collect, done)
         finally:
-            for path in paths:
-                table.delete(path)
+            list(table.ahead(table.delete, paths))
         results = {row["id"]: json.loads(bytes(row["result"])) for row in rows}
         for result in results.values():
             if "error" in result:
@@ -131,8 +130,13 @@ def _run(task: Task[R]) -> R:
     return task.run()
 
 
-def _spark_task(table_root: str, plans: str) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
-    """A function for mapInArrow: each id is a task; its result, or the error that no retry would mend, as JSON."""
+def _spark_task(
+    table: Mapping[str, Any], plans: str
+) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
+    """A function for mapInArrow: each id is a task; its result, or the error that no retry would mend, as JSON.
+
+    `table` is a storage as plain values, for the function travels.
+    """
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         # Nothing of siltstone from outside this function: a worker must not import polars before this line.
@@ -145,7 +149,7 @@ def _spark_task(table_root: str, plans: str) -> Callable[[Iterable["pa.RecordBat
 
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                result = run_plan(table_root, f"{plans}/{number}.json")
+                result = run_plan(table, f"{plans}/{number}.json")
                 yield pa.RecordBatch.from_arrays(
                     [pa.array([number], pa.int64()), pa.array([result], pa.binary())], ["id", "result"]
                 )

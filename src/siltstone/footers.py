@@ -5,6 +5,7 @@ delta-rs checks neither names nor types nor the files themselves, so nothing is 
 
 import struct
 from collections.abc import Sequence
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,12 +27,10 @@ def check_footers(
     """
     problems: list[str] = []
     cells = 0
-    for output in outputs:
-        size = table.size(output.written_to)
-        if size != output.bytes:
+    for output, (size, footer) in zip(outputs, table.ahead(partial(_found, table), outputs), strict=True):
+        if footer is None:
             problems.append(f"{output.path}: {output.bytes:,} bytes were written, {size:,} are there")
             continue
-        footer = read_footer(table, output.written_to, output.bytes)
         if footer.num_rows != output.rows:
             problems.append(f"{output.path}: {output.rows:,} rows were written, its footer says {footer.num_rows:,}")
         problems += [f"{output.path}: {p}" for p in _misfits(footer.schema.to_arrow_schema(), contract, schema)]
@@ -46,6 +45,12 @@ def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
     (length,) = struct.unpack("<I", table.read_range(path, size - 8, size - 4))
     tail = table.read_range(path, size - 8 - length, size)
     return pq.read_metadata(pa.BufferReader(_MAGIC + tail))
+
+
+def _found(table: Storage, output: Output) -> tuple[int, pq.FileMetaData | None]:
+    """A file's size as it is, and its footer if that is the size that was written."""
+    size = table.size(output.written_to)
+    return size, read_footer(table, output.written_to, size) if size == output.bytes else None
 
 
 def _misfits(arrow: pa.Schema, contract: Contract, schema: Schema) -> list[str]:

@@ -84,8 +84,9 @@ def compare(
     is_same = (pl.col("etag") == pl.col("old_etag")) & (pl.col("size") == pl.col("old_size"))
     todo = set(joined.filter(is_new)["identity"])
     noted: list[FileAccount] = []
-    for row in joined.filter(~is_new & ~is_same).iter_rows(named=True):
-        fetched = store.read(row["path"])
+    touched = joined.filter(~is_new & ~is_same)
+    contents = store.ahead(store.read, touched["path"], touched["size"])
+    for row, fetched in zip(touched.iter_rows(named=True), contents, strict=True):
         if fetched is None:
             continue
         if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:

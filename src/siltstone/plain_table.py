@@ -110,15 +110,14 @@ class PlainTable(Table):
         fetched = self.storage.read(_path(version))
         assert fetched is not None
         entry = json.loads(fetched.data)
-        for file in entry["add"]:
-            try:
-                self.storage.rename(staged(file["path"]), file["path"])
-            except StorageError:
-                if self.storage.read(_path(version, "published")) is None:
-                    raise
-                return  # another run has finished it, and a third may have removed the file
-        for path in entry["remove"]:
-            self.storage.delete(path)
+        own_names = [file["path"] for file in entry["add"]]
+        try:
+            list(self.storage.ahead(lambda path: self.storage.rename(staged(path), path), own_names))
+        except StorageError:
+            if self.storage.read(_path(version, "published")) is None:
+                raise
+            return  # another run has finished it, and a third may have removed the file
+        list(self.storage.ahead(self.storage.delete, entry["remove"]))
         self.storage.put(_path(version, "published"), b"")
 
     def _append(self, entry: dict[str, Any], planned: Snapshot, more_columns: Sequence[Column] = ()) -> None:
@@ -165,8 +164,8 @@ class PlainTable(Table):
         state = _State()
         if checkpoints:
             state = _State(**self._read(_path(max(checkpoints), "checkpoint")))
-        for version in range(state.version + 1, versions[-1] + 1):
-            state.apply(self._read(_path(version)))
+        for entry in self.storage.ahead(self._read, map(_path, range(state.version + 1, versions[-1] + 1))):
+            state.apply(entry)
         return state
 
     def _read(self, path: str) -> dict[str, Any]:

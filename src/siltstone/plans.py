@@ -1,6 +1,8 @@
 """Plan files: tasks as JSON in the table's folder, run where Spark puts them."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from siltstone.bins import Bin
 from siltstone.checks import DataCheck, SourceCheck
@@ -12,14 +14,16 @@ _Kind = type[Bin] | type[Rewrite] | type[SourceCheck] | type[DataCheck]
 _KINDS: dict[str, _Kind] = {kind.__name__: kind for kind in (Bin, Rewrite, SourceCheck, DataCheck)}
 
 
-def run_plan(table_root: str, path: str) -> bytes:
-    """Run the task of a plan file; its result as JSON, or the error that no retry would mend.
+def run_plan(table: Mapping[str, Any], path: str) -> bytes:
+    """Run the task of a plan file; its result as JSON, or the error that no retry would mend. `table` is the storage
+    as plain values.
 
     Raises StorageError, for Spark to try the task again.
     """
-    fetched = Storage(table_root).read(path)
+    storage = Storage.from_dict(table)
+    fetched = storage.read(path)
     if fetched is None:
-        raise StorageError(f"{table_root}/{path} is gone", "Run again.")
+        raise StorageError(f"{storage.uri(path)} is gone", "Run again.")
     plan = json.loads(fetched.data)
     try:
         result = _KINDS[plan["kind"]].from_dict(plan["task"]).run().as_dict()

@@ -68,11 +68,13 @@ class QuarantineWriter:
 def read_quarantine(table: Storage, names: Iterable[str]) -> pl.DataFrame:
     """Every refusal in the named quarantine files, columns as QUARANTINE."""
     frames = []
-    for name in names:
+    names = list(names)
+    for name, fetched in zip(names, table.ahead(table.read, [_path(name, 0) for name in names]), strict=True):
         part = 0
-        while (fetched := table.read(_path(name, part))) is not None:
+        while fetched is not None:
             frames.append(pl.read_parquet(io.BytesIO(fetched.data)))
             part += 1
+            fetched = table.read(_path(name, part))
     return pl.concat(frames) if frames else QUARANTINE.to_frame()
 
 

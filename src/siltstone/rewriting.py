@@ -28,7 +28,7 @@ class Rewrite:
     """Data files to write anew, without the rows of the source files in `drop`; `contract` is named by its table."""
 
     contract: str
-    table_root: str
+    table: Storage
     partition: tuple[str, str]
     files: tuple[str, ...]
     drop: tuple[str, ...]
@@ -44,7 +44,8 @@ class Rewrite:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Rewrite":
         plain = {name: tuple(row[name]) for name in ("partition", "files", "drop")}
-        return cls(**{**row, **plain, "schema": Schema.from_dict(row["schema"]), "sizes": Sizes(**row["sizes"])})
+        table, schema, sizes = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"]), Sizes(**row["sizes"])
+        return cls(**{**row, **plain, "table": table, "schema": schema, "sizes": sizes})
 
     def run(self) -> "Rewritten":
         return _rewritten(self)
@@ -75,7 +76,7 @@ class Rewritten:
 
 def _rewritten(task: Rewrite) -> Rewritten:
     """Merge the task's files. Raises StorageError when one is not what siltstone writes."""
-    table, contract = Storage(task.table_root), CONTRACTS[task.contract]
+    table, contract = task.table, CONTRACTS[task.contract]
     with ExitStack() as opened:
         handles = {table.uri(path): opened.enter_context(table.open(path)) for path in task.files}
         if task.drop and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items()):

@@ -128,8 +128,7 @@ class _Settling:
                 done[1].append(result)
             else:
                 self._hopeless.add(_paths(merge))
-                for output in result.outputs:
-                    table.storage.delete(output.written_to)
+                list(table.storage.ahead(table.storage.delete, [output.written_to for output in result.outputs]))
         if not done[0]:
             return "", done
         self._check(*done, snapshot)
@@ -157,7 +156,7 @@ class _Settling:
         compaction, engine = self._config.compaction, self._config.engine
         return Rewrite(
             contract=self._table.contract.table,
-            table_root=self._table.storage.root,
+            table=self._table.storage,
             partition=merge.files[0].partition,
             files=_paths(merge),
             drop=(),

@@ -101,7 +101,7 @@ class Superseding:
         settings = self._settings
         return Rewrite(
             contract=self._table.contract.table,
-            table_root=self._table.storage.root,
+            table=self._table.storage,
             partition=stored.partition,
             files=(stored.path,),
             drop=drop,

@@ -91,7 +91,7 @@ def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
 
 def survey_input(source_name: str, input_uri: str, config: Config, count: int | None) -> Survey:
     """The survey of `count` files spread over an input, each read whole; None for all files."""
-    source, store = sources.load(source_name), open_root(input_uri)
+    source, store = sources.load(source_name), open_root(input_uri, config.storage)
     if not store.exists():
         raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
     files = list_input(store, source, "").files
@@ -114,8 +114,8 @@ def take_survey(
     tables: list[pa.Table] = []
     sampled_bytes, shifts = 0.0, []
     schema = base  # grows by first values: the fields found so far may change their kind, and the tables must agree
-    for row in files.iter_rows(named=True):
-        fetched = store.read(row["path"])
+    contents = store.ahead(store.read, files["path"], files["size"])
+    for row, fetched in zip(files.iter_rows(named=True), contents, strict=True):
         if fetched is None:
             continue
         survey.files += 1

@@ -23,7 +23,7 @@ from siltstone.contracts import Column, Contract, Kind
 from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.ledger import Head
 from siltstone.planning import Partition, Stored
-from siltstone.storage import Storage
+from siltstone.storage import Storage, reason, whole
 from siltstone.writing import Output
 
 APP_ID = "siltstone"
@@ -94,11 +94,14 @@ class Table:
                 mode="error",
                 partition_by=[f.name for f in contract.partition_by],
                 configuration={"delta.dataSkippingStatsColumns": ",".join(contract.statistics)},
+                storage_options=self.storage.delta_options(),
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
         except (DeltaError, OSError) as error:
             if self._handle() is None:
-                raise StorageError(f"can't create {self.storage.root}: {error}", "Check its permissions.") from error
+                raise StorageError(
+                    f"can't create {self.storage.root}: {reason(error)}", "Check its permissions."
+                ) from error
 
     def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
         """Add columns in a commit of their own; Refused when the table is not at the planned version any more."""
@@ -162,14 +165,16 @@ class Table:
         ]
 
     def _handle(self) -> DeltaTable | None:
-        if not self.storage.exists():
+        if self.storage.is_local and not self.storage.exists():
             return None
         try:
-            return DeltaTable(self.storage.root)
+            return whole(lambda: DeltaTable(self.storage.root, storage_options=self.storage.delta_options()))
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise StorageError(f"can't read the table {self.storage.root}: {error}", "Check its _delta_log.") from error
+            raise StorageError(
+                f"can't read the table {self.storage.root}: {reason(error)}", "Check its _delta_log."
+            ) from error
 
     def _handle_at(self, planned: Snapshot) -> DeltaTable:
         handle = self._handle()
@@ -183,7 +188,7 @@ class Table:
         if self.storage.read(_log_path(planned.version + 1)) is not None:
             raise Refused(f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
-            f"can't commit to {self.storage.root}: {error}", "Nothing was committed; run again."
+            f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
         ) from error
 
     def _was_committed(self, head: Head, planned: Snapshot) -> bool:

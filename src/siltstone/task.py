@@ -10,7 +10,6 @@ from siltstone.errors import AccountsError
 from siltstone.merging import Run, SortedMerge
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
-from siltstone.storage import Storage
 from siltstone.writing import PartitionWriter, folder_of
 
 _ALL_AT_ONCE_BYTES = 4 << 20
@@ -19,7 +18,7 @@ _SEGMENT_BYTES = 512 << 10
 
 def run_bin(task: Bin) -> Report:
     """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
-    table, settings = Storage(task.table_root), task.settings
+    table, settings = task.table, task.settings
     contract = sources.load(task.source).CONTRACT
     quarantine = QuarantineWriter(table, settings.raw_bytes)
     reader = Reader(task, quarantine)
@@ -70,9 +69,11 @@ def _runs(task: Bin, reader: Reader) -> Iterator[Run]:
     files = [i for i, f in enumerate(task.files) if f.role != "reference"]
     yield Run("", partial(reader.read, references))
     if sum(task.files[i].size for i in files) <= _ALL_AT_ONCE_BYTES:
+        reader.expect([*references, *files])
         yield Run("", partial(reader.read, files))
         return
-    peeked = sorted((reader.first_unit(i), i) for i in files)
+    peeked = sorted(zip(reader.first_units(files), files, strict=True))
+    reader.expect([*references, *(i for _, i in peeked)])
     segment: list[tuple[str, int]] = []
     for place, unit_and_file in enumerate(peeked, 1):
         segment.append(unit_and_file)

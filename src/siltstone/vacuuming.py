@@ -37,10 +37,9 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     is_spare = [_is_ours(path, table) and _wanted_as(path) not in needed for path in objects["path"]]
     spare = objects.filter(pl.Series(is_spare, dtype=pl.Boolean))
     old = spare.filter(pl.col("modified_us") < int(horizon.timestamp() * 1_000_000))
-    for number, path in enumerate(old["path"]):
-        if not dry_run:
+    if not dry_run:
+        for number, _ in enumerate(table.storage.ahead(table.storage.delete, old["path"])):
             progress("deleting", number, old.height, 0)
-            table.storage.delete(path)
     return {
         "table": table.storage.root,
         "dry_run": dry_run,

@@ -14,7 +14,7 @@ from siltstone.engine import Engine
 from siltstone.errors import UsageError
 from siltstone.planning import Stored
 from siltstone.settings import settings_of
-from siltstone.storage import open_root
+from siltstone.storage import Storage, open_root
 from siltstone.table import Refused, Snapshot, Table
 from siltstone.waves import Progress
 
@@ -88,7 +88,7 @@ def _data_found(
     digests = {output["path"]: output["sha256"] for header in headers for output in header["outputs"]}
     tasks = [
         DataCheck(
-            table.contract.table, table.storage.root, s.path, s.partition, s.bytes, s.rows, digests.get(s.path, ""),
+            table.contract.table, table.storage, s.path, s.partition, s.bytes, s.rows, digests.get(s.path, ""),
             snapshot.schema,
         )
         for s in stored
@@ -118,9 +118,10 @@ def _sources_found(
     files = [(*_place(row["path"], root), row) for row in accounts.iter_rows(named=True)]
     tasks = []
     for input_root, group in groupby(sorted(files, key=lambda f: f[:2]), key=lambda f: f[0]):
+        source = Storage(input_root, config.storage)
         for batch in _batches([(path, row) for _, path, row in group]):
-            listed = tuple((path, row["path"], row["modified_us"]) for path, row in batch)
-            tasks.append(SourceCheck(name, table.storage.root, input_root, listed, snapshot.schema, settings))
+            listed = tuple((path, row["path"], row["modified_us"], row["size"]) for path, row in batch)
+            tasks.append(SourceCheck(name, table.storage, source, listed, snapshot.schema, settings))
     results = engine.run(tasks, lambda done: progress("reading source files", done, len(tasks), 0))
     return {path: found for result in results for path, found in result.files.items()}
 

@@ -14,6 +14,7 @@ from siltstone.bins import Bin, Report, Settings, SourceFile
 from siltstone.conform import Schema, merge_drift
 from siltstone.engine import Engine
 from siltstone.planning import Planned, plan_bins
+from siltstone.storage import Storage
 
 Progress = Callable[[str, int, int, int], None]
 """Called with what goes on, files done, files in all, and input bytes done."""
@@ -26,8 +27,8 @@ class Target:
 
     source_name: str
     source: ModuleType
-    input_root: str
-    table_root: str
+    input: Storage
+    table: Storage
     settings: Settings
     shift_hours: int
     ratio: float
@@ -148,8 +149,8 @@ class Waves:
     def _bin(self, planned: Sequence[Planned], files: Sequence[SourceFile], target: Target) -> Bin:
         return Bin(
             source=target.source_name,
-            input_root=target.input_root,
-            table_root=target.table_root,
+            input=target.input,
+            table=target.table,
             partition=planned[0].partition,
             files=tuple(files),
             expected_bytes=sum(p.output_bytes for p in planned),

@@ -66,7 +66,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], W
     here = Path(__file__).parent
     done = subprocess.run(
         [sys.executable, here / "killed.py", *pairs],
-        env={**os.environ, "PYTHONPATH": str(here.parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), *sys.path])},
         capture_output=True,
         text=True,
         timeout=100,

@@ -1,0 +1,216 @@
+"""List, read and write on a path, local or on S3: the only package that touches storage."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import repeat
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+
+import polars as pl
+
+from siltstone.errors import UsageError
+from siltstone.storage.access import AMAZON, Access, delta_options
+from siltstone.storage.ahead import ahead
+from siltstone.storage.bucket import Bucket
+from siltstone.storage.disk import Disk
+from siltstone.storage.failures import explained, reason, whole
+from siltstone.storage.store import OBJECTS, Fetched, Store, Writer
+
+__all__ = ["AMAZON", "OBJECTS", "Access", "Fetched", "Sink", "Storage", "join", "open_root", "reason", "whole"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_S3 = "s3://"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A root, `/folder` or `s3://bucket/key`; every path given to its methods is relative to it and written with `/`.
+
+    Errors of the store are StorageErrors that name the object.
+    """
+
+    root: str
+    access: Access = AMAZON
+
+    @cached_property
+    def _store(self) -> Store:
+        if not self.root.startswith(_S3):
+            return Disk(self.root)
+        bucket, _, key = self.root.removeprefix(_S3).partition("/")
+        return Bucket(self.access, bucket, key)
+
+    @property
+    def is_local(self) -> bool:
+        return not self.root.startswith(_S3)
+
+    def child(self, *parts: str) -> "Storage":
+        """The storage of a folder below this one."""
+        return Storage(f"{self.root}/{join(*parts)}", self.access)
+
+    def uri(self, path: str) -> str:
+        """The canonical name of an object: absolute, links followed, s3:// for s3a://."""
+        return f"{self.root}/{path}"
+
+    def delta_options(self) -> dict[str, str] | None:
+        """What delta-rs needs to open a table here now, secrets included; None for local folders."""
+        if self.is_local:
+            return None
+        return delta_options(self.access, self.root.removeprefix(_S3).partition("/")[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Storage, (self.root, self.access)  # to another process without its connections
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, no secrets, from which another process makes the same storage."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Storage":
+        return cls(row["root"], Access(**row["access"]))
+
+    def exists(self) -> bool:
+        """Whether there is such a folder; on S3, whether any object is below it."""
+        with explained("list", self.root):
+            return self._store.exists()
+
+    def make(self) -> None:
+        """Create the root folder where the store needs one. Raises UsageError where no table can safely be."""
+        with explained("create", self.root):
+            self._store.make()
+
+    def objects(self, prefix: str = "", enter: Callable[[str], bool] | None = None) -> pl.DataFrame:
+        """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once.
+
+        Objects directly in a folder whose URI `enter` refuses may be missing, where that spares looking at them.
+        """
+        with explained("list", self.uri(prefix)):
+            return self._store.objects(prefix, enter)
+
+    def read(self, path: str) -> Fetched | None:
+        """A whole object, or None if there is none (any more)."""
+        with explained("read", self.uri(path)):
+            return self._store.read(path)
+
+    def read_head(self, path: str, length: int) -> bytes:
+        """The first `length` bytes of an object, fewer where it ends before, none if it is gone."""
+        with explained("read", self.uri(path)):
+            return self._store.read_head(path, length)
+
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """Bytes [start, end) of an object, fewer where it ends before."""
+        with explained("read", self.uri(path)):
+            return self._store.read_range(path, start, end)
+
+    def size(self, path: str) -> int:
+        """An object's bytes; 0 if there is none."""
+        with explained("read", self.uri(path)):
+            return self._store.size(path)
+
+    def put(self, path: str, data: bytes) -> bool:
+        """Create an object in one step; False if one of that name is there already, by another call of this."""
+        with explained("write", self.uri(path)):
+            return self._store.put(path, data)
+
+    def delete(self, path: str) -> None:
+        """Delete an object; none of that name is no error."""
+        with explained("delete", self.uri(path)):
+            self._store.delete(path)
+
+    def rename(self, path: str, new: str) -> None:
+        """Give an object another name; one that has got it already is no error."""
+        with explained("rename", self.uri(path)):
+            try:
+                self._store.rename(path, new)
+            except FileNotFoundError:
+                if not self.size(new):
+                    raise
+
+    def open(self, path: str) -> BinaryIO:
+        """An object to read and seek in."""
+        with explained("read", self.uri(path)):
+            return self._store.open(path)
+
+    def sink(self, path: str) -> "Sink":
+        """A file to write, under a name that no other call uses; it appears when it is closed."""
+        with explained("write", self.uri(path)):
+            return Sink(self._store.writer(path), self.uri(path))
+
+    def ahead(
+        self, work: Callable[[Item], Result], items: Iterable[Item], sizes: Iterable[int] | None = None
+    ) -> Iterator[Result]:
+        """`work(item)` for each item in order, where work calls this storage: one after the other on a local disk,
+        else several at once, ahead of whoever takes the results.
+
+        `sizes` are the bytes that each result holds, to bound what waits in memory.
+        """
+        if self._store.calls_at_once == 1:
+            return map(work, items)
+        return ahead(work, items, repeat(0) if sizes is None else sizes, self._store.calls_at_once)
+
+
+class Sink:
+    """A writable binary file that counts and hashes its bytes; leaving its context with an error drops them."""
+
+    def __init__(self, writer: Writer, uri: str) -> None:
+        self._writer, self._uri = writer, uri
+        self.bytes_written = 0
+        self.closed = False
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written so far, in hex digits."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        with explained("write", self._uri):
+            self._writer.write(bytes(data))
+        self.bytes_written += len(data)
+        self._hash.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing to do: a part is sent when it is full."""
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            with explained("write", self._uri):
+                self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+
+
+def join(*parts: str) -> str:
+    """Parts of a path below a root as one; refuses everything that could lead out of it."""
+    pieces = [piece for part in parts for piece in part.split("/")]
+    for piece in pieces:
+        if piece in ("", ".", "..") or "\0" in piece or "\\" in piece:
+            raise UsageError(f"{'/'.join(parts)!r} is no safe path: it holds {piece!r}")
+    return "/".join(pieces)
+
+
+def open_root(uri: str, access: Access = AMAZON) -> Storage:
+    """The storage at a local path, a file://, s3:// or s3a:// URI; local links are followed once, here."""
+    scheme, found, rest = uri.partition("://")
+    if found and scheme in ("s3", "s3a"):
+        bucket, *folders = (piece for piece in rest.split("/") if piece) if rest.strip("/") else [""]
+        if not bucket or rest.startswith("/"):
+            raise UsageError(f"{uri} names no bucket", "Give s3://BUCKET or s3://BUCKET/FOLDER.")
+        return Storage(_S3 + "/".join([bucket, *([join(*folders)] if folders else [])]), access)
+    if found and scheme != "file":
+        raise UsageError(f"{uri}: no storage for {scheme}://", "Give a local path or an s3:// URI.")
+    return Storage(os.path.realpath(os.path.expanduser(rest if found else uri)), access)

@@ -1,0 +1,55 @@
+"""Objects whose keys obstore refuses (`a//b`, `.`, control characters), which some uploaders make: through boto3.
+
+obstore refuses a whole listing for one of them. This way costs ten times the CPU, so it is taken only then.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import polars as pl
+
+from siltstone.storage.access import Access, boto3_client
+from siltstone.storage.store import Fetched
+
+Result = TypeVar("Result")
+
+LISTED = pl.Schema({"key": pl.String(), "size": pl.Int64(), "etag": pl.String(), "modified_us": pl.Int64()})
+
+
+def listed(access: Access, bucket: str, top: str) -> pl.DataFrame:
+    """Every object below a key, columns as LISTED."""
+    pages = boto3_client(access, bucket).get_paginator("list_objects_v2")
+    found = _told(lambda: list(pages.paginate(Bucket=bucket, Prefix=f"{top}/" if top else "")))
+    rows = [
+        (o["Key"].removesuffix("/"), o["Size"], o["ETag"].strip('"'), round(o["LastModified"].timestamp() * 1e6))
+        for page in found
+        for o in page.get("Contents", ())
+    ]
+    return pl.DataFrame(rows, schema=LISTED, orient="row")
+
+
+def read(access: Access, bucket: str, key: str) -> Fetched | None:
+    """A whole object, or None if there is none."""
+    from botocore.exceptions import ClientError
+
+    def fetch() -> Fetched:
+        answer = boto3_client(access, bucket).get_object(Bucket=bucket, Key=key)
+        return Fetched(answer["Body"].read(), answer["ETag"].strip('"'))
+
+    try:
+        return _told(fetch)
+    except OSError as error:
+        cause = error.__cause__
+        if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            return None
+        raise
+
+
+def _told(call: Callable[[], Result]) -> Result:
+    """boto3's errors as OSError, which callers explain."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return call()
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(str(error)) from error

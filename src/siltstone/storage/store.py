@@ -1,0 +1,58 @@
+"""What a kind of storage must be able to do; `disk` and `bucket` do it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+import polars as pl
+
+OBJECTS = pl.Schema(
+    {"path": pl.String(), "size": pl.Int64(), "etag": pl.String(), "modified_us": pl.Int64(), "uri": pl.String()}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole object and the etag that it had when it was read."""
+
+    data: bytes
+    etag: str
+
+
+class Writer(Protocol):
+    """A file being written; nothing is seen of it before `close`."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """Objects below a root; the errors are those of the library beneath."""
+
+    calls_at_once: int
+    """How many calls it answers faster together than one after the other; 1: none."""
+
+    def exists(self) -> bool: ...
+
+    def make(self) -> None: ...
+
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame: ...
+
+    def read(self, path: str) -> Fetched | None: ...
+
+    def read_head(self, path: str, length: int) -> bytes: ...
+
+    def read_range(self, path: str, start: int, end: int) -> bytes: ...
+
+    def size(self, path: str) -> int: ...
+
+    def put(self, path: str, data: bytes) -> bool: ...
+
+    def delete(self, path: str) -> None: ...
+
+    def rename(self, path: str, new: str) -> None: ...
+
+    def open(self, path: str) -> BinaryIO: ...
+
+    def writer(self, path: str) -> Writer: ...
