@@ -29,6 +29,7 @@ from siltstone.writing import Output
 
 _ATTEMPTS = 6
 _SURVEY_LINES = 500
+_FEW_TASKS = 2
 
 
 def compact(
@@ -149,6 +150,7 @@ class _Run:
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
         """Run what is not done yet, check it, commit it. Raises Refused when another commit came between."""
         if news.todo.height:
+            self._engine.prepare(max(_FEW_TASKS, int(news.todo["size"].sum()) // self._settings.sizes.target))
             self._target = self._target or self._learned(news, snapshot, ledger)
             self._waves.run([SourceFile(**row) for row in news.todo.iter_rows(named=True)], self._target)
         files = self._waves.accounts()
