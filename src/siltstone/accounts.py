@@ -57,7 +57,7 @@ class FileAccount:
     `state` is `ingested`, `quarantined` (no row could be read), `noted` (same content under a new etag) or, not kept
     in the ledger, `deferred` (it changed or vanished between listing and reading: the next run sees it again).
     `rows_kept` are rows of a former version that stay, since this one gave none; `folders` the partitions of rows
-    that this run did not write.
+    that this run did not write: such rows, or those that were there already for its repeated lines.
     """
 
     path: str
@@ -80,6 +80,7 @@ class FileAccount:
         self.account.records_in -= other.account.records_in
         self.account.add(other.account)
         self.outputs = sorted({*self.outputs, *other.outputs})
+        self.folders = sorted({*self.folders, *other.folders})
 
     def copy(self) -> Self:
         """The same, with an account of its own to add to."""

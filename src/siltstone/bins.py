@@ -21,8 +21,8 @@ class SourceFile:
 
     Of a `home` file the rows of the bin's partition are written, others are deferred to the second wave. Of a
     `stray` file only the rows of this partition are wanted, the rest was accounted for before. A `reference` is only
-    known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows of a former version
-    in the table.
+    known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows in the table that
+    are to be replaced, `held_sha256` the content that gave them, "" when that is not known.
     """
 
     path: str
@@ -32,6 +32,7 @@ class SourceFile:
     modified_us: int
     role: Role = "home"
     held_rows: int = 0
+    held_sha256: str = ""
 
 
 @dataclass(frozen=True)

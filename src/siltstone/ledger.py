@@ -78,7 +78,7 @@ class Head:
 class Ledger:
     """Every source file that a committed run has dealt with (columns as LEDGER, one row per path), and the header of
     the newest run (empty before the first). `rows_out` are the file's rows in the table now, `folders` the partitions
-    that hold them."""
+    that hold them or the equals of its repeated lines."""
 
     head: Head | None
     entries: pl.DataFrame

@@ -5,7 +5,7 @@ are deferred; the second wave reads their files again for just those rows, toget
 device that are at home there, so that equal lines meet.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -56,19 +56,35 @@ class Waves:
     def done(self) -> list[Done]:
         return [*self.first, *(self.second or [])]
 
-    def keep_valid(self, todo: set[str], table_schema: Schema) -> None:
-        """Rest on a newer version of the table: drop results whose files were done by others or whose columns the
-        table has otherwise, so that `run` does the rest again."""
+    @property
+    def left(self) -> set[str]:
+        """The moved files that are left for the next run."""
+        return set(self._moved)
+
+    def leave_moved(self, files: Collection[str]) -> bool:
+        """Leave for the next run those of the files that changed or vanished before they were read; False: none did.
+        What their bins did is undone."""
+        moved = {a.path: a for a in self.accounts() if a.state == "deferred" and a.path in files}
+        self._moved |= moved
+        if moved:
+            self.first = [d for d in self.first if not any(f.identity in moved for f in d.bin.files)]
+            self.second = None
+        return bool(moved)
+
+    def keep_valid(self, todo: Mapping[str, SourceFile], table_schema: Schema) -> None:
+        """Rest on a newer version of the table: drop results whose files were done or replaced by others or whose
+        columns the table has otherwise, so that `run` does the rest again."""
         self.schema = table_schema.extended((c.key, c.kind) for c in self.schema.columns)
         kept = [d for d in self.first if self._is_valid(d, todo)]
         if len(kept) < len(self.first) or not all(self._is_valid(d, todo) for d in self.second or []):
             self.second = None
         self.first = kept
 
-    def _is_valid(self, done: Done, todo: set[str]) -> bool:
+    def _is_valid(self, done: Done, todo: Mapping[str, SourceFile]) -> bool:
         columns = (*done.bin.schema.columns, *done.report.new_columns)
         same_columns = all(self.schema.column_for(c.key) == c for c in columns)
-        return same_columns and all(f.identity in todo for f in done.bin.files if f.role != "reference")
+        own = [replace(f, role="home") for f in done.bin.files if f.role != "reference"]
+        return same_columns and all(todo.get(f.identity) == f for f in own)
 
     def run(self, files: Sequence[SourceFile], target: Target) -> None:
         """Bring every file without a result through both waves.
