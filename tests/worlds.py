@@ -47,6 +47,9 @@ class InProcess:
 
     name: str = "local"
 
+    def prepare(self, tasks: int) -> None:
+        pass
+
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:
         return [task.run() for task in tasks]
 
