@@ -49,16 +49,15 @@ def test_no_files_no_bins_and_files_of_no_bytes_one_bin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "remaining", "group", "rolls"),
+    ("written", "remaining", "rolls"),
     [
-        (100, 500.0, 50, False),  # far below the target
-        (200, 40.0, 40, False),  # the rest fits: 240 <= 250
-        (200, 60.0, 40, True),  # the rest would make it 260
-        (220, 0.0, 40, True),  # one more group like the largest would make it 260
+        (199, 500.0, False),  # below the target
+        (200, 50.0, False),  # the rest fits: 250
+        (200, 51.0, True),  # the rest would make it 251
     ],
 )
-def test_when_to_start_a_new_file(written: int, remaining: float, group: int, rolls: bool) -> None:
-    assert should_roll(written, remaining, group, SIZES) is rolls
+def test_when_to_start_a_new_file(written: int, remaining: float, rolls: bool) -> None:
+    assert should_roll(written, remaining, SIZES) is rolls
 
 
 FILES = st.lists(

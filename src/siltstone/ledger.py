@@ -118,6 +118,21 @@ def files_of(header: Mapping[str, Any]) -> set[str]:
     return {f"{FOLDER}/runs/{header['name']}.manifest", *snapshot}
 
 
+def history(table: Storage, head: Head | None) -> tuple[list[dict[str, Any]], pl.DataFrame]:
+    """The header of every committed run, newest first, and what they did with the files that count today (columns as
+    in a manifest, and `run`, its name): the newest version of each file, and where that gave no row, the one whose
+    rows stay. Copies under a new etag are left out."""
+    chain = list(_chain(table, head))
+    files = pl.concat(
+        [_MANIFEST.to_frame().with_columns(run=pl.lit(""), age=pl.lit(0))]
+        + [m.with_columns(run=pl.lit(h["name"]), age=pl.lit(age)) for age, (h, m) in enumerate(chain)]
+    )
+    age = pl.col("age")
+    newest, with_rows = age.min().over("path"), age.filter(pl.col("rows_kept") == 0).min().over("path")
+    counted = files.filter(pl.col("lane") != "noted").filter((age == newest) | (age == with_rows))
+    return [header for header, _ in chain], counted.drop("age")
+
+
 def write_manifest(
     table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount]
 ) -> None:

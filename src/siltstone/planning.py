@@ -65,10 +65,8 @@ def _cut(weights: Sequence[float], parts: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def should_roll(written: int, remaining: float, group: int, sizes: Sizes) -> bool:
-    """Whether to start a new file now: bytes written to this one, expected to come, and of one more row group."""
-    if written + group > sizes.largest:
-        return True
+def should_roll(written: int, remaining: float, sizes: Sizes) -> bool:
+    """Whether to start a new file now: bytes written to this one, and expected to come."""
     return written >= sizes.target and written + remaining > sizes.largest
 
 

@@ -122,13 +122,16 @@ class PartitionWriter:
             if self._file is None:
                 self._file = self._open(schema)
             end = self._cut(start, next(edge for edge in edges if edge > start), table.num_rows, row_bytes)
+            if self._file.bytes + self._file.ratio * (end - start) * row_bytes > self._sizes.largest:
+                self.close()
+                continue
             part = table.slice(start, end - start)
             self._file.write(self._complete(part, schema), (end - start) * row_bytes)
             if self._sources is not None:
                 for document in pc.unique(part.column(DOCUMENT)).to_pylist():
                     self.outputs_of.setdefault(document, set()).add(self._file.path)
             rest = self._file.ratio * (table.num_rows - end) * row_bytes
-            if should_roll(self._file.bytes, rest + self._expected(), self._file.largest_group, self._sizes):
+            if should_roll(self._file.bytes, rest + self._expected(), self._sizes):
                 self.close()
             start = end
 
@@ -171,7 +174,7 @@ class _OpenFile:
     def __init__(self, sink: Sink, path: str, schema: Schema, arrow: pa.Schema, contract: Contract) -> None:
         self.path, self.schema, self.arrow = path, schema, arrow
         self._sink, self._contract = sink, contract
-        self._rows, self._groups, self.largest_group = 0, 0, 0
+        self._rows, self._groups = 0, 0
         self._arrow_bytes = 0.0
         self._statistics: dict[str, tuple[Any, Any, int]] = {}
         self._writer = pq.ParquetWriter(
@@ -194,10 +197,8 @@ class _OpenFile:
         return self.bytes / self._arrow_bytes if self._arrow_bytes else 0.0
 
     def write(self, table: pa.Table, arrow_bytes: float) -> None:
-        before = self.bytes
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._groups += 1
-        self.largest_group = max(self.largest_group, self.bytes - before)
         self._rows += table.num_rows
         self._arrow_bytes += arrow_bytes
         for name in self._contract.statistics:
