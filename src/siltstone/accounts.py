@@ -84,8 +84,9 @@ class FileAccount:
 
     def copy(self) -> Self:
         """The same, with an account of its own to add to."""
-        values = dict(zip(_VALUES, _values_of(self), strict=True))
-        return type(self)(**{**values, "account": Account(*_counts_of(self.account))})
+        copied = type(self)(*_values_of(self))
+        copied.account = Account(*_counts_of(self.account))
+        return copied
 
     def as_dict(self) -> dict[str, Any]:
         row = dict(zip(_VALUES, _values_of(self), strict=True))

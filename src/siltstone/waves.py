@@ -64,7 +64,8 @@ class Waves:
     def leave_moved(self, files: Collection[str]) -> bool:
         """Leave for the next run those of the files that changed or vanished before they were read; False: none did.
         What their bins did is undone."""
-        moved = {a.path: a for a in self.accounts() if a.state == "deferred" and a.path in files}
+        accounts = self.accounts() if files else []
+        moved = {a.path: a for a in accounts if a.state == "deferred" and a.path in files}
         self._moved |= moved
         if moved:
             self.first = [d for d in self.first if not any(f.identity in moved for f in d.bin.files)]

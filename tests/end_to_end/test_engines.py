@@ -1,6 +1,8 @@
 """Engines and readers: the table is the same whoever wrote it, and whoever reads it."""
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -69,6 +71,32 @@ def _assert_same_as(in_process: tuple[World, dict[str, Any]], world: World, engi
 
 def test_the_pool_of_processes_writes_the_same_table(in_process: tuple[World, dict[str, Any]], world: World) -> None:
     _assert_same_as(in_process, world, LocalEngine(workers=2))
+
+
+_PLAIN_RUNS = """
+import sys
+from pathlib import Path
+from worlds import NOON, World, record
+
+world = World(Path(sys.argv[1]))
+for hour in (12, 13):
+    world.deliver({f"BRCB/SLS30I009/20251210{hour}": [record(NOON + 3_600 * hour, x=1.5)]})
+    assert world.compact()["rows_out"] == 1
+print("pandas" in sys.modules)
+"""
+
+
+def test_neither_driver_nor_tasks_import_pandas(tmp_path: Path) -> None:
+    """pyarrow does when it takes a list: half a second in each process, for nothing."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAIN_RUNS, tmp_path],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_spark_writes_the_same_table(
