@@ -1,7 +1,8 @@
 """What travels between the driver and its tasks: a bin to do, and the report of what was done; plain values only."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from siltstone.accounts import FileAccount
@@ -33,6 +34,12 @@ class SourceFile:
     role: Role = "home"
     held_rows: int = 0
     held_sha256: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), _values_of(self)
+
+
+_values_of = attrgetter(*(f.name for f in fields(SourceFile)))
 
 
 @dataclass(frozen=True)
