@@ -39,7 +39,8 @@ class SourceFile:
         return type(self), _values_of(self)
 
 
-_values_of = attrgetter(*(f.name for f in fields(SourceFile)))
+_VALUES = [f.name for f in fields(SourceFile)]
+_values_of = attrgetter(*_VALUES)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ class Bin:
         return Report.from_dict(row)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "schema": self.schema.as_dict()}
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        files = [dict(zip(_VALUES, _values_of(file), strict=True)) for file in self.files]
+        return {**row, "files": files, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Bin":

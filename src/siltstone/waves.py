@@ -7,6 +7,7 @@ device that are at home there, so that equal lines meet.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from types import ModuleType
 
 from siltstone.accounts import FileAccount
@@ -174,11 +175,11 @@ class Waves:
             reports |= dict(zip(again, self._run(list(again.values())), strict=True))
 
     def _run(self, bins: Sequence[Bin]) -> list[Report]:
-        files = sum(len(b.files) for b in bins)
+        files = [0, *accumulate(len(b.files) for b in bins)]
+        sizes = [0, *accumulate(sum(f.size for f in b.files) for b in bins)]
 
         def tell(done: int) -> None:
-            finished = [f for b in bins[:done] for f in b.files]
-            self._progress(f"{done} of {len(bins)} tasks", len(finished), files, sum(f.size for f in finished))
+            self._progress(f"{done} of {len(bins)} tasks", files[done], files[-1], sizes[done])
 
         if not bins:
             return []
