@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -71,6 +72,30 @@ def _assert_same_as(in_process: tuple[World, dict[str, Any]], world: World, engi
 
 def test_the_pool_of_processes_writes_the_same_table(in_process: tuple[World, dict[str, Any]], world: World) -> None:
     _assert_same_as(in_process, world, LocalEngine(workers=2))
+
+
+@dataclass(frozen=True)
+class Who:
+    """A task that gives its process, or dies."""
+
+    dies: bool = False
+    table_root: str = ""
+
+    def run(self) -> int:
+        if self.dies:
+            os._exit(9)
+        return os.getpid()
+
+
+def test_one_process_serves_all_rounds_until_it_dies() -> None:
+    engine: Any = LocalEngine(workers=1)
+    engine.prepare(tasks=3)
+    (first,), (again, once_more) = engine.run([Who()], print), engine.run([Who(), Who()], print)
+    assert first == again == once_more != os.getpid()
+    with pytest.raises(SiltstoneError, match="a worker process died"):
+        engine.run([Who(), Who(dies=True)], print)
+    (other,) = engine.run([Who()], print)
+    assert other not in (first, os.getpid())
 
 
 _PLAIN_RUNS = """
