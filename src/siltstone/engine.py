@@ -87,7 +87,7 @@ class LocalEngine:
     def prepare(self, tasks: int) -> None:
         with _one_thread_each():
             for _ in range(min(tasks, self._limit)):
-                self._pool().submit(os.getpid)
+                self._pool().submit(_import_tasks)
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
@@ -100,7 +100,8 @@ class LocalEngine:
                 results[futures[future]] = future.result()
                 done(len(results))
         except BaseException as error:
-            self._pools.pop().shutdown(cancel_futures=True)
+            while self._pools:
+                self._pools.pop().shutdown(cancel_futures=True)
             if not isinstance(error, BrokenProcessPool):
                 raise
             raise SiltstoneError(
@@ -153,11 +154,12 @@ class SparkEngine:
 
 
 def _begin() -> None:
-    """Make a worker ready: import what tasks need, and look for cycles rarely and never among the imports."""
-    import siltstone.task  # noqa: F401
-
-    gc.freeze()
+    """Make a worker look for cycles rarely."""
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
+
+
+def _import_tasks() -> None:
+    import siltstone.task  # noqa: F401
 
 
 def _run(task: Task[R]) -> R:

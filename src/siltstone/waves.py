@@ -7,6 +7,7 @@ device that are at home there, so that equal lines meet.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from types import ModuleType
 
 from siltstone.accounts import FileAccount
@@ -65,7 +66,8 @@ class Waves:
     def leave_moved(self, files: Collection[str]) -> bool:
         """Leave for the next run those of the files that changed or vanished before they were read; False: none did.
         What their bins did is undone."""
-        moved = {a.path: a for a in self.accounts() if a.state == "deferred" and a.path in files}
+        accounts = self.accounts() if files else []
+        moved = {a.path: a for a in accounts if a.state == "deferred" and a.path in files}
         self._moved |= moved
         if moved:
             self.first = [d for d in self.first if not any(f.identity in moved for f in d.bin.files)]
@@ -174,11 +176,11 @@ class Waves:
             reports |= dict(zip(again, self._run(list(again.values())), strict=True))
 
     def _run(self, bins: Sequence[Bin]) -> list[Report]:
-        files = sum(len(b.files) for b in bins)
+        files = [0, *accumulate(len(b.files) for b in bins)]
+        sizes = [0, *accumulate(sum(f.size for f in b.files) for b in bins)]
 
         def tell(done: int) -> None:
-            finished = [f for b in bins[:done] for f in b.files]
-            self._progress(f"{done} of {len(bins)} tasks", len(finished), files, sum(f.size for f in finished))
+            self._progress(f"{done} of {len(bins)} tasks", files[done], files[-1], sizes[done])
 
         if not bins:
             return []
