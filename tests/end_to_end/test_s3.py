@@ -231,19 +231,28 @@ def test_a_store_that_goes_away_is_exit_code_6_and_the_next_run_goes_on(
     assert there.rows("a") == [(1.0,)]
 
 
-def test_the_commands_work_on_s3(there: BucketWorld, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_work_on_s3(
+    there: BucketWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "LocalEngine", lambda *_: there.engine)
     there.deliver({ONE: [record(NOON, a=1), "{"]})
     there.compact()
+    spare = "lake/datalog/_siltstone/plans/left/0.json"
+    there.bucket.put(spare, b"")
     settings = [word for setting in there.settings for word in ("--set", setting)]
     for words, expected in (
         (["show", there.lake], "1 rows"),
         (["survey", "datalog", there.input], "a "),
         (["quarantine", there.lake, "datalog"], f"s3://{there.bucket.name}/in/{ONE}"),
         (["settle", there.lake, "datalog"], "nothing"),
+        (["verify", there.lake, "datalog", "--engine", "local"], "1 "),
+        (["vacuum", there.lake, "datalog", "--set", "vacuum.grace_hours=0"], "deleted 1 files"),
         (["doctor", there.lake], there.bucket.server.url),
     ):
         assert cli.main([*words, *settings]) == 0, words
         assert expected in capsys.readouterr().out
+    assert spare not in there.bucket.listed()
+    assert there.rows("a") == [(1.0,)]
     there.bucket.faults.ignores_conditions = True
     assert cli.main(["doctor", there.lake, *settings]) == 2
     told = capsys.readouterr().out
