@@ -5,12 +5,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import polars as pl
 import pytest
 from buckets import Bucket
 from faulty_s3 import CUT, LOST, REFUSED
 
 from siltstone.errors import StorageError, UsageError
-from siltstone.storage import Access, Fetched, access, open_root
+from siltstone.storage import Access, Fetched, access, open_root, ranges
 from siltstone.storage import bucket as buckets_of_storage
 from siltstone.storage.ahead import ahead
 
@@ -58,6 +59,27 @@ def test_keys_that_obstore_refuses_are_listed_and_read(bucket: Bucket) -> None:
     assert (store.read_range("/double/x", 3, 9), store.read_head("./dot", 4)) == (b"/doubl", b"in/.")
     assert (store.read("no//such"), store.read_head("no//such", 4)) == (None, b"")
     assert store.exists()
+
+
+@pytest.mark.parametrize("top", ["", "in"])
+def test_a_long_listing_is_asked_for_in_ranges_and_is_whole(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, top: str
+) -> None:
+    monkeypatch.setattr(ranges, "_BATCH", 10)
+    monkeypatch.setattr(ranges, "_SERIAL_BATCHES", 2)
+    monkeypatch.setattr(buckets_of_storage.Bucket, "calls_at_once", 4)
+    folders = [f"{site}/{device}/{hour}" for site in ("B", "B-C", "é") for device in "abcde" for hour in range(2)]
+    keys = sorted([f"in/{folder}/x" for folder in folders] + ["in", "in/B", "in/README", "in/zzz", "other/y"])
+    for key in keys:
+        bucket.server.put(bucket.name, key, b"1")
+    for marker in ("in/", "in/B/", "in/B/a/"):
+        bucket.server.put(bucket.name, marker)
+    bucket.faults.fail(CUT, "GET", "start-after")
+    bucket.faults.latency_s, bucket.faults.slow_path = 0.01, "start-after"
+    expected = [k.removeprefix("in/") for k in keys if k.startswith("in/")] if top else keys
+    assert bucket.root(top).objects().filter(pl.col("size") > 0)["path"].to_list() == expected
+    assert bucket.faults.count("GET", "start-after") >= 5
+    assert bucket.faults.most_under_way > 1
 
 
 @pytest.mark.parametrize("what", [*REFUSED, *LOST])
@@ -192,9 +214,9 @@ def test_a_lake_must_not_lie_where_two_runs_could_both_commit(bucket: Bucket) ->
     bucket.faults.ignores_conditions = True
     with pytest.raises(UsageError, match=r"ignores If-None-Match.*Keep the lake in a store with conditional writes"):
         bucket.root("lake").make()
-    for key in ("la ke", "50%", "a#b", "é"):
+    for key in ("la ke", "50%", "a#b", "a?b", "é"):
         with pytest.raises(UsageError, match="characters in its path"):
-            bucket.root(key).make()
+            bucket.root(key).delta_options()
 
 
 def test_objects_are_asked_for_together_and_ahead(bucket: Bucket) -> None:

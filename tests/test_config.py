@@ -8,6 +8,7 @@ import yaml
 
 from siltstone.config import Config, as_dict, load_config
 from siltstone.errors import ConfigError, UsageError
+from siltstone.storage import Access
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -81,6 +82,22 @@ def test_all_problems_of_all_files_and_settings_come_at_once(conf: Any) -> None:
         "--set engine.workers: expected key=value",
         "--set: limits.salvage: expected one of none, truncated, all, found 'some'",
     ]
+
+
+def test_how_s3_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = load_config(settings=["storage.endpoint=http://minio:9000", "storage.path_style=true", "storage.profile=p"])
+    assert given.storage == Access(endpoint="http://minio:9000", path_style=True, profile="p")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://general")
+    assert load_config().storage.endpoint == "http://general"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://special")
+    assert load_config().storage.endpoint == "http://special"
+    assert load_config(settings=["storage.endpoint=https://s3.local/"]).storage.endpoint == "https://s3.local/"
+    assert problems([], ["storage.endpoint=minio:9000", "storage.path_style=1"]) == [
+        "--set: storage.path_style: expected true or false, found 1",
+        "storage.endpoint: 'minio:9000' is no endpoint; expected such as http://127.0.0.1:9000",
+    ]
+    for endpoint in ("http://user:secret@host", "http://host/bucket", "s3://bucket"):
+        assert len(problems([], [f"storage.endpoint={endpoint}"])) == 1
 
 
 def test_a_key_given_twice_is_refused_at_its_place(conf: Any) -> None:

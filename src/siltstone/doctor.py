@@ -81,6 +81,7 @@ def _write_access(storage: Storage) -> Finding:
 def _bucket_access(storage: Storage) -> Finding:
     needed = f"list, read, create once and delete at {storage.root}"
     try:
+        storage.delta_options()
         storage.exists()
         storage.make()
     except SiltstoneError as error:

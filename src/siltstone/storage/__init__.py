@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _S3 = "s3://"
+_DELTA_ROOT = re.compile(r"s3://[A-Za-z0-9._=@+~/-]+")
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,17 @@ class Storage:
         return f"{self.root}/{path}"
 
     def delta_options(self) -> dict[str, str] | None:
-        """What delta-rs needs to open a table here now, secrets included; None for local folders."""
+        """What delta-rs needs to open a table here now, secrets included; None for local folders.
+
+        Raises UsageError for a root on S3 that delta-rs would take for another, or Delta readers for two.
+        """
         if self.is_local:
             return None
+        if not _DELTA_ROOT.fullmatch(self.root):
+            raise UsageError(
+                f"{self.root} has characters in its path that Delta readers take for something else",
+                "Give a lake with letters, digits and . _ = @ + ~ / - only.",
+            )
         return delta_options(self.access, self.root.removeprefix(_S3).partition("/")[0])
 
     def __reduce__(self) -> tuple[Any, ...]:

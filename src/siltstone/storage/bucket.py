@@ -4,7 +4,6 @@ obstore tries again after 5xx answers, broken connections and timeouts. What it 
 whose answer was lost is told from one that lost to another writer by a token of its own, an upload by its size.
 """
 
-import re
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -12,12 +11,11 @@ from typing import Any, BinaryIO
 
 import obstore
 import polars as pl
-import polars.selectors as cs
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, InvalidPathError
 from obstore.store import S3Store
 
 from siltstone.errors import UsageError
-from siltstone.storage import odd_keys
+from siltstone.storage import odd_keys, ranges
 from siltstone.storage.access import Access, bucket_store
 from siltstone.storage.ahead import ahead
 from siltstone.storage.failures import whole
@@ -26,8 +24,6 @@ from siltstone.storage.store import OBJECTS, Fetched, Writer
 _OURS = "siltstone-put"
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4  # so an upload holds at most 40 MiB
-_LISTED_AT_ONCE = 10_000
-_LAKE_PATH = re.compile(r"[A-Za-z0-9._=@+~/-]*")
 
 
 class Bucket:
@@ -52,12 +48,7 @@ class Bucket:
             return True
 
     def make(self) -> None:
-        """Nothing to create; but a lake must not lie where Delta would look elsewhere or two runs could both commit."""
-        if not _LAKE_PATH.fullmatch(self._root):
-            raise UsageError(
-                f"s3://{self._bucket}/{self._root} has characters in its path that Delta readers encode in two ways",
-                "Give a lake with letters, digits and . _ = @ + ~ / - only.",
-            )
+        """Nothing to create; but a table must not lie where two runs could both commit."""
         probe = f"_siltstone/probe-{uuid.uuid4().hex}"
         self.put(probe, b"")
         is_replaced = self.put(probe, b"")
@@ -72,8 +63,7 @@ class Bucket:
         """All of them, whatever `enter` says: a thousand keys cost one call, and so does looking into one folder."""
         top = self._key(prefix)
         try:
-            batches = whole(lambda: list(obstore.list(self._store, top, chunk_size=_LISTED_AT_ONCE, return_arrow=True)))
-            found = pl.concat([odd_keys.LISTED.to_frame(), *(_frame(batch) for batch in batches)])
+            found = ranges.listed(self._store, top, self.calls_at_once)
         except InvalidPathError:
             found = odd_keys.listed(self._access, self._bucket, top)
         found = found.filter(pl.col("key") != top)
@@ -192,20 +182,6 @@ class _Upload:
         except (BaseError, OSError):
             if self._bucket.size(self._path) != self._written:
                 raise
-
-
-def _frame(batch: Any) -> pl.DataFrame:
-    """A batch of obstore's listing, columns as odd_keys.LISTED."""
-    return (
-        pl.DataFrame(pl.from_arrow(batch))
-        .unnest(cs.all())
-        .select(
-            pl.col("path").alias("key"),
-            pl.col("size").cast(pl.Int64),
-            pl.col("e_tag").str.strip_chars('"').alias("etag"),
-            pl.col("last_modified").dt.epoch("us").alias("modified_us"),
-        )
-    )
 
 
 def _bare(etag: str | None) -> str:

@@ -9,11 +9,10 @@ from typing import TypeVar
 import polars as pl
 
 from siltstone.storage.access import Access, boto3_client
+from siltstone.storage.ranges import LISTED
 from siltstone.storage.store import Fetched
 
 Result = TypeVar("Result")
-
-LISTED = pl.Schema({"key": pl.String(), "size": pl.Int64(), "etag": pl.String(), "modified_us": pl.Int64()})
 
 
 def listed(access: Access, bucket: str, top: str) -> pl.DataFrame:
