@@ -112,7 +112,7 @@ class PartitionWriter:
         if breaks:
             self.close()
         schema = self._schema()
-        row_bytes = table.get_total_buffer_size() / max(table.num_rows, 1)
+        row_bytes = table.nbytes / max(table.num_rows, 1)  # merged rows may be a slice of far larger buffers
         groups = max(1, math.ceil(table.num_rows * row_bytes / (self._group_bytes * 4 / 3)))  # each 2/3 to 4/3 of it
         edges = np.linspace(0, table.num_rows, groups + 1).astype(int).tolist()
         start = 0
