@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import query
-from fleet import MIDNIGHT, Fleet, around_midnight
+from fleet import Fleet, around_midnight
 from lineup import (
     Entry,
     Rig,
@@ -17,6 +17,7 @@ from lineup import (
     spark_best,
     spark_naive,
 )
+from telemetry import MIDNIGHT
 from trees import Tree, building_tree, fleet_tree
 
 BATCH = 400
@@ -119,7 +120,17 @@ def _fleet_title(size: Size) -> str:
 CASES = [
     Case("fleet", lambda size: f"fleet: {_fleet_title(size)}", _fleet),
     Case("building", lambda _: "building: 19,536 tiny files of a real building", _building),
-    Case("cores", lambda size: f"cores: one and two, {_fleet_title(size)}", _cores),
-    Case("memory", lambda size: f"memory: {_fleet_title(size)}, and four times as many", _memory, by_default=False),
-    Case("query", lambda _: "query: a unit's day, five columns, out of 8,640,000 rows of 24 fields", _query, by_default=False),
+    Case("cores", lambda size: f"cores: one and two, {size.files:,} files of a fleet", _cores),
+    Case(
+        "memory",
+        lambda size: f"memory: {size.files:,} files of a fleet, and four times as many",
+        _memory,
+        by_default=False,
+    ),
+    Case(
+        "query",
+        lambda _: "query: a unit's day, five columns, out of 8,640,000 rows of 24 fields",
+        _query,
+        by_default=False,
+    ),
 ]

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from telemetry import Column, Device, columns
+from telemetry import MIDNIGHT, Column, Device, columns
 from truth import Field, Truth, add, local_date
 
 ROWS = 3_600
-MIDNIGHT = 1_765_382_400  # 2025-12-11 00:00 at the mine, 16:00 UTC
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,13 @@ def write_fleet(root: Path, fleet: Fleet, *, processes: int = 2) -> Truth:
     """Write `{site}/{device}/{YYYYMMDDHH}/{YYYYMMDDHH}.txt.gz` below `root`; the same bytes for the same fleet and
     zlib. Returns the truth, counted from the values before they became text."""
     truth: Truth = {}
+    write = partial(_write_device, root, fleet)
+    if processes == 1:
+        for number in range(fleet.devices):
+            add(truth, write(number))
+        return truth
     with ProcessPoolExecutor(processes) as pool:
-        for part in pool.map(partial(_write_device, root, fleet), range(fleet.devices)):
+        for part in pool.map(write, range(fleet.devices)):
             add(truth, part)
     return truth
 

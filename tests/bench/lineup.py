@@ -79,7 +79,9 @@ def siltstone_spark(rig: Rig, tree: Tree, warm: Tree) -> Entry:
     out = rig.out("spark")
     command = script(rig.project_python, "siltstone_spark", tree.root, out, "--cores", rig.cores)
     command += ["--warm-input", str(warm.root), "--scratch", str(rig.scratch)]
-    return Entry("spark", "siltstone spark, session up", command, out, _table_check(rig, out / "datalog", tree), rig.cores)
+    return Entry(
+        "spark", "siltstone spark, session up", command, out, _table_check(rig, out / "datalog", tree), rig.cores
+    )
 
 
 def siltstone_spark_cold(rig: Rig, tree: Tree) -> Entry:

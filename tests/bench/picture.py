@@ -11,28 +11,33 @@ import matplotlib.pyplot as plt
 from floors import Rows
 from matplotlib.axes import Axes
 from report import REFERENCE, ratio
-from results import Row
+from results import SETUP, Row
 
 _OURS, _OTHERS, _WRONG, _INK, _FAINT = "#0f766e", "#b6bec9", "#e5989b", "#1f2937", "#6b7280"
 
 
 def draw(path: Path, titles: Mapping[str, str], rows: Rows, machine: Mapping[str, Any]) -> Path | None:
     """Write the PNG; None when there is nothing to draw."""
-    drawn = {case: [row for (of, _), row in rows.items() if of == case] for case in titles}
-    heights = [len(found) + 1.6 for found in drawn.values()]
+    drawn = {case: [row for (of, _), row in rows.items() if of == case and row.name != SETUP] for case in titles}
+    heights = [len(found) for found in drawn.values()]
     if not rows:
         return None
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": _INK, "ytick.color": _INK})
     figure, grid = plt.subplots(
-        len(drawn), 2, figsize=(12.5, 0.42 * sum(heights) + 0.7), squeeze=False,
+        len(drawn), 2, figsize=(12.5, 0.34 * sum(heights) + 0.75 * len(drawn) + 0.4), squeeze=False,
         gridspec_kw={"height_ratios": heights, "width_ratios": [3, 2]}, layout="constrained",
     )  # fmt: skip
     for (seconds, memory), (case, found) in zip(grid, drawn.items(), strict=True):
         found = sorted(found, key=lambda row: row.seconds)
-        seconds.set_title(titles[case], loc="left", fontweight="bold", fontsize=11, pad=10)
+        name, _, what = titles[case].partition(": ")
+        beside = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "fontweight": "bold"}
+        seconds.annotate(name, (0, 1), (-6, 10), fontsize=12, **beside)
+        seconds.set_title(what, loc="left", color=_FAINT, fontsize=10, pad=10)
         _bars(seconds, found, [row.seconds for row in found], [_time_text(r, found, REFERENCE[case]) for r in found])
-        _bars(memory, found, [row.peak_bytes / 2**30 for row in found], [f"{r.peak_bytes / 2**30:.2f} GiB" for r in found])
-        memory.set_title("peak memory of all processes", loc="left", color=_FAINT, fontsize=10, pad=10)
+        _bars(
+            memory, found, [row.peak_bytes / 2**30 for row in found], [f"{r.peak_bytes / 2**30:.2f} GiB" for r in found]
+        )
+        memory.set_title("peak memory, all processes together", loc="left", color=_FAINT, fontsize=10, pad=10)
         memory.set_yticklabels([])
     figure.supxlabel(_footer(machine), fontsize=8.5, color=_FAINT, x=0.01, ha="left")
     figure.savefig(path, dpi=160, facecolor="white")
@@ -42,10 +47,10 @@ def draw(path: Path, titles: Mapping[str, str], rows: Rows, machine: Mapping[str
 
 def _bars(axes: Axes, rows: list[Row], values: list[float], texts: list[str]) -> None:
     places = range(len(rows))
-    colours = [_WRONG if r.problems else _OURS if r.label.startswith("siltstone") else _OTHERS for r in rows]
+    colours = [_WRONG if r.problems else _OURS if "siltstone" in r.label else _OTHERS for r in rows]
     axes.barh(places, values, color=colours, height=0.68)
     axes.set_yticks(places, [row.label for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, max(values, default=1) * 1.3 or 1)
     axes.xaxis.set_visible(False)
     axes.tick_params(length=0)

@@ -9,9 +9,11 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from fleet import MIDNIGHT, Fleet
+from fleet import Fleet
 from lineup import Checked, Entry, Rig, script, siltstone_local
 from meter import Measured
+from results import SETUP
+from telemetry import MIDNIGHT
 from trees import Tree
 from truth import Field, load_truth
 
@@ -25,16 +27,18 @@ def two_days() -> Fleet:
 
 
 def entries(rig: Rig, tree: Tree) -> list[Entry]:
-    """Build the table (measured too, as `build`), then ask it and the raw files."""
-    build = replace(siltstone_local(rig, tree, name="build", label="siltstone local, the table"), at_most_rounds=1)
+    """Build the table, then ask it and the raw files."""
+    build = replace(siltstone_local(rig, tree, name=SETUP, label="siltstone local, the table"), at_most_rounds=1)
     table, check = build.out / "datalog", check_answer(tree)
     keys = [DATE, SITE, UNIT]
     asked = [build]
     for reader in ("polars", "pyarrow"):
         command = script(rig.project_python, "query_table", table, *keys, "--reader", reader)
-        asked.append(Entry(f"table-{reader}", f"siltstone's table, {reader}", command, rig.out(reader), check, rig.cores))
+        asked.append(
+            Entry(f"table-{reader}", f"{reader}, siltstone's table", command, rig.out(reader), check, rig.cores)
+        )
     command = script(rig.bench_python, "query_raw", tree.root, *keys, "--threads", rig.cores)
-    raw = Entry("raw-duckdb", "raw files of those days, DuckDB", command, rig.out("raw"), check, rig.cores)
+    raw = Entry("raw-duckdb", "DuckDB, raw files", command, rig.out("raw"), check, rig.cores)
     return [*asked, raw]
 
 
@@ -57,5 +61,3 @@ def check_answer(tree: Tree) -> Callable[[Measured], Checked]:
 
 def _sum(field: Field) -> float:
     return (field.sum or 0) / 10**field.decimals
-
-

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cases import STANDARD, Size
 from floors import FLOORS, Rows
-from results import Row
+from results import SETUP, Row
 from rich.console import Console
 from rich.table import Table
 
@@ -12,11 +13,13 @@ REFERENCE = {"fleet": "duckdb", "building": "duckdb", "cores": "cores-1", "memor
 """The contender that a case's ratios are against."""
 
 
-def print_report(console: Console, titles: Mapping[str, str], rows: Rows, machine: Mapping[str, Any]) -> None:
+def print_report(
+    console: Console, titles: Mapping[str, str], rows: Rows, machine: Mapping[str, Any], size: Size
+) -> None:
     """One table for each case, then the floors, then the machine."""
     for case, title in titles.items():
         console.print(_case_table(title, [row for (of, _), row in rows.items() if of == case], REFERENCE[case]))
-    console.print(_floor_table(titles, rows))
+    console.print(_floor_table(titles, rows, size))
     for row in rows.values():
         if row.problems:
             console.print(f"[red]{row.case}/{row.name} is wrong:[/] {'; '.join(row.problems[:3])}", highlight=False)
@@ -29,7 +32,9 @@ def print_report(console: Console, titles: Mapping[str, str], rows: Rows, machin
 
 
 def ratio(row: Row, rows: Iterable[Row], reference: str) -> float | None:
-    """How many times faster than the reference, None without it."""
+    """How many times faster than the reference; None without it, and for a case's setup."""
+    if row.name == SETUP:
+        return None
     base = next((other for other in rows if other.name == reference and not other.problems), None)
     return base.seconds / row.seconds if base else None
 
@@ -38,7 +43,7 @@ def _case_table(title: str, rows: list[Row], reference: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("contender")
     against = next((row.label for row in rows if row.name == reference), reference)
-    columns = ("seconds", "least", f"times\n{against.split(',')[0]}", "CPU s", "peak GiB", "MB", "files", "read MB", "rounds")
+    columns = ("seconds", "least", f"speed over\n{against}", "CPU s", "peak GiB", "MB", "files", "read MB", "rounds")
     for name in columns:
         table.add_column(name, justify="right")
     table.add_column("result")
@@ -60,8 +65,13 @@ def _case_table(title: str, rows: list[Row], reference: str) -> Table:
     return table
 
 
-def _floor_table(titles: Mapping[str, str], rows: Rows) -> Table:
-    table = Table(title="floors (60 x 4 files, 2 cores)", title_justify="left", title_style="bold")
+def _floor_table(titles: Mapping[str, str], rows: Rows, size: Size) -> Table:
+    note = "" if size == STANDARD else f"; this was {size.devices} x {size.hours}, so they say little"
+    table = Table(
+        title=f"floors, set for a fleet of {STANDARD.devices} x {STANDARD.hours} files on two cores{note}",
+        title_justify="left",
+        title_style="bold",
+    )
     for name in ("case", "figure"):
         table.add_column(name)
     for name in ("measured", "floor"):

@@ -7,10 +7,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+SETUP = "build"
+"""Name of an entry that makes what the others of its case need: run once, and compared with none of them."""
+
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one contender; times in seconds, sizes in bytes. `problems`: why the result is wrong, empty if right."""
+    """One run of one contender; times in seconds, sizes in bytes. `problems` says why the result is wrong."""
 
     case: str
     name: str

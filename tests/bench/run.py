@@ -16,7 +16,7 @@ from machine import describe_machine
 from meter import measure
 from picture import draw
 from report import print_report
-from results import Run, rows_of_runs, save
+from results import SETUP, Run, rows_of_runs, save
 from rich.console import Console
 
 REPOSITORY = Path(__file__).parents[2]
@@ -36,26 +36,30 @@ def main() -> int:
         runs += _run_case(console, rig, case, args.size, args.rounds, args.contenders)
     rows = rows_of_runs(runs)
     titles = {case.name: case.title(args.size) for case in cases}
-    print_report(console, titles, rows, machine)
+    print_report(console, titles, rows, machine, args.size)
     settings = {"rounds": args.rounds, "devices": args.size.devices, "hours": args.size.hours, "cores": args.cores}
     save(cache / "results.json", machine, settings, runs)
     picture = draw(cache / "results.png", titles, rows, machine)
-    console.print(f"written: {cache / 'results.json'}" + (f", {picture}" if picture else ""), highlight=False, soft_wrap=True)
+    console.print(
+        f"written: {cache / 'results.json'}" + (f", {picture}" if picture else ""), highlight=False, soft_wrap=True
+    )
     return int(any(row.problems for row in rows.values() if row.label.startswith("siltstone")))
 
 
 def _run_case(
     console: Console, rig: Rig, case: Case, size: Size, rounds: int, contenders: list[str] | None
 ) -> list[Run]:
-    entries = [e for e in case.entries(rig, size) if not contenders or e.name in contenders]
+    entries = [e for e in case.entries(rig, size) if not contenders or e.name in (*contenders, SETUP)]
     runs = []
     for number in range(1, rounds + 1):
-        for entry in entries:
+        for entry in entries if number % 2 else reversed(entries):  # so that no one always follows the same
             if number <= entry.at_most_rounds:
                 runs.append(run := _run_entry(rig, case.name, entry, number))
                 wrong = f"  WRONG: {run.problems[0]}" if run.problems else ""
                 told = f"{run.seconds:8.2f} s, CPU {run.cpu_seconds:7.1f} s, peak {run.peak_bytes / 2**30:5.2f} GiB"
-                console.print(f"{case.name} {number}/{rounds}  {entry.label:36} {told}{wrong}", highlight=False, markup=False)
+                console.print(
+                    f"{case.name} {number}/{rounds}  {entry.label:36} {told}{wrong}", highlight=False, markup=False
+                )
     return runs
 
 

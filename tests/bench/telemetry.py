@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 SENTINEL = -9999
-ROLLOUT = 1_765_382_400
-"""2025-12-10 16:00 UTC, local midnight: from here on the firmware of every fourth device sends `fuel_density`."""
+MIDNIGHT = 1_765_382_400
+"""2025-12-10 16:00 UTC, 2025-12-11 00:00 at the mine. From then on every fourth device sends `fuel_density` too."""
 
 _PARTS = (
     *("engine", "transmission", "hydraulic", "cab", "radiator", "turbo", "brake_front", "brake_rear"),
@@ -108,7 +108,7 @@ def columns(device: Device, start: int, rows: int, *, narrow: bool = False) -> d
         found = {name: column for name, column in found.items() if not name.startswith("tyre_6")}
     if device.has_prototype:
         found |= {name: Column("double", _held(device, name, t, 2, 400), 2) for name in _EXTRA}
-    if device.number % 4 == 1 and start >= ROLLOUT:
+    if device.number % 4 == 1 and start >= MIDNIGHT:
         found["fuel_density"] = Column("double", 8_320 + _held(device, "fuel_density", t, 300, 25), 1)
     return found
 
@@ -117,7 +117,9 @@ def _driving(device: Device, t: np.ndarray) -> dict[str, Column]:
     """What is known by name: position, speed and cameras. A truck stands for two fifths of its 25 minute round."""
     moves = (t + device.number * 97) % 1_500 >= 600
     no_fix, can_lost = _held(device, "fix", t, 45, 40) == 0, _held(device, "can", t, 60, 25) == 0
-    speed = np.where(moves, 3_000_000 + _held(device, "gpsspeed", t, 2, 9_000_000), _held(device, "drift", t, 4, 90_000))
+    speed = np.where(
+        moves, 3_000_000 + _held(device, "gpsspeed", t, 2, 9_000_000), _held(device, "drift", t, 4, 90_000)
+    )
     way = np.where(moves, t % 25_000, t // 60 * 60 % 25_000)
     return {
         "heartbeat": Column("bigint", t),
@@ -181,7 +183,9 @@ def _states(device: Device, t: np.ndarray) -> dict[str, Column]:
 
 def _held(device: Device, name: str, t: np.ndarray, hold: int, choices: int) -> np.ndarray:
     """Integers of [0, choices) that change every `hold` seconds as if drawn at random."""
-    return (_mixed((t // hold).astype(np.uint64) + np.uint64(_trait(device, name))) % np.uint64(choices)).astype(np.int64)
+    return (_mixed((t // hold).astype(np.uint64) + np.uint64(_trait(device, name))) % np.uint64(choices)).astype(
+        np.int64
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -36,7 +36,7 @@ class Field:
 
 Group = tuple[str, str, str]
 Truth = dict[Group, dict[str, Field]]
-"""By site, unit and local date: the fields by their JSON key. Every record has a `heartbeat`, so its count is the rows."""
+"""By site, unit and local date: the fields by their JSON key. Each record has a `heartbeat`: its count is the rows."""
 
 
 def add(truth: Truth, other: Truth) -> None:
@@ -77,8 +77,8 @@ def count_tree(root: Path) -> Truth:
     truth: Truth = {}
     for path in sorted(root.rglob("*.gz")):
         site = path.relative_to(root).parts[0]
-        records = [json.loads(line, parse_float=Decimal) for line in gzip.open(path, "rt", encoding="utf-8")]
-        add(truth, _count(site, records))
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        add(truth, _count(site, (json.loads(line, parse_float=Decimal) for line in lines)))
     return truth
 
 

@@ -57,7 +57,7 @@ def read_schema(path: Path) -> StructType:
 
 def compact(spark: SparkSession, tree: Path, out: Path, schema: StructType | None) -> None:
     reader = spark.read if schema is None else spark.read.schema(schema)
-    rows = with_keys(reader.json(f"{tree}/*/*/*/*.gz"))
+    rows = with_keys(reader.option("recursiveFileLookup", True).json(str(tree)))  # a glob of many files costs more
     if schema is None:
         rows = rows.repartition("hiveperiod", "dstrct_code")
     rows.write.partitionBy("hiveperiod", "dstrct_code").parquet(str(out))
@@ -67,7 +67,11 @@ def with_keys(rows: DataFrame) -> DataFrame:
     file = F.input_file_name()
     local = F.expr("timestamp_seconds(heartbeat) + INTERVAL 8 HOURS")
     site = F.element_at(F.split(file, "/"), -4)
-    return rows.withColumn("source_file", file).withColumn("dstrct_code", site).withColumn("hiveperiod", local.cast("date"))
+    return (
+        rows.withColumn("source_file", file)
+        .withColumn("dstrct_code", site)
+        .withColumn("hiveperiod", local.cast("date"))
+    )
 
 
 if __name__ == "__main__":
