@@ -1,11 +1,12 @@
 # siltstone: the front door. `make` prints this help; CI calls the same targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types format lock java archive clean
+.PHONY: help setup demo test bench check lint types format lock java archive clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .bench/venv
 # The cluster has its own Spark, and runs no tests.
 NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta flask flask-cors hypothesis moto mypy pytest ruff venv-pack
 
@@ -29,6 +30,14 @@ demo: setup  ## the main job on real input, then a query; ends with a short repo
 
 test: setup  ## the tests
 	$(BIN)/python -m pytest
+
+bench: setup $(BENCH)/.ready  ## siltstone beside DuckDB, polars and plain Spark: tables, JSON, picture. ARGS="fleet --rounds 1"
+	$(BENCH)/bin/python tests/bench/run.py --python $(BIN)/python $(ARGS)
+
+$(BENCH)/.ready: tests/bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
+	touch $(BENCH)/.ready
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -57,4 +66,4 @@ lock: setup  ## resolve the versions again
 		--no-header --allow-unsafe --extra spark --extra dev --output-file .requirements.lock pyproject.toml
 
 clean:  ## remove what was made here
-	rm -rf $(VENV) .demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,9 @@
 """The two sums of an account, and what a second task adds to a file's account."""
 
+import pickle
+
 from siltstone.accounts import Account, FileAccount, total
+from siltstone.bins import SourceFile
 
 
 def test_an_account_closes_when_both_sums_hold() -> None:
@@ -58,3 +61,22 @@ def test_a_file_account_survives_its_dictionary() -> None:
 def test_total_adds_all_files() -> None:
     files = [FileAccount("a", 1, "", account=Account(rows_out=2)), FileAccount("b", 1, "", account=Account(rows_out=3))]
     assert total(files) == Account(rows_out=5)
+
+
+def test_accounts_and_files_travel_between_processes() -> None:
+    account = FileAccount(
+        "p",
+        1,
+        "e",
+        "ff",
+        "quarantined",
+        "salvaged",
+        "cut",
+        {"s": 2},
+        ["o"],
+        ["f"],
+        7,
+        account=Account(3, 1, deferred=2),
+    )
+    file = SourceFile("a/b", "b", 5, "e", 9, "stray")
+    assert pickle.loads(pickle.dumps([account, file])) == [account, file]

@@ -11,7 +11,7 @@ import siltstone
 SRC = Path(siltstone.__file__).parent
 RINGS = {
     0: {"siltstone", "errors", "contracts", "accounts"},
-    1: {"conform", "planning", "merging", "duplicates", "zones", "tally", "formats", "sources"},
+    1: {"conform", "planning", "merging", "duplicates", "zones", "tally", "arrays", "companions", "formats", "sources"},
     2: {
         *("storage", "ledger", "table", "plain_table", "tables", "writing", "quarantine", "footers", "listing"),
         *("bins", "reading", "task", "waves", "rewriting", "plans", "superseding", "settling", "survey", "engine"),

@@ -1,14 +1,16 @@
 """Sorted runs to one sorted stream: every row once, order kept between breaks, whatever the bounds and the memory."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import pyarrow as pa
+import pytest
 from builders import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.merging import Run, SortedMerge
+from siltstone.merging import Run, SortedMerge, merge_sorted
 
 Row = tuple[str | None, int]
 
@@ -188,3 +190,113 @@ def test_one_large_run_does_not_outgrow_the_memory() -> None:
         chunks.append(rows_of(chunk.table))
     assert chunks == tables
     assert most == 0
+
+
+# Sorted runs of data files
+
+SORT_BY = ("unit", "ts")
+
+
+def in_pieces(rows: Sequence[Row], lengths: Sequence[int], name: str) -> list[pa.Table]:
+    """A run's rows as tables of these lengths, the rest in one more; `n` says where each row came from."""
+    whole = table(rows, name)
+    edges = [0]
+    for length in lengths:
+        edges.append(min(edges[-1] + length, len(rows)))
+    return [whole.slice(a, b - a) for a, b in pairwise([*edges, len(rows)])]
+
+
+def test_sorted_runs_become_one_and_rows_without_a_unit_come_first() -> None:
+    one = [table([(None, 5), ("A", 1), ("A", 3)], "x"), table([("C", 2)], "y")]
+    two = [table([("", 9), ("A", 2), ("B", 0)], "z")]
+    (found,) = merge_sorted([iter(one), iter(two)], SORT_BY, 1 << 30)
+    assert rows_of(found) == [(None, 5), ("", 9), ("A", 1), ("A", 2), ("A", 3), ("B", 0), ("C", 2)]
+    assert found.column("n").to_pylist() == ["x0", "z0", "x1", "z1", "x2", "z2", "y0"]
+
+
+def test_rows_of_one_key_come_in_the_order_of_the_runs() -> None:
+    runs = [iter([table([("A", 1), ("A", 1)], name)]) for name in "zyx"]
+    (found,) = merge_sorted(runs, SORT_BY, 1 << 30)
+    assert found.column("n").to_pylist() == ["z0", "z1", "y0", "y1", "x0", "x1"]
+
+
+def test_no_rows_no_tables() -> None:
+    assert list(merge_sorted([], SORT_BY, 1)) == []
+    assert list(merge_sorted([iter([]), iter([table([]), table([])])], SORT_BY, 1)) == []
+
+
+def test_tables_come_out_as_soon_as_they_are_large_enough() -> None:
+    # one byte is reached by each step: A's table up to its last row, then B's, which nothing overlaps
+    runs = [iter([table([("A", 1), ("A", 2)])]), iter([table([("B", 1)])])]
+    assert [rows_of(t) for t in merge_sorted(runs, SORT_BY, 1)] == [[("A", 1), ("A", 2)], [("B", 1)]]
+    runs = [iter([table([("A", 1), ("A", 2)])]), iter([table([("B", 1)])])]
+    assert [rows_of(t) for t in merge_sorted(runs, SORT_BY, 1 << 20)] == [[("A", 1), ("A", 2), ("B", 1)]]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [[("A", 2), ("A", 1)]],  # time falls within a unit
+        [[("B", 1), ("A", 2)]],  # units fall
+        [[("A", 1), ("B", 1), ("A", 2)]],  # a unit comes twice
+        [[("A", 1), (None, 1)]],  # no unit comes first
+        [[("A", 2)], [("A", 1)]],  # from table to table
+        [[("B", 1)], [], [("A", 1)]],
+        [[("A", 1)], [(None, 5)]],
+        [[("", 1)], [(None, 5)]],  # an empty unit is a unit
+    ],
+)
+def test_a_run_that_is_not_sorted_is_an_error(parts: list[list[Row]]) -> None:
+    runs = [iter([table([("A", 0)])]), iter([table(part) for part in parts])]
+    with pytest.raises(ValueError, match="not sorted"):
+        list(merge_sorted(runs, SORT_BY, 1))
+
+
+SORTED_RUNS = st.lists(
+    st.tuples(
+        st.lists(
+            st.tuples(st.one_of(st.none(), st.sampled_from(["", "A", "B", "é", "Ω"])), st.integers(-3, 3)),
+            max_size=20,
+        ).map(lambda rows: sorted(rows, key=key)),
+        st.lists(st.integers(0, 5), max_size=8),
+    ),
+    max_size=6,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(SORTED_RUNS, st.sampled_from([1, 100, 1 << 20]))
+def test_a_merge_is_a_sort(runs: list[tuple[list[Row], list[int]]], chunk_bytes: int) -> None:
+    pieces = [in_pieces(rows, lengths, f"{i} ") for i, (rows, lengths) in enumerate(runs)]
+    found = list(merge_sorted([iter(p) for p in pieces], SORT_BY, chunk_bytes))
+    assert all(t.num_rows for t in found)
+    rows = [row for t in found for row in rows_of(t)]
+    assert rows == sorted((row for given_rows, _ in runs for row in given_rows), key=key)
+    # every row is the one it was, and those of a run with one key keep their order
+    origins = [(int(run), int(place)) for t in found for run, place in map(str.split, t.column("n").to_pylist())]
+    assert [runs[run][0][place] for run, place in origins] == rows
+    assert len(set(origins)) == len(origins)
+    for number, (given_rows, _) in enumerate(runs):
+        assert [place for run, place in origins if run == number] == list(range(len(given_rows)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(SORTED_RUNS)
+def test_of_each_run_one_table_is_held_at_a_time(runs: list[tuple[list[Row], list[int]]]) -> None:
+    given_out, taken = 0, [0] * len(runs)
+    handed: list[list[int]] = [[] for _ in runs]  # rows of each table that a run has handed over so far
+
+    def spied(number: int, pieces: list[pa.Table]) -> Iterator[pa.Table]:
+        for piece in pieces:
+            handed[number].append(piece.num_rows)
+            yield piece
+
+    pieces = [in_pieces(rows, lengths, f"{i} ") for i, (rows, lengths) in enumerate(runs)]
+    for found in merge_sorted([spied(i, p) for i, p in enumerate(pieces)], SORT_BY, 1):
+        given_out += found.num_rows
+        for text in found.column("n").to_pylist():
+            taken[int(text.split()[0])] += 1
+        # what waits is of the last table that each run handed over, as far as it is not given out
+        for number, rows in enumerate(handed):
+            assert sum(rows) - taken[number] <= (rows[-1] if rows else 0)
+    assert given_out == sum(len(rows) for rows, _ in runs)

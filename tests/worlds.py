@@ -8,13 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable
 
 from siltstone.compaction import compact
 from siltstone.config import Config, load_config
+from siltstone.describe import open_table
 from siltstone.engine import Engine
 from siltstone.quarantine import read_quarantine
+from siltstone.settling import settle
 from siltstone.storage import Storage
 
 UPLOADED = 1_766_188_800  # 2025-12-20T00:00:00Z, when the first file of every world was uploaded
@@ -46,6 +51,9 @@ class InProcess:
     """Runs each task where it is called; tests start no processes for it."""
 
     name: str = "local"
+
+    def prepare(self, tasks: int) -> None:
+        pass
 
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:
         return [task.run() for task in tasks]
@@ -96,10 +104,16 @@ class World:
         assert unclosed(summary) == []
         return summary
 
-    def frame(self) -> pl.DataFrame:
-        """The table as polars reads it, sorted by all columns; a source file is named by its place in the tree."""
+    def settle(self, *settings: str, dry_run: bool = False, engine: Engine | None = None) -> dict[str, Any]:
+        """Settle the table and return the summary."""
+        table = open_table(str(self.lake), "datalog")
+        return settle(table, self.config(*settings), engine or self.engine, quiet, dry_run=dry_run)
+
+    def frame(self, version: int | None = None) -> pl.DataFrame:
+        """The table (at a version) as polars reads it, sorted by all columns; a source file is named by its place in
+        the tree."""
         place = pl.col("source_file").str.strip_prefix(f"{os.path.realpath(self.input)}/").str.replace(r"/[^/]*$", "")
-        frame = pl.scan_delta(str(self.table)).with_columns(place).collect()
+        frame = pl.scan_delta(str(self.table), version=version).with_columns(place).collect()
         return frame.sort("dstrct_code", "unitno", "deviceid", "ts", pl.all(), nulls_last=False)
 
     def rows(self, *columns: str) -> list[tuple[Any, ...]]:
@@ -133,6 +147,17 @@ class World:
         snapshot = table.snapshot()
         headers = [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
         return [h for h in headers if h["kind"] == kind]
+
+    def actions(self, version: int | None = None) -> list[dict[str, Any]]:
+        """The actions of one commit in the Delta log, the newest one by default."""
+        number = self.version() if version is None else version
+        entry = self.table / "_delta_log" / f"{number:020d}.json"
+        return [json.loads(line) for line in entry.read_text().splitlines()]
+
+    def stored(self) -> dict[str, int]:
+        """The table's data files and their sizes in bytes, as they lie on the disk."""
+        paths = [unquote(path) for path in pa.table(DeltaTable(str(self.table)).get_add_actions())["path"].to_pylist()]
+        return {path: (self.table / path).stat().st_size for path in sorted(paths)}
 
     def version(self) -> int:
         """The newest version in the Delta log."""

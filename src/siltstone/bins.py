@@ -1,7 +1,8 @@
 """What travels between the driver and its tasks: a bin to do, and the report of what was done; plain values only."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from siltstone.accounts import FileAccount
@@ -22,8 +23,8 @@ class SourceFile:
 
     Of a `home` file the rows of the bin's partition are written, others are deferred to the second wave. Of a
     `stray` file only the rows of this partition are wanted, the rest was accounted for before. A `reference` is only
-    known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows of a former version
-    in the table.
+    known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows in the table that
+    are to be replaced, `held_sha256` the content that gave them, "" when that is not known.
     """
 
     path: str
@@ -33,6 +34,14 @@ class SourceFile:
     modified_us: int
     role: Role = "home"
     held_rows: int = 0
+    held_sha256: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), _values_of(self)
+
+
+_VALUES = [f.name for f in fields(SourceFile)]
+_values_of = attrgetter(*_VALUES)
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,9 @@ class Bin:
         return Report.from_dict(row)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "schema": self.schema.as_dict()}
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        files = [dict(zip(_VALUES, _values_of(file), strict=True)) for file in self.files]
+        return {**row, "files": files, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Bin":

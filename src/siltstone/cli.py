@@ -1,6 +1,7 @@
 """`siltstone <job>`: arguments in, one report out, errors as a sentence and an exit code."""
 
 import argparse
+import gc
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from datetime import datetime
 
 from siltstone import __version__
 from siltstone.config import Config, load_config
-from siltstone.engine import Engine, LocalEngine, SparkEngine
+from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine
 from siltstone.errors import SiltstoneError
 from siltstone.progress import Reporter
 from siltstone.session import is_inside_spark, spark_session
@@ -29,6 +30,7 @@ exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = _parser().parse_args(argv)
+    gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
     return guarded(lambda: int(args.run(args)), debug=args.debug)
 
 

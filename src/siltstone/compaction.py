@@ -29,6 +29,7 @@ from siltstone.writing import Output
 
 _ATTEMPTS = 6
 _SURVEY_LINES = 500
+_FEW_TASKS = 2
 
 
 def compact(
@@ -123,9 +124,7 @@ class _Run:
             assert snapshot is not None
             ledger = ledgers.load(self._table.storage, snapshot.head)
             self._refuse_other_meaning(ledger)
-            retry = self._retry_quarantined
-            news = compare(listing, ledger, self._store, self._source, retry_quarantined=retry)
-            self._waves.keep_valid(set(news.todo["identity"]), snapshot.schema)
+            news = self._read(listing, snapshot, ledger)
             try:
                 return self._once(listing, news, snapshot, ledger)
             except (Refused, StorageError) as error:
@@ -146,11 +145,26 @@ class _Run:
                     "Give the same value, or another lake.",
                 )
 
+    def _read(self, listing: Listing, snapshot: Snapshot, ledger: Ledger) -> News:
+        """What is new, all of it brought through the waves where that is not done yet.
+
+        Of files that must be read together none is taken in when one of them has changed or vanished meanwhile.
+        """
+        while True:
+            there = listing.without(self._waves.left)
+            retry = self._retry_quarantined
+            news = compare(there, ledger, self._store, self._source, retry_quarantined=retry)
+            todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
+            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema)
+            if todo:
+                self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
+                self._target = self._target or self._learned(news, snapshot, ledger)
+                self._waves.run(todo, self._target)
+            if not self._waves.leave_moved(news.together):
+                return news
+
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
-        """Run what is not done yet, check it, commit it. Raises Refused when another commit came between."""
-        if news.todo.height:
-            self._target = self._target or self._learned(news, snapshot, ledger)
-            self._waves.run([SourceFile(**row) for row in news.todo.iter_rows(named=True)], self._target)
+        """Check what was read and commit it. Raises Refused when another commit came between."""
         files = self._waves.accounts()
         held = dict(news.todo.select("identity", "held_rows").iter_rows())
         replaced = superseded_by(files, held)

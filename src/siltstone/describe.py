@@ -49,7 +49,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
     if snapshot is None:
         raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
     files = table.files(snapshot)
-    headers = ledgers.headers(table.storage, snapshot.head)
+    headers, sources_read = ledgers.history(table.storage, snapshot.head)
     runs = [h for h in headers if h["kind"] == "compact"]
     sizes = config.compaction
     low, high = sizes.min_file_mb * 1e6, sizes.max_file_mb * 1e6
@@ -73,10 +73,10 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
         "partitions": dict(sorted(partitions.items())),
         "runs": [_run(header) for header in headers],
         "drift": [{"run": h["name"], "column": n, "kind": k, "key": key} for h in runs for n, k, key in h["columns"]],
-        "files_quarantined": sum(h["files_quarantined"] for h in runs),
-        "files_salvaged": sum(h["files_salvaged"] for h in runs),
-        "records_quarantined": sum(h["records_quarantined"] for h in runs),
-        "values_rescued": sum(h["values_rescued"] for h in runs),
+        "files_quarantined": sources_read.filter(state="quarantined").height,
+        "files_salvaged": sources_read.filter(lane="salvaged").height,
+        "records_quarantined": sources_read["records_quarantined"].sum(),
+        "values_rescued": sources_read["values_rescued"].sum(),
     }
 
 
@@ -104,12 +104,14 @@ def _histogram(sizes: Sequence[int]) -> dict[str, int]:
 
 
 def quarantined(lake_uri: str, name: str, access: Access) -> pl.DataFrame:
-    """Every refused record or file of all committed runs, newest run first (columns as QUARANTINE, and `run`)."""
+    """Every refused record or file of the files as they count today, newest run first (columns as QUARANTINE, and
+    `run`): refusals of a version that was replaced are history."""
     table = open_table(lake_uri, name, access)
     snapshot = table.snapshot()
-    headers = ledgers.headers(table.storage, snapshot.head if snapshot else None)
+    headers, files = ledgers.history(table.storage, snapshot.head if snapshot else None)
     frames = [
         read_quarantine(table.storage, header["quarantine"]).with_columns(run=pl.lit(header["name"]))
-        for header in headers
+        for header in ({"quarantine": [], "name": ""}, *headers)
     ]
-    return pl.concat(frames) if frames else read_quarantine(table.storage, []).with_columns(run=pl.lit(""))
+    counted = files.select("run", source_file="path")
+    return pl.concat(frames).join(counted, on=["run", "source_file"], how="semi", maintain_order="left")

@@ -4,6 +4,7 @@ This module and `session` are the only ones that know Spark. Nothing heavy is im
 been told to use one thread.
 """
 
+import gc
 import json
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from siltstone import errors
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error|Exception): (?=\S)(.+)$", re.MULTILINE)
+
+OBJECTS_BETWEEN_LOOKS = 100_000
+"""For the collector of cycles in processes of siltstone's own: a run makes many objects, and hardly any cycles."""
 
 Told = Callable[[int], None]
 """Called in the driver with the number of tasks that are done."""
@@ -63,6 +67,10 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
+    def prepare(self, tasks: int) -> None:
+        """Get ready to run about so many tasks, without waiting for it."""
+        ...
+
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         """The result of each task, in the order of the tasks; all are of one kind and write to one table."""
         ...
@@ -70,31 +78,47 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """A pool of processes on this machine; no Java."""
+    """A pool of processes on this machine; no Java. They start when they are needed and end with the engine."""
 
     workers: int = 0
     name: str = "local"
+    _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def prepare(self, tasks: int) -> None:
+        with _one_thread_each():
+            for _ in range(min(tasks, self._limit)):
+                self._pool().submit(_import_tasks)
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
             return []
-        workers = min(self.workers or len(os.sched_getaffinity(0)), len(tasks))
-        context = multiprocessing.get_context("spawn")
         results: dict[int, R] = {}
-        with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures: dict[Future[R], int] = {pool.submit(_run, task): i for i, task in enumerate(tasks)}
-            try:
-                for future in as_completed(futures):
-                    results[futures[future]] = future.result()
-                    done(len(results))
-            except BrokenProcessPool as error:
-                raise SiltstoneError(
-                    "a worker process died, most likely killed for want of memory; nothing was committed",
-                    "Run again with fewer workers (--set engine.workers=1) or less --set engine.memory_mb.",
-                ) from error
-            finally:
-                pool.shutdown(cancel_futures=True)
+        try:
+            with _one_thread_each():
+                futures: dict[Future[R], int] = {self._pool().submit(_run, task): i for i, task in enumerate(tasks)}
+            for future in as_completed(futures):
+                results[futures[future]] = future.result()
+                done(len(results))
+        except BaseException as error:
+            while self._pools:
+                self._pools.pop().shutdown(cancel_futures=True)
+            if not isinstance(error, BrokenProcessPool):
+                raise
+            raise SiltstoneError(
+                "a worker process died, most likely killed for want of memory; nothing was committed",
+                "Run again with fewer workers (--set engine.workers=1) or less --set engine.memory_mb.",
+            ) from error
         return [results[i] for i in range(len(tasks))]
+
+    @property
+    def _limit(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def _pool(self) -> ProcessPoolExecutor:
+        if not self._pools:
+            context = multiprocessing.get_context("spawn")
+            self._pools.append(ProcessPoolExecutor(self._limit, context, initializer=_begin))
+        return self._pools[0]
 
 
 @dataclass(frozen=True)
@@ -103,6 +127,9 @@ class SparkEngine:
 
     spark: "SparkSession"
     name: str = "spark"
+
+    def prepare(self, tasks: int) -> None:
+        """Nothing to do: Spark's executors are its own."""
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
@@ -124,6 +151,15 @@ class SparkEngine:
                 kind, text = result["error"]
                 raise rebuilt(getattr(errors, kind, SiltstoneError), text)
         return [task.result(results[i]) for i, task in enumerate(tasks)]
+
+
+def _begin() -> None:
+    """Make a worker look for cycles rarely."""
+    gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
+
+
+def _import_tasks() -> None:
+    import siltstone.task  # noqa: F401
 
 
 def _run(task: Task[R]) -> R:

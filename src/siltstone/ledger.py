@@ -7,13 +7,13 @@ names is garbage. Every 50 runs a snapshot of the ledger stands for the chain be
 import io
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import polars as pl
 
-from siltstone.accounts import FileAccount
+from siltstone.accounts import Account, FileAccount
 from siltstone.errors import StorageError
 from siltstone.storage import Storage
 
@@ -21,6 +21,7 @@ FOLDER = "_siltstone"
 SNAPSHOT_EVERY = 50
 _TOKEN_BITS = 32
 
+_LIST = pl.List(pl.String())
 LEDGER = pl.Schema(
     {
         "path": pl.String(),
@@ -31,19 +32,22 @@ LEDGER = pl.Schema(
         "rows_out": pl.Int64(),
         "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(),
-        "folders": pl.List(pl.String()),
+        "folders": _LIST,
     }
 )
 _MANIFEST = pl.Schema(
     {
         "path": pl.String(), "size": pl.Int64(), "etag": pl.String(), "sha256": pl.String(), "state": pl.String(),
-        "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": pl.List(pl.String()),
-        "folders": pl.List(pl.String()), "rows_kept": pl.Int64(), "modified_us": pl.Int64(),
+        "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": _LIST,
+        "folders": _LIST, "rows_kept": pl.Int64(), "modified_us": pl.Int64(),
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
         "nulls": pl.Int64(), "values_rescued": pl.Int64(),
     }
 )  # fmt: skip
+_OF_ACCOUNT = [f.name for f in fields(Account)]
+_OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders")]
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Head:
 class Ledger:
     """Every source file that a committed run has dealt with (columns as LEDGER, one row per path), and the header of
     the newest run (empty before the first). `rows_out` are the file's rows in the table now, `folders` the partitions
-    that hold them."""
+    that hold them or the equals of its repeated lines."""
 
     head: Head | None
     entries: pl.DataFrame
@@ -114,6 +118,21 @@ def files_of(header: Mapping[str, Any]) -> set[str]:
     return {f"{FOLDER}/runs/{header['name']}.manifest", *snapshot}
 
 
+def history(table: Storage, head: Head | None) -> tuple[list[dict[str, Any]], pl.DataFrame]:
+    """The header of every committed run, newest first, and what they did with the files that count today (columns as
+    in a manifest, and `run`, its name): the newest version of each file, and where that gave no row, the one whose
+    rows stay. Copies under a new etag are left out."""
+    chain = list(_chain(table, head))
+    files = pl.concat(
+        [_MANIFEST.to_frame().with_columns(run=pl.lit(""), age=pl.lit(0))]
+        + [m.with_columns(run=pl.lit(h["name"]), age=pl.lit(age)) for age, (h, m) in enumerate(chain)]
+    )
+    age = pl.col("age")
+    newest, with_rows = age.min().over("path"), age.filter(pl.col("rows_kept") == 0).min().over("path")
+    counted = files.filter(pl.col("lane") != "noted").filter((age == newest) | (age == with_rows))
+    return [header for header, _ in chain], counted.drop("age")
+
+
 def write_manifest(
     table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount]
 ) -> None:
@@ -129,13 +148,31 @@ def write_manifest(
         "parent": ledger.head.version if ledger.head else None,
         "ledger": snapshot,
     }
-    _put(table, _manifest_path(head), pl.DataFrame([_row(f) for f in files], schema=_MANIFEST), whole)
+    _put(table, _manifest_path(head), _manifest(files), whole)
 
 
-def _row(file: FileAccount) -> dict[str, Any]:
-    row = file.as_dict()
-    folders = sorted({*file.folders, *(output.rpartition("/")[0] for output in file.outputs)})
-    return {**row, **row.pop("account"), "folders": folders, "time_units": json.dumps(file.time_units)}
+def _manifest(files: Sequence[FileAccount]) -> pl.DataFrame:
+    """A row per file, columns as _MANIFEST."""
+    columns: dict[str, Any] = {name: [getattr(f, name) for f in files] for name in _OF_FILE}
+    columns |= {name: [getattr(f.account, name) for f in files] for name in _OF_ACCOUNT}
+    columns["time_units"] = _repeated(
+        [tuple(f.time_units.items()) for f in files], lambda units: json.dumps(dict(units)), pl.String()
+    )
+    columns["outputs"] = _repeated([tuple(f.outputs) for f in files], list, _LIST)
+    columns["folders"] = _repeated([(tuple(f.folders), tuple(f.outputs)) for f in files], _folders, _LIST)
+    return pl.DataFrame(columns, schema=_MANIFEST)
+
+
+def _folders(folders_and_outputs: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
+    folders, outputs = folders_and_outputs
+    return sorted({*folders, *(output.rpartition("/")[0] for output in outputs)})
+
+
+def _repeated(values: Sequence[K], made: Callable[[K], Any], dtype: pl.DataType) -> pl.Series:
+    """What is made of each value, once for all equal ones: few differ, and polars takes 60 us for a list."""
+    places: dict[K, int] = {}
+    rows = [places.setdefault(value, len(places)) for value in values]
+    return pl.Series([made(value) for value in places], dtype=dtype).gather(rows)
 
 
 def _manifest_path(head: Head) -> str:

@@ -1,8 +1,8 @@
 """The input's listing, and what of it is new: everything less the ledger."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import ModuleType
 from typing import Any
@@ -10,11 +10,10 @@ from typing import Any
 import polars as pl
 
 from siltstone.accounts import Account, FileAccount
+from siltstone.companions import companions
 from siltstone.errors import UsageError
 from siltstone.ledger import Ledger
 from siltstone.storage import Storage, open_root
-
-_HELD = pl.Schema({"identity": pl.String(), "held_rows": pl.Int64()})
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,22 @@ class Listing:
     ignored: int
     since: datetime | None = None
 
+    def without(self, identities: Collection[str]) -> "Listing":
+        return replace(self, files=self.files.filter(~pl.col("identity").is_in(list(identities))))
+
 
 @dataclass(frozen=True)
 class News:
-    """A listing against the ledger: files `todo`, with `held_rows`, the rows in the table that they supersede; how
-    many were `skipped` as done (those gone by now included); `noted` ones, whose content was done under another etag;
-    `changed` ones, whose new content can't be taken in yet."""
+    """A listing against the ledger: files `todo`, with `held_rows`, the rows in the table that they supersede, and
+    `held_sha256`, the content that gave these; how many were `skipped` as done (those gone by now included); `noted`
+    ones, whose content was done under another etag; `changed` ones, whose new content can't be taken in yet. Of those
+    of the todo that are `together` either all are taken in or none."""
 
     todo: pl.DataFrame
     skipped: int
     noted: list[FileAccount]
     changed: list[str]
+    together: frozenset[str]
 
 
 def list_input(store: Storage, source: ModuleType, source_root: str, since: datetime | None = None) -> Listing:
@@ -70,16 +74,15 @@ def compare(
 ) -> News:
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
-    With `retry_quarantined` files with refused records, or refused as a whole, are new again. A file of which the
-    table has rows brings along those of its device whose lines were dropped as equal to others': they are read again
-    with it. Where such a file is not in the listing the changed one is left out.
+    With `retry_quarantined` files with refused records, or refused as a whole, are new again. A file with a former
+    version brings its companions along, or is left out where it can't.
     """
     known = ledger.entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
     joined = listing.files.join(known, on="identity", how="left", maintain_order="left")
     is_retried = pl.lit(retry_quarantined) & (pl.col("state").eq("quarantined") | (pl.col("records_quarantined") > 0))
     is_new = pl.col("old_etag").is_null() | is_retried
     is_same = (pl.col("etag") == pl.col("old_etag")) & (pl.col("size") == pl.col("old_size"))
-    held = dict(joined.filter(is_new).select("identity", pl.col("rows_out").fill_null(0)).iter_rows())
+    todo = set(joined.filter(is_new)["identity"])
     noted: list[FileAccount] = []
     touched = joined.filter(~is_new & ~is_same)
     contents = store.ahead(store.read, touched["path"], touched["size"])
@@ -89,28 +92,17 @@ def compare(
         if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:
             noted.append(_noted(row, fetched.etag))
         else:
-            held[row["identity"]] = row["rows_out"]
-    changed = _with_companions(held, ledger, set(listing.files["identity"]), source)
-    todo = pl.DataFrame({"identity": list(held), "held_rows": list(held.values())}, schema=_HELD)
-    skipped = joined.height - len(held) - len(noted) - len(changed)
-    files = listing.files.join(todo, on="identity", how="inner", maintain_order="left")
-    return News(files, skipped, [n for n in noted if n.path not in held], changed)
-
-
-def _with_companions(held: dict[str, int], ledger: Ledger, listed: set[str], source: ModuleType) -> list[str]:
-    """Add to `held` the files whose dropped lines may live on in the superseded ones; remove, and return, those of
-    which a companion is not listed."""
-    devices = {_device(source, identity) for identity, rows in held.items() if rows}
-    if not devices:
-        return []
-    dropped = ledger.entries.filter(pl.col("duplicates_dropped") > 0).select("path", "rows_out")
-    companions = {p: rows for p, rows in dropped.iter_rows() if p not in held and _device(source, p) in devices}
-    missing = {_device(source, p) for p in companions if p not in listed}
-    changed = [identity for identity, rows in held.items() if rows and _device(source, identity) in missing]
-    for identity in changed:
-        del held[identity]
-    held |= {p: rows for p, rows in companions.items() if _device(source, p) not in missing}
-    return changed
+            todo.add(row["identity"])
+    listed = set(listing.files["identity"])
+    found = companions(todo, listed, ledger.entries, lambda identity: _device(source, identity))
+    todo = (todo | found.along) - found.left_out
+    noted = [n for n in noted if n.path not in todo]
+    held_sha256 = pl.when(pl.col("state") != "quarantined").then(pl.col("sha256")).fill_null("")
+    files = joined.filter(pl.col("identity").is_in(list(todo))).select(
+        *listing.files.columns, held_rows=pl.col("rows_out").fill_null(0), held_sha256=held_sha256
+    )
+    skipped = joined.height - files.height - len(noted) - len(found.left_out)
+    return News(files, skipped, noted, sorted(found.left_out), found.together)
 
 
 def _device(source: ModuleType, identity: str) -> tuple[str, str]:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from siltstone.arrays import coded, to_arrow, to_numpy
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -41,9 +43,7 @@ class _Piece:
     def of(cls, table: pa.Table, unit_column: str) -> "_Piece":
         if unit_column not in table.column_names:
             return cls(table, [None], np.zeros(table.num_rows, np.int64), table.get_total_buffer_size())
-        encoded = table.column(unit_column).combine_chunks().dictionary_encode()
-        units = [*encoded.dictionary.to_pylist(), None]
-        codes = encoded.indices.fill_null(len(units) - 1).to_numpy().astype(np.int64)
+        units, codes = coded(table.column(unit_column))
         return cls(table, units, codes, table.get_total_buffer_size())
 
     def below(self, bound: str) -> npt.NDArray[np.bool_]:
@@ -52,7 +52,7 @@ class _Piece:
     def where(self, mask: npt.NDArray[np.bool_]) -> "_Piece":
         if mask.all():
             return self
-        table = self.table.filter(pa.array(mask))
+        table = self.table.filter(to_arrow(mask))
         return _Piece(table, self.units, self.codes[mask], self.size * table.num_rows / self.table.num_rows)
 
 
@@ -153,11 +153,11 @@ class SortedMerge:
         found = sorted({u for p in pieces for u in p.units}, key=lambda unit: (unit is not None, unit or ""))
         ranks = {unit: rank for rank, unit in enumerate(found)}
         units = np.concatenate([np.array([ranks[u] for u in p.units])[p.codes] for p in pieces])
-        times = table.column(self._time).cast(pa.int64()).to_numpy()
+        times = to_numpy(table.column(self._time).cast(pa.int64()))
         steps = units[1:] - units[:-1]
         if ((steps > 0) | ((steps == 0) & (times[1:] >= times[:-1]))).all():
             return table
-        return table.take(pa.array(np.lexsort((times, units))))
+        return table.take(to_arrow(np.lexsort((times, units))))
 
 
 _Key = tuple[bool, str, int]  # whether there is a unit, the unit, the time in microseconds
@@ -179,12 +179,10 @@ class _Cursor:
         if self.table is None:
             return
         self.row_bytes = self.table.get_total_buffer_size() / self.table.num_rows
-        encoded = self.table.column(self._unit).combine_chunks().dictionary_encode()
-        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()
-        units = [*encoded.dictionary.to_pylist(), None]
+        units, codes = coded(self.table.column(self._unit))
         self._starts = np.flatnonzero(np.diff(codes, prepend=-1))
         self._units = [(units[c] is not None, units[c] or "") for c in codes[self._starts]]
-        self._times = self.table.column(self._time).cast(pa.int64()).to_numpy()
+        self._times = to_numpy(self.table.column(self._time).cast(pa.int64()))
         falls = np.flatnonzero(np.diff(self._times) < 0) + 1
         in_order = all(a < b for a, b in pairwise(self._units)) and np.isin(falls, self._starts).all()
         if not in_order or (*self._units[0], int(self._times[0])) < self.last:
@@ -233,10 +231,8 @@ def merge_sorted(runs: Iterable[Iterator[pa.Table]], sort_by: tuple[str, str], c
 
 def _in_order(tables: Sequence[pa.Table], sort_by: tuple[str, str]) -> pa.Table:
     table = pa.concat_tables(tables).combine_chunks()
-    encoded = table.column(sort_by[0]).combine_chunks().dictionary_encode()
-    units = encoded.dictionary.to_pylist()
-    ranks = np.zeros(len(units) + 1, np.int64)  # the last one is for rows without a unit
-    ranks[sorted(range(len(units)), key=units.__getitem__)] = np.arange(1, len(units) + 1)
-    codes = encoded.indices.fill_null(len(units)).to_numpy()
-    times = table.column(sort_by[1]).cast(pa.int64()).to_numpy()
-    return table.take(pa.array(np.lexsort((times, ranks[codes]))))
+    units, codes = coded(table.column(sort_by[0]))
+    ranks = np.empty(len(units), np.int64)
+    ranks[sorted(range(len(units)), key=lambda u: (units[u] is not None, units[u] or ""))] = np.arange(len(units))
+    times = to_numpy(table.column(sort_by[1]).cast(pa.int64()))
+    return table.take(to_arrow(np.lexsort((times, ranks[codes]))))

@@ -7,6 +7,7 @@ from itertools import groupby
 Partition = tuple[str, str]
 
 _MOST_FULL = 4  # files of the right size that one merge may write anew to take up a rest
+_MOST_FILES = 256  # that one merge has open at a time
 _MARGIN = 0.03  # merged files are not exactly as large as those they are made of
 
 
@@ -64,10 +65,8 @@ def _cut(weights: Sequence[float], parts: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def should_roll(written: int, remaining: float, group: int, sizes: Sizes) -> bool:
-    """Whether to start a new file now: bytes written to this one, expected to come, and of one more row group."""
-    if written + group > sizes.largest:
-        return True
+def should_roll(written: int, remaining: float, sizes: Sizes) -> bool:
+    """Whether to start a new file now: bytes written to this one, and expected to come."""
     return written >= sizes.target and written + remaining > sizes.largest
 
 
@@ -97,7 +96,7 @@ def plan_merges(
 
     In a closed partition files of the right size take up a rest that is too small for a file of its own. In an open
     one, which still grows, only undersized files are merged, once they fill a file or are `open_files` or more. A merge
-    reads at most about `most_bytes`, or two files.
+    reads at most about `most_bytes` of undersized files.
     """
     merges: list[Merge] = []
     ordered = sorted(files, key=lambda f: (f.partition, f.first_unit, f.path))
@@ -120,16 +119,24 @@ def _merge(small: Sequence[Stored], full: Sequence[Stored], sizes: Sizes) -> Mer
     for more in (None, *sorted(full, key=lambda f: f.bytes)[:_MOST_FULL]):
         chosen += [] if more is None else [more]
         total = sum(f.bytes for f in chosen)
-        count = min(max(round(total / sizes.target), -int(-total // sizes.largest)), len(chosen) - 1)
-        if count > 0 and sizes.smallest * (1 + _MARGIN) <= total / count <= sizes.largest * (1 - _MARGIN):
+        if count := _in_size(total, len(chosen) - 1, sizes):
             return Merge(tuple(chosen), total // count)
     total = sum(f.bytes for f in small)
     count = -int(-total // sizes.largest)
     return Merge(tuple(small), (sizes.target + sizes.largest) // 2) if count < len(small) else None
 
 
+def _in_size(total: int, most: int, sizes: Sizes) -> int:
+    """How many files, near the target and `most` at most, hold the bytes well inside the accepted sizes; 0: none."""
+    fewest = -int(-total // (sizes.largest * (1 - _MARGIN)))
+    most = min(int(total // (sizes.smallest * (1 + _MARGIN))), most)
+    return min(max(round(total / sizes.target), fewest), most) if fewest <= most else 0
+
+
 def _groups(files: Sequence[Stored], most_bytes: int) -> list[list[Stored]]:
-    """Contiguous groups of about equal bytes, none much over the limit; files that are left alone join their
-    neighbours."""
-    parts = max(1, -int(-sum(f.bytes for f in files) // most_bytes)) if files else 0
-    return [list(files[start:end]) for start, end in _cut([f.bytes for f in files], parts)] if parts else []
+    """Contiguous groups of about equal bytes, none much over the limit or of more files than a task should open."""
+    groups: list[list[Stored]] = []
+    for start, end in _cut([f.bytes for f in files], -int(-sum(f.bytes for f in files) // most_bytes)):
+        parts = -int(-(end - start) // _MOST_FILES)
+        groups += [list(files[start + a : start + b]) for a, b in _cut([1] * (end - start), parts)]
+    return groups

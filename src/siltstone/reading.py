@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from siltstone import sources
 from siltstone.accounts import FileAccount
+from siltstone.arrays import to_arrow
 from siltstone.bins import Bin
 from siltstone.duplicates import Duplicates
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import BadRecord, Document, Ints, Parsed, row_cells
+from siltstone.formats.documents import LANES, BadRecord, Document, Ints, Parsed, row_cells
 from siltstone.formats.inflate import Inflated, inflate, inflate_head
 from siltstone.formats.ndjson import parse
 from siltstone.quarantine import QuarantineWriter
@@ -24,6 +25,7 @@ from siltstone.tally import Tally
 from siltstone.writing import DOCUMENT
 
 _HEAD_BYTES = 16 << 10
+_LANES = ("", *LANES, "salvaged")  # a file that took several is named by the last of them
 
 Mask = npt.NDArray[np.bool_]
 
@@ -65,11 +67,11 @@ class Reader:
 
     def accounts(self) -> list[FileAccount]:
         """The account of each file of the bin, in its order; a damaged file that gave no record is quarantined."""
-        for index, note in enumerate(self._notes):
-            note.account = self._tally.account(index)
-            if note.lane == "salvaged" and not note.account.records_in:
+        counted = zip(self._notes, self._tally.accounts(), self._tally.units(self._source.UNITS), strict=True)
+        for note, account, units in counted:
+            note.account, note.time_units = account, units
+            if note.lane == "salvaged" and not account.records_in:
                 note.state, note.lane = "quarantined", ""
-            note.time_units = self._tally.units(index, self._source.UNITS)
         return self._notes
 
     def first_units(self, indices: Sequence[int]) -> list[str]:
@@ -97,12 +99,13 @@ class Reader:
         for index in indices:
             document = self._document(index)
             self._unread -= self._files[index].size
-            if document is not None:
-                batch.append(document)
-                size += len(document.data)
-            if size >= self._settings.batch_bytes:
+            if document is None:
+                continue
+            if batch and size + len(document.data) > self._settings.batch_bytes:
                 yield from self._tables(batch)
                 batch, size = [], 0
+            batch.append(document)
+            size += len(document.data)
         if batch:
             yield from self._tables(batch)
 
@@ -117,7 +120,7 @@ class Reader:
         note.sha256 = hashlib.sha256(fetched.data).hexdigest()
         try:
             inflated = self._inflated(fetched.data)
-            if inflated.damage and file.held_rows:
+            if inflated.damage and file.held_rows and note.sha256 != file.held_sha256:
                 raise Unreadable(f"{inflated.damage}; the {file.held_rows:,} rows of its former version stay")
         except Unreadable as error:
             note.state, note.reason = "quarantined", str(error)
@@ -160,7 +163,8 @@ class Reader:
             for bad in part.bad:
                 self._refuse(bad)
             for index in np.unique(part.document):
-                self._notes[index].lane = self._notes[index].lane or part.lane
+                note = self._notes[index]
+                note.lane = max(note.lane, part.lane, key=_LANES.index)
             table = self._wanted(part)
             if table.num_rows:
                 yield table
@@ -199,10 +203,10 @@ class Reader:
         self._tally.add("rows_out", document[written])
         self._tally.add_units(document[home & timed], stamped.unit[home & timed])
         self._count_cells(part, written)
-        ts = pa.array(stamped.ts_us, pa.int64()).cast(self._source.CONTRACT.time.type)
+        ts = to_arrow(stamped.ts_us).cast(self._source.CONTRACT.time.type)
         table = part.table.append_column(self._source.CONTRACT.time.name, ts)
-        table = table.append_column(DOCUMENT, pa.array(document, pa.int32()))
-        return table if written.all() else table.filter(pa.array(written))
+        table = table.append_column(DOCUMENT, to_arrow(document.astype(np.int32)))
+        return table if written.all() else table.filter(to_arrow(written))
 
     def _repeated(self, part: Parsed, ts_us: Ints, here: Mask) -> Mask:
         repeated = np.zeros(len(here), bool)

@@ -1,7 +1,7 @@
 """A task that writes data files of one partition anew as one sorted run: to settle them, or to drop superseded rows."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from siltstone.arrays import texts
 from siltstone.conform import Schema
 from siltstone.contracts import CONTRACTS, Contract
 from siltstone.errors import StorageError
@@ -19,6 +20,7 @@ from siltstone.writing import Output, PartitionWriter
 
 _FEWEST_ROWS, _MOST_ROWS = 256, 65_536
 _BUFFER_BYTES = 64 << 10
+_NEXT_MOVE = "siltstone verify tells which files are damaged."
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,10 @@ def _rewritten(task: Rewrite) -> Rewritten:
     """Merge the task's files. Raises StorageError when one is not what siltstone writes."""
     table, contract = task.table, CONTRACTS[task.contract]
     with ExitStack() as opened:
-        handles = [opened.enter_context(table.open(path)) for path in task.files]
-        if task.drop and not any(_holds(handle, task.drop) for handle in handles):
+        handles = {table.uri(path): opened.enter_context(table.open(path)) for path in task.files}
+        if task.drop and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items()):
             return Rewritten([], 0, {}, is_untouched=True)
-        files = [pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False) for handle in handles]
-        whole = _Whole(task, contract, files)
+        whole = _Whole(task, contract, {uri: _opened(uri, handle) for uri, handle in handles.items()})
         writer = PartitionWriter(
             table,
             contract,
@@ -95,39 +96,59 @@ def _rewritten(task: Rewrite) -> Rewritten:
         try:
             for chunk in merge_sorted(whole.runs(), contract.sort_by, task.group_bytes):
                 writer.write(chunk, breaks=False)
-        except (ValueError, pa.ArrowException) as error:
-            raise StorageError(
-                f"a data file of {table.root} can't be merged: {error}; it is one of {', '.join(task.files)}",
-                "siltstone verify tells which files are damaged.",
-            ) from error
+        except ValueError as error:
+            shown = f"{', '.join(task.files[:3])}{' ...' if len(task.files) > 3 else ''}"
+            where = f"a data file of {table.root} can't be merged: {error}; it is one of {shown}"
+            raise StorageError(where, _NEXT_MOVE) from error
         writer.close()
     return Rewritten(writer.outputs, whole.cells, whole.dropped)
 
 
-def _holds(handle: BinaryIO, drop: tuple[str, ...]) -> bool:
+@contextmanager
+def _named(uri: str) -> Iterator[None]:
+    """An error of reading one of the files names it."""
+    try:
+        yield
+    except (ValueError, OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise StorageError(f"{uri} can't be read: {reason}", _NEXT_MOVE) from error
+
+
+def _opened(uri: str, handle: BinaryIO) -> pq.ParquetFile:
+    with _named(uri):
+        return pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
+
+
+def _holds(uri: str, handle: BinaryIO, drop: tuple[str, ...]) -> bool:
     """Whether a file has a row from one of the sources."""
-    file = pq.ParquetFile(handle, read_dictionary=["source_file"])
-    place = file.schema_arrow.get_field_index("source_file")
-    low_and_high = min(drop), max(drop)
-    for group in range(file.num_row_groups):
-        statistics = file.metadata.row_group(group).column(place).statistics
-        if statistics is not None and statistics.has_min_max:
-            low, high = statistics.min, statistics.max
-            if high < low_and_high[0] or low > low_and_high[1]:
+    with _named(uri):
+        metadata = pq.read_metadata(handle)
+        if "source_file" not in metadata.schema.names:
+            raise ValueError("it has no column source_file")
+        place = metadata.schema.names.index("source_file")
+        file = pq.ParquetFile(
+            handle, metadata=metadata, read_dictionary=["source_file"], page_checksum_verification=True
+        )
+        for group in range(file.num_row_groups):
+            statistics = metadata.row_group(group).column(place).statistics
+            is_bounded = statistics is not None and statistics.has_min_max
+            if is_bounded and (statistics.max < min(drop) or statistics.min > max(drop)):
                 continue
-        found = file.read_row_group(group, columns=["source_file"]).column(0).unique()
-        if not set(drop).isdisjoint(found.to_pylist()):
-            return True
+            found = file.read_row_group(group, columns=["source_file"]).column(0).unique()
+            if not set(drop).isdisjoint(found.to_pylist()):
+                return True
     return False
 
 
 class _Whole:
     """All files of a task as runs of equal columns, and what has passed: cells kept, rows dropped, bytes to come."""
 
-    def __init__(self, task: Rewrite, contract: Contract, files: list[pq.ParquetFile]) -> None:
-        self._files, self._schema = files, task.schema
-        self._drop = pa.array(task.drop, pa.large_string())
+    def __init__(self, task: Rewrite, contract: Contract, opened: Mapping[str, pq.ParquetFile]) -> None:
+        self._opened, self._schema = opened, task.schema
+        files = list(opened.values())
+        self._drop = texts(task.drop)
         added = [(f.name, f.type) for f in contract.added]
+        self._own = {contract.time.name, *(f.name for f in contract.added)}
         self._arrow = pa.schema([(contract.time.name, contract.time.type), *task.schema.arrow(), *added])
         self._unread_rows = self._rows = sum(f.metadata.num_rows for f in files)
         self._bytes = sum(_stored_bytes(f.metadata) for f in files)
@@ -144,21 +165,24 @@ class _Whole:
         return float(self._bytes * self._unread_rows / max(self._rows, 1))
 
     def runs(self) -> Iterator[Iterator[pa.Table]]:
-        for file in self._files:
-            yield self._tables(file)
+        for uri, file in self._opened.items():
+            yield self._tables(uri, file)
 
-    def _tables(self, file: pq.ParquetFile) -> Iterator[pa.Table]:
-        for batch in file.iter_batches(self._batch_rows, use_threads=False):
-            self._unread_rows -= batch.num_rows
-            table = self._kept(self._complete(pa.Table.from_batches([batch])))
-            for column in self._schema.columns:
-                values = table.column(column.name)
-                self.cells += len(values) - values.null_count
-            yield table
+    def _tables(self, uri: str, file: pq.ParquetFile) -> Iterator[pa.Table]:
+        with _named(uri):
+            for batch in file.iter_batches(self._batch_rows, use_threads=False):
+                self._unread_rows -= batch.num_rows
+                table = self._kept(self._complete(pa.Table.from_batches([batch])))
+                for column in self._schema.columns:
+                    values = table.column(column.name)
+                    self.cells += len(values) - values.null_count
+                yield table
 
     def _complete(self, table: pa.Table) -> pa.Table:
-        """The rows with every column of the table, in its types: a file may be older than a column."""
+        """The rows with every column of the table, in its types: a file may be older than a record column."""
         known = set(table.column_names)
+        if absent := self._own - known:
+            raise ValueError(f"it has no column {', '.join(sorted(absent))}")
         if unknown := known - set(self._arrow.names):
             raise ValueError(f"it has columns that the table has not: {', '.join(sorted(unknown))}")
         columns = [

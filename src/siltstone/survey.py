@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ from siltstone.config import Config
 from siltstone.conform import Schema, base_schema, hinted
 from siltstone.contracts import Kind
 from siltstone.errors import Unreadable, UsageError
-from siltstone.formats.documents import Document, Ints, Rules
+from siltstone.formats.documents import Document, Ints, Parsed, Rules
 from siltstone.formats.inflate import inflate
 from siltstone.formats.ndjson import parse
 from siltstone.formats.ndjson_fast import parse_inferred
@@ -28,11 +28,13 @@ from siltstone.formats.tokens import BadJson, scan_object
 from siltstone.listing import list_input
 from siltstone.settings import settings_of
 from siltstone.storage import Storage, open_root
+from siltstone.writing import parquet_options
 from siltstone.zones import local_hour_start
 
 _EXACT = 1 << 53
 _SAMPLE_ROWS = 100_000
 _KINDS: dict[str, Kind] = {"number": "double", "boolean": "boolean", "string": "string", "json": "json"}
+_TOKENS = {kind: token for token, kind in _KINDS.items()} | {"bigint": "number", "int": "number"}
 
 
 @dataclass
@@ -136,7 +138,7 @@ def take_survey(
             parts, grown = parse([document], schema, settings.rules)
             stamps = [_stamp(part.table, row, source, settings) for part in parts]
         schema = grown
-        _find_fields(document, survey, settings.rules)
+        _find_fields(document, parts, schema, survey, settings.rules)
         shifts += [_shift(s.ts_us, row, source, settings) for s in stamps if len(s.ts_us)]
         if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
             tables += [part.table for part in parts]
@@ -158,21 +160,36 @@ def _first_lines(text: bytes, count: int) -> bytes:
     return text[: at + 1]
 
 
-def _find_fields(document: Document, survey: Survey, rules: Rules) -> None:
+def _find_fields(document: Document, parts: Sequence[Parsed], schema: Schema, survey: Survey, rules: Rules) -> None:
+    if all(part.lane == "typed" for part in parts):  # then every value has the kind of its column
+        for part in parts:
+            _find_in_columns(part, schema, survey)
+        return
     inferred = parse_inferred([document], Schema(()), Rules(max_line_bytes=rules.max_line_bytes))
     if inferred is None:
         _find_in_tokens(document, survey, rules)
-        return
-    parsed, schema = inferred
-    survey.records += parsed.table.num_rows
-    for column in schema.columns:
-        found = _field(survey, column.key)
-        values = parsed.table.column(column.name)
-        token = next(t for t, kind in _KINDS.items() if kind == column.kind)
-        found.tokens[token] += len(values) - values.null_count
-        if column.kind == "double":
-            numbers = values.drop_null().to_numpy()
-            found.decimals += int((numbers != np.floor(numbers)).sum())
+    else:
+        _find_in_columns(*inferred, survey)
+
+
+def _find_in_columns(parsed: Parsed, schema: Schema, survey: Survey) -> None:
+    frame = cast(pl.DataFrame, pl.from_arrow(parsed.table))
+    survey.records += frame.height
+    columns = [c for c in schema.columns if c.name in frame.columns]
+    doubles, integers = ([pl.col(c.name) for c in columns if c.kind == kind] for kind in ("double", "bigint"))
+    values = _row(frame.select(pl.col(c.name).count() for c in columns))
+    decimals = _row(frame.select((number != number.floor()).sum() for number in doubles))
+    big = _row(frame.select(((number > _EXACT) | (number < -_EXACT)).sum() for number in integers))
+    for column in columns:
+        if values[column.name]:
+            found = _field(survey, column.key)
+            found.tokens[_TOKENS[column.kind]] += values[column.name]
+            found.decimals += decimals.get(column.name, 0)
+            found.big_integers += big.get(column.name, 0)
+
+
+def _row(frame: pl.DataFrame) -> dict[str, int]:
+    return frame.row(0, named=True) if frame.width else {}
 
 
 def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
@@ -219,5 +236,5 @@ def _shift(ts_us: Ints, row: dict[str, Any], source: ModuleType, settings: Setti
 def _written_bytes(tables: Sequence[pa.Table]) -> int:
     buffer = io.BytesIO()
     table = pa.concat_tables(tables, promote_options="permissive")
-    pq.write_table(table, buffer, compression="zstd", compression_level=1)
+    pq.write_table(table, buffer, **parquet_options(table.schema))
     return buffer.tell()

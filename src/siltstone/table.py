@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
-import pyarrow as pa
+import polars as pl
 from deltalake import DeltaTable, Field
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -151,7 +151,7 @@ class Table:
 
     def files(self, planned: Snapshot) -> list[Stored]:
         """The data files at a version; Refused when the table is not at it any more."""
-        rows = pa.table(self._handle_at(planned).get_add_actions(flatten=True)).to_pylist()
+        rows = pl.DataFrame(self._handle_at(planned).get_add_actions(flatten=True)).iter_rows(named=True)
         names, unit = [f.name for f in self.contract.partition_by], self.contract.sort_by[0]
         return [
             Stored(

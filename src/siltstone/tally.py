@@ -32,11 +32,12 @@ class Tally:
 
     def add_units(self, files: Ints, units: npt.NDArray[np.int8]) -> None:
         """Count one time in a unit (an index) for each entry of `files`."""
-        np.add.at(self._units, (files, units), 1)
+        np.add.at(self._units.reshape(-1), files * self._units.shape[1] + units, 1)
 
-    def account(self, file: int) -> Account:
-        return Account(*(int(n) for n in self._counts[file]))
+    def accounts(self) -> list[Account]:
+        """The account of each file, in order."""
+        return [Account(*counts) for counts in self._counts.tolist()]
 
-    def units(self, file: int, names: Sequence[str]) -> dict[str, int]:
-        """How many of a file's times were in which unit."""
-        return {name: int(n) for name, n in zip(names, self._units[file], strict=True) if n}
+    def units(self, names: Sequence[str]) -> list[dict[str, int]]:
+        """How many of each file's times were in which unit."""
+        return [{name: n for name, n in zip(names, counts, strict=True) if n} for counts in self._units.tolist()]

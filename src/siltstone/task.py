@@ -10,7 +10,7 @@ from siltstone.errors import AccountsError
 from siltstone.merging import Run, SortedMerge
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
-from siltstone.writing import PartitionWriter
+from siltstone.writing import PartitionWriter, folder_of
 
 _ALL_AT_ONCE_BYTES = 4 << 20
 _SEGMENT_BYTES = 512 << 10
@@ -43,7 +43,7 @@ def run_bin(task: Bin) -> Report:
         writer.write(chunk.table, breaks=chunk.breaks)
     writer.close()
     return Report(
-        files=list(_closed(task, reader, writer)),
+        files=list(_closed(task, reader, writer, folder_of(contract, task.partition))),
         outputs=writer.outputs,
         new_columns=list(reader.schema.columns[len(task.schema.columns) :]),
         deferred=reader.deferred,
@@ -51,13 +51,15 @@ def run_bin(task: Bin) -> Report:
     )
 
 
-def _closed(task: Bin, reader: Reader, writer: PartitionWriter) -> Iterator[FileAccount]:
+def _closed(task: Bin, reader: Reader, writer: PartitionWriter, folder: str) -> Iterator[FileAccount]:
     for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
         if file.role == "reference" and account.state != "deferred":
             continue
         if problems := account.account.problems():
             raise AccountsError(file.identity, problems)
         account.outputs = sorted(writer.outputs_of.get(index, ()))
+        if account.account.duplicates_dropped:
+            account.folders = [folder]
         yield account
 
 

@@ -5,8 +5,9 @@ are deferred; the second wave reads their files again for just those rows, toget
 device that are at home there, so that equal lines meet.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from types import ModuleType
 
 from siltstone.accounts import FileAccount
@@ -57,19 +58,36 @@ class Waves:
     def done(self) -> list[Done]:
         return [*self.first, *(self.second or [])]
 
-    def keep_valid(self, todo: set[str], table_schema: Schema) -> None:
-        """Rest on a newer version of the table: drop results whose files were done by others or whose columns the
-        table has otherwise, so that `run` does the rest again."""
+    @property
+    def left(self) -> set[str]:
+        """The moved files that are left for the next run."""
+        return set(self._moved)
+
+    def leave_moved(self, files: Collection[str]) -> bool:
+        """Leave for the next run those of the files that changed or vanished before they were read; False: none did.
+        What their bins did is undone."""
+        accounts = self.accounts() if files else []
+        moved = {a.path: a for a in accounts if a.state == "deferred" and a.path in files}
+        self._moved |= moved
+        if moved:
+            self.first = [d for d in self.first if not any(f.identity in moved for f in d.bin.files)]
+            self.second = None
+        return bool(moved)
+
+    def keep_valid(self, todo: Mapping[str, SourceFile], table_schema: Schema) -> None:
+        """Rest on a newer version of the table: drop results whose files were done or replaced by others or whose
+        columns the table has otherwise, so that `run` does the rest again."""
         self.schema = table_schema.extended((c.key, c.kind) for c in self.schema.columns)
         kept = [d for d in self.first if self._is_valid(d, todo)]
         if len(kept) < len(self.first) or not all(self._is_valid(d, todo) for d in self.second or []):
             self.second = None
         self.first = kept
 
-    def _is_valid(self, done: Done, todo: set[str]) -> bool:
+    def _is_valid(self, done: Done, todo: Mapping[str, SourceFile]) -> bool:
         columns = (*done.bin.schema.columns, *done.report.new_columns)
         same_columns = all(self.schema.column_for(c.key) == c for c in columns)
-        return same_columns and all(f.identity in todo for f in done.bin.files if f.role != "reference")
+        own = [replace(f, role="home") for f in done.bin.files if f.role != "reference"]
+        return same_columns and all(todo.get(f.identity) == f for f in own)
 
     def run(self, files: Sequence[SourceFile], target: Target) -> None:
         """Bring every file without a result through both waves.
@@ -107,18 +125,22 @@ class Waves:
 
     def _stray_bins(self, target: Target) -> list[Bin]:
         """Bins for the rows that the first wave found outside their folder's partition."""
-        homes: dict[tuple[tuple[str, str], str], list[SourceFile]] = {}
         strays: list[SourceFile] = []
         planned: list[Planned] = []
         for done in self.first:
             records = {a.path: a.account.records_in for a in done.report.files}
-            for file in done.bin.files:
+            for file in (f for f in done.bin.files if f.identity in done.report.deferred):
                 device = target.source.locate(file.identity).device
-                homes.setdefault((done.bin.partition, device), []).append(replace(file, role="reference"))
-                for day, rows in done.report.deferred.get(file.identity, {}).items():
+                for day, rows in done.report.deferred[file.identity].items():
                     expected = file.size * target.ratio * rows / records[file.identity]
                     planned.append(Planned(len(strays), (day, done.bin.partition[1]), device, expected))
                     strays.append(replace(file, role="stray"))
+        homes: dict[tuple[tuple[str, str], str], list[SourceFile]] = {(p.partition, p.device): [] for p in planned}
+        for done in self.first if planned else ():
+            for file in done.bin.files:
+                home = done.bin.partition, target.source.locate(file.identity).device
+                if home in homes:
+                    homes[home].append(replace(file, role="reference"))
         bins = []
         for group in plan_bins(planned, target.settings.sizes):
             devices = sorted({p.device for p in group})
@@ -154,11 +176,11 @@ class Waves:
             reports |= dict(zip(again, self._run(list(again.values())), strict=True))
 
     def _run(self, bins: Sequence[Bin]) -> list[Report]:
-        files = sum(len(b.files) for b in bins)
+        files = [0, *accumulate(len(b.files) for b in bins)]
+        sizes = [0, *accumulate(sum(f.size for f in b.files) for b in bins)]
 
         def tell(done: int) -> None:
-            finished = [f for b in bins[:done] for f in b.files]
-            self._progress(f"{done} of {len(bins)} tasks", len(finished), files, sum(f.size for f in finished))
+            self._progress(f"{done} of {len(bins)} tasks", files[done], files[-1], sizes[done])
 
         if not bins:
             return []

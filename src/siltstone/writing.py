@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from siltstone.arrays import texts
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
 from siltstone.planning import Sizes, should_roll
@@ -50,10 +51,27 @@ class Output:
         return cls(**{**row, "partition": tuple(row["partition"])})
 
 
+def parquet_options(arrow: pa.Schema) -> dict[str, Any]:
+    """How pyarrow writes columns; zstd does numbers better than dictionaries."""
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [f.name for f in arrow if pa.types.is_large_string(f.type)],
+        "store_schema": False,
+        "write_statistics": True,
+        "write_page_checksum": True,  # so that settling never takes over a damaged page; no time to be measured
+    }
+
+
 def staged(path: str) -> str:
     """The name of a data file of a plain table before its commit: no pattern for Parquet files matches it."""
     folder, _, name = path.rpartition("/")
     return f"{folder}/_{name}.staged"
+
+
+def folder_of(contract: Contract, partition: tuple[str, str]) -> str:
+    """Where a partition's data files are, below the table; UsageError for values that would lead out of it."""
+    return join(*(f"{f.name}={value}" for f, value in zip(contract.partition_by, partition, strict=True)))
 
 
 class PartitionWriter:
@@ -77,7 +95,7 @@ class PartitionWriter:
         is_staged: bool = False,
     ) -> None:
         self._storage, self._contract, self._partition = storage, contract, partition
-        self._sources = None if sources is None else pa.array(sources, pa.large_string())
+        self._sources = None if sources is None else texts(sources)
         self._sizes, self._group_bytes = sizes, group_bytes
         self._schema, self._expected, self._is_staged = schema, expected, is_staged
         self._file: _OpenFile | None = None
@@ -94,7 +112,7 @@ class PartitionWriter:
         if breaks:
             self.close()
         schema = self._schema()
-        row_bytes = table.get_total_buffer_size() / max(table.num_rows, 1)
+        row_bytes = table.nbytes / max(table.num_rows, 1)  # merged rows may be a slice of far larger buffers
         groups = max(1, math.ceil(table.num_rows * row_bytes / (self._group_bytes * 4 / 3)))  # each 2/3 to 4/3 of it
         edges = np.linspace(0, table.num_rows, groups + 1).astype(int).tolist()
         start = 0
@@ -104,13 +122,16 @@ class PartitionWriter:
             if self._file is None:
                 self._file = self._open(schema)
             end = self._cut(start, next(edge for edge in edges if edge > start), table.num_rows, row_bytes)
+            if self._file.bytes + self._file.ratio * (end - start) * row_bytes > self._sizes.largest:
+                self.close()
+                continue
             part = table.slice(start, end - start)
             self._file.write(self._complete(part, schema), (end - start) * row_bytes)
             if self._sources is not None:
                 for document in pc.unique(part.column(DOCUMENT)).to_pylist():
                     self.outputs_of.setdefault(document, set()).add(self._file.path)
             rest = self._file.ratio * (table.num_rows - end) * row_bytes
-            if should_roll(self._file.bytes, rest + self._expected(), self._file.largest_group, self._sizes):
+            if should_roll(self._file.bytes, rest + self._expected(), self._sizes):
                 self.close()
             start = end
 
@@ -131,10 +152,8 @@ class PartitionWriter:
             self._file = None
 
     def _open(self, schema: Schema) -> "_OpenFile":
-        names = [f.name for f in self._contract.partition_by]
-        folders = [f"{name}={value}" for name, value in zip(names, self._partition, strict=True)]
-        path = join(*folders, f"data_{uuid.uuid4().hex}.parquet")
         contract = self._contract
+        path = join(folder_of(contract, self._partition), f"data_{uuid.uuid4().hex}.parquet")
         added = [(f.name, f.type) for f in contract.added]
         arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
         sink = self._storage.sink(staged(path) if self._is_staged else path)
@@ -155,17 +174,13 @@ class _OpenFile:
     def __init__(self, sink: Sink, path: str, schema: Schema, arrow: pa.Schema, contract: Contract) -> None:
         self.path, self.schema, self.arrow = path, schema, arrow
         self._sink, self._contract = sink, contract
-        self._rows, self._groups, self.largest_group = 0, 0, 0
+        self._rows, self._groups = 0, 0
         self._arrow_bytes = 0.0
         self._statistics: dict[str, tuple[Any, Any, int]] = {}
         self._writer = pq.ParquetWriter(
             pa.PythonFile(sink, "w"),
             arrow,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[f.name for f in arrow if pa.types.is_large_string(f.type)],  # zstd does numbers better
-            store_schema=False,
-            write_statistics=True,
+            **parquet_options(arrow),
             sorting_columns=pq.SortingColumn.from_ordering(
                 arrow, [(name, "ascending") for name in contract.sort_by], null_placement="at_start"
             ),
@@ -182,10 +197,8 @@ class _OpenFile:
         return self.bytes / self._arrow_bytes if self._arrow_bytes else 0.0
 
     def write(self, table: pa.Table, arrow_bytes: float) -> None:
-        before = self.bytes
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._groups += 1
-        self.largest_group = max(self.largest_group, self.bytes - before)
         self._rows += table.num_rows
         self._arrow_bytes += arrow_bytes
         for name in self._contract.statistics:

@@ -1,8 +1,11 @@
 """Engines and readers: the table is the same whoever wrote it, and whoever reads it."""
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -69,6 +72,56 @@ def _assert_same_as(in_process: tuple[World, dict[str, Any]], world: World, engi
 
 def test_the_pool_of_processes_writes_the_same_table(in_process: tuple[World, dict[str, Any]], world: World) -> None:
     _assert_same_as(in_process, world, LocalEngine(workers=2))
+
+
+@dataclass(frozen=True)
+class Who:
+    """A task that gives its process, or dies."""
+
+    dies: bool = False
+    table_root: str = ""
+
+    def run(self) -> int:
+        if self.dies:
+            os._exit(9)
+        return os.getpid()
+
+
+def test_one_process_serves_all_rounds_until_it_dies() -> None:
+    engine: Any = LocalEngine(workers=1)
+    engine.prepare(tasks=3)
+    (first,), (again, once_more) = engine.run([Who()], print), engine.run([Who(), Who()], print)
+    assert first == again == once_more != os.getpid()
+    with pytest.raises(SiltstoneError, match="a worker process died"):
+        engine.run([Who(), Who(dies=True)], print)
+    (other,) = engine.run([Who()], print)
+    assert other not in (first, os.getpid())
+
+
+_PLAIN_RUNS = """
+import sys
+from pathlib import Path
+from worlds import NOON, World, record
+
+world = World(Path(sys.argv[1]))
+for hour in (12, 13):
+    world.deliver({f"BRCB/SLS30I009/20251210{hour}": [record(NOON + 3_600 * hour, x=1.5)]})
+    assert world.compact()["rows_out"] == 1
+print("pandas" in sys.modules)
+"""
+
+
+def test_neither_driver_nor_tasks_import_pandas(tmp_path: Path) -> None:
+    """pyarrow does when it takes a list: half a second in each process, for nothing."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAIN_RUNS, tmp_path],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_spark_writes_the_same_table(

@@ -1,11 +1,16 @@
 """Many documents at once: each lands in the fastest lane that can prove it, and odd ones don't spoil the others."""
 
-import pytest
+from unittest.mock import patch
+
 from builders import cells_of, columns, document, rows_by_key
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from siltstone.conform import Schema
-from siltstone.formats.documents import Document, Rules, count_cells, has_blank_before_colon, has_line_over, row_cells
+from siltstone.formats import ndjson
+from siltstone.formats.documents import Document, Rules, row_cells
 from siltstone.formats.ndjson import parse
+from siltstone.formats.ndjson_careful import parse_careful
 
 RULES = Rules()
 
@@ -82,31 +87,78 @@ def test_lines_keep_their_numbers_and_offsets() -> None:
     assert Document(0, b"").lines == []
 
 
-@pytest.mark.parametrize(
-    ("text", "keys", "nulls"),
+def test_the_pieces_of_a_document_know_their_lines_and_bytes() -> None:
+    one = Document(7, b"\xef\xbb\xbfaa\nbbbb\nc\n\ndd", truncated=True)
+    # thirds of 16 bytes are 6 bytes at the most: each piece goes on from there to the end of its last line
+    assert one.pieces(3) == [
+        Document(7, b"\xef\xbb\xbfaa\n", line=0, byte=0),
+        Document(7, b"bbbb\nc\n", line=1, byte=6),
+        Document(7, b"\ndd", truncated=True, line=3, byte=13),
+    ]
+    assert Document(7, b"\xef\xbb\xbfa\n", line=2, byte=9).text == b"\xef\xbb\xbfa\n"  # no mark inside a file
+
+
+def test_one_odd_line_of_thousands_takes_only_its_piece_to_the_careful_lane() -> None:
+    lines = [f'{{"d":{n}}}' for n in range(2_000)]
+    lines[1_700] = '{"d":'
+    parts, _ = parse([document(*lines, index=3)], columns(d="double"), RULES)
+    # an eighth is 250 lines, or a few less for the longer numbers; line 1,700 lies in the last but one
+    assert [p.lane for p in parts] == ["typed"] * 6 + ["careful", "typed"]
+    assert len(parts[6].line) < 300
+    assert [n for p in parts for n in p.line.tolist()] == [*range(1_700), *range(1_701, 2_000)]
+    assert [v for p in parts for v in p.table.column("d").to_pylist()] == [*range(1_700), *range(1_701, 2_000)]
+    (bad,) = [b for p in parts for b in p.bad]
+    assert (bad.document, bad.line, bad.raw) == (3, 1_700, b'{"d":')
+    assert bad.offset == sum(len(line) + 1 for line in lines[:1_700])
+
+
+def test_a_long_line_among_many_short_ones_is_not_cut_forever() -> None:
+    lines = ['{"d":1}'] * 600 + ['{"d":1,"x":"' + "y" * 400_000 + '"}']
+    parts, _ = parse([document(*lines)], columns(d="double"), Rules(max_line_bytes=1_000))
+    assert [b.line for p in parts for b in p.bad] == [600]
+    assert sum(p.table.num_rows for p in parts) == 600
+
+
+ODD_LINES = st.sampled_from(
     [
-        (b"{}", 0, 0),
-        (b'{"a":1,"b":null,"c": null}', 3, 2),
-        (b'{"a":"null","b":":"}', 3, 0),  # a text that begins with a colon counts as a key: the proof refuses it
-    ],
+        *(
+            '{"d":1}',
+            '{"d":2,"s":"x"}',
+            '{"d":1}',
+            '{"s":null}',
+            '{"x":1}',
+            '{"x":"\\u0041"}',
+            '{"X":5}',
+            '{"d":"odd"}',
+        ),
+        *(
+            "",
+            "  ",
+            "{",
+            "[1]",
+            '{"s":["a"]}',
+            '{"d":9007199254740993}',
+            '{"y":true}',
+            '{"d":1}\r',
+            '{"y":{"z":1}}',
+            "é",
+        ),
+        *('{"n":[1]}', '{"d":1,"d":2}', "\ufeff{}", '{"long":"' + "z" * 60 + '"}'),
+    ]
 )
-def test_cells_are_counted_by_their_marks(text: bytes, keys: int, nulls: int) -> None:
-    assert count_cells(text) == (keys, nulls)
 
 
-@pytest.mark.parametrize(
-    ("text", "apart"),
-    [(b'{"a":1}', False), (b'{"a" :1}', True), (b'{"a"\t :1}', True), (b'{"a":"b : c"}', False), (b'{"a":" :"}', True)],
-)
-def test_blanks_before_a_colon_are_seen(text: bytes, apart: bool) -> None:
-    assert has_blank_before_colon(text) is apart
-
-
-@pytest.mark.parametrize("limit", [1, 2, 7, 8, 100])
-def test_a_long_line_is_never_overlooked(limit: int) -> None:
-    for before in range(12):
-        for tail in (b"", b"\n", b"\nxx\n"):
-            text = b"\n" * before + b"x" * (limit + 1) + tail
-            assert has_line_over(text, limit)
-    assert not has_line_over(b"x" * limit, limit)
-    assert not has_line_over((b"x" * (limit // 3) + b"\n") * 50, limit)
+@settings(deadline=None, max_examples=300)
+@given(st.lists(ODD_LINES, max_size=14), st.booleans(), st.booleans(), st.integers(2, 5))
+@example(["\ufeff{}", "\ufeff{}", "\ufeff{}"], False, True, 3)
+def test_pieces_change_nothing(lines: list[str], ends: bool, truncated: bool, pieces: int) -> None:
+    text = "\n".join(lines).encode() + (b"\n" if ends and lines else b"")
+    whole, rules, base = Document(4, text, truncated), Rules(max_line_bytes=60), columns(d="double", s="string")
+    with patch.multiple(ndjson, _FEW_LINES=1, _PIECES=pieces):
+        parts, schema = parse([whole], base, rules)
+    careful, careful_schema = parse_careful(whole, base, rules)
+    assert schema == careful_schema
+    assert [row for p in parts for row in rows_by_key(p, schema)] == rows_by_key(careful, schema)
+    assert [n for p in parts for n in p.line.tolist()] == careful.line.tolist()
+    assert [b for p in parts for b in p.bad] == list(careful.bad)
+    assert [row for p in parts for row in cells_of(p, [whole])] == cells_of(careful, [whole])

@@ -3,6 +3,7 @@
 import json
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from siltstone.conform import Schema
 from siltstone.contracts import Column
+from siltstone.formats import marks
 from siltstone.formats.documents import Document, Parsed, Rules
 from siltstone.formats.ndjson_careful import parse_careful
 from siltstone.formats.ndjson_fast import parse_inferred, parse_typed
@@ -98,12 +100,24 @@ def test_keys_with_other_names_than_their_columns() -> None:
         '{"s":":null","lost":5}',
         '{"s":": null"}',
         '{":null":5}',
+        '{"s":":n"}',
+        '{"s":": n"}',
+        '{"s":":n","lost":5}',
+        '{"s":": nx","lost":5}',
+        '{":n":5}',
+        '{": n":5,"lost":"x"}',
+        '{"s":  null}',  # two blanks: a null that the marks miss
+        '{"s":":n","t":["x"]}',  # the mark hides a lost cell, but the quotes don't balance
         '{"s"  :5,"lost":7}',  # two blanks hide a key from the count, the number in a text column its quotes
         '{"s"\t :5,"lost":7}',
         '{"s"\t:5,"lost":7}',
         '{"d" :1}',
-        '{"s":"\\u0041"}',
         '{"s":"\\ud800"}',
+        '{"s":"\\uDFFF"}',
+        '{"s":"\\""}',
+        '{"s":"\\":5,\\"lost"}',
+        '{"s":"x","\\u0073":"lost"}',
+        '{"s":"\\x"}',
         '{"d":9007199254740993}',
         '{"d":-9007199254740992}',
         '{"d":9007199254740993,"d":1.5}',
@@ -139,6 +153,14 @@ def test_text_that_is_no_utf8_or_holds_raw_control_characters_is_refused(byte: b
     assert parse_inferred([line], KNOWN, RULES) is None
 
 
+def test_escapes_in_texts_and_keys_are_decoded() -> None:
+    schema = columns(é="string", s="string")
+    parsed = parse_typed([document('{"\\u00e9":"a\\/b\\\\ \\u00b0C","s":"\\n\\u0000\\u003anull"}')], schema, RULES)
+    assert parsed is not None
+    assert rows_by_key(parsed, schema) == [{"é": "a/b\\ °C", "s": "\n\0:null"}]
+    assert parsed.keys == {0: 2}
+
+
 def test_a_text_that_looks_like_an_array_only_costs_time() -> None:
     line = document('{"s":"[km/h]"}')
     assert parse_typed([line], KNOWN, RULES) is None
@@ -149,6 +171,27 @@ def test_lines_over_the_limit_are_refused_before_parsing() -> None:
     line = document('{"s":"' + "x" * 100 + '"}')
     assert parse_typed([line], KNOWN, Rules(max_line_bytes=50)) is None
     assert parse_typed([line], KNOWN, Rules(max_line_bytes=300)) is not None
+
+
+def test_thousands_of_tiny_documents_are_proven_at_once() -> None:
+    # file n has n % 3 lines of two keys, the second one null in every other file; no last line has an end
+    texts = [b"\n".join([b'{"d":%d,"s":%s}' % (n, b"null" if n % 2 else b'"x y"')] * (n % 3)) for n in range(3_000)]
+    parsed = parse_typed([Document(10 + n, text) for n, text in enumerate(texts)], KNOWN, RULES)
+    assert parsed is not None
+    assert parsed.table.num_rows == 3_000
+    assert parsed.document.tolist() == [10 + n for n in range(3_000) for _ in range(n % 3)]
+    assert parsed.line.tolist() == [line for n in range(3_000) for line in range(n % 3)]
+    assert parsed.table.column("d").to_pylist() == [n for n in range(3_000) for _ in range(n % 3)]
+    assert parsed.keys == {10 + n: 2 * (n % 3) for n in range(3_000)}
+    assert parsed.nulls == {10 + n: n % 3 if n % 2 else 0 for n in range(3_000)}
+
+
+def test_a_document_of_many_blocks_is_counted_to_its_last_byte() -> None:
+    line = '{"d":1.25,"s":null,"t":"' + "y" * 20_000 + '"}'  # 20,026 bytes, so that lines lie across all block ends
+    parsed = parse_typed([document(*[line] * 80), document(line, index=1)], KNOWN, RULES)
+    assert parsed is not None
+    assert (parsed.keys, parsed.nulls) == ({0: 240, 1: 3}, {0: 80, 1: 1})
+    assert parse_typed([document(*[line] * 80, '{"d":1,"lost":1}')], KNOWN, RULES) is None
 
 
 def test_more_columns_than_the_cap_are_refused() -> None:
@@ -209,10 +252,23 @@ TEXTS = st.one_of(
     st.sampled_from(
         [
             *('"x"', '""', '":"', '":x"', '":null"', '": null"', '"x:null"', '"[a]"', '"{}"', '"1.5"', '"NaN"'),
+            *('":n"', '": n"', '":nope"', '"n"', '"n:n"', '"x: n"'),
+            *(
+                '"\\\\"',
+                '"\\n\\t\\b\\f\\r"',
+                '"\\/"',
+                '"\\u0000"',
+                '"\\u00e9"',
+                '"\\u003anull"',
+                '"\\u005b1]"',
+                '"\\u0022:"',
+            ),
+            *('"\\ud83d\\ude00"', '"\\ud83d"', '"\\\\u0041"', '"\\\\\\""', '"\\u00"', '"\\":"', '"\\\\ud800"'),
             *('" :"', '"a :b"', '"null"', '"\\u0041"', '"\\""', '"é"', '"\x7f"', '"\u2028"', '"2020-01-01"'),
         ]
     ),
     st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=4).map('"{}"'.format),
+    st.text(max_size=4).map(json.dumps),
 )
 NESTED = st.sampled_from(
     [
@@ -227,7 +283,12 @@ MEMBERS = st.one_of(
     st.tuples(st.sampled_from("dstijbn"), st.just("null")),
 )
 POISON = st.tuples(
-    st.sampled_from(["d", "s", "t", "i", "j", "b", "n", "D", "lost", ":k", ":null", "x:null", "", "a b", "null"]),
+    st.sampled_from(
+        [
+            *("d", "s", "t", "i", "j", "b", "n", "D", "lost", ":k", ":null", ":n", ": n", "x:null", "", "a b", "null"),
+            *("\\u0064", "x\\\\", "\\/", "\\u0022:", "\\u003an", "\\ud83d\\ude00", "\\u0058"),
+        ]
+    ),
     st.one_of(NUMBERS, TEXTS, NESTED, st.sampled_from(["true", "null", "NaN"])),
 )
 COLONS = st.sampled_from([":"] * 12 + [": ", " :", "  :", "\t:", ":  ", ":\t", " \t:"])
@@ -239,18 +300,25 @@ LINES = st.one_of(
         ["{}", "{ }", " {} ", '{"d":1}\r', '{"d":1} ', "", "5", "null", '"x"', "[]", '{"d":1}{"d":2}', '{"d":1,}']
     ),
 )
-FILES = st.lists(st.lists(LINES, max_size=3), min_size=1, max_size=2)
+FILES = st.lists(st.lists(LINES, max_size=3), min_size=1, max_size=4)
 
 
 @settings(deadline=None, max_examples=400)
-@given(FILES, st.sampled_from([{}, {"x": "bigint"}, {"X": "int", "lost": "string"}]), st.booleans())
-@example([['{"s":["x"]}']], {}, True)
-@example([['{"s"  :5,"lost":7}']], {}, True)
-@example([['{":null":5}'], ['{"s":"[a]"}']], {}, False)
+@given(FILES, st.sampled_from([{}, {"x": "bigint"}, {"X": "int", "lost": "string"}]), st.booleans(), st.integers(5, 60))
+@example([['{"s":["x"]}']], {}, True, 60)
+@example([['{"s"  :5,"lost":7}']], {}, True, 60)
+@example([['{":null":5}'], ['{"s":"[a]"}']], {}, False, 60)
+@example([['{"d":0,"s":":",\t":x":1,"y":2}']], {}, True, 60)
+@example([['{"s":": n","b":null}'], [], ['{"s":null,":n":":n"}']], {}, False, 6)
 def test_whenever_a_fast_lane_answers_the_careful_lane_says_the_same(
-    files: list[list[str]], hints: dict[str, str], ends: bool
+    files: list[list[str]], hints: dict[str, str], ends: bool, block: int
 ) -> None:
     rules = Rules(hints=hints)
+    with patch.object(marks, "_BLOCK", block):
+        assert_lanes_agree(files, rules, ends)
+
+
+def assert_lanes_agree(files: list[list[str]], rules: Rules, ends: bool) -> None:
     documents = [
         Document(i, "\n".join(lines).encode() + (b"\n" if ends and lines else b"")) for i, lines in enumerate(files)
     ]

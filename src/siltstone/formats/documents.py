@@ -1,19 +1,20 @@
 """What a format's lanes take and give: documents in, parsed rows and bad records out."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from siltstone.formats.marks import count_cells
+
 _BOM = b"\xef\xbb\xbf"
-_APART = re.compile(rb'"[ \t]+:')
 
 Lane = Literal["typed", "inferred", "careful"]
+LANES = get_args(Lane)
 Ints = npt.NDArray[np.int64]
 
 
@@ -30,20 +31,35 @@ class Rules:
 
 @dataclass(frozen=True)
 class Document:
-    """The text of one source file; `truncated` when its last line may be cut inside a record."""
+    """The text of one source file, or a piece of it that begins at a line and byte of its own; `truncated` when its
+    last line may be cut inside a record."""
 
     index: int
     data: bytes
     truncated: bool = False
+    line: int = 0
+    byte: int = 0
 
-    @cached_property
+    @property
     def text(self) -> bytes:
         """The data without a byte order mark."""
-        return self.data.removeprefix(_BOM)
+        return self.data if self.byte else self.data.removeprefix(_BOM)
+
+    def pieces(self, count: int) -> list["Document"]:
+        """The document as about `count` documents of whole lines and similar size, in order."""
+        step = -(-len(self.data) // count)
+        found: list[Document] = []
+        start, line = 0, self.line
+        while start < len(self.data):
+            end = self.data.find(b"\n", start + step - 1) + 1 or len(self.data)
+            data = self.data[start:end]
+            found.append(Document(self.index, data, self.truncated and end == len(self.data), line, self.byte + start))
+            start, line = end, line + data.count(b"\n")
+        return found
 
     @cached_property
     def lines(self) -> list[bytes]:
-        """Physical lines without their ends (LF or CRLF); blank ones too, so that an index is a line number."""
+        """Physical lines without their ends (LF or CRLF), blank ones too: their places are line numbers."""
         lines = self.text.split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -55,7 +71,7 @@ class Document:
         for line in lines:
             start, length = int(self.offsets[line]), len(self.lines[line])
             data[start : start + length] = b" " * length
-        return Document(self.index, bytes(data), self.truncated)
+        return replace(self, data=bytes(data))
 
     @property
     def cut_record(self) -> bytes:
@@ -64,7 +80,7 @@ class Document:
 
     @cached_property
     def offsets(self) -> Ints:
-        """Where each line begins, in bytes of the decompressed file."""
+        """Where each line begins, in bytes of the data."""
         ends = np.flatnonzero(np.frombuffer(self.text, np.uint8) == ord("\n")) + 1
         return np.concatenate(([0], ends)) + (len(self.data) - len(self.text))
 
@@ -110,23 +126,3 @@ def row_cells(parsed: Parsed, rows: Ints, documents: Mapping[int, Document]) -> 
         keys, nulls = count_cells(line)
         counted[i] = keys, keys - nulls, nulls, 0
     return counted
-
-
-def count_cells(text: bytes) -> tuple[int, int]:
-    """Keys and null cells in JSON text without backslashes and without blanks before a colon."""
-    return text.count(b'":'), text.count(b'":null') + text.count(b'": null')
-
-
-def has_blank_before_colon(text: bytes) -> bool:
-    """Whether a key and its colon may stand apart, so that `count_cells` would miss the key."""
-    return (b" :" in text or b"\t" in text) and _APART.search(text) is not None
-
-
-def has_line_over(text: bytes, limit: int) -> bool:
-    """Whether a line may be longer than `limit` bytes; looks only at every half limit, so it may err towards yes."""
-    half = max(limit // 2, 1)
-    return (
-        any(text.find(b"\n", at, at + half) < 0 for at in range(0, len(text) - half, half))
-        if len(text) > limit
-        else False
-    )

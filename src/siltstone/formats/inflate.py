@@ -79,14 +79,39 @@ class _Cap:
     max_bytes: int
     max_ratio: int
 
+    def allows(self, text: int) -> bool:
+        return text <= self.max_bytes and text <= max(_RATIO_FLOOR, self.max_ratio * self.size)
+
     def check(self, text: int) -> None:
+        if self.allows(text):
+            return
         if text > self.max_bytes:
             raise Unreadable(f"text is over limits.max_decompressed_mb ({self.max_bytes >> 20} MiB)")
-        if text > _RATIO_FLOOR and text > self.max_ratio * self.size:
-            raise Unreadable(f"text is over limits.max_ratio ({self.max_ratio} times the {self.size:,} bytes stored)")
+        raise Unreadable(f"text is over limits.max_ratio ({self.max_ratio} times the {self.size:,} bytes stored)")
 
 
 def _gzip(raw: bytes, cap: _Cap) -> Inflated:
+    whole = _one_member(raw, cap)
+    return _members(raw, cap) if whole is None else Inflated(whole)
+
+
+def _one_member(raw: bytes, cap: _Cap) -> bytes | None:
+    """The text in one call, half the time of steps, if the file is one sound member and nothing else; else None.
+
+    The trailer tells the length, so no more memory is taken than the caps allow; a lie is found out by its end.
+    """
+    length = int.from_bytes(raw[-4:], "little")
+    if not cap.allows(length):
+        return None
+    stream = isal_zlib.decompressobj(wbits=31)
+    try:
+        text: bytes = stream.decompress(raw, length + 1)
+    except _GzipError:
+        return None
+    return text if stream.eof and not stream.unused_data else None
+
+
+def _members(raw: bytes, cap: _Cap) -> Inflated:
     parts: list[bytes] = []
     length = position = 0
     bite = len(raw)

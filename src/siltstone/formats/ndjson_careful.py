@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
 from siltstone.contracts import ARROW_TYPE, Column, Kind
-from siltstone.formats.documents import BadRecord, Document, Parsed, Rules, has_blank_before_colon
+from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
+from siltstone.formats.marks import has_blank_before_colon, has_risky_escape
 from siltstone.formats.tokens import BadJson, Token, scan_object
 
 _EXACT: Final = 1 << 53
@@ -60,11 +61,12 @@ def parse_careful(document: Document, schema: Schema, rules: Rules) -> tuple[Par
             if document.truncated and number == last and not document.text.endswith(b"\n"):
                 continue
             over = len(line) > rules.max_line_bytes
-            offset = int(document.offsets[number])
-            bad.append(BadRecord(document.index, number, offset, str(error), b"" if over else line))
+            offset = document.byte + int(document.offsets[number])
+            raw = b"" if over else line
+            bad.append(BadRecord(document.index, document.line + number, offset, str(error), raw))
             continue
         rows.append(record)
-        places.append(number)
+        places.append(document.line + number)
     counts = [(r.keys, r.keys - r.nulls - r.rescued_count, r.nulls, r.rescued_count) for r in rows]
     parsed = Parsed(
         lane="careful",
@@ -102,7 +104,7 @@ def _quick(line: bytes, schema: Schema, rules: Rules) -> _Record | None:
     if (
         type(members) is not dict
         or len(members) > rules.max_keys
-        or b"\\" in line
+        or has_risky_escape(line)
         or b"\r" in line
         or has_blank_before_colon(line)
     ):

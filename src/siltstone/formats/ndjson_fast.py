@@ -2,15 +2,17 @@
 
 polars' typed reader refuses most of what does not fit, but it passes over unknown keys and all but the first of
 repeated ones, takes numbers, booleans and nested values into text columns, turns a lone surrogate into NUL and
-rounds integers beyond 2^53. The proof counts, in text without any backslash and without blanks before a colon:
+rounds integers beyond 2^53. The proof counts (see `marks`), in text that polars took for JSON, without escaped quotes
+or surrogates and without blanks before a colon:
 
-- cells: `":` less `":null` is the number of non-null cells stored;
-- quotes: `"` is twice the keys plus twice the text cells stored.
+- cells: key marks less null marks, `":` less `":n` and `": n`, is the number of non-null cells stored;
+- quotes: `"` is twice the key marks plus twice the text cells stored.
 
-Write *lost* for cells that were not stored, *coerced* for other values taken into text columns, *colons* for
-strings that begin with a colon and *loose* for nulls written with unusual blanks. The first sum holds only if
-lost + (colons - those that begin with `:null`) + loose = 0, so nothing was lost; then the second one holds only if
-coerced + colons = 0, so nothing was changed. With every double below 2^53 in size, every integer is exact too.
+Write *lost* for non-null cells that were not stored, *coerced* for other values taken into text columns, *colons* for
+strings that begin with a colon and *loose* for nulls written with unusual blanks. Outside of colons a null mark is a
+null, since only nulls begin with n. The first sum holds only if lost + (colons - those that go on as a null mark) +
+loose = 0, so nothing was lost; then the second one holds only if coerced + colons = 0, so nothing was changed. With
+every double below 2^53 in size, every integer is exact too.
 
 Texts inside arrays count as quotes, but as no text cell: `["x"]` taken into a text column would balance. So no text
 stored may begin with `[` (an object taken in holds keys; they leave the first sum open, unless all are null).
@@ -18,22 +20,18 @@ stored may begin with `[` (an object taken in holds keys; they leave the first s
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import orjson
 import polars as pl
 import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
 from siltstone.contracts import Kind
-from siltstone.formats.documents import (
-    Document,
-    Lane,
-    Parsed,
-    Rules,
-    count_cells,
-    has_blank_before_colon,
-    has_line_over,
-)
+from siltstone.formats.documents import Document, Ints, Lane, Parsed, Rules
+from siltstone.formats.marks import Marks, count_marks, has_line_over, has_risky_escape
 
 _POLARS_TYPE: dict[str, pl.DataType] = {
     "double": pl.Float64(),
@@ -46,27 +44,60 @@ _EXACT = float(1 << 53)
 _KEY_BYTES = 5  # of a key and its value at the least: a shorter line can't hold too many keys
 
 
+@dataclass(frozen=True)
+class _Joined:
+    """The lines of some documents as one text, where each document begins in it, and its marks."""
+
+    documents: Sequence[Document]
+    text: bytes
+    starts: Ints
+
+    @cached_property
+    def marks(self) -> Marks | None:
+        return count_marks(self.text, self.starts)
+
+
+def parse_fast(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+    """Rows by the typed lane, else by the inferred one, and the schema with the columns found; None if unproven.
+
+    Where polars refuses the text with known types, inferred ones would not help: it is no JSON, or a value is not of
+    its column's type.
+    """
+    joined = _joined(documents, rules)
+    frame = None if joined is None else _typed_frame(joined, schema)
+    if joined is None or frame is None:
+        return None
+    typed = _proven(joined, frame, "typed")
+    return _inferred(joined, schema, rules) if typed is None else (typed, schema)
+
+
 def parse_typed(documents: Sequence[Document], schema: Schema, rules: Rules) -> Parsed | None:
     """Rows read with the known schema, or None when that can't be proven to hold every value."""
-    text = _joined(documents, rules)
-    if text is None:
-        return None
-    types = {c.key: _POLARS_TYPE[c.kind] for c in schema.columns if c.kind != "json"}
-    try:
-        frame = pl.read_ndjson(text, schema=types)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError):
-        return None
-    frame = frame.rename({c.key: c.name for c in schema.columns if c.kind != "json"})
-    return _proven(documents, frame, "typed")
+    joined = _joined(documents, rules)
+    frame = None if joined is None else _typed_frame(joined, schema)
+    return None if joined is None or frame is None else _proven(joined, frame, "typed")
 
 
 def parse_inferred(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
     """Rows read with types inferred over the whole text, and the schema with the columns found; None if unproven."""
-    text = _joined(documents, rules)
-    if text is None:
+    joined = _joined(documents, rules)
+    return None if joined is None else _inferred(joined, schema, rules)
+
+
+def _typed_frame(joined: _Joined, schema: Schema) -> pl.DataFrame | None:
+    types = {c.key: _POLARS_TYPE[c.kind] for c in schema.columns if c.kind != "json"}
+    try:
+        frame = pl.read_ndjson(joined.text, schema=types)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+        return None
+    return frame.rename({c.key: c.name for c in schema.columns if c.kind != "json"})
+
+
+def _inferred(joined: _Joined, schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+    if joined.marks is None:
         return None
     try:
-        frame = pl.read_ndjson(text, infer_schema_length=None)
+        frame = pl.read_ndjson(joined.text, infer_schema_length=None)
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
     frame = frame.drop([name for name, dtype in frame.schema.items() if dtype == pl.Null])
@@ -77,11 +108,11 @@ def parse_inferred(documents: Sequence[Document], schema: Schema, rules: Rules) 
             return None
         if schema.column_for(key) is None:
             found.append((key, hinted(key, kind, rules.hints)))
-    extended = schema.extended(_in_order_of_sight(found, frame, text))
+    extended = schema.extended(_in_order_of_sight(found, frame, joined.text))
     if len(extended.columns) > max(rules.max_columns, len(schema.columns)):
         return None
     conformed = _conformed(frame, extended)
-    parsed = None if conformed is None else _proven(documents, conformed, "inferred")
+    parsed = None if conformed is None else _proven(joined, conformed, "inferred")
     return None if parsed is None else (parsed, extended)
 
 
@@ -92,15 +123,16 @@ def _in_order_of_sight(found: list[tuple[str, Kind]], frame: pl.DataFrame, text:
     rows = frame.select(pl.col(key).is_not_null().arg_max() for key, _ in found).row(0)
     lines = text.split(b"\n")
     places = {row: _places(lines[row]) for row in set(rows)}
-    order = sorted(range(len(found)), key=lambda i: (rows[i], places[rows[i]].get(found[i][0].encode(), -1)))
+    order = sorted(range(len(found)), key=lambda i: (rows[i], places[rows[i]].get(found[i][0], -1)))
     return [found[i] for i in order]
 
 
-def _places(line: bytes) -> dict[bytes, int]:
-    """Where each key of a line without backslashes stands first."""
-    places: dict[bytes, int] = {}
+def _places(line: bytes) -> dict[str, int]:
+    """Where each key of a line without escaped quotes stands first."""
+    places: dict[str, int] = {}
     for key in _KEY.finditer(line):
-        places.setdefault(key[1], key.start())
+        name = orjson.loads(key[0][:-1]) if b"\\" in key[1] else key[1].decode()
+        places.setdefault(name, key.start())
     return places
 
 
@@ -132,65 +164,60 @@ def _conformed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
     return frame.select(selected)
 
 
-def _joined(documents: Sequence[Document], rules: Rules) -> bytes | None:
-    """The documents' lines as one text, or None when a rule of the proof is broken before any parsing."""
-    parts = []
+def _joined(documents: Sequence[Document], rules: Rules) -> _Joined | None:
+    """The documents as one text, or None when a rule of the proof is broken before any parsing."""
+    parts = [_ended(d.text) for d in documents]
+    text = b"".join(parts)
+    if b"\r" in text:
+        parts = [part.replace(b"\r\n", b"\n") for part in parts]
+        text = b"".join(parts)
     longest = min(rules.max_line_bytes, rules.max_keys * _KEY_BYTES)
-    for document in documents:
-        text = document.text
-        if b"\\" in text or has_blank_before_colon(text) or has_line_over(text, longest):
-            return None
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n")
-            if b"\r" in text:
-                return None
-        parts.append(text)
-        if text and not text.endswith(b"\n"):
-            parts.append(b"\n")
-    return b"".join(parts) or None
-
-
-def _proven(documents: Sequence[Document], frame: pl.DataFrame, lane: Lane) -> Parsed | None:
-    """The frame with the place of each row, if the sums of the proof hold; else None."""
-    lines = np.array([_line_count(d.text) for d in documents], np.int64)
-    if frame.height != lines.sum():
+    if not text or has_risky_escape(text) or b"\r" in text or has_line_over(text, longest):
         return None
-    counts = [count_cells(d.text) for d in documents]
-    keys, nulls = (sum(column) for column in zip(*counts, strict=True))
-    types = frame.schema
+    sizes = np.array([len(part) for part in parts], np.int64)
+    return _Joined(documents, text, np.cumsum(sizes) - sizes)
+
+
+def _ended(text: bytes) -> bytes:
+    return text if not text or text.endswith(b"\n") else text + b"\n"
+
+
+def _proven(joined: _Joined, frame: pl.DataFrame, lane: Lane) -> Parsed | None:
+    """The frame with the place of each row, if the sums of the proof hold; else None."""
+    marks = joined.marks
+    if marks is None or frame.height != marks.lines.sum():
+        return None
+    frame = frame.rechunk()  # polars gives small chunks: 178 columns of 3,600 rows as 24 of them leave in 35 ms, not 5
+    keys, types = int(marks.keys.sum()), frame.schema
     stored = [frame.height - empty for empty in frame.null_count().row(0)] if frame.width else []
     texts = sum(n for n, dtype in zip(stored, types.values(), strict=True) if dtype == pl.String)
-    if keys - nulls != sum(stored):
+    if keys - int(marks.nulls.sum()) != sum(stored):
         return None
-    if sum(d.text.count(b'"') for d in documents) != 2 * keys + 2 * texts:
+    if marks.quotes != 2 * keys + 2 * texts:
         return None
-    if _may_hold_arrays(documents, frame):
+    if _may_hold_arrays(joined.text, frame):
         return None
     doubles = [name for name, dtype in types.items() if dtype == pl.Float64]
     if doubles and frame.height:
         sizes = frame.select(pl.col(doubles).abs().max()).row(0)
         if any(size is not None and not size < _EXACT for size in sizes):
             return None
-    indices = np.array([d.index for d in documents])
-    starts = np.repeat(np.cumsum(lines) - lines, lines)
+    indices = [d.index for d in joined.documents]
+    shifts = np.array([d.line for d in joined.documents]) - np.cumsum(marks.lines) + marks.lines
     table: pa.Table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     return Parsed(
         lane=lane,
         table=table.append_column("_rescued", pa.nulls(table.num_rows, pa.large_string())),
-        document=np.repeat(indices, lines),
-        line=np.arange(frame.height, dtype=np.int64) - starts,
-        keys={d.index: k for d, (k, _) in zip(documents, counts, strict=True)},
-        nulls={d.index: n for d, (_, n) in zip(documents, counts, strict=True)},
+        document=np.repeat(np.array(indices, np.int64), marks.lines),
+        line=np.arange(frame.height, dtype=np.int64) + np.repeat(shifts, marks.lines),
+        keys=dict(zip(indices, marks.keys.tolist(), strict=True)),
+        nulls=dict(zip(indices, marks.nulls.tolist(), strict=True)),
     )
 
 
-def _may_hold_arrays(documents: Sequence[Document], frame: pl.DataFrame) -> bool:
+def _may_hold_arrays(text: bytes, frame: pl.DataFrame) -> bool:
     """Whether a text cell begins like an array."""
-    if not any(b"[" in d.text for d in documents):
+    if b"[" not in text:
         return False
     texts = pl.col(pl.String)
     return bool(frame.select(pl.any_horizontal(pl.lit(False), texts.str.starts_with("[").any())).item())
-
-
-def _line_count(text: bytes) -> int:
-    return text.count(b"\n") + (not text.endswith(b"\n")) if text else 0

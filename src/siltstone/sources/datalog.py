@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import orjson
+import polars as pl
 import pyarrow as pa
 
 from siltstone.contracts import DATALOG, INVALID_PARTITION
@@ -59,6 +60,7 @@ class Stamped:
     reasons: dict[int, str]
 
 
+@lru_cache(maxsize=65_536)
 def locate(path: str) -> Place | None:
     """The place that a path names, or None for a path that is no datalog (hidden files, other layouts)."""
     match = _PATH.search(path)
@@ -85,9 +87,15 @@ def _hour(digits: str) -> datetime | None:
 
 def partition_of(place: Place, shift_hours: int) -> tuple[str, str]:
     """Where most rows of a file will land: (hiveperiod, dstrct_code)."""
-    return (place.hour + timedelta(hours=shift_hours)).date().isoformat(), site_partition(place.site)
+    return _local_day(place.hour, shift_hours), site_partition(place.site)
 
 
+@lru_cache(maxsize=65_536)
+def _local_day(hour: datetime, shift_hours: int) -> str:
+    return (hour + timedelta(hours=shift_hours)).date().isoformat()
+
+
+@lru_cache(maxsize=1_024)
 def site_partition(site: str) -> str:
     """The site as a partition value; what is unsafe in a path becomes `_invalid` (source_file keeps the original)."""
     safe = _SITE.fullmatch(site) and site.strip(".") and site != "__HIVE_DEFAULT_PARTITION__"
@@ -118,8 +126,7 @@ def stamp(table: pa.Table, uploaded_us: Ints, window: Window, zone: str) -> Stam
     """
     rows = table.num_rows
     heartbeat = _column(table, TIME_KEY, rows)
-    known = np.asarray(heartbeat.is_valid())
-    value = heartbeat.fill_null(0).to_numpy()
+    known, value = heartbeat.is_not_null().to_numpy(), heartbeat.fill_null(0).to_numpy()
     unit = np.searchsorted(_UNIT_BOUNDS, value, side="right").astype(np.int8)
     factor, divisor = np.array([10**6, 10**3, 1, 1])[unit], np.array([1, 1, 1, 10**3])[unit]
     positive = np.maximum(value, 0)
@@ -134,10 +141,10 @@ def stamp(table: pa.Table, uploaded_us: Ints, window: Window, zone: str) -> Stam
     return Stamped(ts_us, day, np.where(known, unit, -1).astype(np.int8), reasons)
 
 
-def _column(table: pa.Table, name: str, rows: int) -> pa.Array:
+def _column(table: pa.Table, name: str, rows: int) -> pl.Series:
     if name not in table.column_names:
-        return pa.nulls(rows, pa.int64())
-    return table.column(name).combine_chunks()
+        return pl.repeat(None, rows, dtype=pl.Int64(), eager=True)
+    return pl.Series(table.column(name))
 
 
 def _reason(known: bool, value: int, ts_us: int, uploaded_us: int, window: Window) -> str:

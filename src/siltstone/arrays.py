@@ -1,0 +1,36 @@
+"""Columns handed over between numpy and Arrow, without pandas.
+
+pyarrow imports pandas, where there is one, whenever it takes a list or gives an array to numpy: half a second in each
+worker. polars does not.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+
+def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
+    """An Arrow array of the same type."""
+    return pl.Series(values).to_arrow()
+
+
+def texts(values: Sequence[str]) -> pa.Array:
+    """Strings as a large_string array."""
+    return pl.Series(values, dtype=pl.String()).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def to_numpy(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    """The values of a column without nulls; not to be written to."""
+    return pl.Series(column).to_numpy()
+
+
+def coded(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
+    """The distinct texts of a column, None behind them, and for each row the place of its own."""
+    encoded = column.combine_chunks().dictionary_encode()
+    distinct = [*encoded.dictionary.to_pylist(), None]
+    codes = pl.Series(encoded.indices).fill_null(len(distinct) - 1)
+    return distinct, codes.cast(pl.Int64()).to_numpy()

@@ -1,0 +1,136 @@
+"""The cases: which contenders run on which input. Inputs are made when a case first needs them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import query
+from fleet import Fleet, around_midnight
+from lineup import (
+    Entry,
+    Rig,
+    duckdb_seed,
+    polars_plain,
+    siltstone_later,
+    siltstone_local,
+    siltstone_spark,
+    siltstone_spark_cold,
+    spark_best,
+    spark_naive,
+)
+from telemetry import MIDNIGHT
+from trees import Tree, building_tree, fleet_tree
+
+BATCH = 400
+"""Files that DuckDB and polars take at once in the building: all 19,536 do not fit in memory."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A fleet of devices x hours files; the floors hold for 60 x 4."""
+
+    devices: int
+    hours: int
+
+    @property
+    def files(self) -> int:
+        return self.devices * self.hours
+
+
+STANDARD = Size(60, 4)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A table of results: its name, what it is about, its entries, and whether it belongs to the default run."""
+
+    name: str
+    title: Callable[[Size], str]
+    entries: Callable[[Rig, Size], list[Entry]]
+    by_default: bool = True
+
+
+def warm_tree(rig: Rig) -> Tree:
+    """Two files, for whoever must warm up."""
+    return _ready(fleet_tree(rig.cache, around_midnight(2, 1)))
+
+
+def known_tree(rig: Rig) -> Tree:
+    """Twelve files of the next day that hold every field: what a lake knows before a later run."""
+    return _ready(fleet_tree(rig.cache, Fleet(12, 1, MIDNIGHT + 24 * 3_600)))
+
+
+def _fleet(rig: Rig, size: Size) -> list[Entry]:
+    tree, warm = _sized(rig, size), warm_tree(rig)
+    return [
+        siltstone_local(rig, tree),
+        siltstone_later(rig, tree, known_tree(rig)),
+        siltstone_spark(rig, tree, warm),
+        siltstone_spark_cold(rig, tree),
+        duckdb_seed(rig, tree),
+        polars_plain(rig, tree),
+        spark_best(rig, tree, warm),
+        spark_naive(rig, tree, warm),
+    ]
+
+
+def _building(rig: Rig, _: Size) -> list[Entry]:
+    tree, warm = _ready(building_tree(rig.cache)), warm_tree(rig)
+    return [
+        siltstone_local(rig, tree),
+        siltstone_spark(rig, tree, warm),
+        duckdb_seed(rig, tree, batch=BATCH),
+        polars_plain(rig, tree, batch=BATCH),
+        spark_naive(rig, tree, warm),
+    ]
+
+
+def _cores(rig: Rig, size: Size) -> list[Entry]:
+    tree = _sized(rig, size)
+    return [
+        siltstone_local(rig, tree, name=f"cores-{n}", label=f"siltstone local, {n} core{'s'[: n - 1]}", cores=n)
+        for n in (1, 2)
+    ]
+
+
+def _memory(rig: Rig, size: Size) -> list[Entry]:
+    once, fourfold = _sized(rig, size), _sized(rig, Size(4 * size.devices, size.hours))
+    return [
+        siltstone_local(rig, once, name="1x", label=f"siltstone local, {size.files:,} files"),
+        siltstone_local(rig, fourfold, name="4x", label=f"siltstone local, {4 * size.files:,} files"),
+    ]
+
+
+def _query(rig: Rig, _: Size) -> list[Entry]:
+    return query.entries(rig, _ready(fleet_tree(rig.cache, query.two_days())))
+
+
+def _sized(rig: Rig, size: Size) -> Tree:
+    return _ready(fleet_tree(rig.cache, around_midnight(size.devices, size.hours)))
+
+
+def _ready(tree: Tree) -> Tree:
+    tree.warm_cache()
+    return tree
+
+
+def _fleet_title(size: Size) -> str:
+    return f"{size.files:,} files of a fleet, {size.files * 3600:,} rows of 179 fields"
+
+
+CASES = [
+    Case("fleet", lambda size: f"fleet: {_fleet_title(size)}", _fleet),
+    Case("building", lambda _: "building: 19,536 tiny files of a real building", _building),
+    Case("cores", lambda size: f"cores: one and two, {size.files:,} files of a fleet", _cores),
+    Case(
+        "memory",
+        lambda size: f"memory: {size.files:,} files of a fleet, and four times as many",
+        _memory,
+        by_default=False,
+    ),
+    Case(
+        "query",
+        lambda _: "query: a unit's day, five columns, out of 8,640,000 rows of 24 fields",
+        _query,
+        by_default=False,
+    ),
+]

@@ -1,0 +1,36 @@
+"""siltstone on Spark. With a warm input the session is up, and has compacted that input, before READY."""
+
+import argparse
+import os
+from pathlib import Path
+
+from siltstone.compaction import compact
+from siltstone.config import load_config
+from siltstone.engine import SparkEngine
+from siltstone.progress import Reporter
+from siltstone.session import spark_session
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("input", type=Path)
+    parser.add_argument("lake", type=Path)
+    parser.add_argument("--warm-input", type=Path)
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--cores", type=int, required=True)
+    args = parser.parse_args()
+    os.environ["SPARK_MASTER"] = f"local[{args.cores}]"
+    spark = spark_session("bench")
+    engine, config = SparkEngine(spark), load_config()
+    with Reporter() as progress:
+        if args.warm_input:
+            compact("datalog", str(args.warm_input), str(args.scratch / "warm"), config, engine, progress)
+            print("READY", flush=True)
+        compact("datalog", str(args.input), str(args.lake), config, engine, progress)
+        if args.warm_input:
+            print("DONE", flush=True)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
