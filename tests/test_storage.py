@@ -56,6 +56,13 @@ def test_what_was_put_is_listed_and_read_with_the_same_etag(store: Storage) -> N
         assert store.read(path) == Fetched(contents[path], etag)
 
 
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 300_000])
+def test_a_file_of_any_size_is_read_whole(local: Storage, size: int) -> None:
+    data = bytes(n % 251 for n in range(size))
+    local.put("x", data)
+    assert local.read("x") == Fetched(data, local.objects()["etag"][0])
+
+
 def test_the_upload_time_is_in_microseconds(local: Storage) -> None:
     local.put("x", b"1")
     os.utime(Path(local.root) / "x", ns=(0, 1_765_324_800_123_456_000))

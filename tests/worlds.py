@@ -97,10 +97,14 @@ class World:
     def config(self, *settings: str) -> Config:
         return load_config([], settings)
 
-    def compact(self, *settings: str, engine: Engine | None = None, source: Path | None = None) -> dict[str, Any]:
+    def compact(
+        self, *settings: str, engine: Engine | None = None, source: Path | None = None, retry: bool = False
+    ) -> dict[str, Any]:
         """Run the job and return its summary, once its accounts have been checked."""
-        given = str(source or self.input)
-        summary = compact("datalog", given, str(self.lake), self.config(*settings), engine or self.engine, quiet)
+        given, config = str(source or self.input), self.config(*settings)
+        summary = compact(
+            "datalog", given, str(self.lake), config, engine or self.engine, quiet, retry_quarantined=retry
+        )
         assert unclosed(summary) == []
         return summary
 

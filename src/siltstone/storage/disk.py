@@ -17,6 +17,8 @@ from obstore.store import LocalStore
 
 from siltstone.storage.store import OBJECTS, Fetched, Writer
 
+_SMALL_BYTES = 64 << 10  # read in one call, half as long as by a file object
+
 
 class Disk:
     """The files below a folder."""
@@ -42,10 +44,20 @@ class Disk:
 
     def read(self, path: str) -> Fetched | None:
         try:
-            with open(f"{self._root}/{path}", "rb") as file:
-                return Fetched(file.read(), _etag(os.fstat(file.fileno())))
+            handle = os.open(f"{self._root}/{path}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        try:
+            data = os.read(handle, _SMALL_BYTES)
+            state = os.fstat(handle)
+            if len(data) < state.st_size:
+                os.lseek(handle, 0, os.SEEK_SET)
+                with open(handle, "rb", buffering=0, closefd=False) as file:
+                    data = file.readall()
+                state = os.fstat(handle)
+            return Fetched(data, _etag(state))
+        finally:
+            os.close(handle)
 
     def read_head(self, path: str, length: int) -> bytes:
         try:
@@ -96,13 +108,16 @@ def _files_below(
     names = {waiting[0]: prefix}
     while waiting:
         folder = waiting.pop()
-        if folder in seen or not os.path.isdir(folder):
+        if folder in seen:
             continue
         seen.add(folder)
-        with os.scandir(folder) as found:
-            entries = list(found) if enter is None else _entered(list(found), enter)
-        for entry in entries:
-            name = os.fsencode(entry.name).decode("utf-8", "backslashreplace")
+        try:
+            with os.scandir(folder) as found:
+                entries = list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for entry in entries if enter is None else _entered(entries, enter):
+            name = _readable(entry.name)
             path = f"{names[folder]}/{name}" if names[folder] else name
             is_link = entry.is_symlink()
             real = os.path.realpath(entry.path) if is_link else f"{folder}/{entry.name}"
@@ -110,13 +125,17 @@ def _files_below(
                 names[real] = names.get(real, path) if is_link else path
                 waiting.insert(0 if is_link else len(waiting), real)
                 continue
-            uri = os.fsencode(real).decode("utf-8", "backslashreplace")
+            uri = _readable(real)
             try:
                 state = entry.stat()
             except FileNotFoundError:
                 yield path, 0, "", 0, uri
             else:
                 yield path, state.st_size, _etag(state), state.st_mtime_ns // 1000, uri
+
+
+def _readable(name: str) -> str:
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _entered(entries: Sequence["os.DirEntry[str]"], enter: Callable[[str], bool]) -> Sequence["os.DirEntry[str]"]:
