@@ -110,7 +110,7 @@ class World:
 
     def settle(self, *settings: str, dry_run: bool = False, engine: Engine | None = None) -> dict[str, Any]:
         """Settle the table and return the summary."""
-        table = open_table(str(self.lake), "datalog")
+        table = open_table(str(self.lake), "datalog", self.config(*settings).storage)
         return settle(table, self.config(*settings), engine or self.engine, quiet, dry_run=dry_run)
 
     def frame(self, version: int | None = None) -> pl.DataFrame:
