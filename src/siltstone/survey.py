@@ -236,5 +236,5 @@ def _shift(ts_us: Ints, row: dict[str, Any], source: ModuleType, settings: Setti
 def _written_bytes(tables: Sequence[pa.Table]) -> int:
     buffer = io.BytesIO()
     table = pa.concat_tables(tables, promote_options="permissive")
-    pq.write_table(table, buffer, **parquet_options(table.schema))
+    pq.write_table(table, buffer, **parquet_options())
     return buffer.tell()
