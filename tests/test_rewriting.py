@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from builders import assert_same
 
+from siltstone import rewriting
 from siltstone.conform import Schema, base_schema
 from siltstone.contracts import DATALOG, TIMESTAMP, Column
-from siltstone.errors import StorageError
+from siltstone.errors import AccountsError, StorageError
 from siltstone.planning import Sizes
 from siltstone.plans import run_plan
 from siltstone.rewriting import Rewrite, Rewritten
@@ -271,3 +273,18 @@ def test_a_task_and_its_result_travel_as_json(rig: Rig) -> None:
     result = task.result(json.loads(run_plan(str(rig.root), "plan.json")))
     assert rig.rows(result) == [("U1", 1, "b")]
     assert (result.dropped, result.cells) == ({"a": 1}, 3)
+
+
+def test_a_merge_that_changes_a_value_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = rewriting.merge_sorted
+
+    def spoil(*args: Any) -> Iterator[pa.Table]:
+        for chunk in real(*args):
+            place = chunk.column_names.index("heartbeat")
+            yield chunk.set_column(place, "heartbeat", pc.add(chunk.column("heartbeat"), 1))
+
+    monkeypatch.setattr(rewriting, "merge_sorted", spoil)
+    rig = Rig(tmp_path)
+    files = [rig.store([("LD1", 1, "a")]), rig.store([("LD2", 2, "b")])]
+    with pytest.raises(AccountsError, match="the rows merged are not those that were read"):
+        rig.task(*files).run()

@@ -34,3 +34,12 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int
     distinct = [*encoded.dictionary.to_pylist(), None]
     codes = pl.Series(encoded.indices).fill_null(len(distinct) - 1)
     return distinct, codes.cast(pl.Int64()).to_numpy()
+
+
+DIGESTS = 1 << 64
+
+
+def row_digest(table: pa.Table) -> int:
+    """The sum, modulo DIGESTS, of the hashes of all rows: whatever their order, equal rows have an equal one."""
+    hashes = pl.DataFrame(table).hash_rows(seed=0).to_numpy()
+    return int(hashes.sum(dtype=np.uint64))

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siltstone.arrays import texts
+from siltstone.arrays import DIGESTS, row_digest, texts
 from siltstone.conform import Schema
 from siltstone.contracts import CONTRACTS, Contract
-from siltstone.errors import StorageError
+from siltstone.errors import AccountsError, StorageError
 from siltstone.merging import merge_sorted
 from siltstone.planning import Sizes
 from siltstone.storage import Storage
@@ -94,13 +94,17 @@ def _rewritten(task: Rewrite) -> Rewritten:
             is_staged=task.is_staged,
         )
         try:
+            written = 0
             for chunk in merge_sorted(whole.runs(), contract.sort_by, task.group_bytes):
+                written += row_digest(chunk)
                 writer.write(chunk, breaks=False)
         except ValueError as error:
             shown = f"{', '.join(task.files[:3])}{' ...' if len(task.files) > 3 else ''}"
             where = f"a data file of {table.root} can't be merged: {error}; it is one of {shown}"
             raise StorageError(where, _NEXT_MOVE) from error
         writer.close()
+    if written % DIGESTS != whole.digest % DIGESTS:
+        raise AccountsError("/".join(task.partition), ["the rows merged are not those that were read"])
     return Rewritten(writer.outputs, whole.cells, whole.dropped)
 
 
@@ -141,7 +145,8 @@ def _holds(uri: str, handle: BinaryIO, drop: tuple[str, ...]) -> bool:
 
 
 class _Whole:
-    """All files of a task as runs of equal columns, and what has passed: cells kept, rows dropped, bytes to come."""
+    """All files of a task as runs of equal columns, and what has passed: cells kept and their rows' digest, rows
+    dropped, bytes to come."""
 
     def __init__(self, task: Rewrite, contract: Contract, opened: Mapping[str, pq.ParquetFile]) -> None:
         self._opened, self._schema = opened, task.schema
@@ -156,7 +161,7 @@ class _Whole:
         row_bytes = max(plain / max(self._rows, 1), 8.0 * len(self._arrow))
         at_once = task.memory_bytes / 4 / max(len(files), 1) / row_bytes
         self._batch_rows = int(min(max(at_once, _FEWEST_ROWS), _MOST_ROWS))
-        self.cells = 0
+        self.cells = self.digest = 0
         self.dropped: dict[str, int] = {}
 
     @property
@@ -176,6 +181,7 @@ class _Whole:
                 for column in self._schema.columns:
                     values = table.column(column.name)
                     self.cells += len(values) - values.null_count
+                self.digest += row_digest(table)
                 yield table
 
     def _complete(self, table: pa.Table) -> pa.Table:
