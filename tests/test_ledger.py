@@ -72,6 +72,7 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
             "outputs": ["p/a", "q/b"],
             "folders": ["p", "q"],
             "rows_kept": 0,
+            "duplicates_kept": 0,
             "modified_us": 0,
             "records_in": 9,
             "rows_out": 4,

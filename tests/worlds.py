@@ -97,16 +97,20 @@ class World:
     def config(self, *settings: str) -> Config:
         return load_config([], settings)
 
-    def compact(self, *settings: str, engine: Engine | None = None, source: Path | None = None) -> dict[str, Any]:
+    def compact(
+        self, *settings: str, engine: Engine | None = None, source: Path | None = None, retry: bool = False
+    ) -> dict[str, Any]:
         """Run the job and return its summary, once its accounts have been checked."""
-        given = str(source or self.input)
-        summary = compact("datalog", given, str(self.lake), self.config(*settings), engine or self.engine, quiet)
+        given, config = str(source or self.input), self.config(*settings)
+        summary = compact(
+            "datalog", given, str(self.lake), config, engine or self.engine, quiet, retry_quarantined=retry
+        )
         assert unclosed(summary) == []
         return summary
 
     def settle(self, *settings: str, dry_run: bool = False, engine: Engine | None = None) -> dict[str, Any]:
         """Settle the table and return the summary."""
-        table = open_table(str(self.lake), "datalog")
+        table = open_table(str(self.lake), "datalog", self.config(*settings).storage)
         return settle(table, self.config(*settings), engine or self.engine, quiet, dry_run=dry_run)
 
     def frame(self, version: int | None = None) -> pl.DataFrame:

@@ -59,8 +59,9 @@ class FileAccount:
 
     `state` is `ingested`, `quarantined` (no row could be read), `noted` (same content under a new etag) or, not kept
     in the ledger, `deferred` (it changed or vanished between listing and reading: the next run sees it again).
-    `rows_kept` are rows of a former version that stay, since this one gave none; `folders` the partitions of rows
-    that this run did not write: such rows, or those that were there already for its repeated lines.
+    `rows_kept` are rows of a former version that stay, since this one gave none, and `duplicates_kept` those of its
+    lines that rows of other files stand for; `folders` the partitions of rows that this run did not write: such rows,
+    or those that were there already for its repeated lines.
     """
 
     path: str
@@ -74,6 +75,7 @@ class FileAccount:
     outputs: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     rows_kept: int = 0
+    duplicates_kept: int = 0
     modified_us: int = 0
     account: Account = field(default_factory=Account)
 

@@ -24,7 +24,8 @@ class SourceFile:
     Of a `home` file the rows of the bin's partition are written, others are deferred to the second wave. Of a
     `stray` file only the rows of this partition are wanted, the rest was accounted for before. A `reference` is only
     known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows in the table that
-    are to be replaced, `held_sha256` the content that gave them, "" when that is not known.
+    are to be replaced, `held_repeats` further lines that rows of other files stand for, `held_sha256` the content that
+    gave them, "" when that is not known.
     """
 
     path: str
@@ -34,6 +35,7 @@ class SourceFile:
     modified_us: int
     role: Role = "home"
     held_rows: int = 0
+    held_repeats: int = 0
     held_sha256: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -92,7 +94,8 @@ class Bin:
     def as_dict(self) -> dict[str, Any]:
         row = {f.name: getattr(self, f.name) for f in fields(self)}
         files = [dict(zip(_VALUES, _values_of(file), strict=True)) for file in self.files]
-        return {**row, "files": files, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
+        places = {"input": asdict(self.input), "table": asdict(self.table)}
+        return {**row, **places, "files": files, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Bin":

@@ -18,17 +18,17 @@ import pyarrow.parquet as pq
 
 from siltstone import sources
 from siltstone.bins import Settings, settings_from
+from siltstone.bounds import Bounds, merged
 from siltstone.conform import Schema
 from siltstone.contracts import CONTRACTS, Contract
 from siltstone.errors import StorageError, Unreadable
-from siltstone.formats.documents import Document, Ints, Parsed
+from siltstone.formats.documents import Document, Ints
 from siltstone.formats.inflate import inflate
 from siltstone.formats.ndjson import parse
 from siltstone.storage import Storage
 from siltstone.zones import EPOCH
 
 _BATCH_ROWS = 16_384
-_COLUMN_LIST = 5
 _READ_BYTES = 4 << 20
 
 _Mask = npt.NDArray[np.bool_]
@@ -61,12 +61,15 @@ class SourceFound:
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """Source files to read again: (path in the storage `input`, identity, modified_us, size)."""
+    """Source files to read again: (path in the storage `input`, identity, modified_us, size, SHA-256).
+
+    A file whose content has another SHA-256 is not parsed: it is another version, or its rows are not to be compared.
+    """
 
     source: str
     table: Storage
     input: Storage
-    files: tuple[tuple[str, str, int, int], ...]
+    files: tuple[tuple[str, str, int, int, str], ...]
     schema: Schema
     settings: Settings
 
@@ -75,7 +78,7 @@ class SourceCheck:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "SourceCheck":
-        files = tuple((str(p), str(i), int(m), int(s)) for p, i, m, s in row["files"])
+        files = tuple((str(p), str(i), int(m), int(s), str(d)) for p, i, m, s, d in row["files"])
         settings, schema = settings_from(row["settings"]), Schema.from_dict(row["schema"])
         table, source = Storage.from_dict(row["table"]), Storage.from_dict(row["input"])
         return cls(**{**row, "table": table, "input": source, "files": files, "schema": schema, "settings": settings})
@@ -100,7 +103,8 @@ class SourcesFound:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """A data file to read whole; `sha256` is what its manifest says, "" when none does."""
+    """A data file to read whole; `sha256` is what its manifest says, "" when none does, `bounds` what the log says of
+    its columns."""
 
     contract: str
     table: Storage
@@ -110,6 +114,7 @@ class DataCheck:
     rows: int
     sha256: str
     schema: Schema
+    bounds: Mapping[str, Sequence[Any]]
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "schema": self.schema.as_dict()}
@@ -141,14 +146,16 @@ def _read_again(task: SourceCheck) -> Iterator[tuple[str, SourceFound]]:
     store, settings = task.input, task.settings
     batch: list[tuple[Document, SourceFound, int]] = []
     held = 0
-    contents = store.ahead(store.read, [path for path, *_ in task.files], [size for *_, size in task.files])
-    for (_, identity, modified_us, _), fetched in zip(task.files, contents, strict=True):
+    contents = store.ahead(store.read, [path for path, *_ in task.files], [size for *_, size, _ in task.files])
+    for (_, identity, modified_us, _, sha256), fetched in zip(task.files, contents, strict=True):
         found = SourceFound()
         yield identity, found
         if fetched is None:
             found.is_there = False
             continue
         found.sha256 = hashlib.sha256(fetched.data).hexdigest()
+        if found.sha256 != sha256:
+            continue
         try:
             limits = {"max_bytes": settings.max_text_bytes, "max_ratio": settings.max_ratio}
             inflated = inflate(fetched.data, **limits, salvage=settings.salvage)
@@ -178,23 +185,14 @@ def _sum_up(task: SourceCheck, batch: Sequence[tuple[Document, SourceFound, int]
         timed[list(stamped.reasons)] = False
         for index in part.document[~timed]:
             batch[index][1].refused += 1
-        table, unknown = _known(part, timed, task.schema, source.CONTRACT)
+        table = part.table.filter(pa.array(timed))
+        document = part.document[timed]
         hashes = _hashes(table, stamped.ts_us[timed], stamped.day[timed], task.schema)
-        for index, sums in _grouped(part.document[timed], _cells(table, task.schema), hashes):
+        for index, sums in _grouped(document, _cells(table, task.schema), hashes):
             batch[index][1].sums.add(sums)
-            if unknown:
-                batch[index][1].problem = f"the table has no column for {', '.join(unknown[:_COLUMN_LIST])}"
-
-
-def _known(
-    part: Parsed, timed: npt.NDArray[np.bool_], schema: Schema, contract: Contract
-) -> tuple[pa.Table, list[str]]:
-    """The usable rows, and the columns with values that the schema does not know."""
-    table = part.table.filter(pa.array(timed))
-    added = {f.name for f in contract.added}
-    known = [n for n in table.column_names if n in schema.by_name or n in added]
-    others = [n for n in table.column_names if n not in known and table.column(n).null_count < table.num_rows]
-    return table.select(known), others
+        for name in set(table.column_names) - task.schema.by_name.keys() - {f.name for f in source.CONTRACT.added}:
+            for index in np.unique(document[table.column(name).is_valid().to_numpy()]):
+                batch[index][1].problem = f"the table has no column {name!r} for some of its values"
 
 
 def _hashes(table: pa.Table, ts_us: Ints, day: npt.NDArray[Any], schema: Schema) -> _Hashes:
@@ -245,8 +243,14 @@ def _read_data(task: DataCheck) -> DataFound:
             if file.metadata.num_rows != task.rows:
                 found.problems.append(f"{task.path}: {file.metadata.num_rows:,} rows, the log says {task.rows:,}")
             day = (date.fromisoformat(task.partition[0]) - EPOCH).days
+            bounds: dict[str, Bounds] = {}
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                _add_up(found, pa.Table.from_batches([batch]), day, task.schema, contract)
+                rows = pa.Table.from_batches([batch])
+                _add_up(found, rows, day, task.schema, contract)
+                bounds |= {name: merged(bounds.get(name), rows.column(name)) for name in task.bounds}
+            for name, said in task.bounds.items():
+                if (there := bounds.get(name, (None, None, 0))) != tuple(said):
+                    found.problems.append(f"{task.path}: {name} is within {there}, the log says {tuple(said)}")
     except (StorageError, pa.ArrowException, OSError, ValueError) as error:
         found.problems.append(f"{task.path}: can't be read: {str(error).splitlines()[0]}")
     return found

@@ -20,7 +20,7 @@ from siltstone.listing import Listing, News, compare, list_input
 from siltstone.settings import settings_of
 from siltstone.settling import settle
 from siltstone.storage import Storage, open_root
-from siltstone.superseding import Superseded, Superseding, keep_former, superseded_by
+from siltstone.superseding import Superseded, Superseding, keep_former, refused_among, superseded_by
 from siltstone.survey import spread, take_survey
 from siltstone.table import Refused, Snapshot, Table
 from siltstone.tables import table_at
@@ -148,27 +148,33 @@ class _Run:
     def _read(self, listing: Listing, snapshot: Snapshot, ledger: Ledger) -> News:
         """What is new, all of it brought through the waves where that is not done yet.
 
-        Of files that must be read together none is taken in when one of them has changed or vanished meanwhile.
+        Of files that must be read together none is taken in when one of them has changed or vanished meanwhile; where
+        the new content of one is refused, those are left out that its former version needs.
         """
+        refused: set[str] = set()
         while True:
             there = listing.without(self._waves.left)
             retry = self._retry_quarantined
-            news = compare(there, ledger, self._store, self._source, retry_quarantined=retry)
+            news = compare(there, ledger, self._store, self._source, retry_quarantined=retry, refused=refused)
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
             self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema)
             if todo:
                 self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
                 self._target = self._target or self._learned(news, snapshot, ledger)
                 self._waves.run(todo, self._target)
-            if not self._waves.leave_moved(news.together):
+            if self._waves.leave_moved(news.together):
+                continue
+            found = refused_among(self._waves.accounts(), news.together) - refused
+            if not found:
                 return news
+            refused |= found
 
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
         """Check what was read and commit it. Raises Refused when another commit came between."""
         files = self._waves.accounts()
         held = dict(news.todo.select("identity", "held_rows").iter_rows())
         replaced = superseded_by(files, held)
-        keep_former(files, held, ledger)
+        keep_former(files, ledger)
         stored = self._table.files(snapshot) if replaced else []
         dropped = self._superseding.drop(replaced, ledger, stored, snapshot.schema, self._tell)
         fresh = [o for done in self._waves.done for o in done.report.outputs]

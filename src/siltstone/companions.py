@@ -29,7 +29,7 @@ def companions(
     """The companions of the files of the todo that the ledger's `entries` know.
 
     Read along are files with repeated lines where a superseded file has rows, and files whose rows these may repeat,
-    as far as they are listed.
+    as far as they are listed. A quarantined file of which a former version stands can't be read along.
     """
     known = entries.filter(pl.col("folders").list.len() > 0)
     left_out: set[str] = set()
@@ -37,7 +37,8 @@ def companions(
         superseded = known.filter(pl.col("path").is_in(list(todo)), ~pl.col("path").is_in(list(left_out)))
         places = _places(superseded.filter(pl.col("rows_out") > 0), device_of)
         needed = _at(places, known.filter(_HAS_REPEATED), superseded["path"], device_of)
-        missing = needed.filter(~pl.col("path").is_in(list(listed)) | pl.col("path").is_in(list(left_out)))
+        is_readable = pl.col("path").is_in(list(listed)) & (pl.col("state") != "quarantined")
+        missing = needed.filter(~is_readable | pl.col("path").is_in(list(left_out)))
         unsafe = _at(_places(missing, device_of), superseded, [], device_of)
         if not unsafe.height:
             break

@@ -39,7 +39,7 @@ _MANIFEST = pl.Schema(
     {
         "path": pl.String(), "size": pl.Int64(), "etag": pl.String(), "sha256": pl.String(), "state": pl.String(),
         "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": _LIST,
-        "folders": _LIST, "rows_kept": pl.Int64(), "modified_us": pl.Int64(),
+        "folders": _LIST, "rows_kept": pl.Int64(), "duplicates_kept": pl.Int64(), "modified_us": pl.Int64(),
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
         "nulls": pl.Int64(), "values_rescued": pl.Int64(),
@@ -91,8 +91,11 @@ def load(table: Storage, head: Head | None) -> Ledger:
     layers: list[pl.DataFrame] = []
     for header, manifest in _chain(table, head):
         newest = newest or header
-        in_table = pl.col("rows_out") + pl.col("rows_kept")
-        layers.append(manifest.with_columns(rows_out=in_table).select(LEDGER.names()))
+        standing = manifest.with_columns(
+            rows_out=pl.col("rows_out") + pl.col("rows_kept"),
+            duplicates_dropped=pl.col("duplicates_dropped") + pl.col("duplicates_kept"),
+        )
+        layers.append(standing.select(LEDGER.names()))
         if header["ledger"]:
             layers.append(_parsed(table, _snapshot_path(header["ledger"]))[1])
             break
@@ -128,7 +131,10 @@ def history(table: Storage, head: Head | None) -> tuple[list[dict[str, Any]], pl
         + [m.with_columns(run=pl.lit(h["name"]), age=pl.lit(age)) for age, (h, m) in enumerate(chain)]
     )
     age = pl.col("age")
-    newest, with_rows = age.min().over("path"), age.filter(pl.col("rows_kept") == 0).min().over("path")
+    newest, with_rows = (
+        age.min().over("path"),
+        age.filter(pl.col("rows_kept") + pl.col("duplicates_kept") == 0).min().over("path"),
+    )
     counted = files.filter(pl.col("lane") != "noted").filter((age == newest) | (age == with_rows))
     return [header for header, _ in chain], counted.drop("age")
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -70,12 +71,18 @@ def _objects(store: Storage, source: ModuleType, since: datetime | None) -> pl.D
 
 
 def compare(
-    listing: Listing, ledger: Ledger, store: Storage, source: ModuleType, *, retry_quarantined: bool = False
+    listing: Listing,
+    ledger: Ledger,
+    store: Storage,
+    source: ModuleType,
+    *,
+    retry_quarantined: bool = False,
+    refused: Collection[str] = (),
 ) -> News:
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
     With `retry_quarantined` files with refused records, or refused as a whole, are new again. A file with a former
-    version brings its companions along, or is left out where it can't.
+    version brings its companions along, or is left out where it can't: one is gone, or its new content is `refused`.
     """
     known = ledger.entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
     joined = listing.files.join(known, on="identity", how="left", maintain_order="left")
@@ -94,12 +101,16 @@ def compare(
         else:
             todo.add(row["identity"])
     listed = set(listing.files["identity"])
-    found = companions(todo, listed, ledger.entries, lambda identity: _device(source, identity))
+    device_of = partial(_device, source)
+    found = companions(todo.difference(refused), listed.difference(refused), ledger.entries, device_of)
     todo = (todo | found.along) - found.left_out
     noted = [n for n in noted if n.path not in todo]
     held_sha256 = pl.when(pl.col("state") != "quarantined").then(pl.col("sha256")).fill_null("")
     files = joined.filter(pl.col("identity").is_in(list(todo))).select(
-        *listing.files.columns, held_rows=pl.col("rows_out").fill_null(0), held_sha256=held_sha256
+        *listing.files.columns,
+        held_rows=pl.col("rows_out").fill_null(0),
+        held_repeats=pl.col("duplicates_dropped").fill_null(0),
+        held_sha256=held_sha256,
     )
     skipped = joined.height - files.height - len(noted) - len(found.left_out)
     return News(files, skipped, noted, sorted(found.left_out), found.together)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from siltstone.bounds import Bounds
 from siltstone.conform import Schema
 from siltstone.contracts import Column
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
@@ -52,6 +53,9 @@ class PlainTable(Table):
             return None
         schema = Schema.from_dict({"columns": state.columns, "reserved": self.contract.reserved})
         return Snapshot(state.version, schema, None if state.head is None else Head.of_version(state.head))
+
+    def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
+        return {}  # readers have the files' footers only
 
     def lost_files(self, planned: Snapshot) -> bool:
         state = self._state()

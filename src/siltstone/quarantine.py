@@ -3,7 +3,7 @@
 import hashlib
 import io
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -65,17 +65,20 @@ class QuarantineWriter:
             self._rows, self._held = [], 0
 
 
-def read_quarantine(table: Storage, names: Iterable[str]) -> pl.DataFrame:
-    """Every refusal in the named quarantine files, columns as QUARANTINE."""
+_COLUMNS = tuple(QUARANTINE.names())
+
+
+def read_quarantine(table: Storage, names: Iterable[str], columns: Sequence[str] = _COLUMNS) -> pl.DataFrame:
+    """Every refusal in the named quarantine files, columns of QUARANTINE."""
     frames = []
     names = list(names)
     for name, fetched in zip(names, table.ahead(table.read, [_path(name, 0) for name in names]), strict=True):
         part = 0
         while fetched is not None:
-            frames.append(pl.read_parquet(io.BytesIO(fetched.data)))
+            frames.append(pl.read_parquet(io.BytesIO(fetched.data), columns=list(columns)))
             part += 1
             fetched = table.read(_path(name, part))
-    return pl.concat(frames) if frames else QUARANTINE.to_frame()
+    return pl.concat(frames) if frames else QUARANTINE.to_frame().select(columns)
 
 
 def quarantine_file(name: str) -> str:

@@ -120,8 +120,9 @@ class Reader:
         note.sha256 = hashlib.sha256(fetched.data).hexdigest()
         try:
             inflated = self._inflated(fetched.data)
-            if inflated.damage and file.held_rows and note.sha256 != file.held_sha256:
-                raise Unreadable(f"{inflated.damage}; the {file.held_rows:,} rows of its former version stay")
+            held = file.held_rows + file.held_repeats
+            if inflated.damage and held and note.sha256 != file.held_sha256:
+                raise Unreadable(f"{inflated.damage}; the {held:,} lines of its former version stay")
         except Unreadable as error:
             note.state, note.reason = "quarantined", str(error)
             if file.role == "home":

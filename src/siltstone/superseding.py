@@ -1,7 +1,9 @@
 """Drops the rows of superseded source files: every data file that holds one is written anew without them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+import polars as pl
 
 from siltstone.accounts import FileAccount
 from siltstone.bins import Settings
@@ -44,15 +46,22 @@ def superseded_by(files: Sequence[FileAccount], held: Mapping[str, int]) -> dict
     return {path: rows for path, rows in held.items() if rows and path in gave}
 
 
-def keep_former(files: Sequence[FileAccount], held: Mapping[str, int], ledger: Ledger) -> None:
-    """Note in the accounts of files that gave no row which rows of their former version stay, and where."""
-    keeping = {f.path: f for f in files if f.state != "deferred" and held.get(f.path)}
-    for path in superseded_by(files, held):
-        del keeping[path]
-    if keeping:
-        folders = dict(ledger.entries.select("path", "folders").iter_rows())
-        for path, file in keeping.items():
-            file.rows_kept, file.folders = held[path], folders[path]
+def keep_former(files: Sequence[FileAccount], ledger: Ledger) -> None:
+    """Note in the accounts of files that gave no row what of their former version stays, and where."""
+    gave_none = {f.path: f for f in files if _gave_none(f)}
+    former = ledger.entries.filter(pl.col("path").is_in(list(gave_none)))
+    for path, *kept in former.select("path", "rows_out", "duplicates_dropped", "folders").iter_rows():
+        file = gave_none[path]
+        file.rows_kept, file.duplicates_kept, file.folders = kept
+
+
+def refused_among(files: Sequence[FileAccount], paths: Collection[str]) -> set[str]:
+    """Those of the paths whose new version gave no row, so that a former one stands."""
+    return {f.path for f in files if f.path in paths and _gave_none(f)}
+
+
+def _gave_none(file: FileAccount) -> bool:
+    return file.state != "deferred" and not file.account.rows_out + file.account.duplicates_dropped
 
 
 class Superseding:

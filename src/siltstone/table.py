@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
+from siltstone.bounds import Bounds, from_delta
 from siltstone.conform import Schema
 from siltstone.contracts import Column, Contract, Kind
 from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
@@ -72,6 +73,11 @@ class Table:
         version = handle.transaction_version(APP_ID)
         schema = self._schema_of(handle.schema())
         return Snapshot(handle.version(), schema, None if version is None else Head.of_version(version))
+
+    def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
+        """The statistics of each data file at a version, by path and column; readers skip files by them."""
+        rows = pl.DataFrame(self._handle_at(planned).get_add_actions(flatten=True)).iter_rows(named=True)
+        return {unquote(row["path"]): {n: from_delta(row, n) for n in self.contract.statistics} for row in rows}
 
     def lost_files(self, planned: Snapshot) -> bool:
         """Whether data files of a version may be gone because of a later commit; Delta keeps them until vacuum."""

@@ -3,20 +3,26 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from types import ModuleType
 from typing import Any
 
 import polars as pl
 
 from siltstone import ledger as ledgers
+from siltstone import sources
 from siltstone.checks import DataCheck, DataFound, SourceCheck, SourceFound, Sums
 from siltstone.config import Config
+from siltstone.contracts import Contract
 from siltstone.engine import Engine
 from siltstone.errors import UsageError
+from siltstone.ledger import Head
 from siltstone.planning import Stored
+from siltstone.quarantine import read_quarantine
 from siltstone.settings import settings_of
 from siltstone.storage import Storage, open_root
 from siltstone.table import Refused, Snapshot, Table
 from siltstone.waves import Progress
+from siltstone.writing import folder_of
 
 _TASK_BYTES, _TASK_FILES = 64 << 20, 2_000
 
@@ -37,13 +43,20 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         raise UsageError(f"{table.storage.root} has no runs yet", "siltstone compact makes one.")
     headers = ledgers.headers(table.storage, snapshot.head)
     accounts = ledgers.accounts(table.storage, snapshot.head)
-    data = _data_found(table, stored, headers, snapshot, engine, progress)
-    found = _sources_found(table, accounts, headers[0], snapshot, config, engine, progress)
+    source = sources.load(headers[0]["source"])
+    sources_tasks = _source_checks(table, accounts, headers[0], snapshot, config)
+    data_tasks = _data_checks(table, stored, headers, snapshot)
+    data = engine.run(data_tasks, lambda done: progress("reading data files", done, len(data_tasks), 0))
+    results = engine.run(sources_tasks, lambda done: progress("reading source files", done, len(sources_tasks), 0))
+    found = {path: file for result in results for path, file in result.files.items()}
     in_table: dict[str, Sums] = {}
     for result in data:
         for path, sums in result.sources.items():
             in_table.setdefault(path, Sums()).add(sums)
     problems = [problem for result in data for problem in result.problems]
+    for task, result in zip(data_tasks, data, strict=True):
+        problems += _misplaced(task, result, source, table.contract)
+    problems += _missing_refusals(table.storage, snapshot.head)
     for row in accounts.iter_rows(named=True):
         problems += _problems(row, in_table.pop(row["path"], Sums()), found[row["path"]])
     for path, sums in in_table.items():
@@ -77,34 +90,31 @@ def _at_rest(table: Table) -> tuple[Snapshot, list[Stored]]:
             continue
 
 
-def _data_found(
-    table: Table,
-    stored: Sequence[Stored],
-    headers: Sequence[Mapping[str, Any]],
-    snapshot: Snapshot,
-    engine: Engine,
-    progress: Progress,
-) -> list[DataFound]:
+def _data_checks(
+    table: Table, stored: Sequence[Stored], headers: Sequence[Mapping[str, Any]], snapshot: Snapshot
+) -> list[DataCheck]:
     digests = {output["path"]: output["sha256"] for header in headers for output in header["outputs"]}
-    tasks = [
+    bounds = table.bounds(snapshot)
+    return [
         DataCheck(
-            table.contract.table, table.storage, s.path, s.partition, s.bytes, s.rows, digests.get(s.path, ""),
-            snapshot.schema,
+            contract=table.contract.table,
+            table=table.storage,
+            path=s.path,
+            partition=s.partition,
+            bytes=s.bytes,
+            rows=s.rows,
+            sha256=digests.get(s.path, ""),
+            schema=snapshot.schema,
+            bounds=bounds.get(s.path, {}),
         )
         for s in stored
-    ]  # fmt: skip
-    return engine.run(tasks, lambda done: progress("reading data files", done, len(tasks), 0))
+    ]
 
 
-def _sources_found(
-    table: Table,
-    accounts: pl.DataFrame,
-    newest: Mapping[str, Any],
-    snapshot: Snapshot,
-    config: Config,
-    engine: Engine,
-    progress: Progress,
-) -> dict[str, SourceFound]:
+def _source_checks(
+    table: Table, accounts: pl.DataFrame, newest: Mapping[str, Any], snapshot: Snapshot, config: Config
+) -> list[SourceCheck]:
+    """Raises UsageError where the settings are not those that the table was written with."""
     name = newest["source"]
     settings = settings_of(config, name)
     if settings.zone != newest["zone"]:
@@ -120,10 +130,46 @@ def _sources_found(
     for input_root, group in groupby(sorted(files, key=lambda f: f[:2]), key=lambda f: f[0]):
         source = Storage(input_root, config.storage)
         for batch in _batches([(path, row) for _, path, row in group]):
-            listed = tuple((path, row["path"], row["modified_us"], row["size"]) for path, row in batch)
+            listed = tuple(
+                (path, row["path"], row["modified_us"], row["size"], row["sha256"] if _is_comparable(row) else "")
+                for path, row in batch
+            )
             tasks.append(SourceCheck(name, table.storage, source, listed, snapshot.schema, settings))
-    results = engine.run(tasks, lambda done: progress("reading source files", done, len(tasks), 0))
-    return {path: found for result in results for path, found in result.files.items()}
+    return tasks
+
+
+def _is_comparable(row: Mapping[str, Any]) -> bool:
+    """Whether the rows in the table are those of the version that the account is about."""
+    return row["state"] != "quarantined" and not row["rows_kept"] + row["duplicates_kept"]
+
+
+def _misplaced(task: DataCheck, found: DataFound, source: ModuleType, contract: Contract) -> Iterator[str]:
+    """Where a file's folder, its partition and the sites of its source files disagree."""
+    if task.path.rpartition("/")[0] != folder_of(contract, task.partition):
+        yield f"{task.path}: the log says that it is of {'/'.join(task.partition)}"
+    sites = {source.site_partition(place.site) for path in found.sources if (place := source.locate(path)) is not None}
+    if sites - {task.partition[1]}:
+        yield f"{task.path}: has rows of {', '.join(sorted(sites))} in the partition {task.partition[1]}"
+
+
+def _missing_refusals(table: Storage, head: Head) -> Iterator[str]:
+    """Where the quarantine does not hold what the accounts say was refused."""
+    headers, files = ledgers.history(table, head)
+    kept: dict[tuple[str, str], list[int]] = {}
+    for header in headers:
+        entries = read_quarantine(table, header["quarantine"], ["source_file", "line"])
+        for path, line in entries.iter_rows():
+            counts = kept.setdefault((header["name"], path), [0, 0])
+            counts[line is None] += 1
+    for row in files.filter((pl.col("records_quarantined") > 0) | (pl.col("state") == "quarantined")).iter_rows(
+        named=True
+    ):
+        path, said = row["path"], row["records_quarantined"]
+        records, whole = kept.get((row["run"], path), (0, 0))
+        if records != said:
+            yield f"{path}: {records:,} refused records are kept, its manifest says {said:,}"
+        if row["state"] == "quarantined" and not whole:
+            yield f"{path}: was refused as a whole, but the quarantine has no entry of it"
 
 
 def _place(identity: str, source_root: str) -> tuple[str, str]:
@@ -152,16 +198,15 @@ def _batches(files: Sequence[_File]) -> Iterator[list[_File]]:
 
 def _problems(row: Mapping[str, Any], held: Sums, found: SourceFound) -> Iterator[str]:
     """What does not fit together: the manifest's account of a file, its rows in the table, and the file itself."""
-    path, rows, kept = row["path"], row["rows_out"], row["rows_kept"]
-    if held.rows != rows + kept:
-        yield f"{path}: {held.rows:,} rows in the table, its manifest says {rows + kept:,}"
-    elif not kept and held.cells != row["cells_stored"]:
+    path, rows = row["path"], row["rows_out"] + row["rows_kept"]
+    if held.rows != rows:
+        yield f"{path}: {held.rows:,} rows in the table, its manifest says {rows:,}"
+    elif not row["rows_kept"] and held.cells != row["cells_stored"]:
         yield f"{path}: {held.cells:,} cells in the table, its manifest says {row['cells_stored']:,}"
-    if not found.is_there or found.sha256 != row["sha256"] or kept:
+    if not found.is_there or found.sha256 != row["sha256"] or not _is_comparable(row):
         return
     if found.problem:
-        if row["state"] != "quarantined":
-            yield f"{path}: can't be read as before: {found.problem}"
+        yield f"{path}: can't be read as before: {found.problem}"
         return
     records = found.sums.rows + found.refused
     if (records, found.refused) != (row["records_in"], row["records_quarantined"]):

@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from siltstone.arrays import texts
+from siltstone.bounds import Bounds, delta_statistics, merged
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
 from siltstone.planning import Sizes, should_roll
@@ -176,7 +176,7 @@ class _OpenFile:
         self._sink, self._contract = sink, contract
         self._rows, self._groups = 0, 0
         self._arrow_bytes = 0.0
-        self._statistics: dict[str, tuple[Any, Any, int]] = {}
+        self._bounds: dict[str, Bounds] = {}
         self._writer = pq.ParquetWriter(
             pa.PythonFile(sink, "w"),
             arrow,
@@ -202,43 +202,18 @@ class _OpenFile:
         self._rows += table.num_rows
         self._arrow_bytes += arrow_bytes
         for name in self._contract.statistics:
-            self._statistics[name] = _merged(self._statistics.get(name), table.column(name))
+            self._bounds[name] = merged(self._bounds.get(name), table.column(name))
 
     def finish(self, partition: tuple[str, str]) -> Output:
         self._writer.close()
         self._sink.close()
         written, now_ms = self._sink.bytes_written, int(time.time() * 1000)
-        return Output(self.path, partition, written, self._rows, now_ms, self._delta_statistics(), self._sink.sha256)
-
-    def _delta_statistics(self) -> dict[str, Any]:
-        bounded = {name: s for name, s in self._statistics.items() if s[0] is not None}
-        return {
-            "numRecords": self._rows,
-            "minValues": {name: _as_json(s[0]) for name, s in bounded.items()},
-            "maxValues": {name: _as_json(s[1]) for name, s in bounded.items()},
-            "nullCount": {name: s[2] for name, s in self._statistics.items()},
-        }
-
-
-def _merged(earlier: tuple[Any, Any, int] | None, column: pa.ChunkedArray) -> tuple[Any, Any, int]:
-    """Minimum, maximum and null count of a column, together with those of the rows before it."""
-    bounds = pc.min_max(column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).as_py()
-    low, high, nulls = bounds["min"], bounds["max"], column.null_count
-    if pa.types.is_timestamp(column.type):
-        low, high = (None if us is None else _Instant(us) for us in (low, high))
-    if earlier is None:
-        return low, high, nulls
-    lows = [v for v in (earlier[0], low) if v is not None]
-    highs = [v for v in (earlier[1], high) if v is not None]
-    return min(lows, default=None), max(highs, default=None), earlier[2] + nulls
-
-
-class _Instant(int):
-    """Microseconds since 1970, to tell them from plain integers."""
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, _Instant):
-        seconds, micros = divmod(int(value), 1_000_000)
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{micros:06d}Z"
-    return value
+        return Output(
+            self.path,
+            partition,
+            written,
+            self._rows,
+            now_ms,
+            delta_statistics(self._rows, self._bounds),
+            self._sink.sha256,
+        )

@@ -27,6 +27,7 @@ def draw(path: Path, titles: Mapping[str, str], rows: Rows, machine: Mapping[str
         len(drawn), 2, figsize=(12.5, 0.34 * sum(heights) + 0.75 * len(drawn) + 0.4), squeeze=False,
         gridspec_kw={"height_ratios": heights, "width_ratios": [3, 2]}, layout="constrained",
     )  # fmt: skip
+    figure.get_layout_engine().set(h_pad=0.12)
     for (seconds, memory), (case, found) in zip(grid, drawn.items(), strict=True):
         found = sorted(found, key=lambda row: row.seconds)
         name, _, what = titles[case].partition(": ")

@@ -244,8 +244,11 @@ def test_a_table_without_runs_has_nothing_to_settle(world: World) -> None:
     assert world.settle(CLOSED)["files_removed"] == 0
 
 
-def test_the_command_tells_what_it_did(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_tells_what_it_did(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     deliver_hours(world, 0, 3)
+    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
 
     def run(*words: str) -> tuple[str, dict[str, Any]]:
         words = ("settle", str(world.lake), "datalog", "--engine", "local", "--set", CLOSED, "--json", *words)
@@ -431,7 +434,7 @@ def test_what_was_merged_for_a_refused_commit_is_used_again(world: World, monkey
     assert [n for (n,) in world.rows("n")] == [0.0, 1.0, 2.0, 99.0]
 
 
-@pytest.mark.parametrize("round_number", range(10))
+@pytest.mark.parametrize("round_number", range(8))
 def test_many_at_once_lose_and_double_nothing(world: World, round_number: int) -> None:
     """Two settles, a run with a new file and one that supersedes, all with new columns."""
     deliver_hours(world, 0, 4)

@@ -62,6 +62,18 @@ def test_plain_and_settled_tables_are_proven(world: World) -> None:
     assert (found["problems"], found["sources_proven"], found["data_files"], found["rows"]) == ([], 3, 1, 3)
 
 
+def test_a_new_key_in_a_changed_source_is_nobodys_problem(filled: World) -> None:
+    filled.deliver({ONE: [record(NOON, brandnew=1)]})
+    found = verified(filled)
+    assert (found["problems"], found["sources_changed"]) == ([], 1)
+
+
+def test_refused_versions_are_no_problem_while_former_rows_stand(filled: World) -> None:
+    filled.deliver({ONE: filled.path(ONE).read_bytes()[:-9], TWO: b"no gzip"})
+    assert filled.compact()["files_quarantined"] == 2
+    assert verified(filled)["problems"] == []
+
+
 def test_gone_and_changed_sources_are_counted_and_no_problem(filled: World) -> None:
     filled.path(ONE).unlink()
     filled.deliver({TWO: [record(NOON, c="y")]})
@@ -122,10 +134,43 @@ DAMAGE: dict[str, tuple[Callable[[World], None], str]] = {
 }
 
 
+def falsify(change: Callable[[dict[str, Any]], None]) -> Callable[[World], None]:
+    """Change the newest add action."""
+
+    def act(world: World) -> None:
+        path = sorted((world.table / "_delta_log").glob("*.json"))[-1]
+        entries = [json.loads(line) for line in path.read_text().splitlines()]
+        for entry in entries:
+            if "add" in entry:
+                change(entry["add"])
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+    return act
+
+
+def narrow(add: dict[str, Any]) -> None:
+    statistics = json.loads(add["stats"])
+    statistics["minValues"]["unitno"] = statistics["maxValues"]["unitno"] = "AAA"
+    add["stats"] = json.dumps(statistics)
+
+
+DAMAGE |= {
+    "statistics that hide rows": (falsify(narrow), "unitno is within"),
+    "a partition that is another's": (
+        falsify(lambda add: add["partitionValues"].update(dstrct_code="WRONG")),
+        "the log says that it is of 2025-12-10/WRONG",
+    ),
+    "a quarantine that is gone": (
+        lambda w: [p.unlink() for p in (w.table / "_siltstone/quarantine").iterdir()] and None,
+        "0 refused records are kept, its manifest says 1",
+    ),
+}
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_found(world: World, kind: str) -> None:
     damage, told = DAMAGE[kind]
-    world.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, c="x"), record(NOON + 1, c="y")]})
+    world.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, c="x"), record(NOON + 1, c="y")], THREE: ["{"]})
     world.compact()
     world.deliver({ONE: [record(NOON, a=2), record(NOON + 9, a=3)]})
     world.compact()
