@@ -113,6 +113,9 @@ def test_an_object_that_goes_between_the_listing_and_the_reading_waits(
     class Late:
         name: str = "local"
 
+        def prepare(self, tasks: int) -> None:
+            pass
+
         def run(self, tasks: Any, done: Any) -> Any:
             there.bucket.root("in").delete(f"{TWO}/2025121012.txt.gz")
             return there.engine.run(tasks, done)
