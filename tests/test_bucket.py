@@ -190,6 +190,17 @@ def test_a_store_that_stays_down_is_given_up_with_a_sentence(bucket: Bucket, mon
         nowhere.exists()
 
 
+def test_a_write_that_is_refused_tells_why(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "RETRIES", 1)
+    bucket.faults.fail("403", "PUT", times=99)
+    with pytest.raises(StorageError, match=r"can't write .*/x: .*AccessDenied: as told\. Give these credentials"):
+        bucket.root().put("x", b"")
+    bucket.faults.rules.clear()
+    bucket.faults.fail("503", times=99)
+    with pytest.raises(StorageError, match=r"can't write .*/x: .*PUT.*SlowDown: as told"):
+        bucket.root().put("x", b"")
+
+
 def test_a_refusal_is_not_tried_again_and_tells_no_secret(bucket: Bucket) -> None:
     bucket.faults.fail("403", times=99)
     with pytest.raises(
@@ -318,7 +329,7 @@ def test_delta_gets_the_keys_of_the_moment_and_no_plan_gets_any(
 @pytest.fixture
 def fresh_sessions() -> Iterator[None]:
     """boto3 looks at the environment once for each session."""
-    cached = (access._session, access._region, access.bucket_store)
+    cached = (access._session, access._region, access._bucket_store)
     for cache in cached:
         cache.cache_clear()
     yield

@@ -148,3 +148,34 @@ def test_a_damaged_manifest_says_so(table: Storage) -> None:
     (Path(table.root) / path).write_bytes(b"PAR1 cut")
     with pytest.raises(StorageError, match=r"manifest is damaged: .*Restore it from a backup"):
         load(table, head)
+
+
+def counted(table: Storage, head: Head) -> list[tuple[str, str, int]]:
+    """Each version of a file that counts today: path, etag, the run that read it."""
+    headers_found, files = ledger_module.history(table, head)
+    numbers = {h["name"]: h["run"] for h in headers_found}
+    return sorted((path, etag, numbers[run]) for path, etag, run in files.select("path", "etag", "run").iter_rows())
+
+
+def test_the_newest_version_of_a_file_counts_and_one_whose_rows_stay(table: Storage) -> None:
+    empty = FileAccount("a", 10, "e2", "f2", "quarantined", reason="cut", rows_kept=4)
+    head = commit(table, None, done("a", rows=4), done("b"), done("c"))
+    head = commit(table, head, done("b", "e2"))
+    head = commit(table, head, empty)
+    assert counted(table, head) == [("a", "e1", 1), ("a", "e2", 3), ("b", "e2", 2), ("c", "e1", 1)]
+    head = commit(table, head, FileAccount("a", 10, "e3", "f3", "quarantined", reason="cut", rows_kept=4))
+    assert counted(table, head)[:2] == [("a", "e1", 1), ("a", "e3", 4)]
+    head = commit(table, head, done("a", "e4"))
+    assert counted(table, head) == [("a", "e4", 5), ("b", "e2", 2), ("c", "e1", 1)]
+
+
+def test_copies_under_a_new_etag_do_not_count(table: Storage) -> None:
+    bad = FileAccount("b", 10, "e1", "ff", "quarantined", reason="cut")
+    head = commit(table, None, done("a"), bad)
+    head = commit(table, head, done("a", "e2", state="noted"), done("b", "e2", rows=0, state="quarantined"))
+    assert counted(table, head) == [("a", "e1", 1), ("b", "e1", 1)]
+
+
+def test_without_runs_there_is_no_history(table: Storage) -> None:
+    found, files = ledger_module.history(table, None)
+    assert (found, files.height) == ([], 0)

@@ -94,7 +94,7 @@ class Bin:
     def as_dict(self) -> dict[str, Any]:
         row = {f.name: getattr(self, f.name) for f in fields(self)}
         files = [dict(zip(_VALUES, _values_of(file), strict=True)) for file in self.files]
-        places = {"input": asdict(self.input), "table": asdict(self.table)}
+        places = {"input": self.input.as_dict(), "table": self.table.as_dict()}
         return {**row, **places, "files": files, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
 
     @classmethod

@@ -53,7 +53,7 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if s["files_changed"]:
         console.print(
             f"[yellow]{s['files_changed']:,} files came again with other content and were left out[/], since files "
-            "that share lines with them are not in the listing:"
+            "that share lines with them can't be read now:"
         )
         console.print(*(f"  {path}" for path in s["changed"][:3]), sep="\n", markup=False, soft_wrap=True)
     if s["files_deferred"]:

@@ -1,4 +1,4 @@
-"""Runs compactions that die by SIGKILL at a named point: `python killed.py POINT=ROOT ...`, each in a fork of its own.
+"""Runs jobs that die by SIGKILL at a named point: `python killed.py JOB:POINT=ROOT ...`, each in a fork of its own.
 
 Prints a JSON list: the signal that ended each (0 when it came to its end alive).
 """
@@ -34,6 +34,14 @@ POINTS: dict[str, tuple[str, str, str, bool]] = {
     "after the manifest": ("siltstone.ledger", "", "write_manifest", True),
     "before the commit": ("siltstone.table", "Table", "commit", False),
     "after the commit": ("siltstone.table", "Table", "commit", True),
+    "before the rewrite": ("siltstone.superseding", "Superseding", "drop", False),
+    "after the rewrite": ("siltstone.superseding", "Superseding", "drop", True),
+    "after the plan": ("siltstone.settling", "", "plan_merges", True),
+}
+JOBS: dict[str, Callable[[World], Any]] = {
+    "compact": World.compact,
+    "replace": lambda world: world.compact("settle.after_compact=false"),
+    "settle": lambda world: world.settle("settle.closed_after_hours=0"),
 }
 
 
@@ -52,20 +60,20 @@ def arm(point: str) -> None:
     setattr(owner, name, deadly)
 
 
-def start(point: str, root: str) -> int:
-    """The process that compacts this root until it dies."""
+def start(job: str, point: str, root: str) -> int:
+    """The process that does the job at this root until it dies."""
     child = os.fork()
     if child == 0:
         arm(point)
-        World(Path(root)).compact()
+        JOBS[job](World(Path(root)))
         os._exit(0)
     return child
 
 
 if __name__ == "__main__":
-    pairs = [argument.split("=", 1) for argument in sys.argv[1:]]
+    cases = [(*what.split(":"), root) for what, root in (argument.split("=", 1) for argument in sys.argv[1:])]
     for module, _, _, _ in POINTS.values():
         importlib.import_module(module)
     pa.array(np.zeros(1))  # here pyarrow looks for pandas, 0.4 s that no fork has to wait for again
-    children = [start(point, root) for point, root in pairs]
+    children = [start(job, point, root) for job, point, root in cases]
     print(json.dumps([os.WTERMSIG(os.waitpid(child, 0)[1]) for child in children]))

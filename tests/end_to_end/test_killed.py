@@ -9,20 +9,30 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from killed import POINTS
+from killed import JOBS, POINTS
 from polars.testing import assert_frame_equal
 from worlds import NOON, World, record
 
 MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
-CASES = [
-    *((point, False) for point in POINTS),
-    # a table with an earlier run is neither created nor surveyed again
-    *(
-        (point, True)
-        for point in POINTS
-        if point not in ("before the creation", "after the creation", "after the survey")
-    ),
+WRITING = [
+    "before a file is closed",
+    "after a file is closed",
+    "after rows are written",
+    "before the manifest",
+    "after the manifest",
+    "before the commit",
+    "after the commit",
 ]
+# What each job passes; a table with an earlier run is neither created nor surveyed again.
+NEW_TABLE = [p for p in POINTS if p not in ("before the rewrite", "after the rewrite", "after the plan")]
+POINTS_OF = {
+    "new table": NEW_TABLE,
+    "later run": [p for p in NEW_TABLE if p not in ("before the creation", "after the creation", "after the survey")],
+    "replace": ["before the rewrite", "after the rewrite", "before the columns", "after the columns", *WRITING],
+    "settle": ["after the plan", *WRITING],
+}
+CASES = [(story, point) for story, points in POINTS_OF.items() for point in points]
+LATER = "settle.after_compact=false"
 
 
 def _deliver_first(world: World) -> None:
@@ -42,6 +52,27 @@ def _deliver_second(world: World) -> None:
     )
 
 
+def _deliver_three(world: World) -> None:
+    """Three files of a row each, in three data files of one partition."""
+    for n in range(3):
+        world.deliver({f"BRCB/SLS30I009/2025121{n}12": [record(NOON + n, n=n)]})
+        world.compact(LATER)
+
+
+def _prepare(story: str, world: World) -> None:
+    """All before the job that dies."""
+    if story in ("settle", "replace"):
+        _deliver_three(world)
+    if story == "replace":
+        world.settle("settle.closed_after_hours=0")
+        world.deliver({"BRCB/SLS30I009/2025121112": [record(NOON + 5, n=5, new=1)]})
+    if story in ("new table", "later run"):
+        _deliver_first(world)
+        if story == "later run":
+            world.compact()
+        _deliver_second(world)
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     """The table of two undisturbed runs."""
@@ -54,18 +85,16 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], World]:
-    """For each case a world whose last run was killed; all by one process that forks, so Python starts only once."""
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], World]:
+    """For each case a world whose last job was killed; all by one process that forks, so Python starts only once."""
     worlds = {case: World(tmp_path_factory.mktemp("killed")) for case in CASES}
-    for (_, has_earlier_run), world in worlds.items():
-        _deliver_first(world)
-        if has_earlier_run:
-            world.compact()
-        _deliver_second(world)
-    pairs = [f"{point}={world.root}" for (point, _), world in worlds.items()]
+    for (story, _), world in worlds.items():
+        _prepare(story, world)
+    jobs = [story if story in JOBS else "compact" for story, _ in CASES]
+    cases = [f"{job}:{point}={worlds[story, point].root}" for job, (story, point) in zip(jobs, CASES, strict=True)]
     here = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, here / "killed.py", *pairs],
+        [sys.executable, here / "killed.py", *cases],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), *sys.path])},
         capture_output=True,
         text=True,
@@ -74,15 +103,15 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], W
     )
     assert done.returncode == 0, done.stderr
     signals = json.loads(done.stdout)
-    assert dict(zip(CASES, signals, strict=True)) == dict.fromkeys(CASES, signal.SIGKILL)
+    assert dict(zip(CASES, signals, strict=True)) == dict.fromkeys(CASES, signal.SIGKILL), done.stderr
     return worlds
 
 
-@pytest.mark.parametrize(("point", "has_earlier_run"), CASES)
+@pytest.mark.parametrize(("story", "point"), [case for case in CASES if case[0] in ("new table", "later run")])
 def test_the_next_run_makes_the_table_whole(
-    killed: dict[tuple[str, bool], World], expected: pl.DataFrame, point: str, has_earlier_run: bool
+    killed: dict[tuple[str, str], World], expected: pl.DataFrame, story: str, point: str
 ) -> None:
-    world = killed[point, has_earlier_run]
+    world, has_earlier_run = killed[story, point], story == "later run"
     is_committed = point == "after the commit"
     seen = world.frame() if (world.table / "_delta_log").exists() else pl.DataFrame()
     # Rows: two of the first delivery; 3 + 2 + 1 of the second.
@@ -96,3 +125,26 @@ def test_the_next_run_makes_the_table_whole(
     version = world.version()
     assert world.compact()["files_skipped"] == 5
     assert world.version() == version
+
+
+@pytest.mark.parametrize("point", POINTS_OF["replace"])
+def test_former_rows_are_there_until_the_new_ones_are(killed: dict[tuple[str, str], World], point: str) -> None:
+    world = killed["replace", point]
+    is_committed = point == "after the commit"
+    assert world.rows("n") == ([(0.0,), (2.0,), (5.0,)] if is_committed else [(0.0,), (1.0,), (2.0,)])
+    summary = world.compact(LATER)
+    assert (summary["files_superseded"], summary["rows_superseded"]) == ((0, 0) if is_committed else (1, 1))
+    assert world.rows("n", "new") == [(0.0, None), (2.0, None), (5.0, 1.0)]
+    assert world.compact(LATER)["files_skipped"] == 3
+
+
+@pytest.mark.parametrize("point", POINTS_OF["settle"])
+def test_a_settle_that_dies_changes_no_row(killed: dict[tuple[str, str], World], point: str) -> None:
+    world = killed["settle", point]
+    is_committed = point == "after the commit"
+    assert world.rows("n") == [(0.0,), (1.0,), (2.0,)]
+    assert len(world.stored()) == (1 if is_committed else 3)
+    assert world.settle("settle.closed_after_hours=0")["files_removed"] == (0 if is_committed else 3)
+    assert world.rows("n") == [(0.0,), (1.0,), (2.0,)]
+    assert len(world.stored()) == 1
+    assert world.compact(LATER)["files_skipped"] == 3

@@ -1,6 +1,5 @@
 """The main job with input and lake on S3: the same table, whatever the store refuses, forgets to answer or races."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +8,7 @@ from faulty_s3 import CUT, LOST, REFUSED
 from polars.testing import assert_frame_equal
 from test_engines import MIDNIGHT, _deliver_all_kinds
 from test_races import together
-from worlds import NOON, World, record
+from worlds import NOON, InProcess, World, record
 
 from siltstone import cli, engine
 from siltstone.engine import LocalEngine, SparkEngine
@@ -109,16 +108,10 @@ def test_an_object_that_goes_between_the_listing_and_the_reading_waits(
     monkeypatch.setattr("siltstone.task._ALL_AT_ONCE_BYTES", 0)
     there.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, a=2)]})
 
-    @dataclass(frozen=True)
-    class Late:
-        name: str = "local"
-
-        def prepare(self, tasks: int) -> None:
-            pass
-
+    class Late(InProcess):
         def run(self, tasks: Any, done: Any) -> Any:
             there.bucket.root("in").delete(f"{TWO}/2025121012.txt.gz")
-            return there.engine.run(tasks, done)
+            return super().run(tasks, done)
 
     summary = there.compact("survey.files=1", engine=Late())
     assert (summary["files_ingested"], summary["files_deferred"], summary["rows_out"]) == (1, 1, 1)

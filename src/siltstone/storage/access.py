@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from obstore.store import S3Store
@@ -51,9 +52,17 @@ class Access:
 AMAZON = Access()
 
 
-@lru_cache
+_building = Lock()
+
+
 def bucket_store(access: Access, bucket: str) -> S3Store:
     """The process's connections to a bucket; obstore asks boto3's session again every few minutes."""
+    with _building:  # else the first threads that read ahead would all look for credentials
+        return _bucket_store(access, bucket)
+
+
+@lru_cache
+def _bucket_store(access: Access, bucket: str) -> S3Store:
     endpoint = access.bucket_endpoint(bucket)
     config: S3Config = {
         "region": _region(access, bucket),

@@ -17,6 +17,7 @@ _XML = re.compile(r"<(?:\?xml|Error\b).*", re.DOTALL)
 _LONGEST = 400
 _NEXT_MOVES = {
     "local": "Check the path, its permissions and the free space.",
+    "temporary": "Make room for temporary files, or set TMPDIR to a larger folder.",
     "denied": (
         "Give these credentials s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there, or others by "
         "storage.profile."
@@ -63,6 +64,8 @@ def reason(error: Exception) -> str:
 def _next_move(uri: str, error: Exception) -> str:
     if not uri.startswith("s3://"):
         return _NEXT_MOVES["local"]
+    if getattr(error, "strerror", None):
+        return _NEXT_MOVES["temporary"]
     text = str(error)
     if "403 Forbidden" in text or "credential" in text:
         return _NEXT_MOVES["denied"]

@@ -1,0 +1,35 @@
+"""Tasks travel to Spark as JSON: what comes out is what went in."""
+
+import json
+from typing import Any
+
+import pytest
+from builders import BASE
+
+from siltstone.bins import Bin, SourceFile
+from siltstone.checks import DataCheck, SourceCheck
+from siltstone.config import load_config
+from siltstone.plans import _KINDS
+from siltstone.rewriting import Rewrite
+from siltstone.settings import settings_of
+from siltstone.storage import Access, Storage
+
+INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
+TABLE = Storage("/lake/datalog")
+SETTINGS = settings_of(load_config(), "datalog")
+DAY = ("2025-12-10", "BRCB")
+TASKS = [
+    Bin("datalog", INPUT, TABLE, DAY, (SourceFile("a", "in/a", 1, "etag", 2, "stray", 3),), 4.5, BASE, SETTINGS, True),
+    Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True),
+    SourceCheck("datalog", TABLE, INPUT, (("a", "in/a", 1, 2),), BASE, SETTINGS),
+    DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE),
+]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
+def test_a_task_survives_its_plan_file(task: Any) -> None:
+    assert _KINDS[type(task).__name__].from_dict(json.loads(json.dumps(task.as_dict()))) == task
+
+
+def test_every_kind_of_task_is_tried_here() -> None:
+    assert {type(task).__name__ for task in TASKS} == set(_KINDS)
