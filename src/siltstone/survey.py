@@ -165,7 +165,7 @@ def _find_fields(document: Document, parts: Sequence[Parsed], schema: Schema, su
         for part in parts:
             _find_in_columns(part, schema, survey)
         return
-    inferred = parse_inferred([document], Schema(()), Rules(max_line_bytes=rules.max_line_bytes))
+    inferred = parse_inferred([document], Schema((), schema.reserved), Rules(max_line_bytes=rules.max_line_bytes))
     if inferred is None:
         _find_in_tokens(document, survey, rules)
     else:
