@@ -10,25 +10,29 @@ import siltstone
 
 SRC = Path(siltstone.__file__).parent
 RINGS = {
-    0: {"siltstone", "errors", "contracts", "accounts"},
-    1: {"conform", "planning", "merging", "duplicates", "zones", "tally", "arrays", "companions", "formats", "sources"},
-    2: {
-        *(
-            "storage",
-            "ledger",
-            "table",
-            "plain_table",
-            "tables",
-            "writing",
-            "bounds",
-            "quarantine",
-            "footers",
-            "listing",
-        ),
-        *("bins", "reading", "task", "waves", "rewriting", "plans", "superseding", "settling", "survey", "engine"),
-        *("config", "settings", "session", "compaction", "progress", "describe", "checks", "verification", "vacuuming"),
+    0: {"siltstone", *["errors", "contracts", "accounts"]},
+    1: {
+        *["arrays", "bounds", "companions", "conform", "duplicates", "formats"],
+        *["merging", "planning", "sources", "tally", "zones"],
     },
-    3: {"cli", "show", "doctor", "__main__"},
+    2: {
+        *["bins", "checks", "compaction", "config", "describe", "engine", "fetching", "footers", "ledger", "listing"],
+        *["plain_table", "plans", "progress", "quarantine", "reading", "rewriting", "session", "settings"],
+        *[
+            "settling",
+            "storage",
+            "superseding",
+            "survey",
+            "table",
+            "tables",
+            "task",
+            "vacuuming",
+            "verification",
+            "waves",
+            "writing",
+        ],
+    },
+    3: {*["cli", "show", "doctor", "__main__"]},
 }
 FILES = sorted(SRC.rglob("*.py"))
 SPARK_KNOWN_TO = {"engine.py", "session.py"}

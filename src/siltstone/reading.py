@@ -1,7 +1,6 @@
 """A bin's source files to tables of its partition's rows, with an account of every record on the way."""
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -16,15 +15,14 @@ from siltstone.arrays import to_arrow
 from siltstone.bins import Bin
 from siltstone.duplicates import Duplicates
 from siltstone.errors import Unreadable
+from siltstone.fetching import Fetching
 from siltstone.formats.documents import LANES, BadRecord, Document, Ints, Parsed, row_cells
 from siltstone.formats.inflate import Inflated, inflate, inflate_head
 from siltstone.formats.ndjson import parse
 from siltstone.quarantine import QuarantineWriter
-from siltstone.storage import Fetched
 from siltstone.tally import Tally
 from siltstone.writing import DOCUMENT
 
-_HEAD_BYTES = 16 << 10
 _LANES = ("", *LANES, "salvaged")  # a file that took several is named by the last of them
 
 Mask = npt.NDArray[np.bool_]
@@ -42,9 +40,7 @@ class Reader:
         self._day = task.partition[0]
         self._source = sources.load(task.source)
         self._quarantine = quarantine
-        self._input = task.input
-        self._expected: deque[int] = deque()
-        self._coming: Iterator[Fetched | None] = iter(())
+        self.fetching = Fetching(task.input, task.files)
         self._window = self._source.Window(task.settings.earliest_us, task.settings.future_us)
         self._documents: dict[int, Document] = {}
         self._duplicates = Duplicates(self._line)
@@ -76,21 +72,7 @@ class Reader:
 
     def first_units(self, indices: Sequence[int]) -> list[str]:
         """The unit of each file's first record, "" where its head does not tell; a guess that only orders reading."""
-        paths = [self._files[i].path for i in indices]
-        heads = self._input.ahead(lambda path: self._input.read_head(path, _HEAD_BYTES), paths)
-        return [self._source.unit_of(inflate_head(head)) for head in heads]
-
-    def expect(self, indices: Sequence[int]) -> None:
-        """Say in which order the files will be read, so that a slow store is asked for them ahead."""
-        files = [self._files[i] for i in indices]
-        self._expected = deque(indices)
-        self._coming = self._input.ahead(self._input.read, [f.path for f in files], [f.size for f in files])
-
-    def _fetched(self, index: int) -> Fetched | None:
-        if self._expected and self._expected[0] == index:
-            self._expected.popleft()
-            return next(self._coming)
-        return self._input.read(self._files[index].path)
+        return [self._source.unit_of(inflate_head(head)) for head in self.fetching.heads(indices)]
 
     def read(self, indices: Sequence[int]) -> Iterator[pa.Table]:
         """The wanted rows of some files, in batches of bounded text."""
@@ -112,7 +94,7 @@ class Reader:
     def _document(self, index: int) -> Document | None:
         """The file's text, or None when it gives none; its account and the quarantine say why."""
         file, note = self._files[index], self._notes[index]
-        fetched = self._fetched(index)
+        fetched = self.fetching.take(index)
         if fetched is None or fetched.etag != file.etag:
             note.state = "deferred"
             note.reason = "gone since the listing" if fetched is None else "changed since the listing"
@@ -143,7 +125,7 @@ class Reader:
     def _line(self, index: int, line: int) -> bytes:
         """A row's bytes, from the batch at hand or from its file, read again."""
         if index not in self._documents:
-            fetched = self._input.read(self._files[index].path)
+            fetched = self.fetching.take(index)
             if fetched is None or fetched.etag != self._files[index].etag:
                 return b""
             self._documents[index] = Document(index, self._inflated(fetched.data).data)

@@ -69,11 +69,11 @@ def _runs(task: Bin, reader: Reader) -> Iterator[Run]:
     files = [i for i, f in enumerate(task.files) if f.role != "reference"]
     yield Run("", partial(reader.read, references))
     if sum(task.files[i].size for i in files) <= _ALL_AT_ONCE_BYTES:
-        reader.expect([*references, *files])
+        reader.fetching.expect([*references, *files])
         yield Run("", partial(reader.read, files))
         return
     peeked = sorted(zip(reader.first_units(files), files, strict=True))
-    reader.expect([*references, *(i for _, i in peeked)])
+    reader.fetching.expect([*references, *(i for _, i in peeked)])
     segment: list[tuple[str, int]] = []
     for place, unit_and_file in enumerate(peeked, 1):
         segment.append(unit_and_file)

@@ -90,15 +90,18 @@ def test_spark_tasks_find_the_keys_by_themselves(
     assert "of-the-tests" not in str(told)
 
 
+@pytest.mark.parametrize(("kept_bytes", "calls"), [(1 << 20, 1 + 12), (0, 1 + 12 + 12)])
 def test_many_small_objects_are_read_ahead_across_the_segments_of_a_merge(
-    there: BucketWorld, monkeypatch: pytest.MonkeyPatch
+    there: BucketWorld, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, calls: int
 ) -> None:
     monkeypatch.setattr("siltstone.task._ALL_AT_ONCE_BYTES", 0)
     monkeypatch.setattr("siltstone.task._SEGMENT_BYTES", 1)  # each file is a segment of its own
+    monkeypatch.setattr("siltstone.fetching._KEPT_BYTES", kept_bytes)
     there.deliver({f"BRCB/DEV{n}/2025121012": [record(NOON, unit=f"U{9 - n % 10}", n=n)] for n in range(12)})
     there.bucket.faults.latency_s, there.bucket.faults.slow_path = 0.05, "/in/"
     assert there.compact("survey.files=1")["rows_out"] == 12
     assert there.bucket.faults.most_under_way >= 6
+    assert there.bucket.faults.count("GET", "/in/") == calls  # one for the survey
     assert there.rows("n") == [(float(n),) for n in range(12)]
 
 

@@ -30,7 +30,7 @@ _PARTS_AT_ONCE = 4  # so an upload holds at most 40 MiB
 class Bucket:
     """The objects of a bucket below a key."""
 
-    calls_at_once = 32
+    calls_at_once = 64
 
     def __init__(self, access: Access, bucket: str, key: str) -> None:
         self._access, self._bucket, self._root = access, bucket, key
