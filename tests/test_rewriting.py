@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import assert_same
 
-from siltstone import rewriting
+from siltstone import rewriting, writing
 from siltstone.conform import Schema, base_schema
 from siltstone.contracts import DATALOG, TIMESTAMP, Column
 from siltstone.errors import AccountsError, StorageError
@@ -76,7 +76,7 @@ class Rig:
         return Rewrite(
             **{
                 "contract": "datalog",
-                "table_root": str(self.root),
+                "table": Storage(str(self.root)),
                 "partition": DAY,
                 "files": paths,
                 "drop": drop,
@@ -242,6 +242,13 @@ def noise(first: int, count: int, source: str) -> list[Row]:
     ]
 
 
+@pytest.fixture
+def small_dictionaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dictionaries in proportion to row groups a thousandth of the real ones."""
+    monkeypatch.setattr(writing, "_DICTIONARY_BYTES", 16)
+
+
+@pytest.mark.usefixtures("small_dictionaries")
 def test_new_files_have_the_target_size_and_the_order_goes_on_from_one_to_the_next(rig: Rig) -> None:
     # four files of 5,000 rows that interleave; each row is 16 to 20 bytes, so all are 320 to 400 kB
     paths = [rig.store(noise(first, 5_000, "x")) for first in (0, 1, 10_000, 10_001)]
@@ -255,6 +262,7 @@ def test_new_files_have_the_target_size_and_the_order_goes_on_from_one_to_the_ne
     assert result.outputs[0].statistics["maxValues"]["unitno"] < result.outputs[1].statistics["minValues"]["unitno"]
 
 
+@pytest.mark.usefixtures("small_dictionaries")
 @pytest.mark.parametrize("group_bytes", [200_000, 300_000, 500_000])
 def test_a_target_near_the_largest_size_is_met_however_coarse_the_row_groups(rig: Rig, group_bytes: int) -> None:
     # two files of half the bytes each, at most 4 % more; a row group is a sixth to a third of a file
@@ -270,7 +278,7 @@ def test_a_task_and_its_result_travel_as_json(rig: Rig) -> None:
     task = rig.task(path, drop=("a",), schema=WIDE)
     assert Rewrite.from_dict(json.loads(json.dumps(task.as_dict()))) == task
     (rig.root / "plan.json").write_text(json.dumps({"kind": "Rewrite", "task": task.as_dict()}))
-    result = task.result(json.loads(run_plan(str(rig.root), "plan.json")))
+    result = task.result(json.loads(run_plan(Storage(str(rig.root)).as_dict(), "plan.json")))
     assert rig.rows(result) == [("U1", 1, "b")]
     assert (result.dropped, result.cells) == ({"a": 1}, 3)
 
