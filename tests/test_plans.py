@@ -21,8 +21,8 @@ DAY = ("2025-12-10", "BRCB")
 TASKS = [
     Bin("datalog", INPUT, TABLE, DAY, (SourceFile("a", "in/a", 1, "etag", 2, "stray", 3),), 4.5, BASE, SETTINGS, True),
     Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True),
-    SourceCheck("datalog", TABLE, INPUT, (("a", "in/a", 1, 2),), BASE, SETTINGS),
-    DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE),
+    SourceCheck("datalog", TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
+    DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
 ]
 
 

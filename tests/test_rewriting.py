@@ -265,10 +265,10 @@ def test_new_files_have_the_target_size_and_the_order_goes_on_from_one_to_the_ne
 @pytest.mark.usefixtures("small_dictionaries")
 @pytest.mark.parametrize("group_bytes", [200_000, 300_000, 500_000])
 def test_a_target_near_the_largest_size_is_met_however_coarse_the_row_groups(rig: Rig, group_bytes: int) -> None:
-    # two files of half the bytes each, at most 4 % more; a row group is a sixth to a third of a file
+    # two files of half the bytes each, at most 5 % more; a row group is a sixth to a third of a file
     paths = [rig.store(noise(first, 5_000, "x")) for first in (0, 1, 10_000, 10_001)]
     target = sum((rig.root / p).stat().st_size for p in paths) // 2
-    sizes = Sizes(target, round(target * 0.9), round(target * 1.04))
+    sizes = Sizes(target, round(target * 0.9), round(target * 1.05))
     result = rig.run(*paths, sizes=sizes, group_bytes=group_bytes, memory_bytes=1 << 20)
     assert [sizes.smallest <= o.bytes <= sizes.largest for o in result.outputs] == [True, True]
 
