@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import World
 
+from siltstone import writing
 from siltstone.storage import access
 
 if TYPE_CHECKING:
@@ -84,3 +85,13 @@ def bucket(s3_server: "FaultyS3", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
     for name in ("FIRST_WAIT_MS", "LONGEST_WAIT_MS"):
         monkeypatch.setattr(access, name, 1)
     return Bucket(s3_server, s3_server.bucket())
+
+
+@pytest.fixture(scope="module")
+def large_dictionaries() -> Iterator[None]:
+    """Dictionaries that hold all texts and no numbers: small files with small row groups then differ little in size."""
+    texts = ["unitno", "deviceid", "source_file", "_rescued"]
+    options = writing.parquet_options() | {"use_dictionary": texts, "dictionary_pagesize_limit": 1 << 20}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "parquet_options", lambda: options)
+        yield

@@ -1,5 +1,6 @@
 """Manifests, their chain, and the snapshot that stands for the chain before it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -172,7 +173,8 @@ def test_the_newest_version_of_a_file_counts_and_one_whose_rows_stay(table: Stor
 def test_copies_under_a_new_etag_do_not_count(table: Storage) -> None:
     bad = FileAccount("b", 10, "e1", "ff", "quarantined", reason="cut")
     head = commit(table, None, done("a"), bad)
-    head = commit(table, head, done("a", "e2", state="noted"), done("b", "e2", rows=0, state="quarantined"))
+    copies = done("a", "e2", state="noted"), done("b", "e2", rows=0, state="quarantined")
+    head = commit(table, head, *(replace(copy, lane="noted") for copy in copies))
     assert counted(table, head) == [("a", "e1", 1), ("b", "e1", 1)]
 
 

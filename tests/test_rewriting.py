@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import assert_same
 
-from siltstone import rewriting, writing
+from siltstone import rewriting
 from siltstone.conform import Schema, base_schema
 from siltstone.contracts import DATALOG, TIMESTAMP, Column
 from siltstone.errors import AccountsError, StorageError
@@ -242,13 +242,7 @@ def noise(first: int, count: int, source: str) -> list[Row]:
     ]
 
 
-@pytest.fixture
-def small_dictionaries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dictionaries in proportion to row groups a thousandth of the real ones."""
-    monkeypatch.setattr(writing, "_DICTIONARY_BYTES", 16)
-
-
-@pytest.mark.usefixtures("small_dictionaries")
+@pytest.mark.usefixtures("large_dictionaries")
 def test_new_files_have_the_target_size_and_the_order_goes_on_from_one_to_the_next(rig: Rig) -> None:
     # four files of 5,000 rows that interleave; each row is 16 to 20 bytes, so all are 320 to 400 kB
     paths = [rig.store(noise(first, 5_000, "x")) for first in (0, 1, 10_000, 10_001)]
@@ -262,10 +256,10 @@ def test_new_files_have_the_target_size_and_the_order_goes_on_from_one_to_the_ne
     assert result.outputs[0].statistics["maxValues"]["unitno"] < result.outputs[1].statistics["minValues"]["unitno"]
 
 
-@pytest.mark.usefixtures("small_dictionaries")
-@pytest.mark.parametrize("group_bytes", [200_000, 300_000, 500_000])
+@pytest.mark.usefixtures("large_dictionaries")
+@pytest.mark.parametrize("group_bytes", [300_000, 500_000])
 def test_a_target_near_the_largest_size_is_met_however_coarse_the_row_groups(rig: Rig, group_bytes: int) -> None:
-    # two files of half the bytes each, at most 5 % more; a row group is a sixth to a third of a file
+    # two files of half the bytes each, at most 5 % more; a row group is a quarter to a third of a file
     paths = [rig.store(noise(first, 5_000, "x")) for first in (0, 1, 10_000, 10_001)]
     target = sum((rig.root / p).stat().st_size for p in paths) // 2
     sizes = Sizes(target, round(target * 0.9), round(target * 1.05))

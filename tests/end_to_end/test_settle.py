@@ -27,6 +27,7 @@ from siltstone.rewriting import Rewrite, Rewritten
 from siltstone.storage import Storage
 from siltstone.table import Table
 
+pytestmark = pytest.mark.usefixtures("large_dictionaries")
 LATER = "settle.after_compact=false"
 CLOSED = "settle.closed_after_hours=0"
 OPEN = "settle.closed_after_hours=10000000"
@@ -69,7 +70,7 @@ class Settled:
 
 
 @pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Settled:
+def settled(tmp_path_factory: pytest.TempPathFactory, large_dictionaries: None) -> Settled:
     """Twelve files of 6,000 rows in all, settled; nobody changes it any more."""
     world = World(tmp_path_factory.mktemp("settled"))
     deliver_and_compact(world, range(12))
@@ -137,7 +138,7 @@ def test_the_ledger_stays_as_it_was(settled: Settled) -> None:
 
 
 def ledger_of(world: World) -> pl.DataFrame:
-    table = open_table(str(world.lake), "datalog")
+    table = open_table(str(world.lake), "datalog", world.config().storage)
     snapshot = table.snapshot()
     assert snapshot is not None
     return ledgers.load(table.storage, snapshot.head).entries
