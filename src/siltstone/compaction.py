@@ -62,9 +62,12 @@ def compact(
     if f"{lake.root}/".startswith(f"{store.root}/"):
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
     table = table_at(lake.child(source.CONTRACT.table), source.CONTRACT, config.compaction.format)
+    is_new = table.snapshot() is None
+    if is_new:
+        engine.prepare(_FEW_TASKS)  # a first run has something to do; of others only the listing tells
     progress(f"listing {store.root}", 0, 0, 0)
     listing = list_input(store, source, config.compaction.source_root, since)
-    if table.snapshot() is None:
+    if is_new:
         if not listing.files.height:
             limit = f" in folders since {_minute(since)}" if since else ""
             raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {source.LAYOUT}.")
