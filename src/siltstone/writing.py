@@ -22,6 +22,7 @@ from siltstone.storage import Sink, Storage, join
 DOCUMENT = "{document}"  # conform replaces braces in names, so no key of a record can be called so
 _CHUNK_FOOTER_BYTES = 160  # what a footer says of one column of one row group; measured 115 to 150
 _DICTIONARY_BYTES = 16 << 10  # by default a megabyte: half as fast, and larger, where values seldom repeat
+_PAGE_BYTES = 128 << 10  # a merge of many files holds some pages of each column of each
 _OVER = 1.01  # aims a little over the target, since only what has reached it is rolled
 _SMALLEST_GROUP = 1 / 16  # of the usual rows: a smaller row group is not worth hitting the target
 
@@ -59,6 +60,7 @@ def parquet_options() -> dict[str, Any]:
         "compression_level": 1,
         "use_dictionary": True,
         "dictionary_pagesize_limit": _DICTIONARY_BYTES,
+        "data_page_size": _PAGE_BYTES,
         "store_schema": False,
         "write_statistics": True,
         "write_page_checksum": True,  # so that settling never takes over a damaged page; no time to be measured
