@@ -344,6 +344,8 @@ def test_without_credentials_the_error_says_where_they_may_come_from(monkeypatch
     with pytest.raises(StorageError, match=r"no credentials for S3: .*\. Set storage.profile") as raised:
         open_root("s3://bucket", Access(region="eu-west-1")).exists()
     assert raised.value.exit_code == 6
+    with pytest.raises(StorageError, match="no credentials for S3: "):
+        open_root("s3://bucket").exists()  # nor is it the region that is missing
 
 
 @pytest.mark.usefixtures("fresh_sessions")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from worlds import NOON, World, gz, record
 
+from siltstone import __main__
 from siltstone.cli import main
 
 Run = Callable[..., tuple[int, str, Any]]
@@ -149,3 +150,14 @@ def test_a_surprise_is_one_line_and_a_trace_only_on_demand(
     )
     with pytest.raises(ZeroDivisionError):
         main(["show", "LAKE", "--debug"])
+
+
+def test_ctrl_c_during_the_imports_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("siltstone.cli.main", interrupted)
+    assert __main__.main() == 130
+    assert capsys.readouterr().err == "siltstone: stopped.\n"

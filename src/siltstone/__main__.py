@@ -1,8 +1,18 @@
-"""`python -m siltstone`."""
+"""`python -m siltstone`, and the `siltstone` command: Ctrl-C is one line also while the rest is being imported."""
 
 import sys
 
-from siltstone.cli import main
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        from siltstone import cli
+
+        return cli.main()
+    except KeyboardInterrupt:
+        print("siltstone: stopped.", file=sys.stderr)  # noqa: T201
+        return 130
+
 
 if __name__ == "__main__":
     sys.exit(main())

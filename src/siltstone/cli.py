@@ -3,9 +3,13 @@
 import argparse
 import gc
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from siltstone import __version__
 from siltstone.config import Config, load_config
@@ -24,7 +28,12 @@ exit codes:
   5  the outcome of the commit is unknown; run again, it will find out
   6  storage can't be listed, read or written; nothing was committed
   7  verify found the table not to be what its manifests say
+  130, 143  stopped by Ctrl-C or SIGTERM; the next run goes on from what was committed
 """
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a run as Ctrl-C does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(run: Callable[[], int], *, debug: bool) -> int:
     """Run a job; a SiltstoneError becomes its message on stderr and its exit code, the trace only with `debug`."""
     try:
-        return run()
+        with _stopped_by_sigterm():
+            return run()
     except SiltstoneError as error:
         if debug:
             raise
@@ -46,15 +56,34 @@ def guarded(run: Callable[[], int], *, debug: bool) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("siltstone: stopped. Run it again: it goes on from what was committed.", file=sys.stderr)  # noqa: T201
-        return 130
+        return 143 if isinstance(stop, _Terminated) else 130
     except Exception as error:
         if debug:
             raise
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
         print(f"siltstone: unexpected {what}. --debug shows the trace; please report it.", file=sys.stderr)  # noqa: T201
         return 1
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """A first SIGTERM stops what runs inside; a second one kills, and a handler of somebody else's stays."""
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

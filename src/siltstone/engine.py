@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ _PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error
 OBJECTS_BETWEEN_LOOKS = 100_000
 """For the collector of cycles in processes of siltstone's own: a run makes many objects, and hardly any cycles."""
 
+_YEAR_S = 365 * 86_400.0  # with polars loaded, Ctrl-C ends only a wait that has a timeout
+
 Told = Callable[[int], None]
 """Called in the driver with the number of tasks that are done."""
 
@@ -42,6 +45,7 @@ class Result(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
+T = TypeVar("T")
 R = TypeVar("R", bound=Result)
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -85,23 +89,20 @@ class LocalEngine:
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def prepare(self, tasks: int) -> None:
-        with _one_thread_each():
-            for _ in range(min(tasks, self._limit)):
-                self._pool().submit(_import_tasks)
+        for _ in range(min(tasks, self._limit)):
+            self._submit(_import_tasks)
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
             return []
         results: dict[int, R] = {}
         try:
-            with _one_thread_each():
-                futures: dict[Future[R], int] = {self._pool().submit(_run, task): i for i, task in enumerate(tasks)}
-            for future in as_completed(futures):
+            futures: dict[Future[R], int] = {self._submit(_run, task): i for i, task in enumerate(tasks)}
+            for future in as_completed(futures, timeout=_YEAR_S):
                 results[futures[future]] = future.result()
                 done(len(results))
         except BaseException as error:
-            while self._pools:
-                self._pools.pop().shutdown(cancel_futures=True)
+            self._end(at_once=not isinstance(error, Exception))
             if not isinstance(error, BrokenProcessPool):
                 raise
             raise SiltstoneError(
@@ -114,11 +115,29 @@ class LocalEngine:
     def _limit(self) -> int:
         return self.workers or len(os.sched_getaffinity(0))
 
+    def _submit(self, function: Callable[..., T], *args: Any) -> "Future[T]":
+        """Hand a call to the pool, to a new one where a worker died since the last round."""
+        pool = self._pool()  # with multiprocessing's own helper process, whose start would end the deafness
+        with _one_thread_each(), _deaf_to_interrupts():
+            try:
+                return pool.submit(function, *args)
+            except BrokenProcessPool:
+                self._end(at_once=False)
+                return self._pool().submit(function, *args)
+
     def _pool(self) -> ProcessPoolExecutor:
         if not self._pools:
             context = multiprocessing.get_context("spawn")
             self._pools.append(ProcessPoolExecutor(self._limit, context, initializer=_begin))
         return self._pools[0]
+
+    def _end(self, *, at_once: bool) -> None:
+        """End the pool's processes; `at_once` in the middle of their tasks."""
+        while self._pools:
+            pool = self._pools.pop()
+            for process in list((pool._processes or {}).values()) if at_once else ():
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -154,8 +173,16 @@ class SparkEngine:
 
 
 def _begin() -> None:
-    """Make a worker look for cycles rarely."""
+    """Make a worker look for cycles rarely, and end when its driver is gone, however that ended."""
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+
+
+def _end_with_driver() -> None:
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
 
 
 def _import_tasks() -> None:
@@ -163,7 +190,23 @@ def _import_tasks() -> None:
 
 
 def _run(task: Task[R]) -> R:
-    return task.run()
+    """Run a task in a worker. Its surprises become errors of siltstone's own: not every exception can be pickled."""
+    try:
+        return task.run()
+    except SiltstoneError:
+        raise
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        next_move = "--debug shows the trace; please report it."
+        raise SiltstoneError(f"{_place(task)}: unexpected {what}", next_move) from error
+
+
+def _place(task: Task[Any]) -> str:
+    """What a task does, for which table, and the first file that it was told of."""
+    files = getattr(task, "files", ()) or (getattr(task, "path", "no files"),)
+    first = files[0][1] if isinstance(files[0], tuple) else getattr(files[0], "identity", files[0])
+    others = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    return f"{type(task).__name__} for {task.table.root} ({first}{others})"
 
 
 def _spark_task(
@@ -254,3 +297,13 @@ def _one_thread_each() -> Iterator[None]:
             del os.environ["POLARS_MAX_THREADS"]
         else:
             os.environ["POLARS_MAX_THREADS"] = before
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started inside never hear Ctrl-C, from their first moment on; here it only comes a little later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

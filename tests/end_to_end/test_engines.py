@@ -1,11 +1,15 @@
 """Engines and readers: the table is the same whoever wrote it, and whoever reads it."""
 
 import os
+import pickle
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -24,6 +28,7 @@ from siltstone import engine as engines
 from siltstone.bins import Bin, Report
 from siltstone.engine import LocalEngine, SparkEngine
 from siltstone.errors import AccountsError, SiltstoneError, StorageError
+from siltstone.storage import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,6 +101,100 @@ def test_one_process_serves_all_rounds_until_it_dies() -> None:
         engine.run([Who(), Who(dies=True)], print)
     (other,) = engine.run([Who()], print)
     assert other not in (first, os.getpid())
+    os.kill(other, signal.SIGKILL)  # between two rounds
+    with pytest.raises(BrokenProcessPool):
+        engine._pools[0].submit(os.getpid).result()
+    engine.prepare(tasks=1)
+    (third,) = engine.run([Who()], print)
+    assert third not in (other, os.getpid())
+
+
+class Odd(Exception):
+    """Can be pickled, but not back again."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what)
+
+
+class Closed(Exception):
+    """Can't be pickled."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("closed")
+
+
+@dataclass(frozen=True)
+class Raising:
+    """A task that ends with an error."""
+
+    error: BaseException
+    table: Storage = field(default_factory=lambda: Storage("/lake/datalog"))
+    files: tuple[str, ...] = ("a.parquet", "b.parquet")
+
+    def run(self) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Odd("left\nright", 1), "Odd: left"),
+        (Closed("shut"), "Closed: shut"),
+        (pl.exceptions.PanicException("at the disco"), "PanicException: at the disco"),
+    ],
+)
+def test_a_surprise_in_a_worker_is_told_with_its_place(error: BaseException, told: str) -> None:
+    with pytest.raises(SiltstoneError) as raised:
+        engines._run(Raising(error))  # type: ignore[type-var, arg-type]
+    arrived = pickle.loads(pickle.dumps(raised.value))
+    place = "Raising for /lake/datalog (a.parquet and 1 more)"
+    assert (type(arrived), arrived.exit_code) == (SiltstoneError, 1)
+    assert str(arrived) == f"{place}: unexpected {told}. --debug shows the trace; please report it."
+
+
+def test_an_error_of_siltstones_own_leaves_a_worker_as_it_is() -> None:
+    with pytest.raises(StorageError, match=r"^the disk is full$") as raised:
+        engines._run(Raising(StorageError("the disk is full")))  # type: ignore[type-var, arg-type]
+    assert str(pickle.loads(pickle.dumps(raised.value))) == "the disk is full"
+
+
+def test_a_surprise_comes_through_the_pool() -> None:
+    engine: Any = LocalEngine(workers=1)
+    with pytest.raises(SiltstoneError, match="unexpected ZeroDivisionError: of a kind"):
+        engine.run([Raising(ZeroDivisionError("of a kind"))], print)
+
+
+STOPPED = "siltstone: stopped. Run it again: it goes on from what was committed.\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "reaches_workers", "code"),
+    [
+        (signal.SIGINT, True, 130),  # a terminal sends it to the whole group
+        (signal.SIGTERM, False, 143),
+        (signal.SIGKILL, False, -signal.SIGKILL),
+    ],
+)
+def test_a_driver_that_is_stopped_leaves_no_process(number: signal.Signals, reaches_workers: bool, code: int) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, Path(__file__).parent / "sleepers.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert driver.stdout is not None
+    try:
+        assert [driver.stdout.readline() for _ in range(2)] == ["asleep\n"] * 2
+        (os.killpg if reaches_workers else os.kill)(driver.pid, number)
+        # Both pipes end when the last process that holds them has: driver, workers, multiprocessing's own.
+        _, told = driver.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+    assert driver.returncode == code
+    if number != signal.SIGKILL:
+        assert told == STOPPED
 
 
 _PLAIN_RUNS = """

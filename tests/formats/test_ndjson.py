@@ -2,6 +2,7 @@
 
 from unittest.mock import patch
 
+import pytest
 from builders import cells_of, columns, document, rows_by_key
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -59,6 +60,23 @@ def test_keys_beyond_the_cap_are_rescued_in_every_lane() -> None:
     parts, schema = parse([document(*lines)], Schema(()), Rules(max_columns=2))
     assert ([p.lane for p in parts], [c.key for c in schema.columns]) == (["careful"], ["a", "b"])
     assert rows_by_key(parts[0], schema)[2] == {"_rescued": '{"c":"3"}'}
+
+
+def test_a_line_at_which_polars_panics_goes_to_the_careful_lane_alone() -> None:
+    odd = '{"d":2,"b":[[],{"n":1,"n":1}]}'
+    documents = [document('{"d":1}'), document(odd, index=1)]
+    parts, schema = parse(documents, columns(d="double"), RULES)
+    assert [p.lane for p in parts] == ["typed", "careful"]
+    assert rows_by_key(parts[1], schema) == [{"d": 2.0, "b": '[[],{"n":1,"n":1}]'}]
+
+
+@pytest.mark.parametrize("schema", [Schema(()), columns(n="json")])
+@pytest.mark.parametrize("line", ["{", "{}x", "{}}", "{x"])
+def test_without_columns_to_read_a_line_must_still_be_json(schema: Schema, line: str) -> None:
+    (part,), _ = parse([document(line)], schema, RULES)
+    assert (part.lane, part.table.num_rows, len(part.bad)) == ("careful", 0, 1)
+    (part,), grown = parse([document('{"d":1}')], schema, RULES)
+    assert (part.lane, rows_by_key(part, grown)) == ("inferred", [{"d": 1.0}])
 
 
 def test_an_empty_document_has_no_rows() -> None:

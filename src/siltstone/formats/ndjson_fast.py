@@ -40,6 +40,8 @@ _POLARS_TYPE: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
     "string": pl.String(),
 }
+# polars panics, as no Exception, at a key that an object within an array holds twice
+_REFUSALS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError)
 _EXACT = float(1 << 53)
 _KEY_BYTES = 5  # of a key and its value at the least: a shorter line can't hold too many keys
 
@@ -64,8 +66,12 @@ def parse_fast(documents: Sequence[Document], schema: Schema, rules: Rules) -> t
     its column's type.
     """
     joined = _joined(documents, rules)
-    frame = None if joined is None else _typed_frame(joined, schema)
-    if joined is None or frame is None:
+    if joined is None:
+        return None
+    if not _types(schema):
+        return _inferred(joined, schema, rules)
+    frame = _typed_frame(joined, schema)
+    if frame is None:
         return None
     typed = _proven(joined, frame, "typed")
     return _inferred(joined, schema, rules) if typed is None else (typed, schema)
@@ -84,11 +90,17 @@ def parse_inferred(documents: Sequence[Document], schema: Schema, rules: Rules) 
     return None if joined is None else _inferred(joined, schema, rules)
 
 
+def _types(schema: Schema) -> dict[str, pl.DataType]:
+    return {c.key: _POLARS_TYPE[c.kind] for c in schema.columns if c.kind != "json"}
+
+
 def _typed_frame(joined: _Joined, schema: Schema) -> pl.DataFrame | None:
-    types = {c.key: _POLARS_TYPE[c.kind] for c in schema.columns if c.kind != "json"}
+    types = _types(schema)
+    if not types:
+        return None  # polars would take any text for a row: where no column is wanted, it parses nothing
     try:
         frame = pl.read_ndjson(joined.text, schema=types)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+    except _REFUSALS:
         return None
     return frame.rename({c.key: c.name for c in schema.columns if c.kind != "json"})
 
@@ -98,7 +110,7 @@ def _inferred(joined: _Joined, schema: Schema, rules: Rules) -> tuple[Parsed, Sc
         return None
     try:
         frame = pl.read_ndjson(joined.text, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+    except _REFUSALS:
         return None
     frame = frame.drop([name for name, dtype in frame.schema.items() if dtype == pl.Null])
     found: list[tuple[str, Kind]] = []

@@ -193,15 +193,16 @@ def _region(access: Access, bucket: str) -> str:
     is."""
     session = _session(access.profile)
     region: str = access.region or session.region_name or ("us-east-1" if access.endpoint else "")
-    return region or _told_region(session, bucket)
+    return region or _told_region(access.profile, bucket)
 
 
-def _told_region(session: Any, bucket: str) -> str:
+def _told_region(profile: str, bucket: str) -> str:
     """What the bucket answers, also to those who may not read it."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    _Credentials(profile)()  # where they are missing or can't be renewed, this says so; a region would not help
     try:
-        answer = session.client("s3", region_name="us-east-1").head_bucket(Bucket=bucket)
+        answer = _session(profile).client("s3", region_name="us-east-1").head_bucket(Bucket=bucket)
     except ClientError as error:
         answer = error.response
     except BotoCoreError as error:
