@@ -1,5 +1,6 @@
-"""A driver with three workers: one idle, two in tasks that would sleep five minutes and print a line as they begin."""
+"""A driver with two workers, each in a task that would sleep five minutes; it first prints what it is deaf to."""
 
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -12,13 +13,12 @@ from siltstone.engine import LocalEngine
 @dataclass(frozen=True)
 class Sleeper:
     def run(self) -> None:
-        print("asleep", flush=True)
+        print([number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])], flush=True)
         time.sleep(300)
 
 
 def drive() -> int:
-    engine: Any = LocalEngine(workers=3)
-    engine.prepare(tasks=3)
+    engine: Any = LocalEngine(workers=2)
     engine.run([Sleeper(), Sleeper()], print)
     return 0
 

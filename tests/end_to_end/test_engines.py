@@ -185,7 +185,7 @@ def test_a_driver_that_is_stopped_leaves_no_process(number: signal.Signals, reac
     )
     assert driver.stdout is not None
     try:
-        assert [driver.stdout.readline() for _ in range(2)] == ["asleep\n"] * 2
+        assert [driver.stdout.readline() for _ in range(2)] == ["['SIGINT']\n"] * 2
         (os.killpg if reaches_workers else os.kill)(driver.pid, number)
         # Both pipes end when the last process that holds them has: driver, workers, multiprocessing's own.
         _, told = driver.communicate(timeout=60)
