@@ -12,10 +12,10 @@ from worlds import Content, InProcess, gz, ndjson, quiet, unclosed
 
 from siltstone import ledger, sources
 from siltstone.compaction import compact
-from siltstone.config import Config, load_config
+from siltstone.config import Access, Config, load_config
 from siltstone.engine import Engine
 from siltstone.quarantine import read_quarantine
-from siltstone.storage import Access, Storage, open_root
+from siltstone.storage import Storage, open_root
 from siltstone.storage.access import bucket_store
 from siltstone.tables import table_at
 

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from siltstone.conform import Schema
-from siltstone.contracts import Column, Kind
+from siltstone.contracts import Column
 from siltstone.formats.documents import Document, Parsed, row_cells
+from siltstone.kinds import Kind
 
 BASE = Schema(
     (Column("unitno", "string", "unitno"), Column("deviceid", "string", "deviceid"), Column("hb", "bigint", "hb"))

@@ -10,8 +10,9 @@ import pytest
 from buckets import Bucket
 from faulty_s3 import CUT, LOST, REFUSED
 
+from siltstone.config import Access
 from siltstone.errors import StorageError, UsageError
-from siltstone.storage import Access, Fetched, access, open_root, ranges
+from siltstone.storage import Fetched, access, open_root, ranges
 from siltstone.storage import bucket as buckets_of_storage
 from siltstone.storage.ahead import ahead
 

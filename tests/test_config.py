@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from siltstone.config import Config, as_dict, load_config
+from siltstone.config import Access, Config, as_dict, load_config
 from siltstone.errors import ConfigError, UsageError
-from siltstone.storage import Access
 
 CONF = Path(__file__).parents[1] / "conf"
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.conform import Merged, Schema, base_schema, hinted, merge_drift
-from siltstone.contracts import DATALOG, Column, Kind
+from siltstone.contracts import DATALOG, Column
+from siltstone.kinds import Kind
 
 # printf %s KEY | sha256sum
 HASH_OF_A_B_WITH_BLANK = "c8687a08"

@@ -8,11 +8,11 @@ from builders import BASE
 
 from siltstone.bins import Bin, SourceFile
 from siltstone.checks import DataCheck, SourceCheck
-from siltstone.config import load_config
+from siltstone.config import Access, load_config
 from siltstone.plans import _KINDS
 from siltstone.rewriting import Rewrite
 from siltstone.settings import settings_of
-from siltstone.storage import Access, Storage
+from siltstone.storage import Storage
 
 INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
 TABLE = Storage("/lake/datalog")

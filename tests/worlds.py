@@ -52,7 +52,7 @@ class InProcess:
 
     name: str = "local"
 
-    def prepare(self, tasks: int) -> None:
+    def prepare(self) -> None:
         pass
 
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:

@@ -115,13 +115,14 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
 
 def run_compact(args: argparse.Namespace) -> int:
     """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
+    given = [f"compaction.format={args.format}"] if args.format else []
+    config = load_config(args.conf, [*args.set, *given])
+    engine = _engine(args.engine, config)
+    engine.prepare()  # workers import what they need while this process does
     from siltstone.compaction import compact
     from siltstone.show import print_summary
 
-    given = [f"compaction.format={args.format}"] if args.format else []
-    config = load_config(args.conf, [*args.set, *given])
     with Reporter() as progress:
-        engine = _engine(args.engine, config)
         chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
         summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
     print_summary(summary, as_json=args.json)
@@ -170,14 +171,16 @@ def _settle(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    config = load_config(args.conf, args.set)
+    engine = _engine(args.engine, config)
+    engine.prepare()
     from siltstone.describe import open_table
     from siltstone.show import print_verified
     from siltstone.verification import verify
 
-    config = load_config(args.conf, args.set)
     with Reporter() as progress:
         table = open_table(args.lake, args.table, config.storage)
-        summary = verify(table, config, _engine(args.engine, config), progress)
+        summary = verify(table, config, engine, progress)
     print_verified(summary, as_json=args.json)
     return 7 if summary["problems"] else 0
 

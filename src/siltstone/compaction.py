@@ -29,7 +29,6 @@ from siltstone.writing import Output
 
 _ATTEMPTS = 6
 _SURVEY_LINES = 500
-_FEW_TASKS = 2
 
 
 def compact(
@@ -51,6 +50,7 @@ def compact(
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
+    engine.prepare()
     source = sources.load(source_name)
     store, lake = open_root(input_uri, config.storage), open_root(lake_uri, config.storage)
     if not store.exists():
@@ -63,8 +63,6 @@ def compact(
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
     table = table_at(lake.child(source.CONTRACT.table), source.CONTRACT, config.compaction.format)
     is_new = table.snapshot() is None
-    if is_new:
-        engine.prepare(_FEW_TASKS)  # a first run has something to do; of others only the listing tells
     progress(f"listing {store.root}", 0, 0, 0)
     listing = list_input(store, source, config.compaction.source_root, since)
     if is_new:
@@ -162,12 +160,11 @@ class _Run:
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
             self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema)
             if todo:
-                self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
                 self._target = self._target or self._learned(news, snapshot, ledger)
                 self._waves.run(todo, self._target)
             if self._waves.leave_moved(news.together):
                 continue
-            found = refused_among(self._waves.accounts(), news.together) - refused
+            found = refused_among(self._waves.accounts(), news.together) - refused if news.together else set()
             if not found:
                 return news
             refused |= found

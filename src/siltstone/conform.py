@@ -19,7 +19,8 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from siltstone.contracts import ARROW_TYPE, Column, Contract, Kind
+from siltstone.contracts import ARROW_TYPE, Column, Contract
+from siltstone.kinds import Kind
 
 _REFUSED = re.compile(r"[ ,;{}()\n\t=\x00-\x1f]")
 

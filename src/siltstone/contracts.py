@@ -1,12 +1,10 @@
 """The table contracts: which columns a table has, what they mean, and how a record's key becomes a column."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import pyarrow as pa
 
-Kind = Literal["double", "bigint", "int", "boolean", "string", "json"]
-KINDS: tuple[str, ...] = get_args(Kind)
+from siltstone.kinds import Kind
 
 ARROW_TYPE: dict[str, pa.DataType] = {
     "double": pa.float64(),

@@ -8,10 +8,10 @@ import polars as pl
 
 from siltstone import ledger as ledgers
 from siltstone import sources
-from siltstone.config import Config
+from siltstone.config import Access, Config
 from siltstone.errors import UsageError
 from siltstone.quarantine import read_quarantine
-from siltstone.storage import Access, open_root
+from siltstone.storage import open_root
 from siltstone.table import Table
 from siltstone.tables import table_at
 

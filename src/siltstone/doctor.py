@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from siltstone.config import Access
 from siltstone.errors import SiltstoneError, StorageError
 from siltstone.session import DELTA_OF_SPARK, JAVA_OF_SPARK, java_version
-from siltstone.storage import Access, Storage, open_root
+from siltstone.storage import Storage, open_root
 
 _GIB = 1 << 30
 

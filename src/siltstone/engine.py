@@ -1,7 +1,7 @@
 """Runs the same tasks on a local pool of processes or on Spark; the driver sees no difference.
 
-This module and `session` are the only ones that know Spark. Nothing heavy is imported before a task's process has
-been told to use one thread.
+This module and `session` are the only ones that know Spark. Nothing heavy is imported here: so the imports for workers
+begin before the driver's own, and no process imports polars before it was told to use one thread.
 """
 
 import gc
@@ -15,23 +15,26 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from siltstone import errors
 from siltstone.errors import SiltstoneError, StorageError, rebuilt
-from siltstone.ledger import FOLDER
-from siltstone.storage import Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
+    from siltstone.storage import Storage
+
 _PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error|Exception): (?=\S)(.+)$", re.MULTILINE)
 
 OBJECTS_BETWEEN_LOOKS = 100_000
 """For the collector of cycles in processes of siltstone's own: a run makes many objects, and hardly any cycles."""
+
+_SHARED_IMPORTS = ["pyarrow.compute", "pyarrow.parquet", "obstore.store", "siltstone.contracts"]
+"""What workers are forked with: two thirds of what they import. Not polars, whose threads a fork would leave behind."""
 
 _YEAR_S = 365 * 86_400.0  # with polars loaded, Ctrl-C ends only a wait that has a timeout
 
@@ -54,7 +57,7 @@ class Task(Protocol[R_co]):
     """What a task is told; plain values, so that it travels between processes, to Spark as JSON."""
 
     @property
-    def table(self) -> Storage: ...
+    def table(self) -> "Storage": ...
 
     def run(self) -> R_co: ...
 
@@ -71,8 +74,8 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def prepare(self, tasks: int) -> None:
-        """Get ready to run about so many tasks, without waiting for it."""
+    def prepare(self) -> None:
+        """Get ready to run tasks, without waiting for it."""
         ...
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
@@ -88,16 +91,15 @@ class LocalEngine:
     name: str = "local"
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def prepare(self, tasks: int) -> None:
-        for _ in range(min(tasks, self._limit)):
-            self._submit(_import_tasks)
+    def prepare(self) -> None:
+        _start_server()
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
             return []
         results: dict[int, R] = {}
         try:
-            futures: dict[Future[R], int] = {self._submit(_run, task): i for i, task in enumerate(tasks)}
+            futures: dict[Future[R], int] = {self._submit(task): i for i, task in enumerate(tasks)}
             for future in as_completed(futures, timeout=_YEAR_S):
                 results[futures[future]] = future.result()
                 done(len(results))
@@ -115,20 +117,19 @@ class LocalEngine:
     def _limit(self) -> int:
         return self.workers or len(os.sched_getaffinity(0))
 
-    def _submit(self, function: Callable[..., T], *args: Any) -> "Future[T]":
-        """Hand a call to the pool, to a new one where a worker died since the last round."""
-        pool = self._pool()  # with multiprocessing's own helper process, whose start would end the deafness
-        with _one_thread_each(), _deaf_to_interrupts():
-            try:
-                return pool.submit(function, *args)
-            except BrokenProcessPool:
-                self._end(at_once=False)
-                return self._pool().submit(function, *args)
+    def _submit(self, task: Task[R]) -> "Future[R]":
+        """Hand a task to the pool, to a new one where a worker died since the last round."""
+        try:
+            return self._pool().submit(_run, task)
+        except BrokenProcessPool:
+            self._end(at_once=False)
+            return self._pool().submit(_run, task)
 
     def _pool(self) -> ProcessPoolExecutor:
         if not self._pools:
-            context = multiprocessing.get_context("spawn")
-            self._pools.append(ProcessPoolExecutor(self._limit, context, initializer=_begin))
+            _start_server()
+            context, environment = multiprocessing.get_context("forkserver"), dict(os.environ)
+            self._pools.append(ProcessPoolExecutor(self._limit, context, initializer=_begin, initargs=(environment,)))
         return self._pools[0]
 
     def _end(self, *, at_once: bool) -> None:
@@ -147,12 +148,14 @@ class SparkEngine:
     spark: "SparkSession"
     name: str = "spark"
 
-    def prepare(self, tasks: int) -> None:
+    def prepare(self) -> None:
         """Nothing to do: Spark's executors are its own."""
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
             return []
+        from siltstone.ledger import FOLDER
+
         table = tasks[0].table
         plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
         paths = [f"{plans}/{i}.json" for i in range(len(tasks))]
@@ -172,8 +175,23 @@ class SparkEngine:
         return [task.result(results[i]) for i, task in enumerate(tasks)]
 
 
-def _begin() -> None:
-    """Make a worker look for cycles rarely, and end when its driver is gone, however that ended."""
+def _start_server() -> None:
+    """Start the process that workers are forked from, unless it runs; it imports meanwhile, deaf to Ctrl-C."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_SHARED_IMPORTS)
+    resource_tracker.ensure_running()  # would begin to hear Ctrl-C again in what follows
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(environment: Mapping[str, str]) -> None:
+    """Give a worker the driver's environment of today and one thread, for the pool itself is the parallelism; make it
+    deaf to Ctrl-C, look for cycles rarely, and end when its driver is gone, however that ended."""
+    os.environ.clear()
+    os.environ.update(environment, POLARS_MAX_THREADS="1")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 
@@ -183,10 +201,6 @@ def _end_with_driver() -> None:
     assert driver is not None
     driver.join()
     os._exit(1)
-
-
-def _import_tasks() -> None:
-    import siltstone.task  # noqa: F401
 
 
 def _run(task: Task[R]) -> R:
@@ -283,27 +297,3 @@ def _finished_tasks(spark: "SparkSession") -> int | None:
         return sum(stage.numCompletedTasks for stage in stages if stage is not None)
     except Exception:  # Spark Connect has no context, and each version refuses it in its own way
         return None
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started inside inherit one thread for polars; the pool itself is the parallelism."""
-    before = os.environ.get("POLARS_MAX_THREADS")
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["POLARS_MAX_THREADS"]
-        else:
-            os.environ["POLARS_MAX_THREADS"] = before
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started inside never hear Ctrl-C, from their first moment on; here it only comes a little later."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -18,13 +18,13 @@ from siltstone import sources
 from siltstone.bins import Settings
 from siltstone.config import Config
 from siltstone.conform import Schema, base_schema, hinted
-from siltstone.contracts import Kind
 from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Ints, Parsed, Rules
 from siltstone.formats.inflate import inflate
 from siltstone.formats.ndjson import parse
 from siltstone.formats.ndjson_fast import parse_inferred
 from siltstone.formats.tokens import BadJson, scan_object
+from siltstone.kinds import Kind
 from siltstone.listing import list_input
 from siltstone.settings import settings_of
 from siltstone.storage import Storage, open_root

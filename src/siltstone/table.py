@@ -20,8 +20,9 @@ from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Tra
 
 from siltstone.bounds import Bounds, from_delta
 from siltstone.conform import Schema
-from siltstone.contracts import Column, Contract, Kind
+from siltstone.contracts import Column, Contract
 from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
+from siltstone.kinds import Kind
 from siltstone.ledger import Head
 from siltstone.planning import Partition, Stored
 from siltstone.storage import Storage, reason, whole

@@ -94,7 +94,7 @@ class Who:
 
 def test_one_process_serves_all_rounds_until_it_dies() -> None:
     engine: Any = LocalEngine(workers=1)
-    engine.prepare(tasks=3)
+    engine.prepare()
     (first,), (again, once_more) = engine.run([Who()], print), engine.run([Who(), Who()], print)
     assert first == again == once_more != os.getpid()
     with pytest.raises(SiltstoneError, match="a worker process died"):
@@ -104,7 +104,7 @@ def test_one_process_serves_all_rounds_until_it_dies() -> None:
     os.kill(other, signal.SIGKILL)  # between two rounds
     with pytest.raises(BrokenProcessPool):
         engine._pools[0].submit(os.getpid).result()
-    engine.prepare(tasks=1)
+    engine.prepare()
     (third,) = engine.run([Who()], print)
     assert third not in (other, os.getpid())
 

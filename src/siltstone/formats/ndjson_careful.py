@@ -21,10 +21,11 @@ import orjson
 import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
-from siltstone.contracts import ARROW_TYPE, Column, Kind
+from siltstone.contracts import ARROW_TYPE, Column
 from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
 from siltstone.formats.marks import has_blank_before_colon, has_risky_escape
 from siltstone.formats.tokens import BadJson, Token, scan_object
+from siltstone.kinds import Kind
 
 _EXACT: Final = 1 << 53
 _MISFIT: Final = object()

@@ -29,9 +29,9 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.conform import Schema, hinted
-from siltstone.contracts import Kind
 from siltstone.formats.documents import Document, Ints, Lane, Parsed, Rules
 from siltstone.formats.marks import Marks, count_marks, has_line_over, has_risky_escape
+from siltstone.kinds import Kind
 
 _POLARS_TYPE: dict[str, pl.DataType] = {
     "double": pl.Float64(),

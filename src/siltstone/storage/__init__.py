@@ -12,15 +12,16 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import polars as pl
 
+from siltstone.config import Access
 from siltstone.errors import UsageError
-from siltstone.storage.access import AMAZON, Access, delta_options
+from siltstone.storage.access import AMAZON, delta_options
 from siltstone.storage.ahead import ahead
 from siltstone.storage.bucket import Bucket
 from siltstone.storage.disk import Disk
 from siltstone.storage.failures import explained, reason, whole
 from siltstone.storage.store import OBJECTS, Fetched, Store, Writer
 
-__all__ = ["AMAZON", "OBJECTS", "Access", "Fetched", "Sink", "Storage", "join", "open_root", "reason", "whole"]
+__all__ = ["AMAZON", "OBJECTS", "Fetched", "Sink", "Storage", "join", "open_root", "reason", "whole"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -15,9 +15,10 @@ import polars as pl
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, InvalidPathError
 from obstore.store import S3Store
 
+from siltstone.config import Access
 from siltstone.errors import UsageError
 from siltstone.storage import odd_keys, ranges
-from siltstone.storage.access import Access, bucket_store
+from siltstone.storage.access import bucket_store
 from siltstone.storage.ahead import ahead
 from siltstone.storage.failures import whole
 from siltstone.storage.store import OBJECTS, Fetched, Writer
