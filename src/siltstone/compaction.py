@@ -22,7 +22,7 @@ from siltstone.settling import settle
 from siltstone.storage import Storage, open_root
 from siltstone.superseding import Superseded, Superseding, keep_former, refused_among, superseded_by
 from siltstone.survey import spread, take_survey
-from siltstone.table import Refused, Snapshot, Table
+from siltstone.table import Change, Refused, Snapshot, Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress, Target, Waves
 from siltstone.writing import Output
@@ -194,7 +194,7 @@ class _Run:
             ledgers.write_manifest(self._table.storage, head, ledger, header, [*read, *news.noted])
             self._tell(f"committing {len(outputs)} files")
             info = {"run": head.name, "rows": summary["rows_out"]}
-            self._table.commit(outputs, head, snapshot, info, removed=dropped.removed)
+            self._table.commit(Change(head, outputs, info, removed=dropped.removed), snapshot)
         return summary
 
     def _tell(self, what: str) -> None:

@@ -17,7 +17,7 @@ from siltstone.contracts import Column
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.ledger import FOLDER, Head
 from siltstone.planning import Stored
-from siltstone.table import Refused, Snapshot, Table
+from siltstone.table import Change, Refused, Snapshot, Table
 from siltstone.writing import Output, staged
 
 LOG = f"{FOLDER}/log"
@@ -74,21 +74,12 @@ class PlainTable(Table):
         head = None if planned.head is None else planned.head.version
         self._append({"head": head, "add": [], "remove": []}, planned, columns)
 
-    def commit(
-        self,
-        outputs: Sequence[Output],
-        head: Head,
-        planned: Snapshot,
-        info: Mapping[str, Any],
-        *,
-        removed: Sequence[Stored] = (),
-        data_change: bool = True,
-    ) -> None:
+    def commit(self, change: Change, planned: Snapshot) -> None:
         entry = {
-            "head": head.version,
-            "add": [_described(o, self.contract.sort_by[0]) for o in outputs],
-            "remove": [s.path for s in removed],
-            "info": dict(info),
+            "head": change.head.version,
+            "add": [_described(o, self.contract.sort_by[0]) for o in change.outputs],
+            "remove": [s.path for s in change.removed],
+            "info": dict(change.info),
         }
         self._append(entry, planned)
         self.recover()

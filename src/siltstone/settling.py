@@ -16,7 +16,7 @@ from siltstone.ledger import Head
 from siltstone.planning import Merge, Partition, plan_merges
 from siltstone.rewriting import Rewrite, Rewritten
 from siltstone.settings import sizes_of
-from siltstone.table import Refused, Snapshot, Table
+from siltstone.table import Change, Refused, Snapshot, Table
 from siltstone.waves import Progress
 from siltstone.zones import day_end
 
@@ -138,7 +138,7 @@ class _Settling:
         removed = [f for m in done[0] for f in m.files]
         outputs = [o for r in done[1] for o in r.outputs]
         info = {"run": head.name, "settled": len(removed)}
-        table.commit(outputs, head, snapshot, info, removed=removed, data_change=False)
+        table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
         return head.name, done
 
     def _teller(self, merges: Sequence[Merge]) -> Callable[[int], None]:

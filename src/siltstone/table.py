@@ -56,6 +56,18 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a commit makes true: `outputs` become data files of the table, `removed` ones cease to be, the manifest of
+    `head` is the newest; `info` is for people. Without `data_change` the same rows are only stored in other files."""
+
+    head: Head
+    outputs: Sequence[Output]
+    info: Mapping[str, Any]
+    removed: Sequence[Stored] = ()
+    data_change: bool = True
+
+
+@dataclass(frozen=True)
 class Table:
     """A Delta table of one contract at a path."""
 
@@ -120,18 +132,8 @@ class Table:
         except (DeltaError, OSError) as error:
             self._refuse(planned, error)
 
-    def commit(
-        self,
-        outputs: Sequence[Output],
-        head: Head,
-        planned: Snapshot,
-        info: Mapping[str, Any],
-        *,
-        removed: Sequence[Stored] = (),
-        data_change: bool = True,
-    ) -> None:
-        """Make a run true: its files become rows of the table, `removed` ones cease to be, its manifest is the head
-        of the chain, in one commit. Without `data_change` the same rows are only stored in other files.
+    def commit(self, change: Change, planned: Snapshot) -> None:
+        """Make a run true, in one commit.
 
         Raises Refused (nothing happened, somebody else was first), UnknownOutcomeError, or StorageError (nothing
         happened).
@@ -140,20 +142,20 @@ class Table:
         try:
             handle.create_write_transaction(
                 [
-                    *(self._add_action(o, data_change=data_change) for o in outputs),
-                    *(self._remove_action(s, data_change=data_change) for s in removed),
+                    *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
+                    *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
                 ],
                 "append",
                 handle.schema(),
                 [f.name for f in self.contract.partition_by],
                 commit_properties=CommitProperties(
                     max_commit_retries=0,
-                    custom_metadata={APP_ID: json.dumps(info)},
-                    app_transactions=[Transaction(APP_ID, head.version)],
+                    custom_metadata={APP_ID: json.dumps(change.info)},
+                    app_transactions=[Transaction(APP_ID, change.head.version)],
                 ),
             )
         except (DeltaError, OSError) as error:
-            if not self._was_committed(head, planned):
+            if not self._was_committed(change.head, planned):
                 self._refuse(planned, error)
 
     def files(self, planned: Snapshot) -> list[Stored]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from meetings import between, together
 from polars.testing import assert_frame_equal
-from test_races import between
 from worlds import NOON, World, record
 
 from siltstone import cli
@@ -107,8 +107,6 @@ def test_the_next_run_publishes_what_a_dead_run_has_committed(world: World, monk
 
 
 def test_runs_at_once_take_every_record_once(world: World) -> None:
-    from test_races import together
-
     world.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, b=2)], THREE: [record(NOON + 86_400, c=3)]})
     summaries = together(*[lambda: world.compact(PLAIN)] * 3)
     assert sorted(s["rows_out"] for s in summaries) == [0, 0, 3]

@@ -1,14 +1,12 @@
 """Runs that meet: every record is in the table once, whoever commits first, and an error never lies about a commit."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableAlterer
+from meetings import ERRORS, MOMENTS, Once, between, raising, together
 from worlds import NOON, InProcess, World, record
 
 from siltstone import cli
@@ -18,46 +16,6 @@ from siltstone.storage import Storage
 from siltstone.table import Table
 
 ONE, TWO, THREE = (f"BRCB/DEV{n}/2025121012" for n in (1, 2, 3))
-
-
-class Once:
-    """Calls `act` at its first `times` calls, then no more; never again from within."""
-
-    def __init__(self, act: Callable[[], Any], times: int = 1) -> None:
-        self.act, self.left, self._inside = act, times, False
-
-    def __call__(self) -> None:
-        if self.left and not self._inside:
-            self.left, self._inside = self.left - 1, True
-            self.act()
-            self._inside = False
-
-
-def between(patch: pytest.MonkeyPatch, owner: Any, name: str, act: Callable[[], Any], *, after: bool = False) -> None:
-    """Let `act` happen right before (or after) each call of a function."""
-    real = getattr(owner, name)
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if not after:
-            act()
-        result = real(*args, **kwargs)
-        if after:
-            act()
-        return result
-
-    patch.setattr(owner, name, wrapped)
-
-
-MOMENTS = {
-    "before the creation": (Table, "create", False),
-    "inside the creation": (DeltaTable, "create", False),
-    "after the creation": (Table, "create", True),
-    "before the columns": (Table, "add_columns", False),
-    "inside the columns": (TableAlterer, "add_columns", False),
-    "after the columns": (Table, "add_columns", True),
-    "before the commit": (Table, "commit", False),
-    "inside the commit": (DeltaTable, "create_write_transaction", False),
-}
 
 
 @pytest.fixture(params=MOMENTS)
@@ -142,18 +100,6 @@ def test_whose_columns_come_first_decides_their_kinds_and_names(
         ]
 
 
-def together(*runs: Callable[[], Any]) -> list[Any]:
-    """Start all at one moment, each in a thread; their results."""
-    barrier = threading.Barrier(len(runs))
-
-    def started(run: Callable[[], Any]) -> Any:
-        barrier.wait()
-        return run()
-
-    with ThreadPoolExecutor(len(runs)) as pool:
-        return list(pool.map(started, runs))
-
-
 @pytest.mark.parametrize("round_number", range(10))
 def test_runs_over_the_same_input_at_once_take_every_record_once(world: World, round_number: int) -> None:
     world.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, b=2)], THREE: [record(NOON + 86_400, c=3)]})
@@ -201,17 +147,11 @@ def test_runs_with_conflicting_columns_at_once_lose_no_value(world: World, round
     assert world.rows("heartbeat", y, "Z") == [(NOON, 0.0, None), (NOON + 1, 1.0, None), (NOON + 2, None, 2.0)]
 
 
-ERRORS = [CommitFailedError("no answer"), DeltaError("no answer"), OSError("connection reset")]
-
-
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_commit_whose_answer_is_lost_counts_as_done(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def lose() -> None:
-        raise error
-
-    between(monkeypatch, DeltaTable, "create_write_transaction", lose, after=True)
+    between(monkeypatch, DeltaTable, "create_write_transaction", raising(error), after=True)
     world.deliver({ONE: [record(NOON)]})
     assert world.compact()["rows_out"] == 1
     assert world.rows("heartbeat") == [(NOON,)]
@@ -222,10 +162,7 @@ def test_a_commit_whose_answer_is_lost_counts_as_done(
 def test_an_answer_lost_before_the_data_is_looked_up_again(
     world: World, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
-    def lose() -> None:
-        raise CommitFailedError("no answer")
-
-    between(monkeypatch, owner, name, lose, after=True)
+    between(monkeypatch, owner, name, raising(ERRORS[0]), after=True)
     world.deliver({ONE: [record(NOON, a=1)]})
     assert world.compact()["rows_out"] == 1
     assert world.rows("heartbeat", "a") == [(NOON, 1.0)]
@@ -235,12 +172,9 @@ def test_an_answer_lost_before_the_data_is_looked_up_again(
 def test_a_commit_that_fails_for_good_commits_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
-        raise error
-
     world.deliver({ONE: [record(NOON)]})
     with monkeypatch.context() as patch:
-        between(patch, DeltaTable, "create_write_transaction", fail)
+        between(patch, DeltaTable, "create_write_transaction", raising(error))
         patch.setattr(cli, "LocalEngine", lambda *_: InProcess())
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 6
         told = capsys.readouterr().err
@@ -264,12 +198,9 @@ def test_a_commit_without_an_answer_and_without_a_log_is_unknown(
             raise StorageError(f"can't read {storage.uri(path)}: connection reset")
         return real_read(storage, path)
 
-    def lose() -> None:
-        raise CommitFailedError("no answer")
-
     world.deliver({ONE: [record(NOON)]})
     with monkeypatch.context() as patch:
-        between(patch, DeltaTable, "create_write_transaction", lose, after=is_committed)
+        between(patch, DeltaTable, "create_write_transaction", raising(ERRORS[0]), after=is_committed)
         patch.setattr(Storage, "read", unreadable)
         patch.setattr(cli, "LocalEngine", lambda *_: InProcess())
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 5

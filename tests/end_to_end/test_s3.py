@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from buckets import Bucket, BucketWorld
 from faulty_s3 import CUT, LOST, REFUSED
+from meetings import together
 from polars.testing import assert_frame_equal
 from test_engines import MIDNIGHT, _deliver_all_kinds
-from test_races import together
 from worlds import NOON, InProcess, World, record
 
 from siltstone import cli, engine

@@ -12,9 +12,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError
+from meetings import ERRORS, Once, between, raising, together
 from polars.testing import assert_frame_equal
-from test_races import Once, between, together
 from worlds import NOON, InProcess, World, record
 
 from siltstone import cli, settling
@@ -482,19 +481,13 @@ def test_six_refusals_in_a_row_end_it_and_nothing_is_settled(
         assert world.compact(CLOSED)["settled"] is None
 
 
-ERRORS = [CommitFailedError("no answer"), DeltaError("no answer"), OSError("connection reset")]
-
-
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_commit_whose_answer_is_lost_counts_as_done(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def lose() -> None:
-        raise error
-
     deliver_hours(world, 0, 3)
     with monkeypatch.context() as patch:
-        between(patch, DeltaTable, "create_write_transaction", lose, after=True)
+        between(patch, DeltaTable, "create_write_transaction", raising(error), after=True)
         assert world.settle(CLOSED)["files_removed"] == 3
     assert len(world.headers("settle")) == 1
     assert [n for (n,) in world.rows("n")] == [0.0, 1.0, 2.0]
@@ -504,12 +497,9 @@ def test_a_commit_whose_answer_is_lost_counts_as_done(
 def test_a_commit_that_fails_for_good_settles_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail() -> None:
-        raise error
-
     deliver_hours(world, 0, 3)
     with monkeypatch.context() as patch:
-        between(patch, DeltaTable, "create_write_transaction", fail)
+        between(patch, DeltaTable, "create_write_transaction", raising(error))
         with pytest.raises(StorageError, match="Nothing was committed"):
             world.settle(CLOSED)
     assert world.headers("settle") == []

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 from deltalake import DeltaTable
+from meetings import MOMENTS as COMMITTING
+from meetings import Once, between, together
 from polars.testing import assert_frame_equal
-from test_races import Once, between, together
 from test_whole_job import Meanwhile
 from worlds import NOON, Content, InProcess, World, gz, ndjson, record
 
@@ -405,10 +406,7 @@ def test_whatever_comes_again_no_line_is_lost_stale_or_doubled(world: World, see
 MOMENTS: dict[str, tuple[Any, str, bool]] = {
     "before the rewrite": (Superseding, "drop", False),
     "after the rewrite": (Superseding, "drop", True),
-    "before the columns": (Table, "add_columns", False),
-    "after the columns": (Table, "add_columns", True),
-    "before the commit": (Table, "commit", False),
-    "inside the commit": (DeltaTable, "create_write_transaction", False),
+    **{moment: COMMITTING[moment] for moment in COMMITTING if moment.endswith(("columns", "commit"))},
 }
 
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_races import between
+from meetings import between
 from test_verify import verified
 from worlds import NOON, World, quiet, record
 

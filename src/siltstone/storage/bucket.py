@@ -89,12 +89,6 @@ class Bucket:
                 raise
             return None
 
-    def read_head(self, path: str, length: int) -> bytes:
-        try:
-            return self.read_range(path, 0, length)
-        except FileNotFoundError:
-            return b""
-
     def read_range(self, path: str, start: int, end: int) -> bytes:
         key = self._key(path)
         try:

@@ -59,12 +59,6 @@ class Disk:
         finally:
             os.close(handle)
 
-    def read_head(self, path: str, length: int) -> bytes:
-        try:
-            return self.read_range(path, 0, length)
-        except FileNotFoundError:
-            return b""
-
     def read_range(self, path: str, start: int, end: int) -> bytes:
         with open(f"{self._root}/{path}", "rb") as file:
             file.seek(start)
