@@ -18,6 +18,7 @@ from siltstone import sources
 from siltstone.bins import Settings
 from siltstone.config import Config
 from siltstone.conform import Schema, base_schema, hinted
+from siltstone.contracts import Column
 from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Ints, Parsed, Rules
 from siltstone.formats.inflate import inflate
@@ -175,21 +176,28 @@ def _find_fields(document: Document, parts: Sequence[Parsed], schema: Schema, su
 def _find_in_columns(parsed: Parsed, schema: Schema, survey: Survey) -> None:
     frame = cast(pl.DataFrame, pl.from_arrow(parsed.table))
     survey.records += frame.height
-    columns = [c for c in schema.columns if c.name in frame.columns]
-    doubles, integers = ([pl.col(c.name) for c in columns if c.kind == kind] for kind in ("double", "bigint"))
-    values = _row(frame.select(pl.col(c.name).count() for c in columns))
-    decimals = _row(frame.select((number != number.floor()).sum() for number in doubles))
-    big = _row(frame.select(((number > _EXACT) | (number < -_EXACT)).sum() for number in integers))
+    names = set(frame.columns)
+    columns = [c for c in schema.columns if c.name in names]
+    counts = frame.select(pl.col(c.name).count() for c in columns)
+    columns = [c for c, values in zip(columns, counts.row(0) if columns else (), strict=True) if values]
+    odd = frame.select(expression for c in columns if (expression := _odd_numbers(c)) is not None)
+    odd_numbers = odd.row(0, named=True) if odd.width else {}
     for column in columns:
-        if values[column.name]:
-            found = _field(survey, column.key)
-            found.tokens[_TOKENS[column.kind]] += values[column.name]
-            found.decimals += decimals.get(column.name, 0)
-            found.big_integers += big.get(column.name, 0)
+        found = _field(survey, column.key)
+        found.tokens[_TOKENS[column.kind]] += counts.item(0, column.name)
+        if column.kind == "double":
+            found.decimals += odd_numbers[column.name]
+        elif column.kind == "bigint":
+            found.big_integers += odd_numbers[column.name]
 
 
-def _row(frame: pl.DataFrame) -> dict[str, int]:
-    return frame.row(0, named=True) if frame.width else {}
+def _odd_numbers(column: Column) -> pl.Expr | None:
+    """How many of a column's numbers tell something of their kind: decimals among doubles, what a double would round
+    among integers."""
+    number = pl.col(column.name)
+    if column.kind == "double":
+        return (number != number.floor()).sum()
+    return ((number > _EXACT) | (number < -_EXACT)).sum() if column.kind == "bigint" else None
 
 
 def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,42 +11,37 @@ SETUP = "build"
 """Name of an entry that makes what the others of its case need: run once, and compared with none of them."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run of one contender; times in seconds, sizes in bytes. `problems` says why the result is wrong."""
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Of a contender in a case: times in seconds, sizes in bytes; `problems` says why the result is wrong."""
 
     case: str
     name: str
     label: str
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    rows: int = 0
+    files: int = 0
+    bytes: int = 0
+    bytes_read: int | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Figures):
+    """One run; `process_seconds` are those of the whole process."""
+
     round: int
-    seconds: float
     process_seconds: float
-    cpu_seconds: float
-    peak_bytes: int
-    rows: int
-    files: int
-    bytes: int
-    bytes_read: int | None
-    problems: list[str]
 
 
-@dataclass(frozen=True)
-class Row:
-    """A contender's runs of a case as one: medians, the least time, and the problems of any run."""
+@dataclass(frozen=True, kw_only=True)
+class Row(Figures):
+    """All runs as one: medians, the greatest memory, the newest result, the problems of any run, the least time."""
 
-    case: str
-    name: str
-    label: str
     rounds: int
-    seconds: float
     least_seconds: float
-    cpu_seconds: float
-    peak_bytes: int
-    rows: int
-    files: int
-    bytes: int
-    bytes_read: int | None
-    problems: list[str]
 
 
 def rows_of_runs(runs: Sequence[Run]) -> dict[tuple[str, str], Row]:
@@ -58,22 +53,13 @@ def rows_of_runs(runs: Sequence[Run]) -> dict[tuple[str, str], Row]:
 
 
 def _row(runs: list[Run]) -> Row:
-    last = runs[-1]
-    return Row(
-        last.case,
-        last.name,
-        last.label,
-        len(runs),
-        median(r.seconds for r in runs),
-        min(r.seconds for r in runs),
-        median(r.cpu_seconds for r in runs),
-        max(r.peak_bytes for r in runs),
-        last.rows,
-        last.files,
-        last.bytes,
-        last.bytes_read,
-        next((r.problems for r in runs if r.problems), []),
-    )
+    figures = {f.name: getattr(runs[-1], f.name) for f in fields(Figures)} | {
+        "seconds": median(r.seconds for r in runs),
+        "cpu_seconds": median(r.cpu_seconds for r in runs),
+        "peak_bytes": max(r.peak_bytes for r in runs),
+        "problems": next((r.problems for r in runs if r.problems), []),
+    }
+    return Row(**figures, rounds=len(runs), least_seconds=min(r.seconds for r in runs))
 
 
 def save(path: Path, machine: dict[str, Any], settings: dict[str, Any], runs: Sequence[Run]) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from cases import CASES, STANDARD, Case, Size
@@ -74,15 +75,21 @@ def _run_entry(rig: Rig, case: str, entry: Entry, number: int) -> Run:
     for command in entry.prepare:
         subprocess.run(command, env=environment, cwd=rig.scratch, check=True, capture_output=True)
     measured = measure(entry.command, env=environment, cores=entry.cores, folder=rig.scratch, limit_s=LIMIT_S)
-    figures = measured.seconds, measured.process_seconds, measured.cpu_seconds, measured.peak_bytes
+    run = Run(
+        case=case,
+        name=entry.name,
+        label=entry.label,
+        round=number,
+        seconds=measured.seconds,
+        process_seconds=measured.process_seconds,
+        cpu_seconds=measured.cpu_seconds,
+        peak_bytes=measured.peak_bytes,
+    )
     if measured.exit_code:
         last = (measured.output.strip().splitlines() or ["no output"])[-1]
-        problems = [f"ended with exit code {measured.exit_code}: {last[:300]}"]
-        return Run(case, entry.name, entry.label, number, *figures, 0, 0, 0, None, problems)
-    found = entry.check(measured)
-    seconds = measured.seconds if found.seconds is None else found.seconds
-    result = found.rows, found.files, found.bytes, found.bytes_read, found.problems
-    return Run(case, entry.name, entry.label, number, seconds, *figures[1:], *result)
+        return replace(run, problems=[f"ended with exit code {measured.exit_code}: {last[:300]}"])
+    found = asdict(entry.check(measured))
+    return replace(run, **{name: value for name, value in found.items() if value is not None})
 
 
 def _arguments() -> argparse.Namespace:

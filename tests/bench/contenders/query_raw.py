@@ -1,4 +1,7 @@
-"""The same unit's day by DuckDB from the raw files, of which it gets only the folders that can hold the day."""
+"""The same unit's day by DuckDB from the raw files, of which it gets only the folders that can hold the day.
+
+It is told the fields that the query needs: left to find them in all 1,200 files it runs out of 18.8 GiB.
+"""
 
 import argparse
 import json
@@ -10,7 +13,10 @@ import duckdb
 
 _QUERY = """
 SELECT heartbeat, gpsspeed, gpsnumsat, VehicleSpeed, speedsource
-FROM read_json({files}, format = 'newline_delimited', union_by_name = true, sample_size = -1)
+FROM read_json({files}, format = 'newline_delimited', columns = {{
+    unitno: 'VARCHAR', heartbeat: 'BIGINT', gpsspeed: 'DOUBLE', gpsnumsat: 'BIGINT', VehicleSpeed: 'DOUBLE',
+    speedsource: 'VARCHAR'
+}})
 WHERE CAST(make_timestamp(heartbeat * 1000000) + INTERVAL 8 HOURS AS DATE) = '{day}' AND unitno = '{unit}'
 """
 
