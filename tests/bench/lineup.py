@@ -93,7 +93,7 @@ def siltstone_spark_cold(rig: Rig, tree: Tree) -> Entry:
 
 def duckdb_seed(rig: Rig, tree: Tree, *, batch: int = 0) -> Entry:
     out = rig.out("duckdb")
-    command = script(rig.bench_python, "duckdb_seed", tree.root, out, "--threads", rig.cores, "--batch", batch)
+    command = script(rig.bench_python, "duckdb_seed", tree.root, out, "--cores", rig.cores, "--batch", batch)
     label = f"DuckDB, batches of {batch}" if batch else "DuckDB, union_by_name"
     return Entry("duckdb", label, command, out, _table_check(rig, out, tree), rig.cores)
 

@@ -3,10 +3,8 @@
 The one change: the date comes from plain arithmetic, so that no session's time zone can shift it.
 """
 
-import argparse
-from pathlib import Path
-
 import duckdb
+from arguments import arguments
 
 _COPY = """
 COPY (
@@ -18,15 +16,12 @@ COPY (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("input", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--threads", type=int, required=True)
+    parser = arguments("input", "out")
     parser.add_argument("--batch", type=int, default=0, help="files of one COPY; 0: all")
     args = parser.parse_args()
     files = [str(path) for path in sorted(args.input.rglob("*.gz"))]
     batch = args.batch or len(files)
-    connection = duckdb.connect(config={"threads": args.threads})
+    connection = duckdb.connect(config={"threads": args.cores})
     connection.sql("SET enable_progress_bar = false")
     site = len(args.input.parts) + 1  # of the path's parts, counted from 1, the one below the input
     for start in range(0, len(files), batch):

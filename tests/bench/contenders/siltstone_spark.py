@@ -1,8 +1,9 @@
 """siltstone on Spark. With a warm input the session is up, and has compacted that input, before READY."""
 
-import argparse
 import os
 from pathlib import Path
+
+from arguments import arguments
 
 from siltstone.compaction import compact
 from siltstone.config import load_config
@@ -12,12 +13,9 @@ from siltstone.session import spark_session
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("input", type=Path)
-    parser.add_argument("lake", type=Path)
+    parser = arguments("input", "lake")
     parser.add_argument("--warm-input", type=Path)
     parser.add_argument("--scratch", type=Path)
-    parser.add_argument("--cores", type=int, required=True)
     args = parser.parse_args()
     os.environ["SPARK_MASTER"] = f"local[{args.cores}]"
     spark = spark_session("bench")

@@ -3,12 +3,12 @@
 The session is up, and a two-file tree has gone the same way, before READY.
 """
 
-import argparse
 import json
 import os
 import sys
 from pathlib import Path
 
+from arguments import arguments
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DoubleType, LongType, StringType, StructField, StructType
@@ -17,12 +17,7 @@ _TYPES = {"double": DoubleType(), "bigint": LongType(), "boolean": BooleanType()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("input", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("warm_input", type=Path)
-    parser.add_argument("scratch", type=Path)
-    parser.add_argument("--cores", type=int, required=True)
+    parser = arguments("input", "out", "warm_input", "scratch")
     parser.add_argument("--schema", type=Path, help="JSON: field to kind; without it the schema is inferred")
     args = parser.parse_args()
     spark = session(args.cores)
