@@ -13,7 +13,7 @@ from typing import Any
 
 from siltstone import __version__
 from siltstone.config import Config, load_config
-from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine
+from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine, start_server
 from siltstone.errors import SiltstoneError
 from siltstone.progress import Reporter
 from siltstone.session import is_inside_spark, spark_session
@@ -117,12 +117,12 @@ def run_compact(args: argparse.Namespace) -> int:
     """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
     given = [f"compaction.format={args.format}"] if args.format else []
     config = load_config(args.conf, [*args.set, *given])
-    engine = _engine(args.engine, config)
-    engine.prepare()  # workers import what they need while this process does
+    _prepare(args.engine)
     from siltstone.compaction import compact
     from siltstone.show import print_summary
 
     with Reporter() as progress:
+        engine = _engine(args.engine, config)
         chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
         summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
     print_summary(summary, as_json=args.json)
@@ -130,8 +130,18 @@ def run_compact(args: argparse.Namespace) -> int:
     return 3 if args.strict and refused else 0
 
 
+def _prepare(engine: str | None) -> None:
+    """Let what workers import be imported while this process imports the rest."""
+    if not _is_spark(engine):
+        start_server()
+
+
+def _is_spark(engine: str | None) -> bool:
+    return engine == "spark" or (engine is None and is_inside_spark())
+
+
 def _engine(name: str | None, config: Config) -> Engine:
-    if name == "spark" or (name is None and is_inside_spark()):
+    if _is_spark(name):
         return SparkEngine(spark_session("siltstone"))
     return LocalEngine(config.engine.workers)
 
@@ -172,15 +182,14 @@ def _settle(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     config = load_config(args.conf, args.set)
-    engine = _engine(args.engine, config)
-    engine.prepare()
+    _prepare(args.engine)
     from siltstone.describe import open_table
     from siltstone.show import print_verified
     from siltstone.verification import verify
 
     with Reporter() as progress:
         table = open_table(args.lake, args.table, config.storage)
-        summary = verify(table, config, engine, progress)
+        summary = verify(table, config, _engine(args.engine, config), progress)
     print_verified(summary, as_json=args.json)
     return 7 if summary["problems"] else 0
 

@@ -10,11 +10,13 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -48,7 +50,6 @@ class Result(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
-T = TypeVar("T")
 R = TypeVar("R", bound=Result)
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -85,14 +86,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """A pool of processes on this machine; no Java. They start when they are needed and end with the engine."""
+    """A pool of processes on this machine; no Java. They start when they are needed and end with the engine, what they
+    are forked from with the driver."""
 
     workers: int = 0
     name: str = "local"
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def prepare(self) -> None:
-        _start_server()
+        start_server()
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
@@ -119,16 +121,18 @@ class LocalEngine:
 
     def _submit(self, task: Task[R]) -> "Future[R]":
         """Hand a task to the pool, to a new one where a worker died since the last round."""
-        try:
-            return self._pool().submit(_run, task)
-        except BrokenProcessPool:
-            self._end(at_once=False)
-            return self._pool().submit(_run, task)
+        pool = self._pool()
+        with _as_workers_need_it():
+            try:
+                return pool.submit(_run, task)
+            except BrokenProcessPool:
+                self._end(at_once=False)
+                return self._pool().submit(_run, task)
 
     def _pool(self) -> ProcessPoolExecutor:
         if not self._pools:
-            _start_server()
-            context, environment = multiprocessing.get_context("forkserver"), dict(os.environ)
+            context = multiprocessing.get_context("forkserver" if start_server() else "spawn")
+            environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
             self._pools.append(ProcessPoolExecutor(self._limit, context, initializer=_begin, initargs=(environment,)))
         return self._pools[0]
 
@@ -175,22 +179,42 @@ class SparkEngine:
         return [task.result(results[i]) for i, task in enumerate(tasks)]
 
 
-def _start_server() -> None:
-    """Start the process that workers are forked from, unless it runs; it imports meanwhile, deaf to Ctrl-C."""
+def start_server() -> bool:
+    """Start the process that workers are forked from, unless it runs; it imports meanwhile. It ends with this process.
+
+    False where it can't run: its socket is below TMPDIR, whose path may be too long for one.
+    """
     multiprocessing.get_context("forkserver").set_forkserver_preload(_SHARED_IMPORTS)
-    resource_tracker.ensure_running()  # would begin to hear Ctrl-C again in what follows
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # its start would end the deafness
+    with _as_workers_need_it():
+        try:
+            forkserver.ensure_running()
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _as_workers_need_it() -> Iterator[None]:
+    """Processes started inside never hear Ctrl-C, have one thread for polars, for the pool itself is the parallelism,
+    and import from where this one does, whose server would look into the current folder first."""
+    ours = {"POLARS_MAX_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    before = {name: os.environ.get(name) for name in ours}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(ours)
     try:
-        forkserver.ensure_running()
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _begin(environment: Mapping[str, str]) -> None:
-    """Give a worker the driver's environment of today and one thread, for the pool itself is the parallelism; make it
-    deaf to Ctrl-C, look for cycles rarely, and end when its driver is gone, however that ended."""
+    """Give a worker the driver's environment of today, make it deaf to Ctrl-C and let it look for cycles rarely, and
+    end when its driver is gone, however that ended."""
     os.environ.clear()
-    os.environ.update(environment, POLARS_MAX_THREADS="1")
+    os.environ.update(environment)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
     threading.Thread(target=_end_with_driver, daemon=True).start()

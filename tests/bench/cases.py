@@ -12,16 +12,19 @@ from lineup import (
     polars_plain,
     siltstone_later,
     siltstone_local,
+    siltstone_s3,
     siltstone_spark,
     siltstone_spark_cold,
     spark_best,
     spark_naive,
 )
 from telemetry import MIDNIGHT
-from trees import Tree, building_tree, fleet_tree
+from trees import Tree, building_tree, fleet_tree, objects_tree
 
 BATCH = 400
 """Files that DuckDB and polars take at once in the building: all 19,536 do not fit in memory."""
+
+OBJECTS = 2_000
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ STANDARD = Size(60, 4)
 
 @dataclass(frozen=True)
 class Case:
-    """A table of results: its name, what it is about, its entries, and whether it belongs to the default run."""
+    """A table of results: its name, what it is about, its entries, the contender that ratios are against, and whether
+    it belongs to the default run."""
 
     name: str
     title: Callable[[Size], str]
     entries: Callable[[Rig, Size], list[Entry]]
+    reference: str
     by_default: bool = True
 
 
@@ -84,6 +89,11 @@ def _building(rig: Rig, _: Size) -> list[Entry]:
     ]
 
 
+def _latency(rig: Rig, _: Size) -> list[Entry]:
+    tree = _ready(objects_tree(rig.cache, OBJECTS))
+    return [siltstone_s3(rig, tree, latency_ms) for latency_ms in (0, 20)]
+
+
 def _cores(rig: Rig, size: Size) -> list[Entry]:
     tree = _sized(rig, size)
     return [
@@ -118,19 +128,22 @@ def _fleet_title(size: Size) -> str:
 
 
 CASES = [
-    Case("fleet", lambda size: f"fleet: {_fleet_title(size)}", _fleet),
-    Case("building", lambda _: "building: 19,536 tiny files of a real building", _building),
-    Case("cores", lambda size: f"cores: one and two, {size.files:,} files of a fleet", _cores),
+    Case("fleet", lambda size: f"fleet: {_fleet_title(size)}", _fleet, "duckdb"),
+    Case("building", lambda _: "building: 19,536 tiny files of a real building", _building, "duckdb"),
+    Case("latency", lambda _: f"latency: {OBJECTS:,} tiny objects on S3, with and without waiting", _latency, "s3-0"),
+    Case("cores", lambda size: f"cores: one and two, {size.files:,} files of a fleet", _cores, "cores-1"),
     Case(
         "memory",
         lambda size: f"memory: {size.files:,} files of a fleet, and four times as many",
         _memory,
+        "1x",
         by_default=False,
     ),
     Case(
         "query",
         lambda _: "query: a unit's day, five columns, out of 8,640,000 rows of 24 fields",
         _query,
+        "raw-duckdb",
         by_default=False,
     ),
 ]

@@ -35,6 +35,10 @@ def _times_faster(ours: Row, theirs: Row) -> float:
     return theirs.seconds / ours.seconds
 
 
+def _times_slower(reference: Row, row: Row) -> float:
+    return row.seconds / reference.seconds
+
+
 def _per_row(once: Row, fourfold: Row) -> float:
     return (fourfold.seconds / fourfold.rows) / (once.seconds / once.rows)
 
@@ -47,10 +51,11 @@ FLOORS = [
     Floor("fleet", "first run, times DuckDB's speed", ("local", "duckdb"), _times_faster, 1.8),
     Floor("fleet", "first run, times naive PySpark's speed", ("local", "naive"), _times_faster, 3.3),
     Floor("fleet", "later run, times DuckDB's speed", ("later", "duckdb"), _times_faster, 2.3),
-    Floor("fleet", "spark's time over local's", ("local", "spark"), lambda a, b: b.seconds / a.seconds, 1.25, True),
+    Floor("fleet", "spark's time over local's", ("local", "spark"), _times_slower, 1.25, True),
     Floor("fleet", "peak memory, local", ("local",), _gib, 2.0, True, " GiB"),
     Floor("building", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 1.5),
     Floor("building", "times naive PySpark's speed", ("local", "naive"), _times_faster, 8.0),
+    Floor("latency", "20 ms a request, times the time without", ("s3-0", "s3-20"), _times_slower, 1.5, True),
     Floor("cores", "two cores, times one core's speed", ("cores-2", "cores-1"), _times_faster, 1.7),
     Floor("memory", "peak at 4x over 1x", ("1x", "4x"), lambda a, b: b.peak_bytes / a.peak_bytes, 1.2, True),
     Floor("memory", "time per row at 4x over 1x", ("1x", "4x"), _per_row, 1.1, True),

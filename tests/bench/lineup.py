@@ -75,6 +75,14 @@ def siltstone_later(rig: Rig, tree: Tree, known: Tree) -> Entry:
     return Entry("later", "siltstone local, later run", _compact(rig, tree, out), out, check, rig.cores, prepare)
 
 
+def siltstone_s3(rig: Rig, tree: Tree, latency_ms: int) -> Entry:
+    out = rig.out(f"s3-{latency_ms}")
+    command = script(rig.project_python, "siltstone_s3", tree.root, out, "--cores", rig.cores)
+    command += ["--latency-ms", str(latency_ms)]
+    label = f"siltstone local, {latency_ms} ms a request"
+    return Entry(f"s3-{latency_ms}", label, command, out, _table_check(rig, out / "datalog", tree), rig.cores)
+
+
 def siltstone_spark(rig: Rig, tree: Tree, warm: Tree) -> Entry:
     out = rig.out("spark")
     command = script(rig.project_python, "siltstone_spark", tree.root, out, "--cores", rig.cores)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cases import STANDARD, Size
+from cases import CASES, STANDARD, Size
 from floors import FLOORS, Rows
 from results import SETUP, Row
 from rich.console import Console
 from rich.table import Table
 
-REFERENCE = {"fleet": "duckdb", "building": "duckdb", "cores": "cores-1", "memory": "1x", "query": "raw-duckdb"}
+REFERENCE = {case.name: case.reference for case in CASES}
 """The contender that a case's ratios are against."""
 
 

@@ -59,6 +59,20 @@ def building_tree(cache: Path) -> Tree:
     return _cached(cache, "building", [DEMO / "building.py", HERE / "truth.py"], make)
 
 
+def objects_tree(cache: Path, files: int) -> Tree:
+    """The first files of the building."""
+
+    def make(root: Path) -> Truth:
+        whole = building_tree(cache).root
+        for path in sorted(whole.rglob("*.gz"))[:files]:
+            copy = root / path.relative_to(whole)
+            copy.parent.mkdir(parents=True)
+            shutil.copy(path, copy)
+        return count_tree(root)
+
+    return _cached(cache, f"{files}-objects", [DEMO / "building.py", HERE / "truth.py"], make)
+
+
 def _cached(cache: Path, name: str, made_by: list[Path], make: Callable[[Path], Truth]) -> Tree:
     """`cache/NAME-HASH/input`; the hash is that of the code that makes it, and trees of older code are removed."""
     code = hashlib.sha256(b"".join(path.read_bytes() for path in made_by)).hexdigest()[:8]

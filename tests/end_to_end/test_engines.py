@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +93,13 @@ class Who:
         return os.getpid()
 
 
+def _server() -> int:
+    pid: int = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    return pid
+
+
 def test_one_process_serves_all_rounds_until_it_dies() -> None:
     engine: Any = LocalEngine(workers=1)
-    engine.prepare()
     (first,), (again, once_more) = engine.run([Who()], print), engine.run([Who(), Who()], print)
     assert first == again == once_more != os.getpid()
     with pytest.raises(SiltstoneError, match="a worker process died"):
@@ -104,9 +109,53 @@ def test_one_process_serves_all_rounds_until_it_dies() -> None:
     os.kill(other, signal.SIGKILL)  # between two rounds
     with pytest.raises(BrokenProcessPool):
         engine._pools[0].submit(os.getpid).result()
-    engine.prepare()
     (third,) = engine.run([Who()], print)
     assert third not in (other, os.getpid())
+    os.kill(_server(), signal.SIGKILL)  # what workers are forked from
+    with pytest.raises(SiltstoneError, match="a worker process died"):
+        engine.run([Who(dies=True)], print)
+    (last,) = engine.run([Who()], print)
+    assert last not in (third, os.getpid())
+
+
+_POLARS_AT_TOP = """
+import sys
+from dataclasses import dataclass
+from multiprocessing import forkserver
+
+import polars as pl
+
+from siltstone.engine import LocalEngine
+
+@dataclass(frozen=True)
+class Threads:
+    def run(self):
+        return pl.thread_pool_size()
+
+if __name__ == "__main__":
+    print(LocalEngine(workers=1).run([Threads()], lambda _: None), forkserver._forkserver._forkserver_pid is None)
+"""
+
+
+@pytest.mark.parametrize(("deep", "is_spawned"), [("t", False), ("t" * 120, True)])
+def test_workers_have_one_thread_and_import_nothing_from_the_current_folder(
+    tmp_path: Path, deep: str, is_spawned: bool
+) -> None:
+    """Also where TMPDIR is too long a path for the socket of the process that workers are forked from."""
+    script, temporary = tmp_path / "script/run.py", tmp_path / deep
+    script.parent.mkdir()
+    temporary.mkdir()
+    script.write_text(_POLARS_AT_TOP)
+    (tmp_path / "pyarrow.py").write_text("raise RuntimeError('imported from the current folder')")
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"[1] {is_spawned}\n", "")
 
 
 class Odd(Exception):
