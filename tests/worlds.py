@@ -52,7 +52,7 @@ class InProcess:
 
     name: str = "local"
 
-    def prepare(self) -> None:
+    def prepare(self, tasks: int = 0) -> None:
         pass
 
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:

@@ -29,6 +29,7 @@ from siltstone.writing import Output
 
 _ATTEMPTS = 6
 _SURVEY_LINES = 500
+_FEW_TASKS = 2
 
 
 def compact(
@@ -160,6 +161,7 @@ class _Run:
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
             self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema)
             if todo:
+                self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
                 self._target = self._target or self._learned(news, snapshot, ledger)
                 self._waves.run(todo, self._target)
             if self._waves.leave_moved(news.together):

@@ -50,6 +50,7 @@ class Result(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
+T = TypeVar("T")
 R = TypeVar("R", bound=Result)
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -75,8 +76,8 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def prepare(self) -> None:
-        """Get ready to run tasks, without waiting for it."""
+    def prepare(self, tasks: int = 0) -> None:
+        """Get ready to run about so many tasks (0: some, perhaps), without waiting for it."""
         ...
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
@@ -93,15 +94,17 @@ class LocalEngine:
     name: str = "local"
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def prepare(self) -> None:
+    def prepare(self, tasks: int = 0) -> None:
         start_server()
+        for _ in range(min(tasks, self._limit)):
+            self._submit(_import_tasks)
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
             return []
         results: dict[int, R] = {}
         try:
-            futures: dict[Future[R], int] = {self._submit(task): i for i, task in enumerate(tasks)}
+            futures: dict[Future[R], int] = {self._submit(_run, task): i for i, task in enumerate(tasks)}
             for future in as_completed(futures, timeout=_YEAR_S):
                 results[futures[future]] = future.result()
                 done(len(results))
@@ -119,15 +122,15 @@ class LocalEngine:
     def _limit(self) -> int:
         return self.workers or len(os.sched_getaffinity(0))
 
-    def _submit(self, task: Task[R]) -> "Future[R]":
-        """Hand a task to the pool, to a new one where a worker died since the last round."""
+    def _submit(self, function: Callable[..., T], *args: Any) -> "Future[T]":
+        """Hand a call to the pool, to a new one where a worker died since the last round."""
         pool = self._pool()
         with _as_workers_need_it():
             try:
-                return pool.submit(_run, task)
+                return pool.submit(function, *args)
             except BrokenProcessPool:
                 self._end(at_once=False)
-                return self._pool().submit(_run, task)
+                return self._pool().submit(function, *args)
 
     def _pool(self) -> ProcessPoolExecutor:
         if not self._pools:
@@ -152,7 +155,7 @@ class SparkEngine:
     spark: "SparkSession"
     name: str = "spark"
 
-    def prepare(self) -> None:
+    def prepare(self, tasks: int = 0) -> None:
         """Nothing to do: Spark's executors are its own."""
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
@@ -225,6 +228,10 @@ def _end_with_driver() -> None:
     assert driver is not None
     driver.join()
     os._exit(1)
+
+
+def _import_tasks() -> None:
+    import siltstone.task  # noqa: F401
 
 
 def _run(task: Task[R]) -> R:

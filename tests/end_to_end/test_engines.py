@@ -100,6 +100,7 @@ def _server() -> int:
 
 def test_one_process_serves_all_rounds_until_it_dies() -> None:
     engine: Any = LocalEngine(workers=1)
+    engine.prepare(3)
     (first,), (again, once_more) = engine.run([Who()], print), engine.run([Who(), Who()], print)
     assert first == again == once_more != os.getpid()
     with pytest.raises(SiltstoneError, match="a worker process died"):
@@ -109,6 +110,7 @@ def test_one_process_serves_all_rounds_until_it_dies() -> None:
     os.kill(other, signal.SIGKILL)  # between two rounds
     with pytest.raises(BrokenProcessPool):
         engine._pools[0].submit(os.getpid).result()
+    engine.prepare(1)
     (third,) = engine.run([Who()], print)
     assert third not in (other, os.getpid())
     os.kill(_server(), signal.SIGKILL)  # what workers are forked from
