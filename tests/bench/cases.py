@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import query
+import settling
 from fleet import Fleet, around_midnight
 from lineup import (
     Entry,
@@ -19,7 +21,7 @@ from lineup import (
     spark_naive,
 )
 from telemetry import MIDNIGHT
-from trees import Tree, building_tree, fleet_tree, objects_tree
+from trees import Tree, building_tree, fleet_tree, noise_tree, objects_tree
 
 BATCH = 400
 """Files that DuckDB and polars take at once in the building: all 19,536 do not fit in memory."""
@@ -114,6 +116,10 @@ def _query(rig: Rig, _: Size) -> list[Entry]:
     return query.entries(rig, _ready(fleet_tree(rig.cache, query.two_days())))
 
 
+def _settle(rig: Rig, _: Size) -> list[Entry]:
+    return settling.entries(rig, _ready(noise_tree(rig.cache, settling.write_noise, Path(settling.__file__))))
+
+
 def _sized(rig: Rig, size: Size) -> Tree:
     return _ready(fleet_tree(rig.cache, around_midnight(size.devices, size.hours)))
 
@@ -132,6 +138,13 @@ CASES = [
     Case("building", lambda _: "building: 19,536 tiny files of a real building", _building, "duckdb"),
     Case("latency", lambda _: f"latency: {OBJECTS:,} tiny objects on S3, with and without waiting", _latency, "s3-0"),
     Case("cores", lambda size: f"cores: one and two, {size.files:,} files of a fleet", _cores, "cores-1"),
+    Case(
+        "settle",
+        lambda _: "settle: eight undersized files of one partition, 2,073,600 rows of 28 fields",
+        _settle,
+        "settle",
+        by_default=False,
+    ),
     Case(
         "memory",
         lambda size: f"memory: {size.files:,} files of a fleet, and four times as many",

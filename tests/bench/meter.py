@@ -19,6 +19,7 @@ import psutil
 
 _SAMPLE_SECONDS = 0.05
 _SAMPLES_PER_SEARCH = 5
+_MORE = 1.01
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -26,8 +27,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 class Measured:
     """`seconds` and `cpu_seconds` lie between READY and DONE, `process_seconds` between start and end.
 
-    `peak_bytes` is the largest sum of PSS of all living processes of the tree at one of the samples (20 a second), from
-    start to end: shared pages count once, the JVM counts in full.
+    `peak_bytes` is the largest sum of PSS of all living processes of the tree at those samples (20 a second) where the
+    sum of RSS was 1 % above all before, from start to end: shared pages count once, the JVM counts in full.
     """
 
     exit_code: int
@@ -85,7 +86,7 @@ class _Watch(threading.Thread):
         self._seen: dict[psutil.Process, float] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._peak = 0
+        self._most_rss, self._peak = 0, 0
 
     def run(self) -> None:
         for number in itertools.count():
@@ -117,7 +118,8 @@ class _Watch(threading.Thread):
         for process, cpu in self._seen.items():
             self._seen[process] = max(cpu, _cpu(process))
             rss += _rss(process)
-        if rss > self._peak:  # PSS is dear to read and never above RSS, so it matters only now
+        if rss > self._most_rss * _MORE:  # PSS is dear to read, above all for who is read
+            self._most_rss = rss
             self._peak = max(self._peak, sum(_pss(process) for process in self._seen))
 
 

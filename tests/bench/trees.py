@@ -59,6 +59,11 @@ def building_tree(cache: Path) -> Tree:
     return _cached(cache, "building", [DEMO / "building.py", HERE / "truth.py"], make)
 
 
+def noise_tree(cache: Path, write: Callable[[Path], Truth], made_by: Path) -> Tree:
+    """What the settle case's runs read."""
+    return _cached(cache, "noise", [made_by, HERE / "truth.py"], write)
+
+
 def objects_tree(cache: Path, files: int) -> Tree:
     """The first files of the building."""
 
