@@ -60,7 +60,7 @@ def test_fields_in_order_of_sight_with_their_tokens(store: Storage) -> None:
     assert (survey.files, survey.unreadable, survey.records, survey.bad_records) == (2, 0, 3, 2)
     assert list(survey.fields) == ["heartbeat", "gpsspeed", "src", "pos"]
     assert survey.fields["gpsspeed"] == FieldFound(
-        "gpsspeed", Counter(number=2), nulls=1, decimals=1, spellings={"GpsSpeed"}
+        "gpsspeed", Counter(number=2), nulls=1, has_decimals=True, spellings={"GpsSpeed"}
     )
     assert survey.fields["src"].tokens == Counter(string=1, number=1)
     assert [(c.key, c.kind) for c in survey.schema(BASE, RULES).columns[3:]] == [
@@ -73,7 +73,7 @@ def test_fields_in_order_of_sight_with_their_tokens(store: Storage) -> None:
 def test_the_kind_is_that_of_most_values_and_bigint_where_a_double_would_round() -> None:
     assert FieldFound("a", Counter(string=2, number=3)).kind == "double"
     assert FieldFound("a", Counter(number=3), big_integers=1).kind == "bigint"
-    assert FieldFound("a", Counter(number=3), big_integers=1, decimals=1).kind == "double"
+    assert FieldFound("a", Counter(number=3), big_integers=1, has_decimals=True).kind == "double"
     assert FieldFound("a", Counter(misfit=3), nulls=2).kind is None
 
 

@@ -41,13 +41,13 @@ _TOKENS = {kind: token for token, kind in _KINDS.items()} | {"bigint": "number",
 @dataclass
 class FieldFound:
     """One key of the records, by its first spelling: values by kind of token, nulls, integers beyond 2^53 and
-    decimals among its numbers, and other spellings met."""
+    whether there are decimals among its numbers, and other spellings met."""
 
     key: str
     tokens: Counter[str] = field(default_factory=Counter)
     nulls: int = 0
     big_integers: int = 0
-    decimals: int = 0
+    has_decimals: bool = False
     spellings: set[str] = field(default_factory=set)
 
     @property
@@ -57,7 +57,7 @@ class FieldFound:
         if not values:
             return None
         kind = _KINDS[max(values, key=lambda v: v[0])[1]]
-        return "bigint" if kind == "double" and self.big_integers and not self.decimals else kind
+        return "bigint" if kind == "double" and self.big_integers and not self.has_decimals else kind
 
 
 @dataclass
@@ -178,26 +178,25 @@ def _find_in_columns(parsed: Parsed, schema: Schema, survey: Survey) -> None:
     survey.records += frame.height
     names = set(frame.columns)
     columns = [c for c in schema.columns if c.name in names]
-    counts = frame.select(pl.col(c.name).count() for c in columns)
-    columns = [c for c, values in zip(columns, counts.row(0) if columns else (), strict=True) if values]
-    odd = frame.select(expression for c in columns if (expression := _odd_numbers(c)) is not None)
+    counts = frame.select(pl.col(c.name).count() for c in columns).row(0) if columns else ()
+    found = [(c, _field(survey, c.key), n) for c, n in zip(columns, counts, strict=True) if n]
+    odd = frame.select(odd for column, of, _ in found if (odd := _odd_numbers(column, of)) is not None)
     odd_numbers = odd.row(0, named=True) if odd.width else {}
-    for column in columns:
-        found = _field(survey, column.key)
-        found.tokens[_TOKENS[column.kind]] += counts.item(0, column.name)
-        if column.kind == "double":
-            found.decimals += odd_numbers[column.name]
-        elif column.kind == "bigint":
-            found.big_integers += odd_numbers[column.name]
+    for column, of, values in found:
+        of.tokens[_TOKENS[column.kind]] += values
+        if column.kind == "bigint":
+            of.big_integers += odd_numbers[column.name]
+        else:
+            of.has_decimals |= odd_numbers.get(column.name, False)
 
 
-def _odd_numbers(column: Column) -> pl.Expr | None:
-    """How many of a column's numbers tell something of their kind: decimals among doubles, what a double would round
-    among integers."""
+def _odd_numbers(column: Column, of: FieldFound) -> pl.Expr | None:
+    """What a column's numbers tell of their kind: how many integers a double would round, or whether a double is a
+    decimal, where that is not known yet."""
     number = pl.col(column.name)
-    if column.kind == "double":
-        return (number != number.floor()).sum()
-    return ((number > _EXACT) | (number < -_EXACT)).sum() if column.kind == "bigint" else None
+    if column.kind == "bigint":
+        return ((number > _EXACT) | (number < -_EXACT)).sum()
+    return (number != number.floor()).any() if column.kind == "double" and not of.has_decimals else None
 
 
 def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
@@ -218,7 +217,7 @@ def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
             found.tokens[token.kind] += 1
             if token.kind == "number":
                 is_integer = token.text.lstrip("-").isdigit()
-                found.decimals += not is_integer
+                found.has_decimals |= not is_integer
                 found.big_integers += is_integer and len(token.text) < 20 and abs(int(token.text)) > _EXACT
 
 

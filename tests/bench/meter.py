@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-_SAMPLE_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.1
 _SAMPLES_PER_SEARCH = 5
 _MORE = 1.01
 _PR_SET_CHILD_SUBREAPER = 36
@@ -27,7 +27,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 class Measured:
     """`seconds` and `cpu_seconds` lie between READY and DONE, `process_seconds` between start and end.
 
-    `peak_bytes` is the largest sum of PSS of all living processes of the tree at those samples (20 a second) where the
+    `peak_bytes` is the largest sum of PSS of all living processes of the tree at those samples (10 a second) where the
     sum of RSS was 1 % above all before, from start to end: shared pages count once, the JVM counts in full.
     """
 

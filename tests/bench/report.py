@@ -19,7 +19,9 @@ def print_report(
     """One table for each case, then the floors, then the machine."""
     for case, title in titles.items():
         console.print(_case_table(title, [row for (of, _), row in rows.items() if of == case], REFERENCE[case]))
-    console.print(_floor_table(titles, rows, size))
+    floors = _floor_table(titles, rows, size)
+    if floors.row_count:
+        console.print(floors)
     for row in rows.values():
         if row.problems:
             console.print(f"[red]{row.case}/{row.name} is wrong:[/] {'; '.join(row.problems[:3])}", highlight=False)
