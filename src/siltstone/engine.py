@@ -124,13 +124,16 @@ class LocalEngine:
 
     def _submit(self, function: Callable[..., T], *args: Any) -> "Future[T]":
         """Hand a call to the pool, to a new one where a worker died since the last round."""
+        try:
+            return self._handed(function, *args)
+        except BrokenProcessPool:
+            self._end(at_once=False)
+            return self._handed(function, *args)
+
+    def _handed(self, function: Callable[..., T], *args: Any) -> "Future[T]":
         pool = self._pool()
         with _as_workers_need_it():
-            try:
-                return pool.submit(function, *args)
-            except BrokenProcessPool:
-                self._end(at_once=False)
-                return self._pool().submit(function, *args)
+            return pool.submit(function, *args)
 
     def _pool(self) -> ProcessPoolExecutor:
         if not self._pools:

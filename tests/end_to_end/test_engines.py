@@ -93,6 +93,23 @@ class Who:
         return os.getpid()
 
 
+class Environment(Who):
+    """A task that gives a setting of its process that only what workers are forked from should have."""
+
+    def run(self) -> Any:
+        return os.environ.get("PYTHONSAFEPATH")
+
+
+def test_workers_have_the_environment_of_the_driver_also_after_one_died() -> None:
+    engine: Any = LocalEngine(workers=1)
+    (worker,) = engine.run([Who()], print)
+    assert engine.run([Environment()], print) == [os.environ.get("PYTHONSAFEPATH")]
+    os.kill(worker, signal.SIGKILL)
+    with pytest.raises(BrokenProcessPool):
+        engine._pools[0].submit(os.getpid).result()
+    assert engine.run([Environment()], print) == [os.environ.get("PYTHONSAFEPATH")]
+
+
 def _server() -> int:
     pid: int = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     return pid
