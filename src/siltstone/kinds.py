@@ -2,5 +2,6 @@
 
 from typing import Literal, get_args
 
-Kind = Literal["double", "bigint", "int", "boolean", "string", "json"]
-KINDS: tuple[str, ...] = get_args(Kind)
+JsonKind = Literal["double", "bigint", "int", "boolean", "string", "json"]
+Kind = Literal[JsonKind, "float", "timestamp"]
+KINDS: tuple[str, ...] = get_args(JsonKind)

@@ -1,14 +1,16 @@
-"""What a format's lanes take and give: documents in, parsed rows and bad records out."""
+"""What a format's lanes take and give: bytes of a file in, documents; documents in, rows and bad records out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 
+from siltstone.formats.inflate import Salvage
 from siltstone.formats.marks import count_cells
 
 _BOM = b"\xef\xbb\xbf"
@@ -18,15 +20,47 @@ LANES = get_args(Lane)
 Ints = npt.NDArray[np.int64]
 
 
+Grain = Literal["day", "month"]
+
+
 @dataclass(frozen=True)
 class Rules:
-    """Limits and hints for parsing; every key of `hints` is compared without case."""
+    """What is accepted, and what it means: limits on files and records, hints (keys compared without case), the zone
+    of local dates, the instants that a row may have (`earliest_us` to `future_us` after its file's upload), and the
+    grain of a table's dates."""
 
     hints: Mapping[str, str] = field(default_factory=dict)
     max_line_bytes: int = 1 << 20
     max_keys: int = 10_000
     max_depth: int = 64
     max_columns: int = 5_000
+    max_text_bytes: int = 256 << 20
+    max_ratio: int = 200
+    salvage: Salvage = "truncated"
+    zone: str = "UTC"
+    earliest_us: int = 0
+    future_us: int = 24 * 3_600_000_000
+    grain: Grain = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A source file's bytes as a dataset opens them; `index` names it in what comes back, `path` is its identity."""
+
+    index: int
+    path: str
+    modified_us: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file that could be opened: what its format's lanes take; `damage` says why a part of it is lost, "" when none
+    is, and `cut` are bytes of the damaged place for the quarantine."""
+
+    document: Any
+    damage: str = ""
+    cut: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -39,6 +73,13 @@ class Document:
     truncated: bool = False
     line: int = 0
     byte: int = 0
+    path: str = ""
+    modified_us: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of text to be parsed."""
+        return len(self.data)
 
     @property
     def text(self) -> bytes:
@@ -53,7 +94,8 @@ class Document:
         while start < len(self.data):
             end = self.data.find(b"\n", start + step - 1) + 1 or len(self.data)
             data = self.data[start:end]
-            found.append(Document(self.index, data, self.truncated and end == len(self.data), line, self.byte + start))
+            cut = self.truncated and end == len(self.data)
+            found.append(replace(self, data=data, truncated=cut, line=line, byte=self.byte + start))
             start, line = end, line + data.count(b"\n")
         return found
 
@@ -114,6 +156,21 @@ class Parsed:
     cells: Ints | None = None
     keys: Mapping[int, int] = field(default_factory=dict)
     nulls: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records that one lane read from documents of one shape, as their files have them, in order of document and line.
+
+    `frame` has the files' own columns; `document` and `line` (from 0: the record's place in its file) have an entry
+    for each of its rows.
+    """
+
+    lane: Lane
+    frame: pl.DataFrame
+    document: Ints
+    line: Ints
+    bad: Sequence[BadRecord] = ()
 
 
 def row_cells(parsed: Parsed, rows: Ints, documents: Mapping[int, Document]) -> Ints:

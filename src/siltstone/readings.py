@@ -1,0 +1,139 @@
+"""The last step of every source of readings: what its records gave becomes rows of the contract, or is refused."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import polars as pl
+
+from siltstone.contracts import INVALID_PARTITION, NO_SITE
+from siltstone.datasets import Keyed
+from siltstone.formats.documents import BadRecord, Lane, Rules
+
+_SITE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DAY_US = 86_400_000_000
+
+Raw = Callable[[int, int], tuple[int, bytes]]
+"""The byte offset in its file and the bytes of a record, by document and line."""
+
+_QUALITY = {"g": "good", "good": "good", "b": "bad", "bad": "bad", "u": "uncertain", "uncertain": "uncertain"}
+
+
+def finished(
+    frame: pl.DataFrame,
+    documents: Sequence[Any],
+    rules: Rules,
+    raw: Raw,
+    *,
+    lane: Lane,
+    bad: Sequence[BadRecord] = (),
+    records: Mapping[int, int],
+) -> Keyed:
+    """Rows with date and safe site; records with a row whose time is missing or out of bounds are refused.
+
+    `frame` has columns of a contract that is partitioned by date and site, `ts` (int64 us UTC, null where it can't be
+    told), `document`, `line`, and where there are any: `site` (the source's own words), `_rescued`, and `reason` (why
+    the row can't be taken, else null). `records` counts by document those that are not in `bad`.
+    """
+    uploaded = pl.col("document").replace_strict(
+        {d.index: d.modified_us for d in documents}, return_dtype=pl.Int64(), default=0
+    )
+    ts = pl.col("ts")
+    is_timed = ts.is_not_null() & (ts >= rules.earliest_us) & (ts <= uploaded + rules.future_us)
+    has_series = pl.col("series_id").is_not_null() & (pl.col("series_id") != "")
+    good = is_timed & has_series
+    if "reason" in frame.columns:
+        good = good & pl.col("reason").is_null()
+    refused: list[BadRecord] = []
+    if not (is_good := frame.select(good.fill_null(value=False)).to_series()).all():
+        refused = _refused(frame.filter(~is_good), documents, rules, raw)
+        lines = pl.DataFrame(
+            {"document": [b.document for b in refused], "line": [b.line for b in refused]},
+            schema={"document": pl.Int64(), "line": pl.Int64()},
+        )
+        frame = frame.join(lines, on=["document", "line"], how="anti", maintain_order="left")
+        counts = lines["document"].value_counts()
+        lost = dict(zip(counts["document"].to_list(), counts["count"].to_list(), strict=True))
+        records = {index: count - lost.get(index, 0) for index, count in records.items()}
+    frame = _with_site(frame).drop("reason", strict=False)
+    day = ts // _DAY_US
+    if rules.grain == "month":
+        day = ts.cast(pl.Datetime("us")).dt.truncate("1mo").cast(pl.Int64()) // _DAY_US
+    frame = frame.with_columns(date=day.cast(pl.Int32()))
+    return Keyed(lane, frame, sorted([*bad, *refused], key=lambda b: (b.document, b.line)), records)
+
+
+def quality_of(column: str) -> pl.Expr:
+    """A quality word (G, GOOD, B, BAD, U, UNCERTAIN in any case) as the contract has it; anything else as it is."""
+    word = pl.col(column)
+    return word.str.to_lowercase().replace_strict(_QUALITY, default=word, return_dtype=pl.String())
+
+
+def safe_site(site: str | None) -> str:
+    """A site as a partition value: `_none` for none, `_invalid` for what is no safe folder name."""
+    if not site:
+        return NO_SITE
+    is_safe = _SITE.fullmatch(site) and site.strip(".") and site != "__HIVE_DEFAULT_PARTITION__"
+    return site if is_safe else INVALID_PARTITION
+
+
+def rescued_text(values: Mapping[str, str]) -> str | None:
+    """What `_rescued` says of values without a column: JSON, key to the value's own text; None for none."""
+    return orjson.dumps(values).decode() if values else None
+
+
+def _with_site(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with safe sites; what is no safe folder name is kept in `_rescued`."""
+    if "site" not in frame.columns:
+        return frame.with_columns(site=pl.lit(NO_SITE))
+    given = frame["site"].unique().to_list()
+    safe = {site: safe_site(site) for site in given}
+    if all(site == partition for site, partition in safe.items()):
+        return frame
+    odd = [site for site, partition in safe.items() if partition == INVALID_PARTITION]
+    if odd:
+        if "_rescued" not in frame.columns:
+            frame = frame.with_columns(_rescued=pl.lit(None, pl.String()))
+        both = pl.struct("_rescued", "site").map_elements(_rescue_site, return_dtype=pl.String())
+        kept = pl.when(pl.col("site").is_in(odd)).then(both).otherwise(pl.col("_rescued"))
+        frame = frame.with_columns(_rescued=kept)
+    return frame.with_columns(site=pl.col("site").replace_strict(safe, return_dtype=pl.String()))
+
+
+def _rescue_site(row: Mapping[str, str | None]) -> str | None:
+    held = orjson.loads(row["_rescued"]) if row["_rescued"] else {}
+    return rescued_text({**held, "site": row["site"]})
+
+
+def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules, raw: Raw) -> list[BadRecord]:
+    """One refusal for each record of the frame, with the reason of its first row."""
+    uploaded = {d.index: d.modified_us for d in documents}
+    found = []
+    columns = ["document", "line", "ts", "series_id", *(["reason"] if "reason" in frame.columns else [])]
+    for row in frame.select(columns).unique(["document", "line"], keep="first", maintain_order=True).iter_rows(named=True):
+        index, line = row["document"], row["line"]
+        offset, data = raw(index, line)
+        reason = row.get("reason") or _reason(row["ts"], row["series_id"], uploaded[index], rules)
+        found.append(BadRecord(index, line, offset, reason, data))
+    return found
+
+
+def _reason(ts_us: int | None, series: str | None, uploaded_us: int, rules: Rules) -> str:
+    if ts_us is None:
+        return "its time is missing"
+    if not rules.earliest_us <= ts_us <= uploaded_us + rules.future_us:
+        bounds = f"{iso(rules.earliest_us)} .. {iso(uploaded_us + rules.future_us)}"
+        return f"its time {iso(ts_us)} is outside {bounds}"
+    return "its series is missing" if not series else "it can't be read"
+
+
+@lru_cache(maxsize=1_024)
+def iso(ts_us: int) -> str:
+    """An instant for people, to the second; its number where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(ts_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{ts_us} us"
