@@ -10,8 +10,10 @@ from typing import Any, Self
 class Account:
     """Counts of records and cells; addition merges two accounts of the same or of different files.
 
-    Records: `records_in = rows_out + records_quarantined + duplicates_dropped` once `deferred` is 0; a deferred
-    record belongs to another partition and is accounted for by the task that writes it there.
+    Records: `records_in + rows_split = rows_out + records_quarantined + duplicates_dropped + keys_superseded +
+    records_empty` once `deferred` is 0; a deferred record belongs to another partition and is accounted for by the
+    task that writes it there. `rows_split` are the rows beyond the first that records gave, `records_empty` the
+    records that gave none, `keys_superseded` rows that gave way to others with their key, now or in a later run.
     Cells (of the rows out): `keys_seen = cells_stored + nulls + values_rescued`.
     """
 
@@ -19,6 +21,9 @@ class Account:
     rows_out: int = 0
     records_quarantined: int = 0
     duplicates_dropped: int = 0
+    keys_superseded: int = 0
+    rows_split: int = 0
+    records_empty: int = 0
     deferred: int = 0
     keys_seen: int = 0
     cells_stored: int = 0
@@ -35,11 +40,12 @@ class Account:
     def problems(self) -> list[str]:
         """The sums that do not close, each as a sentence; empty when all is accounted for."""
         found = []
-        records = self.rows_out + self.records_quarantined + self.duplicates_dropped + self.deferred
-        if self.records_in != records:
+        went = self.rows_out + self.records_quarantined + self.duplicates_dropped + self.deferred
+        if self.records_in + self.rows_split != went + self.keys_superseded + self.records_empty:
             found.append(
-                f"{self.records_in:,} records in, but {self.rows_out:,} rows out + {self.records_quarantined:,} "
-                f"quarantined + {self.duplicates_dropped:,} duplicates + {self.deferred:,} deferred"
+                f"{self.records_in:,} records in + {self.rows_split:,} rows more of them, but {self.rows_out:,} rows "
+                f"out + {self.records_quarantined:,} quarantined + {self.duplicates_dropped:,} duplicates + "
+                f"{self.keys_superseded:,} superseded + {self.records_empty:,} without a row + {self.deferred:,} deferred"
             )
         if self.keys_seen != self.cells_stored + self.nulls + self.values_rescued:
             found.append(

@@ -9,8 +9,7 @@ from siltstone.accounts import FileAccount
 from siltstone.conform import Schema
 from siltstone.contracts import Column
 from siltstone.formats.documents import Rules
-from siltstone.formats.inflate import Salvage
-from siltstone.planning import Sizes
+from siltstone.planning import Partition, Sizes, Stored
 from siltstone.storage import Storage
 from siltstone.writing import Output
 
@@ -54,14 +53,8 @@ class Settings:
     group_bytes: int
     batch_bytes: int
     memory_bytes: int
-    max_text_bytes: int
-    max_ratio: int
-    salvage: Salvage
     raw_bytes: int
     rules: Rules
-    zone: str
-    earliest_us: int
-    future_us: int
 
 
 def settings_from(row: Mapping[str, Any]) -> Settings:
@@ -71,16 +64,22 @@ def settings_from(row: Mapping[str, Any]) -> Settings:
 
 @dataclass(frozen=True)
 class Bin:
-    """All that a task is told; plain values, so that it travels as JSON."""
+    """All that a task is told; plain values, so that it travels as JSON.
 
-    source: str
+    `partition` is None where each row says itself where it goes; then `stored` are the table's data files, in which
+    rows with the same keys may be.
+    """
+
+    dataset: str
+    options: Mapping[str, Any]
     input: Storage
     table: Storage
-    partition: tuple[str, str]
+    partition: Partition | None
     files: tuple[SourceFile, ...]
     expected_bytes: float
     schema: Schema
     settings: Settings
+    stored: tuple[Stored, ...] = ()
     is_staged: bool = False
 
     def run(self) -> "Report":
@@ -95,7 +94,8 @@ class Bin:
         row = {f.name: getattr(self, f.name) for f in fields(self)}
         files = [dict(zip(_VALUES, _values_of(file), strict=True)) for file in self.files]
         places = {"input": self.input.as_dict(), "table": self.table.as_dict()}
-        return {**row, **places, "files": files, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
+        plain = {"files": files, "stored": [asdict(s) for s in self.stored]}
+        return {**row, **places, **plain, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Bin":
@@ -104,7 +104,8 @@ class Bin:
                 **row,
                 "input": Storage.from_dict(row["input"]),
                 "table": Storage.from_dict(row["table"]),
-                "partition": tuple(row["partition"]),
+                "partition": None if row["partition"] is None else tuple(row["partition"]),
+                "stored": tuple(Stored.from_dict(s) for s in row["stored"]),
                 "files": tuple(SourceFile(**f) for f in row["files"]),
                 "schema": Schema.from_dict(row["schema"]),
                 "settings": settings_from(row["settings"]),
@@ -115,13 +116,19 @@ class Bin:
 @dataclass
 class Report:
     """What a task did: an account per file, the data files it wrote, the columns it met first, where deferred rows
-    belong (identity -> date -> rows), and its quarantine file."""
+    belong (identity -> date -> rows), and its quarantine file.
+
+    `replaced` are rows of the table that give way to new ones: data file -> their positions in it. `leaned_on` are the
+    data files with rows that decided over new ones.
+    """
 
     files: list[FileAccount]
     outputs: list[Output]
     new_columns: list[Column]
     deferred: dict[str, dict[str, int]] = field(default_factory=dict)
     quarantine: str = ""
+    replaced: dict[str, list[int]] = field(default_factory=dict)
+    leaned_on: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -130,6 +137,8 @@ class Report:
             "new_columns": [asdict(c) for c in self.new_columns],
             "deferred": self.deferred,
             "quarantine": self.quarantine,
+            "replaced": self.replaced,
+            "leaned_on": self.leaned_on,
         }
 
     @classmethod
@@ -140,4 +149,6 @@ class Report:
             [Column(**c) for c in row["new_columns"]],
             row["deferred"],
             row["quarantine"],
+            row["replaced"],
+            row["leaned_on"],
         )

@@ -46,6 +46,24 @@ def from_delta(action: Mapping[str, Any], name: str) -> Bounds:
     return low, high, action.get(f"null_count.{name}") or 0
 
 
+def from_json(statistics: Mapping[str, Any], time: str) -> dict[str, tuple[Any, Any]]:
+    """The least and greatest value of each column, of the column `time` in microseconds, from statistics in the form
+    of the Delta log."""
+    sides = [statistics["minValues"], statistics["maxValues"]]
+    found = {name: (sides[0].get(name), sides[1].get(name)) for name in statistics["nullCount"]}
+    low, high = (None if text is None else _exact(datetime.fromisoformat(text)) for text in found[time])
+    return {**found, time: (low, high)}
+
+
+def overlaps(one: Mapping[str, tuple[Any, Any]], other: Mapping[str, tuple[Any, Any]]) -> bool:
+    """Whether rows within both bounds may be equal in every bounded column; unknown bounds may hold anything."""
+    for name in one.keys() & other.keys():
+        (low, high), (other_low, other_high) = one[name], other[name]
+        if None not in (low, high, other_low, other_high) and (low > other_high or other_low > high):
+            return False
+    return True
+
+
 def _exact(value: Any) -> Any:
     if isinstance(value, datetime):
         whole = value.replace(microsecond=0)

@@ -20,16 +20,17 @@ from siltstone import sources
 from siltstone.bins import Settings, settings_from
 from siltstone.bounds import Bounds, merged
 from siltstone.conform import Schema
-from siltstone.contracts import CONTRACTS, Contract
+from siltstone.contracts import RESCUED, Contract
+from siltstone.datasets import Dataset, Keyed, Wide
 from siltstone.errors import StorageError, Unreadable
-from siltstone.formats.documents import Document, Ints
-from siltstone.formats.inflate import inflate
-from siltstone.formats.ndjson import parse
+from siltstone.formats.documents import Ints, Item
+from siltstone.planning import Partition
 from siltstone.storage import Storage
 from siltstone.zones import EPOCH
 
 _BATCH_ROWS = 16_384
 _READ_BYTES = 4 << 20
+_OLDEST = pl.CompatLevel.oldest()
 
 _Mask = npt.NDArray[np.bool_]
 _Hashes = npt.NDArray[np.uint64]
@@ -66,7 +67,8 @@ class SourceCheck:
     A file whose content has another SHA-256 is not parsed: it is another version, or its rows are not to be compared.
     """
 
-    source: str
+    dataset: str
+    options: Mapping[str, Any]
     table: Storage
     input: Storage
     files: tuple[tuple[str, str, int, int, str], ...]
@@ -109,7 +111,7 @@ class DataCheck:
     contract: str
     table: Storage
     path: str
-    partition: tuple[str, str]
+    partition: Partition
     bytes: int
     rows: int
     sha256: str
@@ -144,7 +146,9 @@ class DataFound:
 
 def _read_again(task: SourceCheck) -> Iterator[tuple[str, SourceFound]]:
     store, settings = task.input, task.settings
-    batch: list[tuple[Document, SourceFound, int]] = []
+    dataset = sources.dataset(task.dataset, task.options)
+    batch: list[Any] = []
+    files: list[SourceFound] = []
     held = 0
     contents = store.ahead(store.read, [path for path, *_ in task.files], [size for *_, size, _ in task.files])
     for (_, identity, modified_us, _, sha256), fetched in zip(task.files, contents, strict=True):
@@ -157,42 +161,53 @@ def _read_again(task: SourceCheck) -> Iterator[tuple[str, SourceFound]]:
         if found.sha256 != sha256:
             continue
         try:
-            limits = {"max_bytes": settings.max_text_bytes, "max_ratio": settings.max_ratio}
-            inflated = inflate(fetched.data, **limits, salvage=settings.salvage)
+            opened = dataset.open(Item(len(batch), identity, modified_us, fetched.data), settings.rules)
         except Unreadable as error:
             found.problem = str(error)
             continue
-        batch.append((Document(len(batch), inflated.data, inflated.truncated), found, modified_us))
-        held += len(inflated.data)
+        batch.append(opened.document)
+        files.append(found)
+        held += opened.document.size
         if held >= settings.batch_bytes:
-            _sum_up(task, batch)
-            batch, held = [], 0
+            _sum_up(task, dataset, batch, files)
+            batch, files, held = [], [], 0
     if batch:
-        _sum_up(task, batch)
+        _sum_up(task, dataset, batch, files)
 
 
-def _sum_up(task: SourceCheck, batch: Sequence[tuple[Document, SourceFound, int]]) -> None:
+def _sum_up(task: SourceCheck, dataset: Dataset, batch: Sequence[Any], files: Sequence[SourceFound]) -> None:
     """Parse documents as a run would that knew the whole schema, and add up what they hold."""
-    source, settings = sources.load(task.source), task.settings
-    modified_us = np.array([modified for _, _, modified in batch], np.int64)
-    window = source.Window(settings.earliest_us, settings.future_us)
-    parts, _ = parse([document for document, _, _ in batch], task.schema, settings.rules)
+    parts, _ = dataset.rows(batch, task.schema, task.settings.rules)
     for part in parts:
         for bad in part.bad:
-            batch[bad.document][1].refused += 1
-        stamped = source.stamp(part.table, modified_us[part.document], window, settings.zone)
-        timed = np.ones(part.table.num_rows, bool)
-        timed[list(stamped.reasons)] = False
-        for index in part.document[~timed]:
-            batch[index][1].refused += 1
-        table = part.table.filter(pa.array(timed))
-        document = part.document[timed]
-        hashes = _hashes(table, stamped.ts_us[timed], stamped.day[timed], task.schema)
-        for index, sums in _grouped(document, _cells(table, task.schema), hashes):
-            batch[index][1].sums.add(sums)
-        for name in set(table.column_names) - task.schema.by_name.keys() - {f.name for f in source.CONTRACT.added}:
-            for index in np.unique(document[table.column(name).is_valid().to_numpy()]):
-                batch[index][1].problem = f"the table has no column {name!r} for some of its values"
+            files[bad.document].refused += 1
+        rows = _rows_of(part, dataset.contract)
+        hashes = _hashes(rows.table, rows.ts_us, rows.day, task.schema)
+        for index, sums in _grouped(rows.document, _cells(rows.table, task.schema), hashes):
+            files[index].sums.add(sums)
+        for name in set(rows.table.column_names) - task.schema.by_name.keys() - {f.name for f in dataset.contract.added}:
+            for index in np.unique(rows.document[rows.table.column(name).is_valid().to_numpy()]):
+                files[index].problem = f"the table has no column {name!r} for some of its values"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of any dataset, as digests need them."""
+
+    table: pa.Table
+    document: Ints
+    ts_us: Ints
+    day: npt.NDArray[np.int32]
+
+
+def _rows_of(part: Wide | Keyed, contract: Contract) -> _Rows:
+    if isinstance(part, Wide):
+        return _Rows(part.table, part.document, part.ts_us, part.day)
+    frame = part.frame
+    day = np.zeros(frame.height, np.int32) if contract.is_history else frame["date"].to_numpy()
+    names = [c.name for c in (*contract.leading, *contract.record)]
+    table = frame.select(c for c in (*names, RESCUED.name) if c in frame.columns).to_arrow(compat_level=_OLDEST)
+    return _Rows(table, frame["document"].to_numpy(), frame["ts"].to_numpy(), day)
 
 
 def _hashes(table: pa.Table, ts_us: Ints, day: npt.NDArray[Any], schema: Schema) -> _Hashes:
@@ -227,7 +242,7 @@ def _grouped(codes: Ints, cells: Ints, hashes: _Hashes) -> Iterator[tuple[int, S
 
 def _read_data(task: DataCheck) -> DataFound:
     """Every row of a data file, added up by source file. What can't be read is a problem, no error."""
-    table, contract = task.table, CONTRACTS[task.contract]
+    table, contract = task.table, sources.contracts()[task.contract]
     found = DataFound({}, [])
     try:
         with table.open(task.path) as handle:
@@ -242,7 +257,7 @@ def _read_data(task: DataCheck) -> DataFound:
             file = pq.ParquetFile(handle, pre_buffer=False)
             if file.metadata.num_rows != task.rows:
                 found.problems.append(f"{task.path}: {file.metadata.num_rows:,} rows, the log says {task.rows:,}")
-            day = (date.fromisoformat(task.partition[0]) - EPOCH).days
+            day = (date.fromisoformat(task.partition[0]) - EPOCH).days if task.partition else 0
             bounds: dict[str, Bounds] = {}
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
                 rows = pa.Table.from_batches([batch])

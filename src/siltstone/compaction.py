@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
+
 from siltstone import __version__, sources
 from siltstone import ledger as ledgers
 from siltstone.accounts import FileAccount, total
@@ -12,14 +14,16 @@ from siltstone.bins import SourceFile
 from siltstone.config import Config
 from siltstone.conform import base_schema
 from siltstone.contracts import Column
+from siltstone.datasets import Dataset
 from siltstone.engine import Engine
 from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
 from siltstone.footers import check_footers
 from siltstone.ledger import Head, Ledger
 from siltstone.listing import Listing, News, compare, list_input
-from siltstone.settings import settings_of
+from siltstone.keyed_survey import take_keyed_survey
+from siltstone.settings import options_of, settings_of
 from siltstone.settling import settle
-from siltstone.storage import Storage, open_root
+from siltstone.storage import Storage, open_input, open_root
 from siltstone.superseding import Superseded, Superseding, keep_former, refused_among, superseded_by
 from siltstone.survey import spread, take_survey
 from siltstone.table import Change, Refused, Snapshot, Table
@@ -45,15 +49,17 @@ def compact(
 ) -> dict[str, Any]:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
-    A file that comes again with other content replaces its former rows. With `retry_quarantined` files with refused
-    records are read again, for new limits or another window. With `since` (by the clock of the folders) files in
-    folders of an earlier hour are not looked at; a later run takes them. Undersized files are settled afterwards.
+    A source with several tables has a run for each that finds files or is there already; then the summary has them
+    under `tables`. A file that comes again with other content replaces its former rows. With `retry_quarantined` files
+    with refused records are read again, for new limits or another window. With `since` (by the clock of the folders)
+    files in folders of an earlier hour are not looked at; a later run takes them. Undersized files are settled
+    afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
-    started = time.time()
     engine.prepare()
-    source = sources.load(source_name)
-    store, lake = open_root(input_uri, config.storage), open_root(lake_uri, config.storage)
+    options = options_of(config, source_name)
+    datasets = sources.datasets(source_name, options)
+    (store, only), lake = open_input(input_uri, config.storage), open_root(lake_uri, config.storage)
     if not store.exists():
         raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
     if "%" in lake.root:
@@ -62,19 +68,26 @@ def compact(
         )
     if f"{lake.root}/".startswith(f"{store.root}/"):
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
-    table = table_at(lake.child(source.CONTRACT.table), source.CONTRACT, config.compaction.format)
-    is_new = table.snapshot() is None
-    progress(f"listing {store.root}", 0, 0, 0)
-    listing = list_input(store, source, config.compaction.source_root, since)
-    if is_new:
-        if not listing.files.height:
-            limit = f" in folders since {_minute(since)}" if since else ""
-            raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {source.LAYOUT}.")
-        table.create()
-    run = _Run(source_name, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
-    summary = run.until_committed(listing)
-    settled = _settled(table, config, engine, progress, summary["run"])
-    return {**summary, "settled": settled, "seconds": round(time.time() - started, 3)}
+    summaries = []
+    for dataset in datasets:
+        started = time.time()
+        table = table_at(lake.child(dataset.contract.table), dataset.contract, config.compaction.format)
+        is_new = table.snapshot() is None
+        progress(f"listing {store.root}", 0, 0, 0)
+        listing = list_input(store, dataset, config.compaction.source_root, since, only)
+        if not listing.files.height and (len(datasets) > 1 or is_new):
+            continue
+        if is_new:
+            table.create()
+        run = _Run(dataset, options, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
+        summary = run.until_committed(listing)
+        settled = None if dataset.contract.is_history else _settled(table, config, engine, progress, summary["run"])
+        summaries.append({**summary, "settled": settled, "seconds": round(time.time() - started, 3)})
+    if not summaries:
+        limit = f" in folders since {_minute(since)}" if since else ""
+        expected = " or ".join(d.layout for d in datasets)
+        raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {expected}.")
+    return summaries[0] if len(datasets) == 1 else {"source": source_name, "tables": summaries}
 
 
 def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> dict[str, Any] | None:
@@ -100,7 +113,8 @@ class _Run:
 
     def __init__(
         self,
-        source_name: str,
+        dataset: Dataset,
+        options: Mapping[str, Any],
         store: Storage,
         table: Table,
         config: Config,
@@ -109,12 +123,12 @@ class _Run:
         *,
         retry_quarantined: bool,
     ) -> None:
-        self._source_name, self._source = source_name, sources.load(source_name)
+        self._dataset, self._options = dataset, options
         self._store, self._table, self._engine, self._progress = store, table, engine, progress
-        self._settings = settings_of(config, source_name)
-        self._survey_files, self._retry_quarantined = config.survey.files, retry_quarantined
+        self._config, self._retry_quarantined = config, retry_quarantined
+        self._settings = settings_of(config, dataset.name)
         named_by = "path below source_root" if config.compaction.source_root else "whole path"
-        self._meaning = {"zone": self._settings.zone, "files named by": named_by}
+        self._meaning = {"zone": self._settings.rules.zone, "files named by": named_by}
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
         self._superseding = Superseding(engine, table, self._settings)
@@ -126,6 +140,7 @@ class _Run:
             assert snapshot is not None
             ledger = ledgers.load(self._table.storage, snapshot.head)
             self._refuse_other_meaning(ledger)
+            self._keep_grain(ledger)
             news = self._read(listing, snapshot, ledger)
             try:
                 return self._once(listing, news, snapshot, ledger)
@@ -140,12 +155,33 @@ class _Run:
 
     def _refuse_other_meaning(self, ledger: Ledger) -> None:
         """Raise UsageError when a setting that gives the table's rows their meaning is not that of the runs before."""
+        learned = ledger.learned(self._dataset.name)
         for key, value in self._meaning.items():
-            if ledger.newest and ledger.newest[key] != value:
+            if learned and learned[key] != value:
                 raise UsageError(
-                    f"{self._table.storage.root} was written with {key} {ledger.newest[key]!r}, this run has {value!r}",
+                    f"{self._table.storage.root} was written with {key} {learned[key]!r}, this run has {value!r}",
                     "Give the same value, or another lake.",
                 )
+
+    def _keep_grain(self, ledger: Ledger) -> None:
+        """Go by the grain that the table's first run chose; what was read for another one is read again."""
+        grain, wanted = ledger.newest.get("grain"), self._config.compaction.grain
+        if grain is None or not self._is_dated:
+            return
+        if wanted not in ("auto", grain):
+            raise UsageError(
+                f"{self._table.storage.root} has dates by the {grain}, not by the {wanted}",
+                "Leave compaction.grain out, or give another lake.",
+            )
+        if self._target is not None and self._settings.rules.grain != grain:
+            self._waves = Waves(self._engine, base_schema(self._table.contract), self._progress)
+            self._target = None
+        self._settings = settings_of(self._config, self._dataset.name, grain)
+
+    @property
+    def _is_dated(self) -> bool:
+        """Whether the table's grain is to be chosen."""
+        return bool(self._dataset.contract.key) and not self._dataset.contract.is_history
 
     def _read(self, listing: Listing, snapshot: Snapshot, ledger: Ledger) -> News:
         """What is new, all of it brought through the waves where that is not done yet.
@@ -157,9 +193,11 @@ class _Run:
         while True:
             there = listing.without(self._waves.left)
             retry = self._retry_quarantined
-            news = compare(there, ledger, self._store, self._source, retry_quarantined=retry, refused=refused)
+            own = ledger.of(self._dataset.name)
+            news = compare(there, own, self._store, self._dataset, retry_quarantined=retry, refused=refused)
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
-            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema)
+            stored = self._table.files(snapshot) if self._dataset.contract.key and todo else []
+            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored)
             if todo:
                 self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
                 self._target = self._target or self._learned(news, snapshot, ledger)
@@ -177,23 +215,27 @@ class _Run:
         held = dict(news.todo.select("identity", "held_rows").iter_rows())
         replaced = superseded_by(files, held)
         keep_former(files, ledger)
-        stored = self._table.files(snapshot) if replaced else []
-        dropped = self._superseding.drop(replaced, ledger, stored, snapshot.schema, self._tell)
+        gives_way = self._waves.gives_way
+        stored = self._table.files(snapshot) if replaced or gives_way else []
+        dropped = self._superseding.drop(replaced, gives_way, ledger, stored, snapshot.schema, self._tell)
         fresh = [o for done in self._waves.done for o in done.report.outputs]
         self._check(files, fresh, dropped, replaced)
+        adjusted = dropped.adjusted(ledgers.accounts(self._table.storage, ledger.head)) if dropped.gave_way else []
         outputs = [*fresh, *dropped.outputs]
         read = [f for f in files if f.state != "deferred"]
         columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
         head = Head.after(ledger.head)
         summary = self._summary(listing, news, files, fresh, columns)
         summary |= {"files_superseded": len(replaced), "rows_superseded": sum(replaced.values())}
+        summary["keys_superseded"] += sum(counts[0] for counts in dropped.gave_way.values())
         if read or news.noted:
             summary["run"] = head.name
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
-            header = self._header(summary, outputs, columns, ledger.newest)
+            header = self._header(summary, outputs, columns, ledger)
             header["removed"] = [s.path for s in dropped.removed]
-            ledgers.write_manifest(self._table.storage, head, ledger, header, [*read, *news.noted])
+            accounts = [*read, *news.noted, *adjusted]
+            ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._tell(f"committing {len(outputs)} files")
             info = {"run": head.name, "rows": summary["rows_out"]}
             self._table.commit(Change(head, outputs, info, removed=dropped.removed), snapshot)
@@ -203,19 +245,33 @@ class _Run:
         self._progress(what, 0, 0, 0)
 
     def _learned(self, news: News, snapshot: Snapshot, ledger: Ledger) -> Target:
-        """The shift of folder hours, the ratio of sizes and the first columns: from the newest run, else by survey."""
-        shift_hours, ratio = ledger.newest.get("shift_hours"), ledger.newest.get("ratio")
+        """The shift of folder hours, the ratio of sizes, the grain of dates and the first columns: from the newest
+        run, else by survey."""
+        learned = ledger.learned(self._dataset.name)
+        shift_hours, ratio = learned.get("shift_hours"), learned.get("ratio")
         if shift_hours is None or ratio is None:
-            sample = spread(news.todo, self._survey_files)
+            sample = spread(news.todo, self._config.survey.files)
             self._tell(f"surveying {sample.height} of {news.todo.height:,} files")
-            survey = take_survey(self._store, sample, self._source, self._waves.schema, self._settings, _SURVEY_LINES)
-            shift_hours, ratio = survey.shift_hours, ratio or survey.ratio
-            if not ledger.newest:
-                self._waves.schema = survey.schema(snapshot.schema, self._settings.rules)
+            if self._dataset.contract.key:
+                shift_hours, ratio = 0, ratio or self._surveyed(sample, news.todo["size"].sum(), ledger)
+            else:
+                rules = self._settings.rules
+                survey = take_survey(self._store, sample, self._dataset, self._waves.schema, rules, _SURVEY_LINES)
+                shift_hours, ratio = survey.shift_hours, ratio or survey.ratio
+                if not ledger.newest:
+                    self._waves.schema = survey.schema(snapshot.schema, rules)
         places = self._store, self._table.storage
-        return Target(
-            self._source_name, self._source, *places, self._settings, shift_hours, ratio, self._table.is_staged
-        )
+        known = self._settings, shift_hours, ratio, self._table.is_staged
+        return Target(self._dataset, self._options, *places, *known)
+
+    def _surveyed(self, sample: pl.DataFrame, input_bytes: int, ledger: Ledger) -> float:
+        """Output bytes per input byte by a keyed survey, which also chooses the grain of a new table's dates."""
+        survey = take_keyed_survey(self._store, sample, self._dataset, self._settings.rules)
+        if self._is_dated and ledger.newest.get("grain") is None:
+            wanted = self._config.compaction.grain
+            grain = survey.grain(input_bytes, self._settings.sizes) if wanted == "auto" else wanted
+            self._settings = settings_of(self._config, self._dataset.name, grain)
+        return survey.ratio
 
     def _check(
         self,
@@ -231,7 +287,7 @@ class _Run:
         whole, rows = total(files), sum(o.rows for o in outputs)
         if rows != whole.rows_out:
             problems.append(f"{whole.rows_out:,} rows out by the accounts, {rows:,} by the files")
-        problems += dropped.problems(replaced)
+        problems += dropped.problems(replaced, sum(map(len, self._waves.gives_way.values())))
         storage, contract, cells = self._table.storage, self._table.contract, whole.cells_stored + dropped.cells
         problems += check_footers(storage, contract, self._waves.schema, [*outputs, *dropped.outputs], cells)
         if problems:
@@ -273,12 +329,15 @@ class _Run:
             "rows_out": whole.rows_out,
             "records_quarantined": whole.records_quarantined,
             "duplicates_dropped": whole.duplicates_dropped,
+            "keys_superseded": whole.keys_superseded,
+            "rows_split": whole.rows_split,
+            "records_empty": whole.records_empty,
             "keys_seen": whole.keys_seen,
             "cells_stored": whole.cells_stored,
             "nulls": whole.nulls,
             "values_rescued": whole.values_rescued,
             "columns_added": [c.name for c in columns],
-            "time_units": {u: n for u in self._source.UNITS if (n := sum(f.time_units.get(u, 0) for f in files))},
+            "time_units": {u: n for u in self._dataset.time_units if (n := sum(f.time_units.get(u, 0) for f in files))},
             "files_written": len(outputs),
             "bytes_in": sum(f.size for f in files if f.state != "deferred"),
             "bytes_written": sum(o.bytes for o in outputs),
@@ -291,27 +350,34 @@ class _Run:
         summary: Mapping[str, Any],
         outputs: Sequence[Output],
         columns: Sequence[Column],
-        newest: Mapping[str, Any],
+        ledger: Ledger,
     ) -> dict[str, Any]:
-        """What the manifest says of the run as a whole; the next run learns from `shift_hours` (none: measure it
-        again) and `ratio`; `newest` is the header before."""
+        """What the manifest says of the run as a whole; the next run of the dataset learns from `shift_hours` (none:
+        measure it again) and `ratio`."""
+        known = ledger.learned(self._dataset.name)
         deferred = sum(
             rows for done in self._waves.first for days in done.report.deferred.values() for rows in days.values()
         )
-        shift_hours = self._target.shift_hours if self._target is not None else newest.get("shift_hours")
+        shift_hours = self._target.shift_hours if self._target is not None else known.get("shift_hours")
         read, written = summary["bytes_in"], summary["bytes_written"]
+        learned = {
+            **self._meaning,
+            "shift_hours": shift_hours if deferred * 2 <= summary["records_in"] else None,
+            "ratio": written / read if read and written else known.get("ratio"),
+        }
         return {
             **summary,
-            **self._meaning,
+            "learned": {**ledgers.learned_of(ledger.newest), self._dataset.name: learned},
+            "zone": self._settings.rules.zone if not self._dataset.contract.key else "UTC",
+            "grain": self._settings.rules.grain,
             "kind": "compact",
             "siltstone": __version__,
-            "source": self._source_name,
+            "source": self._dataset.source,
+            "dataset": self._dataset.name,
             "input": self._store.root,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "columns": [[c.name, c.kind, c.key] for c in columns],
             "outputs": [o.as_dict() for o in outputs],
             "quarantine": [d.report.quarantine for d in self._waves.done if d.report.quarantine],
             "deferred": deferred,
-            "shift_hours": shift_hours if deferred * 2 <= summary["records_in"] else None,
-            "ratio": written / read if read and written else newest.get("ratio"),
         }

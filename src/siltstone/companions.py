@@ -1,7 +1,7 @@
 """Which source files are read again together with a superseded one, so that no line of theirs is lost or doubled.
 
-A line that several files of a device hold in one partition is one row, of one of these files; the others count it as
-repeated. Who supersedes the file with the row must look at the others again.
+A line, or a key, that several files of a device hold in one partition is one row, of one of these files; the others
+count theirs as repeated or superseded. Who supersedes the file with the row must look at the others again.
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 _Place = tuple[Hashable, str]  # a device in a partition's folder
-_HAS_REPEATED = pl.col("duplicates_dropped") > 0
+_HAS_REPEATED = pl.col("duplicates_dropped") + pl.col("keys_superseded") > 0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ import yaml
 
 from siltstone.errors import ConfigError, UsageError
 from siltstone.kinds import KINDS
+from siltstone.records_options import RecordsOptions
+from siltstone.records_options import problems as problems_of
 
+_BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
 
 
@@ -39,6 +42,7 @@ class Compaction:
     max_columns: int = 5000
     source_root: str = ""
     format: Literal["auto", "delta", "parquet"] = "auto"
+    grain: Literal["auto", "day", "month"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,35 @@ class Datalog:
 
 
 @dataclass(frozen=True)
+class Sitewise:
+    earliest: str = "1970-01-01"
+    future_hours: int = 24
+    site: str = ""
+
+
+@dataclass(frozen=True)
+class Haltian:
+    earliest: str = "1970-01-01"
+    future_hours: int = 24
+
+
+@dataclass(frozen=True)
+class Mortar:
+    collection: str = ""
+    time_column: str = "datetime"
+    zone: str = "UTC"
+    duplicates: Literal["all", "distinct", "first", "last", "error"] = "last"
+    earliest: str = "1970-01-01"
+    future_hours: int = 24
+
+
+@dataclass(frozen=True)
 class Sources:
     datalog: Datalog = field(default_factory=Datalog)
+    sitewise: Sitewise = field(default_factory=Sitewise)
+    haltian: Haltian = field(default_factory=Haltian)
+    mortar: Mortar = field(default_factory=Mortar)
+    records: Mapping[str, RecordsOptions] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +228,15 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
             problems.append(f"{where}: {name}: unknown key; {known}")
         elif is_dataclass(hints[key]):
             _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)
+        elif (block := _block_of(hints[key])) is not None:
+            if not isinstance(value, dict):
+                problems.append(f"{where}: {name}: expected names and their blocks, found {value!r}")
+                continue
+            for block_name, given in value.items():
+                if not _BLOCK_NAME.fullmatch(str(block_name)):
+                    problems.append(f"{where}: {name}.{block_name}: a name has letters, digits, - and _ only")
+                blocks = merged.setdefault(key, {})
+                _overlay(blocks.setdefault(str(block_name), {}), given, block, f"{name}.{block_name}.", where, problems)
         elif hints[key] is str and isinstance(value, date):
             merged[key] = value.isoformat()
         elif (expected := _mismatch(value, hints[key])) is not None:
@@ -205,10 +245,19 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
             merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
 
 
+def _block_of(hint: Any) -> type | None:
+    """The dataclass of the blocks that a setting holds by name, if it is such a one."""
+    arguments = get_args(hint)
+    return arguments[1] if len(arguments) == 2 and is_dataclass(arguments[1]) else None
+
+
 def _mismatch(value: Any, hint: Any) -> str | None:
     """What was expected, if the value is not of the hinted type."""
     if get_origin(hint) is Literal:
         return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) is Sequence:
+        fits = isinstance(value, list) and all(isinstance(x, str) for x in value)
+        return None if fits else "a list of texts"
     if get_origin(hint) is not None:
         fits = isinstance(value, dict) and all(isinstance(x, str) for pair in value.items() for x in pair)
         return None if fits else "a mapping of texts"
@@ -222,10 +271,17 @@ def _mismatch(value: Any, hint: Any) -> str | None:
     return None if isinstance(value, str) else "a text"
 
 
-def _build(model: type, given: Mapping[str, Any]) -> Any:
+def _build(model: Any, given: Mapping[str, Any]) -> Any:
     hints = get_type_hints(model)
-    values = {k: _build(hints[k], v) if is_dataclass(hints[k]) else v for k, v in given.items()}
-    return model(**values)
+    return model(**{key: _built(hints[key], value) for key, value in given.items()})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, value)
+    if (block := _block_of(hint)) is not None:
+        return {name: _build(block, given) for name, given in value.items()}
+    return value
 
 
 def _contradictions(config: Config) -> Iterator[str]:
@@ -256,15 +312,28 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "compaction: row_group_mb and max_columns must be above 0"
     if config.storage.endpoint and not _ENDPOINT.fullmatch(config.storage.endpoint):
         yield f"storage.endpoint: {config.storage.endpoint!r} is no endpoint; expected such as http://127.0.0.1:9000"
-    datalog = config.sources.datalog
-    try:
-        ZoneInfo(datalog.zone)
-    except (KeyError, ValueError, OSError):
-        yield f"sources.datalog.zone: {datalog.zone!r} is no time zone; give an IANA name such as Asia/Makassar"
-    try:
-        date.fromisoformat(datalog.earliest)
-    except ValueError:
-        yield f"sources.datalog.earliest: {datalog.earliest!r} is no date; expected YYYY-MM-DD in quotes"
-    for key, kind in datalog.hints.items():
+    sources = config.sources
+    sections: dict[str, Any] = {f.name: getattr(sources, f.name) for f in fields(sources) if f.name != "records"}
+    sections |= {f"records.{name}": block for name, block in sources.records.items()}
+    for name, section in sections.items():
+        yield from _source_problems(f"sources.{name}", section)
+    for key, kind in sources.datalog.hints.items():
         if kind not in KINDS:
             yield f"sources.datalog.hints.{key}: {kind!r} is no kind; known: {', '.join(KINDS)}"
+    for name, block in sources.records.items():
+        yield from (f"sources.records.{name}.{problem}" for problem in problems_of(block))
+
+
+def _source_problems(name: str, section: Any) -> Iterator[str]:
+    """What contradicts itself in the keys that several sources have."""
+    zone = getattr(section, "zone", "UTC")
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        yield f"{name}.zone: {zone!r} is no time zone; give an IANA name such as Asia/Makassar"
+    try:
+        date.fromisoformat(section.earliest)
+    except ValueError:
+        yield f"{name}.earliest: {section.earliest!r} is no date; expected YYYY-MM-DD in quotes"
+    if section.future_hours < 0:
+        yield f"{name}.future_hours: {section.future_hours} is below 0"

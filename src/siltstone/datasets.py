@@ -77,12 +77,14 @@ class Keyed:
 class Dataset(Protocol):
     """One kind of file of a source, and the table that it goes to.
 
-    `name` is what the ledger calls it, `layout` shows a path for people. `policy` settles rows with equal keys. Of a
+    `name` is what the ledger calls it, `source` the value of its rows in that column, `layout` shows a path for people. `policy` settles rows with equal keys. Of a
     history contract `whole` says whether a file is a snapshot of the whole table (else of the rows that it had before).
     """
 
     @property
     def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
     @property
     def contract(self) -> Contract: ...
     @property
@@ -108,3 +110,13 @@ class Dataset(Protocol):
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Wide | Keyed], Schema]:
         """Every row of the documents, and the schema with the columns that they brought."""
+
+
+class WideDataset(Dataset, Protocol):
+    """A dataset of a contract without a key, whose files each belong to one partition but for stray rows."""
+
+    def partition_of(self, place: Place, shift_hours: int) -> tuple[str, str]:
+        """Where most rows of a file will land, with `shift_hours` from the folder's hour to the local one."""
+
+    def first_unit(self, head: bytes) -> str:
+        """The unit in the first record of a file's first bytes; "" when that can't be told."""

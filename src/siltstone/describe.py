@@ -26,7 +26,7 @@ _SIZE_EDGES_MB = (0.0, 1, 10, 50, 100, 150, 200, 250, float("inf"))
 def open_table(lake_uri: str, name: str, access: Access) -> Table:
     """The lake's table of that name; UsageError names those there are."""
     lake = open_root(lake_uri, access)
-    contracts = {contract.table: contract for source in sources.names() for contract in [sources.load(source).CONTRACT]}
+    contracts = sources.contracts()
     there = [known for known in contracts if lake.child(known).exists()]
     if name not in there:
         found = f"Tables there: {', '.join(there)}" if there else "It has no tables; siltstone compact makes them."
@@ -37,8 +37,7 @@ def open_table(lake_uri: str, name: str, access: Access) -> Table:
 def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, Any]:
     """Rows, files, sizes, partitions, runs, drift and quarantine counts of one table, or of all."""
     lake = open_root(lake_uri, config.storage)
-    tables = {sources.load(source).CONTRACT.table for source in sources.names()}
-    names = [name] if name is not None else sorted(t for t in tables if lake.child(t).exists())
+    names = [name] if name is not None else sorted(t for t in sources.contracts() if lake.child(t).exists())
     if not names:
         raise UsageError(f"no tables in {lake.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
     return {"lake": lake.root, "tables": [_describe(open_table(lake_uri, n, config.storage), config) for n in names]}

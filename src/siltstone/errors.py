@@ -1,6 +1,6 @@
 """The errors an operator can meet: each says what happened, where, and the next move, and knows its exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -33,6 +33,20 @@ class ConfigError(SiltstoneError):
         super().__init__(
             f"configuration: {count}\n" + "\n".join(f"  {p}" for p in problems),
             "Fix it, then: siltstone doctor --conf FILE",
+        )
+
+
+class RepeatedKeyError(SiltstoneError):
+    """Two rows with one key, where the configuration says that there are none."""
+
+    exit_code = 2
+
+    def __init__(self, key: Mapping[str, object], source_file: str) -> None:
+        shown = ", ".join(f"{name} {value}" for name, value in key.items())
+        super().__init__(
+            f"{source_file}: more than one row for {shown} (ts in microseconds), and the source's policy for "
+            "duplicates is error; nothing was committed",
+            "Remove the repeated rows, or set `duplicates` to first, last, version, distinct or all.",
         )
 
 

@@ -8,7 +8,7 @@ import io
 import json
 import secrets
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import polars as pl
@@ -32,7 +32,9 @@ LEDGER = pl.Schema(
         "rows_out": pl.Int64(),
         "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(),
+        "keys_superseded": pl.Int64(),
         "folders": _LIST,
+        "dataset": pl.String(),
     }
 )
 _MANIFEST = pl.Schema(
@@ -41,12 +43,14 @@ _MANIFEST = pl.Schema(
         "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": _LIST,
         "folders": _LIST, "rows_kept": pl.Int64(), "duplicates_kept": pl.Int64(), "modified_us": pl.Int64(),
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
-        "duplicates_dropped": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
-        "nulls": pl.Int64(), "values_rescued": pl.Int64(),
+        "duplicates_dropped": pl.Int64(), "keys_superseded": pl.Int64(), "rows_split": pl.Int64(),
+        "records_empty": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
+        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "dataset": pl.String(),
     }
 )  # fmt: skip
 _OF_ACCOUNT = [f.name for f in fields(Account)]
-_OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders")]
+_OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders", "dataset")]
+ADJUSTED = "adjusted"  # the lane of an account whose rows gave way to those of other files
 K = TypeVar("K", bound=Hashable)
 
 
@@ -83,6 +87,22 @@ class Ledger:
     head: Head | None
     entries: pl.DataFrame
     newest: Mapping[str, Any]
+
+    def of(self, dataset: str) -> "Ledger":
+        """The entries of one dataset alone."""
+        return replace(self, entries=self.entries.filter(pl.col("dataset") == dataset))
+
+    def learned(self, dataset: str) -> Mapping[str, Any]:
+        """What the newest run of a dataset knew: `zone`, `files named by`, `shift_hours`, `ratio`; empty before it."""
+        found: Mapping[str, Any] = learned_of(self.newest).get(dataset, {})
+        return found
+
+
+def learned_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header says of each dataset; those of version 0 knew of one alone, and its name was the source's."""
+    if "learned" in header or not header:
+        return dict(header.get("learned", {}))
+    return {header["source"]: {key: header.get(key) for key in ("zone", "files named by", "shift_hours", "ratio")}}
 
 
 def load(table: Storage, head: Head | None) -> Ledger:
@@ -135,12 +155,21 @@ def history(table: Storage, head: Head | None) -> tuple[list[dict[str, Any]], pl
         age.min().over("path"),
         age.filter(pl.col("rows_kept") + pl.col("duplicates_kept") == 0).min().over("path"),
     )
-    counted = files.filter(pl.col("lane") != "noted").filter((age == newest) | (age == with_rows))
+    read = files.filter(~pl.col("lane").is_in(["noted", ADJUSTED]))
+    counted = read.filter((age == newest) | (age == with_rows))
     return [header for header, _ in chain], counted.drop("age")
 
 
+def account_of(row: Mapping[str, Any]) -> FileAccount:
+    """The account of a file again, from its row of a manifest."""
+    account = Account(**{name: row[name] for name in _OF_ACCOUNT})
+    units = json.loads(row["time_units"])
+    lists = {name: row[name] for name in ("outputs", "folders")}
+    return FileAccount(**{name: row[name] for name in _OF_FILE}, **lists, time_units=units, account=account)
+
+
 def write_manifest(
-    table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount]
+    table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount], dataset: str
 ) -> None:
     """Write what a run is about to commit, and the ledger snapshot when one is due."""
     snapshot = ""
@@ -154,10 +183,10 @@ def write_manifest(
         "parent": ledger.head.version if ledger.head else None,
         "ledger": snapshot,
     }
-    _put(table, _manifest_path(head), _manifest(files), whole)
+    _put(table, _manifest_path(head), _manifest(files, dataset), whole)
 
 
-def _manifest(files: Sequence[FileAccount]) -> pl.DataFrame:
+def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
     """A row per file, columns as _MANIFEST."""
     columns: dict[str, Any] = {name: [getattr(f, name) for f in files] for name in _OF_FILE}
     columns |= {name: [getattr(f.account, name) for f in files] for name in _OF_ACCOUNT}
@@ -166,6 +195,7 @@ def _manifest(files: Sequence[FileAccount]) -> pl.DataFrame:
     )
     columns["outputs"] = _repeated([tuple(f.outputs) for f in files], list, _LIST)
     columns["folders"] = _repeated([(tuple(f.folders), tuple(f.outputs)) for f in files], _folders, _LIST)
+    columns["dataset"] = pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
     return pl.DataFrame(columns, schema=_MANIFEST)
 
 
@@ -208,9 +238,18 @@ def _parsed(table: Storage, path: str) -> tuple[dict[str, Any], pl.DataFrame]:
     data = _read(table, path)
     try:
         header = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
-        return header, pl.read_parquet(io.BytesIO(data))
+        return header, _completed(pl.read_parquet(io.BytesIO(data)), header)
     except (pl.exceptions.PolarsError, KeyError, ValueError) as error:
         raise StorageError(f"{table.uri(path)} is damaged: {error}", "Restore it from a backup.") from error
+
+
+def _completed(frame: pl.DataFrame, header: Mapping[str, Any]) -> pl.DataFrame:
+    """A manifest or snapshot with the columns that came later."""
+    if "dataset" in frame.columns:
+        return frame
+    counts = {n: pl.lit(0) for n in ("keys_superseded", "rows_split", "records_empty")}
+    frame = frame.with_columns(**counts, dataset=pl.lit("datalog"))
+    return frame.select(_MANIFEST.names() if "lane" in frame.columns else LEDGER.names())
 
 
 def _read(table: Storage, path: str) -> bytes:

@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import polars as pl
 
 from siltstone.accounts import Account, FileAccount
 from siltstone.companions import companions
+from siltstone.datasets import Dataset
 from siltstone.errors import UsageError
 from siltstone.ledger import Ledger
 from siltstone.storage import Storage, open_root
@@ -19,8 +19,8 @@ from siltstone.storage import Storage, open_root
 
 @dataclass(frozen=True)
 class Listing:
-    """Files of the source at the input: `files` has path, identity, size, etag, modified_us; `ignored` counts objects
-    that are none of the source's; neither has anything of the folders before `since`, if that is given."""
+    """Files of a dataset at the input: `files` has path, identity, size, etag, modified_us; `ignored` counts objects
+    that are none of its; neither has anything of the folders before `since`, if that is given."""
 
     files: pl.DataFrame
     ignored: int
@@ -44,29 +44,33 @@ class News:
     together: frozenset[str]
 
 
-def list_input(store: Storage, source: ModuleType, source_root: str, since: datetime | None = None) -> Listing:
-    """All files that the source knows, by the canonical path or the path below `source_root`, in order.
+def list_input(
+    store: Storage, dataset: Dataset, source_root: str, since: datetime | None = None, only: str = ""
+) -> Listing:
+    """All files that the dataset knows, by the canonical path or the path below `source_root`, in order.
 
     With `since` only those whose folder is not of an hour before it, by the folders' own clock; older folders are not
-    looked into where the store can spare it.
+    looked into where the store can spare it. With `only` the file of that name directly in the store alone.
     Raises UsageError when the input does not lie below `source_root`.
     """
-    objects = _objects(store, source, since)
+    objects = _objects(store, dataset, since)
+    if only:
+        objects = objects.filter(path=only)
     root = open_root(source_root).root + "/" if source_root else ""
     if not objects["uri"].str.starts_with(root).all():
         raise UsageError(f"compaction.source_root {root} does not hold all of {store.root}", "Give a folder above it.")
     frame = objects.with_columns(identity=pl.col("uri").str.strip_prefix(root))
-    located = [source.locate(identity) is not None for identity in frame["identity"]]
+    located = [dataset.locate(identity) is not None for identity in frame["identity"]]
     files = frame.filter(pl.Series(located, dtype=pl.Boolean)).sort("identity")
     files = files.select("path", "identity", "size", "etag", "modified_us")
     return Listing(files, frame.height - files.height, since)
 
 
-def _objects(store: Storage, source: ModuleType, since: datetime | None) -> pl.DataFrame:
+def _objects(store: Storage, dataset: Dataset, since: datetime | None) -> pl.DataFrame:
     if since is None:
         return store.objects()
-    objects = store.objects(enter=lambda folder: not source.is_before(folder, since))
-    old = [source.is_before(uri.rpartition("/")[0], since) for uri in objects["uri"]]
+    objects = store.objects(enter=lambda folder: not dataset.is_before(folder, since))
+    old = [dataset.is_before(uri.rpartition("/")[0], since) for uri in objects["uri"]]
     return objects.filter(~pl.Series(old, dtype=pl.Boolean))
 
 
@@ -74,7 +78,7 @@ def compare(
     listing: Listing,
     ledger: Ledger,
     store: Storage,
-    source: ModuleType,
+    dataset: Dataset,
     *,
     retry_quarantined: bool = False,
     refused: Collection[str] = (),
@@ -101,7 +105,7 @@ def compare(
         else:
             todo.add(row["identity"])
     listed = set(listing.files["identity"])
-    device_of = partial(_device, source)
+    device_of = partial(_device, dataset)
     found = companions(todo.difference(refused), listed.difference(refused), ledger.entries, device_of)
     todo = (todo | found.along) - found.left_out
     noted = [n for n in noted if n.path not in todo]
@@ -109,24 +113,23 @@ def compare(
     files = joined.filter(pl.col("identity").is_in(list(todo))).select(
         *listing.files.columns,
         held_rows=pl.col("rows_out").fill_null(0),
-        held_repeats=pl.col("duplicates_dropped").fill_null(0),
+        held_repeats=(pl.col("duplicates_dropped") + pl.col("keys_superseded")).fill_null(0),
         held_sha256=held_sha256,
     )
     skipped = joined.height - files.height - len(noted) - len(found.left_out)
     return News(files, skipped, noted, sorted(found.left_out), found.together)
 
 
-def _device(source: ModuleType, identity: str) -> tuple[str, str]:
-    place = source.locate(identity)
+def _device(dataset: Dataset, identity: str) -> tuple[str, str]:
+    place = dataset.locate(identity)
+    assert place is not None
     return place.site, place.device
 
 
 def _noted(row: Mapping[str, Any], etag: str) -> FileAccount:
     """The ledger's entry again, under the object's new etag."""
-    rows, refused, repeated = row["rows_out"], row["records_quarantined"], row["duplicates_dropped"]
-    account = Account(
-        records_in=rows + refused + repeated, rows_out=rows, records_quarantined=refused, duplicates_dropped=repeated
-    )
+    counts = {n: row[n] for n in ("rows_out", "records_quarantined", "duplicates_dropped", "keys_superseded")}
+    account = Account(records_in=sum(counts.values()), **counts)
     state = "noted" if row["state"] == "ingested" else row["state"]
     return FileAccount(
         row["identity"],

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from siltstone.bounds import Bounds
+from siltstone.bounds import Bounds, from_json
 from siltstone.conform import Schema
-from siltstone.contracts import Column
+from siltstone.contracts import Column, Contract
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.ledger import FOLDER, Head
 from siltstone.planning import Stored
@@ -77,7 +77,7 @@ class PlainTable(Table):
     def commit(self, change: Change, planned: Snapshot) -> None:
         entry = {
             "head": change.head.version,
-            "add": [_described(o, self.contract.sort_by[0]) for o in change.outputs],
+            "add": [_described(o, self.contract) for o in change.outputs],
             "remove": [s.path for s in change.removed],
             "info": dict(change.info),
         }
@@ -89,7 +89,7 @@ class PlainTable(Table):
         if state is None or state.version != planned.version:
             raise Refused(f"the table is not at version {planned.version} any more")
         return [
-            Stored(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"])
+            Stored(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
             for f in state.files.values()
         ]
 
@@ -177,14 +177,15 @@ class PlainTable(Table):
         return entry
 
 
-def _described(output: Output, unit: str) -> dict[str, Any]:
-    first_unit = output.statistics["minValues"].get(unit) or ""
+def _described(output: Output, contract: Contract) -> dict[str, Any]:
+    first_unit = output.statistics["minValues"].get(contract.sort_by[0]) or ""
     return {
         "path": output.path,
         "partition": list(output.partition),
         "bytes": output.bytes,
         "rows": output.rows,
         "first_unit": first_unit,
+        "bounds": from_json(output.statistics, contract.time.name),
     }
 
 

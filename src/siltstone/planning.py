@@ -1,10 +1,11 @@
 """Sizes to bins and merges: which files are written together so that each has the target size. Arithmetic only."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any, Self
 
-Partition = tuple[str, str]
+Partition = tuple[str, ...]
 
 _MOST_FULL = 4  # files of the right size that one merge may write anew to take up a rest
 _MOST_FILES = 256  # that one merge has open at a time
@@ -72,13 +73,20 @@ def should_roll(written: int, remaining: float, sizes: Sizes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A data file of the table as the plan sees it; `first_unit` is the least unit in it."""
+    """A data file of the table as the plan sees it; `first_unit` is the least unit in it, `bounds` the least and
+    greatest value of each column with statistics (instants in microseconds)."""
 
     path: str
     partition: Partition
     bytes: int
     rows: int
     first_unit: str
+    bounds: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, hash=False)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        bounds = {name: (low, high) for name, (low, high) in row["bounds"].items()}
+        return cls(**{**row, "partition": tuple(row["partition"]), "bounds": bounds})
 
 
 @dataclass(frozen=True, slots=True)

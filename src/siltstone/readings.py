@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -12,6 +10,7 @@ import polars as pl
 from siltstone.contracts import INVALID_PARTITION, NO_SITE
 from siltstone.datasets import Keyed
 from siltstone.formats.documents import BadRecord, Lane, Rules
+from siltstone.zones import iso
 
 _SITE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DAY_US = 86_400_000_000
@@ -128,12 +127,3 @@ def _reason(ts_us: int | None, series: str | None, uploaded_us: int, rules: Rule
         bounds = f"{iso(rules.earliest_us)} .. {iso(uploaded_us + rules.future_us)}"
         return f"its time {iso(ts_us)} is outside {bounds}"
     return "its series is missing" if not series else "it can't be read"
-
-
-@lru_cache(maxsize=1_024)
-def iso(ts_us: int) -> str:
-    """An instant for people, to the second; its number where no calendar has it."""
-    try:
-        return datetime.fromtimestamp(ts_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return f"{ts_us} us"

@@ -1,20 +1,23 @@
 """A task that writes data files of one partition anew as one sorted run: to settle them, or to drop superseded rows."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siltstone.arrays import DIGESTS, row_digest, texts
+from siltstone import sources
+from siltstone.arrays import DIGESTS, row_digest, texts, to_arrow
 from siltstone.conform import Schema
-from siltstone.contracts import CONTRACTS, Contract
+from siltstone.contracts import Contract
 from siltstone.errors import AccountsError, StorageError
 from siltstone.merging import merge_sorted
-from siltstone.planning import Sizes
+from siltstone.planning import Partition, Sizes
 from siltstone.storage import Storage
 from siltstone.writing import Output, PartitionWriter
 
@@ -25,13 +28,15 @@ _NEXT_MOVE = "siltstone verify tells which files are damaged."
 
 @dataclass(frozen=True)
 class Rewrite:
-    """Data files to write anew, without the rows of the source files in `drop`; `contract` is named by its table."""
+    """Data files to write anew, without the rows of the source files in `drop` and without those at `positions`, which
+    gave way to others with their key and are of a single file; `contract` is named by its table."""
 
     contract: str
     table: Storage
-    partition: tuple[str, str]
+    partition: Partition
     files: tuple[str, ...]
     drop: tuple[str, ...]
+    positions: tuple[int, ...]
     schema: Schema
     sizes: Sizes
     group_bytes: int
@@ -43,7 +48,7 @@ class Rewrite:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Rewrite":
-        plain = {name: tuple(row[name]) for name in ("partition", "files", "drop")}
+        plain = {name: tuple(row[name]) for name in ("partition", "files", "drop", "positions")}
         table, schema, sizes = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"]), Sizes(**row["sizes"])
         return cls(**{**row, **plain, "table": table, "schema": schema, "sizes": sizes})
 
@@ -58,12 +63,14 @@ class Rewrite:
 class Rewritten:
     """The new files and the cells of their record columns; rows dropped per source.
 
-    `is_untouched`: there was nothing to drop, so the files stay.
+    `gave_way` has for each source file what went with the rows at the positions: rows, cells stored, nulls and values
+    rescued. `is_untouched`: there was nothing to drop, so the files stay.
     """
 
     outputs: list[Output]
     cells: int
     dropped: dict[str, int]
+    gave_way: dict[str, list[int]] = field(default_factory=dict)
     is_untouched: bool = False
 
     @property
@@ -76,10 +83,10 @@ class Rewritten:
 
 def _rewritten(task: Rewrite) -> Rewritten:
     """Merge the task's files. Raises StorageError when one is not what siltstone writes."""
-    table, contract = task.table, CONTRACTS[task.contract]
+    table, contract = task.table, sources.contracts()[task.contract]
     with ExitStack() as opened:
         handles = {table.uri(path): opened.enter_context(table.open(path)) for path in task.files}
-        if task.drop and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items()):
+        if task.drop and not task.positions and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items()):
             return Rewritten([], 0, {}, is_untouched=True)
         whole = _Whole(task, contract, {uri: _opened(uri, handle) for uri, handle in handles.items()})
         writer = PartitionWriter(
@@ -105,7 +112,7 @@ def _rewritten(task: Rewrite) -> Rewritten:
         writer.close()
     if written % DIGESTS != whole.digest % DIGESTS:
         raise AccountsError("/".join(task.partition), ["the rows merged are not those that were read"])
-    return Rewritten(writer.outputs, whole.cells, whole.dropped)
+    return Rewritten(writer.outputs, whole.cells, whole.dropped, whole.gave_way)
 
 
 @contextmanager
@@ -152,6 +159,8 @@ class _Whole:
         self._opened, self._schema = opened, task.schema
         files = list(opened.values())
         self._drop = texts(task.drop)
+        self._positions = np.array(task.positions, np.int64)
+        self._read_rows = 0
         added = [(f.name, f.type) for f in contract.added]
         self._own = {contract.time.name, *(f.name for f in contract.added)}
         self._arrow = pa.schema([(contract.time.name, contract.time.type), *task.schema.arrow(), *added])
@@ -163,6 +172,7 @@ class _Whole:
         self._batch_rows = int(min(max(at_once, _FEWEST_ROWS), _MOST_ROWS))
         self.cells = self.digest = 0
         self.dropped: dict[str, int] = {}
+        self.gave_way: dict[str, list[int]] = {}
 
     @property
     def unread_bytes(self) -> float:
@@ -197,12 +207,33 @@ class _Whole:
         return pa.table(columns, schema=self._arrow)
 
     def _kept(self, table: pa.Table) -> pa.Table:
+        table = self._standing(table)
         if not len(self._drop):
             return table
         gone = pc.is_in(table.column("source_file"), self._drop)
         for found in table.column("source_file").filter(gone).value_counts().to_pylist():
             self.dropped[found["values"]] = self.dropped.get(found["values"], 0) + found["counts"]
         return table.filter(pc.invert(gone))
+
+
+    def _standing(self, table: pa.Table) -> pa.Table:
+        """The rows without those at the positions, which are accounted for by source file."""
+        if not len(self._positions):
+            return table
+        begin, self._read_rows = self._read_rows, self._read_rows + table.num_rows
+        inside = (self._positions >= begin) & (self._positions < self._read_rows)
+        if not inside.any():
+            return table
+        gone = np.zeros(table.num_rows, bool)
+        gone[self._positions[inside] - begin] = True
+        names = [c.name for c in self._schema.columns]
+        for row in table.filter(to_arrow(gone)).select([*names, "source_file", "_rescued"]).to_pylist():
+            cells = sum(row[name] is not None for name in names)
+            rescued = len(json.loads(row["_rescued"])) if row["_rescued"] else 0
+            counts = self.gave_way.setdefault(row["source_file"], [0, 0, 0, 0])
+            for place, count in enumerate((1, cells, len(names) - cells, rescued)):
+                counts[place] += count
+        return table.filter(to_arrow(~gone))
 
 
 def _stored_bytes(metadata: pq.FileMetaData) -> int:

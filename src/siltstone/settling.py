@@ -18,11 +18,11 @@ from siltstone.rewriting import Rewrite, Rewritten
 from siltstone.settings import sizes_of
 from siltstone.table import Change, Refused, Snapshot, Table
 from siltstone.waves import Progress
-from siltstone.zones import day_end
+from siltstone.zones import day_end, month_end
 
 _ATTEMPTS = 6
 _MERGES_PER_COMMIT = 256  # what a killed run loses at most
-_CARRIED = ("source", "zone", "files named by", "shift_hours", "ratio")
+_CARRIED = ("source", "dataset", "zone", "grain", "learned")
 _Done = dict[tuple[str, ...], Rewritten]
 
 
@@ -111,7 +111,11 @@ class _Settling:
         return self._table.lost_files(self._snapshot)
 
     def _is_closed(self, partition: Partition) -> bool:
-        end = day_end(partition[0], self._ledger.newest["zone"])
+        if not partition:
+            return True
+        newest = self._ledger.newest
+        last_day = month_end(partition[0]) if newest.get("grain") == "month" else partition[0]
+        end = day_end(last_day, newest["zone"])
         return self._now >= end + timedelta(hours=self._config.settle.closed_after_hours)
 
     def commit(self, merges: Sequence[Merge]) -> tuple[str, tuple[list[Merge], list[Rewritten]]]:
@@ -134,7 +138,7 @@ class _Settling:
         self._check(*done, snapshot)
         head = Head.after(self._ledger.head)
         header = self._header(*done, head)
-        ledgers.write_manifest(table.storage, head, self._ledger, header, [])
+        ledgers.write_manifest(table.storage, head, self._ledger, header, [], dataset="")
         removed = [f for m in done[0] for f in m.files]
         outputs = [o for r in done[1] for o in r.outputs]
         info = {"run": head.name, "settled": len(removed)}
@@ -160,6 +164,7 @@ class _Settling:
             partition=merge.files[0].partition,
             files=_paths(merge),
             drop=(),
+            positions=(),
             schema=snapshot.schema,
             sizes=replace(sizes, target=merge.target),
             group_bytes=round(compaction.row_group_mb * (1 << 20)),
@@ -185,7 +190,8 @@ class _Settling:
     def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten], head: Head) -> dict[str, Any]:
         newest: Mapping[str, Any] = self._ledger.newest
         return {
-            **{key: newest[key] for key in _CARRIED},
+            **{key: newest[key] for key in _CARRIED if key in newest},
+            "learned": ledgers.learned_of(newest),
             "kind": "settle",
             "run": head.name,
             "siltstone": __version__,

@@ -1,4 +1,5 @@
-"""Drops the rows of superseded source files: every data file that holds one is written anew without them."""
+"""Drops the rows of superseded source files, and those that gave way to others with their key: every data file that
+holds one is written anew without them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from siltstone.accounts import FileAccount
 from siltstone.bins import Settings
 from siltstone.conform import Schema
 from siltstone.engine import Engine
-from siltstone.ledger import Ledger
+from siltstone.ledger import ADJUSTED, Ledger, account_of
 from siltstone.planning import Stored
 from siltstone.rewriting import Rewrite, Rewritten
 from siltstone.table import Table
@@ -18,31 +19,54 @@ from siltstone.writing import Output
 
 @dataclass(frozen=True)
 class Superseded:
-    """Data files to remove and those to add for them; `rows` dropped per source file, `cells` in the new files."""
+    """Data files to remove and those to add for them; `rows` dropped per source file, `cells` in the new files.
+
+    `gave_way` has per source file the rows, cells stored, nulls and values rescued that other rows' keys replaced.
+    """
 
     removed: list[Stored]
     outputs: list[Output]
     rows: Mapping[str, int]
     cells: int
+    gave_way: Mapping[str, Sequence[int]]
 
-    def problems(self, expected: Mapping[str, int]) -> list[str]:
-        """Where the rows dropped are not those that the ledger knows of, as sentences."""
+    def problems(self, expected: Mapping[str, int], positions: int) -> list[str]:
+        """Where the rows dropped are not those that the ledger knows of, or not as many as `positions` gave way."""
         found = [
             f"{path}: {self.rows.get(path, 0):,} rows of its former version were in the table, the ledger says {rows:,}"
             for path, rows in expected.items()
             if self.rows.get(path, 0) != rows
         ]
         before, after = sum(s.rows for s in self.removed), sum(o.rows for o in self.outputs)
-        if before - after != sum(self.rows.values()):
-            found.append(
-                f"{before:,} rows were to be written anew, {after:,} were, {sum(self.rows.values()):,} dropped"
-            )
+        gave_way = sum(counts[0] for counts in self.gave_way.values())
+        dropped = sum(self.rows.values()) + gave_way
+        if before - after != dropped:
+            found.append(f"{before:,} rows were to be written anew, {after:,} were, {dropped:,} dropped")
+        if gave_way != positions:
+            found.append(f"{positions:,} rows were to give way to others with their key, {gave_way:,} did")
+        return found
+
+    def adjusted(self, accounts: pl.DataFrame) -> list[FileAccount]:
+        """The accounts (columns as in a manifest) of source files whose rows gave way, as they are from now on."""
+        found = []
+        for row in accounts.filter(pl.col("path").is_in(list(self.gave_way))).iter_rows(named=True):
+            file = account_of(row)
+            rows, cells, nulls, rescued = self.gave_way[file.path]
+            account = file.account
+            account.rows_out -= rows
+            account.keys_superseded += rows
+            account.keys_seen -= cells + nulls + rescued
+            account.cells_stored -= cells
+            account.nulls -= nulls
+            account.values_rescued -= rescued
+            file.lane = ADJUSTED
+            found.append(file)
         return found
 
 
 def superseded_by(files: Sequence[FileAccount], held: Mapping[str, int]) -> dict[str, int]:
     """The rows to drop, by source file: those of files that gave rows anew. A version without any replaces nothing."""
-    gave = {f.path for f in files if f.state != "deferred" and f.account.rows_out + f.account.duplicates_dropped}
+    gave = {f.path for f in files if f.state != "deferred" and not _gave_none(f)}
     return {path: rows for path, rows in held.items() if rows and path in gave}
 
 
@@ -61,7 +85,9 @@ def refused_among(files: Sequence[FileAccount], paths: Collection[str]) -> set[s
 
 
 def _gave_none(file: FileAccount) -> bool:
-    return file.state != "deferred" and not file.account.rows_out + file.account.duplicates_dropped
+    account = file.account
+    gave = account.rows_out + account.duplicates_dropped + account.keys_superseded
+    return file.state != "deferred" and not gave
 
 
 class Superseding:
@@ -69,44 +95,53 @@ class Superseding:
 
     def __init__(self, engine: Engine, table: Table, settings: Settings) -> None:
         self._engine, self._table, self._settings = engine, table, settings
-        self._written: dict[tuple[str, tuple[str, ...]], Rewritten] = {}
+        self._written: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Rewritten] = {}
 
     def drop(
         self,
         rows: Mapping[str, int],
+        positions: Mapping[str, Sequence[int]],
         ledger: Ledger,
         stored: Sequence[Stored],
         schema: Schema,
         tell: Callable[[str], None],
     ) -> Superseded:
-        """Write the data files anew that hold rows of the given source files."""
-        if not rows:
-            return Superseded([], [], {}, 0)
+        """Write the data files anew that hold rows of the given source files, or one at the given positions."""
+        if not rows and not positions:
+            return Superseded([], [], {}, 0, {})
         folders = dict(ledger.entries.select("path", "folders").iter_rows())
         sources_in: dict[str, list[str]] = {}
         for path in sorted(rows):
             for folder in folders[path]:
                 sources_in.setdefault(folder, []).append(path)
         folder_of = {s.path: s.path.rpartition("/")[0] for s in stored}
-        affected = [s for s in stored if folder_of[s.path] in sources_in]
-        wanted = {(s.path, tuple(sources_in[folder_of[s.path]])): s for s in affected}
+        affected = [s for s in stored if folder_of[s.path] in sources_in or s.path in positions]
+        wanted = {
+            (s.path, tuple(sources_in.get(folder_of[s.path], ())), tuple(sorted(positions.get(s.path, ())))): s
+            for s in affected
+        }
         missing = [key for key in wanted if key not in self._written]
-        tell(f"replacing the rows of {len(rows):,} files")
-        tasks = [self._task(wanted[key], key[1], schema) for key in missing]
+        tell(f"replacing rows in {len(wanted):,} data files")
+        tasks = [self._task(wanted[key], key[1], key[2], schema) for key in missing]
         self._written |= dict(zip(missing, self._engine.run(tasks, lambda _: None), strict=True))
         touched = {key: result for key in wanted if not (result := self._written[key]).is_untouched}
         dropped: dict[str, int] = {}
+        gave_way: dict[str, list[int]] = {}
         for result in touched.values():
             for path, count in result.dropped.items():
                 dropped[path] = dropped.get(path, 0) + count
+            for path, counts in result.gave_way.items():
+                so_far = gave_way.get(path, [0] * len(counts))
+                gave_way[path] = [a + b for a, b in zip(so_far, counts, strict=True)]
         return Superseded(
             [wanted[key] for key in touched],
             [output for result in touched.values() for output in result.outputs],
             dropped,
             sum(result.cells for result in touched.values()),
+            gave_way,
         )
 
-    def _task(self, stored: Stored, drop: tuple[str, ...], schema: Schema) -> Rewrite:
+    def _task(self, stored: Stored, drop: tuple[str, ...], positions: tuple[int, ...], schema: Schema) -> Rewrite:
         settings = self._settings
         return Rewrite(
             contract=self._table.contract.table,
@@ -114,6 +149,7 @@ class Superseding:
             partition=stored.partition,
             files=(stored.path,),
             drop=drop,
+            positions=positions,
             schema=schema,
             sizes=settings.sizes,
             group_bytes=settings.group_bytes,

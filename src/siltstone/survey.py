@@ -4,9 +4,7 @@ import io
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from types import ModuleType
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,20 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone import sources
-from siltstone.bins import Settings
 from siltstone.config import Config
 from siltstone.conform import Schema, base_schema, hinted
 from siltstone.contracts import Column
+from siltstone.datasets import Dataset, Wide
 from siltstone.errors import Unreadable, UsageError
-from siltstone.formats.documents import Document, Ints, Parsed, Rules
-from siltstone.formats.inflate import inflate
-from siltstone.formats.ndjson import parse
+from siltstone.formats.documents import Document, Grain, Ints, Item, Parsed, Rules
 from siltstone.formats.ndjson_fast import parse_inferred
 from siltstone.formats.tokens import BadJson, scan_object
 from siltstone.kinds import Kind
+from siltstone.keyed_survey import KeyedSurvey, take_keyed_survey
 from siltstone.listing import list_input
-from siltstone.settings import settings_of
-from siltstone.storage import Storage, open_root
+from siltstone.settings import options_of, settings_of
+from siltstone.storage import Storage, open_input
 from siltstone.writing import parquet_options
 from siltstone.zones import local_hour_start
 
@@ -90,24 +87,37 @@ def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
     return rows
 
 
-def survey_input(source_name: str, input_uri: str, config: Config, count: int | None) -> Survey:
-    """The survey of `count` files spread over an input, each read whole; None for all files."""
-    source, store = sources.load(source_name), open_root(input_uri, config.storage)
+def survey_input(
+    source_name: str, input_uri: str, config: Config, count: int | None
+) -> Survey | list[tuple[KeyedSurvey, Grain]]:
+    """The survey of `count` files spread over an input, each read whole; None for all files. Of a source of keyed
+    rows one for each dataset that has files there, with the grain that its dates would get."""
+    settings = settings_of(config, source_name)
+    datasets = sources.datasets(source_name, options_of(config, source_name))
+    store, only = open_input(input_uri, config.storage)
     if not store.exists():
         raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
-    files = list_input(store, source, "").files
-    if not files.height:
-        raise UsageError(f"no {source_name} files below {store.root}", f"Expected {source.LAYOUT}.")
-    sample = files if count is None else spread(files, count)
-    return take_survey(store, sample, source, base_schema(source.CONTRACT), settings_of(config, source_name))
+    found: list[tuple[KeyedSurvey, Grain]] = []
+    for dataset in datasets:
+        files = list_input(store, dataset, "", only=only).files
+        sample = files if count is None else spread(files, count)
+        if files.height and not dataset.contract.key:
+            return take_survey(store, sample, dataset, base_schema(dataset.contract), settings.rules)
+        if files.height:
+            survey = take_keyed_survey(store, sample, dataset, settings.rules)
+            found.append((survey, survey.grain(files["size"].sum(), settings.sizes)))
+    if not found:
+        expected = " or ".join(d.layout for d in datasets)
+        raise UsageError(f"no {source_name} files below {store.root}", f"Expected {expected}.")
+    return found
 
 
 def take_survey(
     store: Storage,
     files: pl.DataFrame,
-    source: ModuleType,
+    dataset: Dataset,
     base: Schema,
-    settings: Settings,
+    rules: Rules,
     max_lines: int | None = None,
 ) -> Survey:
     """Read the files (columns path, identity, size, modified_us), of each at most its first `max_lines` records."""
@@ -121,34 +131,27 @@ def take_survey(
             continue
         survey.files += 1
         try:
-            inflated = inflate(
-                fetched.data, max_bytes=settings.max_text_bytes, max_ratio=settings.max_ratio, salvage=settings.salvage
-            )
+            whole = dataset.open(Item(0, row["identity"], row["modified_us"], fetched.data), rules).document
         except Unreadable:
             survey.unreadable += 1
             continue
-        text = inflated.data
-        head = text if max_lines is None else _first_lines(text, max_lines)
-        document = Document(0, head, inflated.truncated)
-        parts, grown = parse([document], schema, settings.rules)
-        stamps = [_stamp(part.table, row, source, settings) for part in parts]
-        if refused := [int(p.line[r]) for p, s in zip(parts, stamps, strict=True) for r in s.reasons]:
-            # A refused record must not shape the table.
+        head = whole.data if max_lines is None else _first_lines(whole.data, max_lines)
+        document = replace(whole, data=head)
+        rows, schema = dataset.rows([document], schema, rules)
+        parts = cast(Sequence[Wide], rows)
+        if refused := {bad.line for part in parts for bad in part.bad}:
             survey.bad_records += len(refused)
             document = document.without(refused)
-            parts, grown = parse([document], schema, settings.rules)
-            stamps = [_stamp(part.table, row, source, settings) for part in parts]
-        schema = grown
-        _find_fields(document, parts, schema, survey, settings.rules)
-        shifts += [_shift(s.ts_us, row, source, settings) for s in stamps if len(s.ts_us)]
+        _find_fields(document, parts, schema, survey, rules)
+        shifts += [_shift(p.ts_us, row, dataset, rules) for p in parts if len(p.ts_us)]
         if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
             tables += [part.table for part in parts]
-            sampled_bytes += row["size"] * len(head) / max(len(text), 1)
+            sampled_bytes += row["size"] * len(head) / max(whole.size, 1)
     if shifts:
         survey.shift_hours = statistics.mode(sorted(shifts))
     if sampled_bytes and tables:
         survey.ratio = _written_bytes(tables) / sampled_bytes
-    survey.kinds = {c.key: c.kind for c in survey.schema(base, settings.rules).columns}
+    survey.kinds = {c.key: c.kind for c in survey.schema(base, rules).columns}
     return survey
 
 
@@ -161,7 +164,7 @@ def _first_lines(text: bytes, count: int) -> bytes:
     return text[: at + 1]
 
 
-def _find_fields(document: Document, parts: Sequence[Parsed], schema: Schema, survey: Survey, rules: Rules) -> None:
+def _find_fields(document: Document, parts: Sequence[Wide], schema: Schema, survey: Survey, rules: Rules) -> None:
     if all(part.lane == "typed" for part in parts):  # then every value has the kind of its column
         for part in parts:
             _find_in_columns(part, schema, survey)
@@ -173,7 +176,7 @@ def _find_fields(document: Document, parts: Sequence[Parsed], schema: Schema, su
         _find_in_columns(*inferred, survey)
 
 
-def _find_in_columns(parsed: Parsed, schema: Schema, survey: Survey) -> None:
+def _find_in_columns(parsed: Parsed | Wide, schema: Schema, survey: Survey) -> None:
     frame = cast(pl.DataFrame, pl.from_arrow(parsed.table))
     survey.records += frame.height
     names = set(frame.columns)
@@ -228,16 +231,13 @@ def _field(survey: Survey, key: str) -> FieldFound:
     return found
 
 
-def _stamp(table: pa.Table, row: dict[str, Any], source: ModuleType, settings: Settings) -> Any:
-    window = source.Window(settings.earliest_us, settings.future_us)
-    return source.stamp(table, np.full(table.num_rows, row["modified_us"]), window, settings.zone)
-
-
-def _shift(ts_us: Ints, row: dict[str, Any], source: ModuleType, settings: Settings) -> int:
+def _shift(ts_us: Ints, row: dict[str, Any], dataset: Dataset, rules: Rules) -> int:
     """Hours from the folder's hour to the local hour of the first row."""
-    local: datetime = local_hour_start(int(ts_us.min()), settings.zone)
-    shift: timedelta = local - source.locate(row["identity"]).hour
-    return round(shift.total_seconds() / 3600)
+    place = dataset.locate(row["identity"])
+    assert place is not None
+    assert place.hour is not None
+    local = local_hour_start(int(ts_us.min()), rules.zone)
+    return round((local - place.hour).total_seconds() / 3600)
 
 
 def _written_bytes(tables: Sequence[pa.Table]) -> int:

@@ -36,6 +36,8 @@ _DELTA_TYPE = {
     "boolean": "boolean",
     "string": "string",
     "json": "string",
+    "float": "float",
+    "timestamp": "timestamp",
 }
 _KIND_OF_TYPE = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
 
@@ -169,6 +171,7 @@ class Table:
                 row["size_bytes"],
                 row["num_records"],
                 row.get(f"min.{unit}") or "",
+                {n: from_delta(row, n)[:2] for n in self.contract.statistics},
             )
             for row in rows
         ]

@@ -25,6 +25,10 @@ class Tally:
         """Count one `name` (a field of Account) for each entry of `files`."""
         np.add.at(self._counts[:, _NAMES.index(name)], files, 1)
 
+    def add_counts(self, name: str, files: Ints, counts: Ints) -> None:
+        """Add a number to `name` for each entry of `files`."""
+        np.add.at(self._counts[:, _NAMES.index(name)], files, counts)
+
     def add_cells(self, files: Ints, cells: Ints) -> None:
         """Add rows of (keys seen, cells stored, nulls, values rescued), one per entry of `files`."""
         for place, column in enumerate(_CELLS):

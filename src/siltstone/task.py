@@ -1,4 +1,4 @@
-"""One task: the files of one bin become sorted Parquet files of one partition, and a report of every record."""
+"""One task: the files of one bin become sorted Parquet files, and a report of every record."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,10 +6,11 @@ from functools import partial
 from siltstone import sources
 from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report
+from siltstone.contracts import Contract
 from siltstone.errors import AccountsError
 from siltstone.merging import Run, SortedMerge
+from siltstone.home_rows import HomeReader
 from siltstone.quarantine import QuarantineWriter
-from siltstone.reading import Reader
 from siltstone.writing import PartitionWriter, folder_of
 
 _ALL_AT_ONCE_BYTES = 4 << 20
@@ -18,10 +19,24 @@ _SEGMENT_BYTES = 512 << 10
 
 def run_bin(task: Bin) -> Report:
     """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
-    table, settings = task.table, task.settings
-    contract = sources.load(task.source).CONTRACT
+    contract = sources.dataset(task.dataset, task.options).contract
+    if contract.is_history:
+        from siltstone.history_task import run_history
+
+        return run_history(task)
+    if contract.key:
+        from siltstone.keyed_task import run_keyed
+
+        return run_keyed(task)
+    return _run_home(task, contract)
+
+
+def _run_home(task: Bin, contract: Contract) -> Report:
+    """One bin of a wide dataset, to one partition."""
+    table, settings, partition = task.table, task.settings, task.partition
+    assert partition is not None
     quarantine = QuarantineWriter(table, settings.raw_bytes)
-    reader = Reader(task, quarantine)
+    reader = HomeReader(task, quarantine)
     merge = SortedMerge(
         list(_runs(task, reader)),
         sort_by=contract.sort_by,
@@ -31,7 +46,7 @@ def run_bin(task: Bin) -> Report:
     writer = PartitionWriter(
         table,
         contract,
-        task.partition,
+        partition,
         [f.identity for f in task.files],
         sizes=settings.sizes,
         group_bytes=settings.group_bytes,
@@ -43,7 +58,7 @@ def run_bin(task: Bin) -> Report:
         writer.write(chunk.table, breaks=chunk.breaks)
     writer.close()
     return Report(
-        files=list(_closed(task, reader, writer, folder_of(contract, task.partition))),
+        files=list(_closed(task, reader, writer, folder_of(contract, partition))),
         outputs=writer.outputs,
         new_columns=list(reader.schema.columns[len(task.schema.columns) :]),
         deferred=reader.deferred,
@@ -51,7 +66,7 @@ def run_bin(task: Bin) -> Report:
     )
 
 
-def _closed(task: Bin, reader: Reader, writer: PartitionWriter, folder: str) -> Iterator[FileAccount]:
+def _closed(task: Bin, reader: HomeReader, writer: PartitionWriter, folder: str) -> Iterator[FileAccount]:
     for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
         if file.role == "reference" and account.state != "deferred":
             continue
@@ -63,7 +78,7 @@ def _closed(task: Bin, reader: Reader, writer: PartitionWriter, folder: str) -> 
         yield account
 
 
-def _runs(task: Bin, reader: Reader) -> Iterator[Run]:
+def _runs(task: Bin, reader: HomeReader) -> Iterator[Run]:
     """The bin's files in segments, each opened when the merge reaches the first unit of its files."""
     references = [i for i, f in enumerate(task.files) if f.role == "reference"]
     files = [i for i, f in enumerate(task.files) if f.role != "reference"]

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -13,12 +12,13 @@ from siltstone import sources
 from siltstone.checks import DataCheck, DataFound, SourceCheck, SourceFound, Sums
 from siltstone.config import Config
 from siltstone.contracts import Contract
+from siltstone.datasets import Dataset, WideDataset
 from siltstone.engine import Engine
 from siltstone.errors import UsageError
 from siltstone.ledger import Head
 from siltstone.planning import Stored
 from siltstone.quarantine import read_quarantine
-from siltstone.settings import settings_of
+from siltstone.settings import options_of, settings_of
 from siltstone.storage import Storage, open_root
 from siltstone.table import Refused, Snapshot, Table
 from siltstone.waves import Progress
@@ -43,8 +43,12 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         raise UsageError(f"{table.storage.root} has no runs yet", "siltstone compact makes one.")
     headers = ledgers.headers(table.storage, snapshot.head)
     accounts = ledgers.accounts(table.storage, snapshot.head)
-    source = sources.load(headers[0]["source"])
-    sources_tasks = _source_checks(table, accounts, headers[0], snapshot, config)
+    datasets = _datasets(accounts, config)
+    sources_tasks = [
+        task
+        for dataset, (known, options) in datasets.items()
+        for task in _source_checks(table, accounts.filter(dataset=dataset), headers[0], snapshot, config, known, options)
+    ]
     data_tasks = _data_checks(table, stored, headers, snapshot)
     data = engine.run(data_tasks, lambda done: progress("reading data files", done, len(data_tasks), 0))
     results = engine.run(sources_tasks, lambda done: progress("reading source files", done, len(sources_tasks), 0))
@@ -55,7 +59,7 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
             in_table.setdefault(path, Sums()).add(sums)
     problems = [problem for result in data for problem in result.problems]
     for task, result in zip(data_tasks, data, strict=True):
-        problems += _misplaced(task, result, source, table.contract)
+        problems += _misplaced(task, result, datasets, table.contract)
     problems += _missing_refusals(table.storage, snapshot.head)
     for row in accounts.iter_rows(named=True):
         problems += _problems(row, in_table.pop(row["path"], Sums()), found[row["path"]])
@@ -111,17 +115,29 @@ def _data_checks(
     ]
 
 
+def _datasets(accounts: pl.DataFrame, config: Config) -> dict[str, tuple[Dataset, dict[str, Any]]]:
+    """The datasets whose files the table has, and the options of each."""
+    found = {name: options_of(config, name) for name in accounts["dataset"].unique(maintain_order=True)}
+    return {name: (sources.dataset(name, options), options) for name, options in found.items()}
+
+
 def _source_checks(
-    table: Table, accounts: pl.DataFrame, newest: Mapping[str, Any], snapshot: Snapshot, config: Config
+    table: Table,
+    accounts: pl.DataFrame,
+    newest: Mapping[str, Any],
+    snapshot: Snapshot,
+    config: Config,
+    dataset: Dataset,
+    options: Mapping[str, Any],
 ) -> list[SourceCheck]:
     """Raises UsageError where the settings are not those that the table was written with."""
-    name = newest["source"]
-    settings = settings_of(config, name)
-    if settings.zone != newest["zone"]:
-        written = f"{table.storage.root} was written with zone {newest['zone']!r}"
+    settings = settings_of(config, dataset.name, newest.get("grain", "day"))
+    learned = ledgers.learned_of(newest)[dataset.name]
+    if settings.rules.zone != learned["zone"]:
+        written = f"{table.storage.root} was written with zone {learned['zone']!r}"
         raise UsageError(written, "Give it with --set or --conf.")
     root = config.compaction.source_root
-    if newest["files named by"] != "whole path" and not root:
+    if learned["files named by"] != "whole path" and not root:
         raise UsageError(
             "the table names its files by their path below a root", "Give --set compaction.source_root=..."
         )
@@ -134,7 +150,8 @@ def _source_checks(
                 (path, row["path"], row["modified_us"], row["size"], row["sha256"] if _is_comparable(row) else "")
                 for path, row in batch
             )
-            tasks.append(SourceCheck(name, table.storage, source, listed, snapshot.schema, settings))
+            places = table.storage, source
+            tasks.append(SourceCheck(dataset.name, options, *places, listed, snapshot.schema, settings))
     return tasks
 
 
@@ -143,11 +160,17 @@ def _is_comparable(row: Mapping[str, Any]) -> bool:
     return row["state"] != "quarantined" and not row["rows_kept"] + row["duplicates_kept"]
 
 
-def _misplaced(task: DataCheck, found: DataFound, source: ModuleType, contract: Contract) -> Iterator[str]:
+def _misplaced(
+    task: DataCheck, found: DataFound, datasets: Mapping[str, tuple[Dataset, Any]], contract: Contract
+) -> Iterator[str]:
     """Where a file's folder, its partition and the sites of its source files disagree."""
     if task.path.rpartition("/")[0] != folder_of(contract, task.partition):
         yield f"{task.path}: the log says that it is of {'/'.join(task.partition)}"
-    sites = {source.site_partition(place.site) for path in found.sources if (place := source.locate(path)) is not None}
+    if contract.key:
+        return  # their rows say themselves where they belong, and a digest of each source proves the date
+    ((dataset, _),) = datasets.values()
+    wide = cast(WideDataset, dataset)
+    sites = {wide.partition_of(p, 0)[1] for path in found.sources if (p := wide.locate(path)) is not None}
     if sites - {task.partition[1]}:
         yield f"{task.path}: has rows of {', '.join(sorted(sites))} in the partition {task.partition[1]}"
 
@@ -208,11 +231,11 @@ def _problems(row: Mapping[str, Any], held: Sums, found: SourceFound) -> Iterato
     if found.problem:
         yield f"{path}: can't be read as before: {found.problem}"
         return
-    records = found.sums.rows + found.refused
+    records = found.sums.rows + found.refused - row["rows_split"] + row["records_empty"]
     if (records, found.refused) != (row["records_in"], row["records_quarantined"]):
         yield (
             f"{path}: {records:,} records with {found.refused:,} refused when read again, its manifest says "
             f"{row['records_in']:,} with {row['records_quarantined']:,}"
         )
-    elif not row["duplicates_dropped"] and held.digest != found.sums.digest:
+    elif not row["duplicates_dropped"] + row["keys_superseded"] and held.digest != found.sums.digest:
         yield f"{path}: values in the table are not those of the file"

@@ -8,15 +8,19 @@ device that are at home there, so that equal lines meet.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from types import ModuleType
+from typing import Any, cast
 
+from siltstone import sources
 from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report, Settings, SourceFile
+from siltstone.bounds import from_json, overlaps
 from siltstone.conform import Schema, merge_drift
+from siltstone.datasets import Dataset, WideDataset
 from siltstone.engine import Engine
-from siltstone.planning import Planned, plan_bins
+from siltstone.planning import Partition, Planned, Sizes, Stored, plan_bins
 from siltstone.storage import Storage
 
+_WORK_BYTES, _WORK_FILES = 32 << 20, 2_000  # what one task of a keyed dataset reads, about
 Progress = Callable[[str, int, int, int], None]
 """Called with what goes on, files done, files in all, and input bytes done."""
 
@@ -26,14 +30,37 @@ class Target:
     """Where bins read from and write to, and what the plan guesses: hours from folder hour to local time, output
     bytes per input byte."""
 
-    source_name: str
-    source: ModuleType
+    dataset: Dataset
+    options: Mapping[str, Any]
     input: Storage
     table: Storage
     settings: Settings
     shift_hours: int
     ratio: float
     is_staged: bool = False
+
+
+def _device(dataset: Dataset, identity: str) -> str:
+    place = dataset.locate(identity)
+    assert place is not None
+    return place.device
+
+
+def has_seen(bin: Bin, report: Report, stored: Sequence[Stored]) -> bool:
+    """Whether a bin's result would be the same against these data files of the table: those that it leaned on or took
+    rows from are there, and no file has come since that may hold one of its keys."""
+    if bin.partition is not None:
+        return True
+    paths = {s.path for s in stored}
+    if not paths.issuperset([*report.leaned_on, *report.replaced]):
+        return False
+    known = {s.path for s in bin.stored}
+    contract = sources.dataset(bin.dataset, bin.options).contract
+    if contract.is_history:
+        return paths == {s.path for s in bin.stored}
+    bounds = [from_json(o.statistics, contract.time.name) for o in report.outputs]
+    fresh = [s for s in stored if s.path not in known]
+    return not any(overlaps(s.bounds, b) for s in fresh for b in bounds)
 
 
 @dataclass(frozen=True)
@@ -53,10 +80,20 @@ class Waves:
         self.first: list[Done] = []
         self.second: list[Done] | None = None
         self._moved: dict[str, FileAccount] = {}
+        self._stored: tuple[Stored, ...] = ()
 
     @property
     def done(self) -> list[Done]:
         return [*self.first, *(self.second or [])]
+
+    @property
+    def gives_way(self) -> dict[str, list[int]]:
+        """Rows of the table that give way to new ones with their key: data file -> positions in it."""
+        found: dict[str, list[int]] = {}
+        for done in self.first:
+            for path, positions in done.report.replaced.items():
+                found.setdefault(path, []).extend(positions)
+        return found
 
     @property
     def left(self) -> set[str]:
@@ -74,11 +111,12 @@ class Waves:
             self.second = None
         return bool(moved)
 
-    def keep_valid(self, todo: Mapping[str, SourceFile], table_schema: Schema) -> None:
-        """Rest on a newer version of the table: drop results whose files were done or replaced by others or whose
-        columns the table has otherwise, so that `run` does the rest again."""
+    def keep_valid(self, todo: Mapping[str, SourceFile], table_schema: Schema, stored: Sequence[Stored]) -> None:
+        """Rest on a newer version of the table: drop results whose files were done or replaced by others, whose
+        columns the table has otherwise, or whose keys it may have by now, so that `run` does the rest again."""
         self.schema = table_schema.extended((c.key, c.kind) for c in self.schema.columns)
-        kept = [d for d in self.first if self._is_valid(d, todo)]
+        self._stored = tuple(stored)
+        kept = [d for d in self.first if self._is_valid(d, todo) and has_seen(d.bin, d.report, self._stored)]
         if len(kept) < len(self.first) or not all(self._is_valid(d, todo) for d in self.second or []):
             self.second = None
         self.first = kept
@@ -115,13 +153,25 @@ class Waves:
         return [*accounts.values(), *self._moved.values()]
 
     def _home_bins(self, files: Sequence[SourceFile], target: Target) -> list[Bin]:
+        if target.dataset.contract.key:
+            return self._keyed_bins(files, target)
+        dataset = cast(WideDataset, target.dataset)
         planned = []
         for number, file in enumerate(files):
-            place = target.source.locate(file.identity)
-            partition = target.source.partition_of(place, target.shift_hours)
+            place = dataset.locate(file.identity)
+            assert place is not None
+            partition = dataset.partition_of(place, target.shift_hours)
             planned.append(Planned(number, partition, place.device, file.size * target.ratio))
         bins = plan_bins(planned, target.settings.sizes)
         return [self._bin(group, [files[p.id] for p in group], target) for group in bins]
+
+    def _keyed_bins(self, files: Sequence[SourceFile], target: Target) -> list[Bin]:
+        """Bins of whole devices, since equal keys can be in files of one device only; of a history one bin."""
+        devices = ["" if target.dataset.contract.is_history else _device(target.dataset, f.identity) for f in files]
+        work = [max(f.size / _WORK_BYTES, 1 / _WORK_FILES) for f in files]
+        planned = [Planned(n, (), device, share) for n, (device, share) in enumerate(zip(devices, work, strict=True))]
+        bins = plan_bins(planned, Sizes(target=1, smallest=1, largest=2))
+        return [self._bin(None, [files[p.id] for p in group], target) for group in bins]
 
     def _stray_bins(self, target: Target) -> list[Bin]:
         """Bins for the rows that the first wave found outside their folder's partition."""
@@ -130,15 +180,16 @@ class Waves:
         for done in self.first:
             records = {a.path: a.account.records_in for a in done.report.files}
             for file in (f for f in done.bin.files if f.identity in done.report.deferred):
-                device = target.source.locate(file.identity).device
+                device = _device(target.dataset, file.identity)
+                assert done.bin.partition is not None
                 for day, rows in done.report.deferred[file.identity].items():
                     expected = file.size * target.ratio * rows / records[file.identity]
                     planned.append(Planned(len(strays), (day, done.bin.partition[1]), device, expected))
                     strays.append(replace(file, role="stray"))
-        homes: dict[tuple[tuple[str, str], str], list[SourceFile]] = {(p.partition, p.device): [] for p in planned}
+        homes: dict[tuple[Partition | None, str], list[SourceFile]] = {(p.partition, p.device): [] for p in planned}
         for done in self.first if planned else ():
             for file in done.bin.files:
-                home = done.bin.partition, target.source.locate(file.identity).device
+                home = done.bin.partition, _device(target.dataset, file.identity)
                 if home in homes:
                     homes[home].append(replace(file, role="reference"))
         bins = []
@@ -148,16 +199,20 @@ class Waves:
             bins.append(self._bin(group, [*references, *(strays[p.id] for p in group)], target))
         return bins
 
-    def _bin(self, planned: Sequence[Planned], files: Sequence[SourceFile], target: Target) -> Bin:
+    def _bin(self, planned: Sequence[Planned] | None, files: Sequence[SourceFile], target: Target) -> Bin:
+        """A bin for one partition, with the bytes planned for it, or, without a plan, for all that its rows name."""
+        by_size = sum(f.size for f in files) * target.ratio
         return Bin(
-            source=target.source_name,
+            dataset=target.dataset.name,
+            options=target.options,
             input=target.input,
             table=target.table,
-            partition=planned[0].partition,
+            partition=planned[0].partition if planned else None,
             files=tuple(files),
-            expected_bytes=sum(p.output_bytes for p in planned),
+            expected_bytes=sum(p.output_bytes for p in planned) if planned else by_size,
             schema=self.schema,
             settings=target.settings,
+            stored=() if planned else self._stored,
             is_staged=target.is_staged,
         )
 

@@ -16,7 +16,7 @@ from siltstone.arrays import texts
 from siltstone.bounds import Bounds, delta_statistics, merged
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
-from siltstone.planning import Sizes, should_roll
+from siltstone.planning import Partition, Sizes, should_roll
 from siltstone.storage import Sink, Storage, join
 
 DOCUMENT = "{document}"  # conform replaces braces in names, so no key of a record can be called so
@@ -32,7 +32,7 @@ class Output:
     """A data file as the commit will name it; `statistics` in the form of the Delta log, complete or absent."""
 
     path: str
-    partition: tuple[str, str]
+    partition: Partition
     bytes: int
     rows: int
     written_ms: int
@@ -73,7 +73,7 @@ def staged(path: str) -> str:
     return f"{folder}/_{name}.staged"
 
 
-def folder_of(contract: Contract, partition: tuple[str, str]) -> str:
+def folder_of(contract: Contract, partition: Partition) -> str:
     """Where a partition's data files are, below the table; UsageError for values that would lead out of it."""
     return join(*(f"{f.name}={value}" for f, value in zip(contract.partition_by, partition, strict=True)))
 
@@ -89,7 +89,7 @@ class PartitionWriter:
         self,
         storage: Storage,
         contract: Contract,
-        partition: tuple[str, str],
+        partition: Partition,
         sources: Sequence[str] | None,
         *,
         sizes: Sizes,
@@ -208,7 +208,7 @@ class _OpenFile:
         for name in self._contract.statistics:
             self._bounds[name] = merged(self._bounds.get(name), table.column(name))
 
-    def finish(self, partition: tuple[str, str]) -> Output:
+    def finish(self, partition: Partition) -> Output:
         self._writer.close()
         self._sink.close()
         written, now_ms = self._sink.bytes_written, int(time.time() * 1000)

@@ -32,7 +32,27 @@ def _offset_us(step: int, zone: str) -> int:
     return round(offset.total_seconds()) * 1_000_000
 
 
+def day_text(day: int) -> str:
+    """Days since 1970 as YYYY-MM-DD."""
+    return (EPOCH + timedelta(days=int(day))).isoformat()
+
+
+def month_end(day: str) -> str:
+    """The last day of the month of a date, both YYYY-MM-DD."""
+    first = date.fromisoformat(day).replace(day=1)
+    return ((first + timedelta(days=31)).replace(day=1) - timedelta(days=1)).isoformat()
+
+
 def day_end(day: str, zone: str) -> datetime:
     """The UTC instant at which a local date (YYYY-MM-DD) ends."""
     local = datetime.combine(date.fromisoformat(day) + timedelta(days=1), time(), ZoneInfo(zone))
     return local.astimezone(UTC)
+
+
+@lru_cache(maxsize=1_024)
+def iso(ts_us: int) -> str:
+    """An instant for people, to the second; its number where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(ts_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{ts_us} us"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +115,10 @@ class Document:
             data[start : start + length] = b" " * length
         return replace(self, data=bytes(data))
 
+    def record(self, line: int) -> tuple[int, bytes]:
+        """A line's byte offset and its bytes."""
+        return int(self.offsets[line]), self.lines[line]
+
     @property
     def cut_record(self) -> bytes:
         """The unterminated last line."""
@@ -158,6 +162,17 @@ class Parsed:
     nulls: Mapping[int, int] = field(default_factory=dict)
 
 
+class HasCells(Protocol):
+    """Rows that know their cells, or the lines that tell them."""
+
+    @property
+    def cells(self) -> Ints | None: ...
+    @property
+    def document(self) -> Ints: ...
+    @property
+    def line(self) -> Ints: ...
+
+
 @dataclass(frozen=True)
 class Records:
     """Records that one lane read from documents of one shape, as their files have them, in order of document and line.
@@ -173,7 +188,7 @@ class Records:
     bad: Sequence[BadRecord] = ()
 
 
-def row_cells(parsed: Parsed, rows: Ints, documents: Mapping[int, Document]) -> Ints:
+def row_cells(parsed: "HasCells", rows: Ints, documents: Mapping[int, Document]) -> Ints:
     """Cells of the given rows, shape (len(rows), 4): keys seen, cells stored, nulls, values rescued."""
     if parsed.cells is not None:
         return parsed.cells[rows]

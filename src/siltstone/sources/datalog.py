@@ -5,9 +5,12 @@ magnitude. The folder gives the site, the device and, by a measured shift, the d
 """
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +18,16 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from siltstone.contracts import DATALOG, INVALID_PARTITION
-from siltstone.zones import EPOCH, local_days
+from siltstone.arrays import to_arrow
+from siltstone.conform import Schema
+from siltstone.contracts import DATALOG, INVALID_PARTITION, Contract
+from siltstone.datasets import Dataset, Place, Policy, Wide
+from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules, row_cells
+from siltstone.formats.inflate import inflate, inflate_head
+from siltstone.formats.ndjson import parse
+from siltstone.zones import iso, local_days
 
-CONTRACT = DATALOG
+CONTRACTS = (DATALOG,)
 LAYOUT = "{site}/{device}/{YYYYMMDDHH}/{YYYYMMDDHH}.txt.gz"
 TIME_KEY = "heartbeat"
 UNITS = ("s", "ms", "us", "ns")
@@ -32,23 +41,6 @@ _SITE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a path says: site code, device, and the folder's hour, whose zone nobody stated."""
-
-    site: str
-    device: str
-    hour: datetime
-
-
-@dataclass(frozen=True)
-class Window:
-    """Instants that a heartbeat may have: from `earliest_us` to `future_us` after the file's upload."""
-
-    earliest_us: int
-    future_us: int
-
-
 @dataclass(frozen=True)
 class Stamped:
     """Per row: `ts_us` (UTC), `day` (local date as days since 1970), `unit` (index into UNITS, or -1);
@@ -58,6 +50,109 @@ class Stamped:
     day: npt.NDArray[np.int32]
     unit: npt.NDArray[np.int8]
     reasons: dict[int, str]
+
+
+def datasets(options: Mapping[str, Any]) -> tuple[Dataset, ...]:
+    """The one dataset; its options are all in the rules."""
+    return (Datalog(),)
+
+
+@dataclass(frozen=True)
+class Datalog:
+    """Files of the fleet to rows of the wide table."""
+
+    name: str = "datalog"
+    source: str = "datalog"
+    contract: Contract = DATALOG
+    layout: str = LAYOUT
+    policy: Policy = "lines"
+    whole: bool = False
+    time_units: Sequence[str] = UNITS
+
+    def locate(self, path: str) -> Place | None:
+        return locate(path)
+
+    def is_before(self, folder: str, since: datetime) -> bool:
+        return is_before(folder, since)
+
+    def partition_of(self, place: Place, shift_hours: int) -> tuple[str, str]:
+        """Where most rows of a file will land, with `shift_hours` from the folder's hour to the local one."""
+        return partition_of(place, shift_hours)
+
+    def first_unit(self, head: bytes) -> str:
+        """The unit in the first record of a file's first bytes; "" when that can't be told."""
+        return unit_of(inflate_head(head))
+
+    def open(self, item: Item, rules: Rules) -> Opened:
+        inflated = inflate(
+            item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage
+        )
+        document = Document(
+            item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us
+        )
+        cut = document.cut_record if inflated.damage and inflated.data else item.data
+        return Opened(document, inflated.damage, cut)
+
+    def rows(self, documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[list[Wide], Schema]:
+        by_index = {d.index: d for d in documents}
+        parts, grown = parse(documents, schema, rules)
+        stamps = [stamp(p.table, _uploaded(p, by_index), rules) for p in parts]
+        untimed = _untimed(parts, stamps, by_index)
+        if untimed and len(grown.columns) > len(schema.columns):
+            # A refused record must not shape the table: what is new is found again without it.
+            lines = {index: {bad.line for bad in group} for index, group in groupby(untimed, lambda b: b.document)}
+            kept = [d.without(lines[d.index]) if d.index in lines else d for d in documents]
+            wide, grown = self.rows(kept, schema, rules)
+            wide[0] = replace(wide[0], bad=[*untimed, *wide[0].bad])
+            return wide, grown
+        return [_wide(p, s, _untimed([p], [s], by_index), by_index) for p, s in zip(parts, stamps, strict=True)], grown
+
+
+def _uploaded(part: Parsed, documents: Mapping[int, Document]) -> Ints:
+    indices, places = np.unique(part.document, return_inverse=True)
+    return np.array([documents[int(i)].modified_us for i in indices], np.int64)[places]
+
+
+def _untimed(
+    parts: Sequence[Parsed], stamps: Sequence["Stamped"], documents: Mapping[int, Document]
+) -> list[BadRecord]:
+    """The records without a usable time, in order of document and line."""
+    found = []
+    for part, stamped in zip(parts, stamps, strict=True):
+        for row, reason in stamped.reasons.items():
+            index, line = int(part.document[row]), int(part.line[row])
+            offset, raw = documents[index].record(line)
+            found.append(BadRecord(index, line, offset, reason, raw))
+    return sorted(found, key=lambda bad: (bad.document, bad.line))
+
+
+def _wide(part: Parsed, stamped: "Stamped", untimed: list[BadRecord], documents: Mapping[int, Document]) -> Wide:
+    """The rows with a usable time."""
+    bad = [*part.bad, *untimed]
+    if not untimed:
+        columns = part.table, part.document, part.line, stamped.ts_us, stamped.day, stamped.unit
+        return Wide(part.lane, *columns, bad, part.cells, part.keys, part.nulls)
+    refused = np.array(sorted(stamped.reasons), np.int64)
+    keep = np.ones(part.table.num_rows, bool)
+    keep[refused] = False
+    keys, nulls = dict(part.keys), dict(part.nulls)
+    if part.cells is None:
+        for index, cells in zip(part.document[refused].tolist(), row_cells(part, refused, documents), strict=True):
+            keys[index] -= int(cells[0])
+            nulls[index] -= int(cells[2])
+    return Wide(
+        part.lane,
+        part.table.filter(to_arrow(keep)),
+        part.document[keep],
+        part.line[keep],
+        stamped.ts_us[keep],
+        stamped.day[keep],
+        stamped.unit[keep],
+        bad,
+        None if part.cells is None else part.cells[keep],
+        keys,
+        nulls,
+    )
 
 
 @lru_cache(maxsize=65_536)
@@ -87,6 +182,7 @@ def _hour(digits: str) -> datetime | None:
 
 def partition_of(place: Place, shift_hours: int) -> tuple[str, str]:
     """Where most rows of a file will land: (hiveperiod, dstrct_code)."""
+    assert place.hour is not None
     return _local_day(place.hour, shift_hours), site_partition(place.site)
 
 
@@ -113,16 +209,11 @@ def unit_of(head: bytes) -> str:
     return unit if isinstance(unit, str) else ""
 
 
-def day_text(day: int) -> str:
-    """Days since 1970 as YYYY-MM-DD."""
-    return (EPOCH + timedelta(days=int(day))).isoformat()
-
-
-def stamp(table: pa.Table, uploaded_us: Ints, window: Window, zone: str) -> Stamped:
+def stamp(table: pa.Table, uploaded_us: Ints, rules: Rules) -> Stamped:
     """The instant and local day of each row, from its heartbeat in exact integers (nanoseconds are cut, not rounded).
 
-    `uploaded_us` has each row's file upload time. Rows whose heartbeat is missing, no integer or outside the window
-    get a reason.
+    `uploaded_us` has each row's file upload time. Rows whose heartbeat is missing, no integer or out of the rules'
+    bounds get a reason.
     """
     rows = table.num_rows
     heartbeat = _column(table, TIME_KEY, rows)
@@ -131,13 +222,13 @@ def stamp(table: pa.Table, uploaded_us: Ints, window: Window, zone: str) -> Stam
     factor, divisor = np.array([10**6, 10**3, 1, 1])[unit], np.array([1, 1, 1, 10**3])[unit]
     positive = np.maximum(value, 0)
     ts_us = positive * factor // divisor
-    usable = known & (value > 0) & (ts_us >= window.earliest_us) & (ts_us <= uploaded_us + window.future_us)
+    usable = known & (value > 0) & (ts_us >= rules.earliest_us) & (ts_us <= uploaded_us + rules.future_us)
     reasons = {
-        int(row): _reason(bool(known[row]), int(value[row]), int(ts_us[row]), int(uploaded_us[row]), window)
+        int(row): _reason(bool(known[row]), int(value[row]), int(ts_us[row]), int(uploaded_us[row]), rules)
         for row in np.flatnonzero(~usable)
     }
     day = np.zeros(rows, np.int32)
-    day[usable] = local_days(ts_us[usable], zone)
+    day[usable] = local_days(ts_us[usable], rules.zone)
     return Stamped(ts_us, day, np.where(known, unit, -1).astype(np.int8), reasons)
 
 
@@ -147,14 +238,10 @@ def _column(table: pa.Table, name: str, rows: int) -> pl.Series:
     return pl.Series(table.column(name))
 
 
-def _reason(known: bool, value: int, ts_us: int, uploaded_us: int, window: Window) -> str:
+def _reason(known: bool, value: int, ts_us: int, uploaded_us: int, rules: Rules) -> str:
     if not known:
         return "heartbeat is missing or no integer"
     if value <= 0:
         return f"heartbeat {value} is no time"
-    bounds = f"{_iso(window.earliest_us)} .. {_iso(uploaded_us + window.future_us)}"
-    return f"heartbeat {value} is {_iso(ts_us)}, outside {bounds}"
-
-
-def _iso(ts_us: int) -> str:
-    return datetime.fromtimestamp(ts_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    bounds = f"{iso(rules.earliest_us)} .. {iso(uploaded_us + rules.future_us)}"
+    return f"heartbeat {value} is {iso(ts_us)}, outside {bounds}"

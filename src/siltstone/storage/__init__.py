@@ -228,3 +228,15 @@ def open_root(uri: str, access: Access = AMAZON) -> Storage:
     if found and scheme != "file":
         raise UsageError(f"{uri}: no storage for {scheme}://", "Give a local path or an s3:// URI.")
     return Storage(os.path.realpath(os.path.expanduser(rest if found else uri)), access)
+
+
+def open_input(uri: str, access: Access = AMAZON) -> tuple[Storage, str]:
+    """The storage at a path that is to be read, and "", or, where the path is a single file's, the storage of its
+    folder and its name."""
+    storage = open_root(uri, access)
+    folder, _, name = storage.root.rpartition("/")
+    is_file = os.path.isfile(storage.root) if storage.is_local else not storage.exists()
+    if not is_file or not folder or folder.endswith("/"):
+        return storage, ""
+    parent = open_root(folder, access)
+    return (parent, name) if storage.is_local or parent.read_head(name, 1) else (storage, "")

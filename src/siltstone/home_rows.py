@@ -1,0 +1,108 @@
+"""Of a wide dataset's rows those that belong to one partition, each device's repeated lines once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siltstone.arrays import to_arrow
+from siltstone.bins import Bin
+from siltstone.datasets import Wide, WideDataset
+from siltstone.duplicates import Duplicates
+from siltstone.formats.documents import Document, Ints, row_cells
+from siltstone.quarantine import QuarantineWriter
+from siltstone.reading import Reader
+from siltstone.writing import DOCUMENT
+from siltstone.zones import day_text
+
+Mask = npt.NDArray[np.bool_]
+
+
+class HomeReader(Reader):
+    """Reads the rows of the bin's partition. `deferred` counts, by identity and date, rows that belong to others."""
+
+    def __init__(self, task: Bin, quarantine: QuarantineWriter) -> None:
+        super().__init__(task, quarantine)
+        assert task.partition is not None
+        self._day = task.partition[0]
+        self._documents: Mapping[int, Document] = {}
+        self._duplicates = Duplicates(self._line)
+        places = [self.dataset.locate(f.identity) for f in task.files]
+        codes = {device: i for i, device in enumerate(dict.fromkeys((p.site, p.device) for p in places if p))}
+        self._device = np.array([codes[p.site, p.device] for p in places if p], np.int64)
+        self._is_reference = np.array([f.role == "reference" for f in task.files])
+        self.deferred: dict[str, dict[str, int]] = {}
+
+    def first_units(self, indices: Sequence[int]) -> list[str]:
+        """The unit of each file's first record, "" where its head does not tell; a guess that only orders reading."""
+        dataset = cast(WideDataset, self.dataset)
+        return [dataset.first_unit(head) for head in self.fetching.heads(indices)]
+
+    def read(self, indices: Sequence[int]) -> Iterator[pa.Table]:
+        """The wanted rows of some files, in batches of bounded text."""
+        for documents, parts in self.rows(indices):
+            self._documents = documents
+            for part in parts:
+                table = self._wanted(cast(Wide, part))
+                if table.num_rows:
+                    yield table
+            self._documents = {}
+
+    def _line(self, index: int, line: int) -> bytes:
+        """A row's bytes, from the batch at hand or from its file, read again."""
+        if index not in self._documents:
+            fetched = self.fetching.take(index)
+            if fetched is None or fetched.etag != self.files[index].etag:
+                return b""
+            self._documents = {**self._documents, index: self.open(index, fetched.data).document}
+        return self._documents[index].lines[line]
+
+    def _wanted(self, part: Wide) -> pa.Table:
+        """The part's rows for this partition with their time; every other row is accounted for."""
+        document, tally = part.document, self.tally
+        days = {int(d): day_text(int(d)) for d in np.unique(part.day)}
+        here = np.isin(part.day, [d for d, text in days.items() if text == self._day])
+        repeated = self._repeated(part, here)
+        home, written = self._is_home[document], here & ~repeated & ~self._is_reference[document]
+        elsewhere = home & ~here
+        self._defer(document, part.day, elsewhere, days)
+        tally.add("records_in", document[home | here & ~self._is_reference[document]])
+        tally.add("duplicates_dropped", document[repeated & ~self._is_reference[document]])
+        tally.add("deferred", document[elsewhere])
+        tally.add("rows_out", document[written])
+        tally.add_units(document[home], part.unit[home])
+        self._count_cells(part, written)
+        time = self.dataset.contract.time
+        table = part.table.append_column(time.name, to_arrow(part.ts_us).cast(time.type))
+        table = table.append_column(DOCUMENT, to_arrow(document.astype(np.int32)))
+        return table if written.all() else table.filter(to_arrow(written))
+
+    def _repeated(self, part: Wide, here: Mask) -> Mask:
+        repeated = np.zeros(len(here), bool)
+        rows = np.flatnonzero(here)
+        document = part.document[rows]
+        repeated[rows] = self._duplicates.repeated(self._device[document], part.ts_us[rows], document, part.line[rows])
+        return repeated
+
+    def _defer(self, document: Ints, day: npt.NDArray[Any], elsewhere: Mask, days: Mapping[int, str]) -> None:
+        pairs, counts = np.unique(
+            np.stack([document[elsewhere], day[elsewhere].astype(np.int64)]), axis=1, return_counts=True
+        )
+        for index, there, rows in zip(*pairs, counts, strict=True):
+            by_day = self.deferred.setdefault(self.files[index].identity, {})
+            by_day[days[int(there)]] = by_day.get(days[int(there)], 0) + int(rows)
+
+    def _count_cells(self, part: Wide, written: Mask) -> None:
+        """Cells of the rows out: counted by row in the careful lane, else the documents' sums less the other rows."""
+        if part.cells is not None:
+            self.tally.add_cells(part.document[written], part.cells[written])
+            return
+        wanted = {int(i) for i in np.unique(part.document[written])}
+        indices = np.array(sorted(wanted), np.int64)
+        keys = np.array([part.keys[i] for i in indices], np.int64)
+        nulls = np.array([part.nulls[i] for i in indices], np.int64)
+        self.tally.add_cells(indices, np.stack([keys, keys - nulls, nulls, np.zeros_like(keys)], axis=1))
+        others = np.flatnonzero(~written & np.isin(part.document, indices))
+        self.tally.add_cells(part.document[others], -row_cells(part, others, self._documents))

@@ -1,0 +1,260 @@
+"""One task of a keyed dataset: its rows, settled by key among themselves and with those of the table, go to a file of
+each partition that they name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, cast
+
+import numpy as np
+import orjson
+import polars as pl
+import pyarrow as pa
+
+from siltstone.accounts import FileAccount
+from siltstone.bins import Bin, Report
+from siltstone.contracts import RESCUED, Contract
+from siltstone.datasets import Keyed
+from siltstone.errors import AccountsError
+from siltstone.formats.documents import Ints
+from siltstone.keeping import DUPLICATE, KEPT, SUPERSEDED, settle_keys
+from siltstone.planning import Partition
+from siltstone.quarantine import QuarantineWriter
+from siltstone.reading import Reader
+from siltstone.stored_keys import StoredKeys
+from siltstone.tally import Tally
+from siltstone.writing import DOCUMENT, Output, PartitionWriter, folder_of
+from siltstone.zones import day_text
+
+_ROW_BYTES = 160  # of Arrow data for a reading, about
+_GROUP_BYTES = 4 << 20  # of source files whose rows are settled at a time, at least
+_OLDEST = pl.CompatLevel.oldest()
+_ARROW_TEXT = pl.String()
+
+
+def run_keyed(task: Bin) -> Report:
+    """Read, settle, sort and write one bin. Raises AccountsError if a file's account does not close."""
+    quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
+    reader = Reader(task, quarantine)
+    keys = Keys(task, reader)
+    writers = _Writers(task, reader)
+    for frame in _groups(task, reader):
+        writers.add(keys.settled(frame))
+    writers.close()
+    return Report(
+        files=list(_closed(task, reader, keys, writers)),
+        outputs=writers.outputs,
+        new_columns=[],
+        quarantine=quarantine.close(),
+        replaced={path: sorted(places) for path, places in keys.replaced.items()},
+        leaned_on=sorted(keys.leaned_on),
+    )
+
+
+def complete(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """The frame with every column of the contract, in its types."""
+    types = {c.name: _POLARS[c.kind] for c in (*contract.leading, *contract.record)} | {RESCUED.name: _ARROW_TEXT}
+    there = set(frame.columns)
+    columns = [pl.col(n).cast(t) if n in there else pl.lit(None, t).alias(n) for n, t in types.items()]
+    return frame.with_columns(columns)
+
+
+_POLARS: Mapping[str, pl.DataType] = {
+    "double": pl.Float64(),
+    "bigint": pl.Int64(),
+    "int": pl.Int32(),
+    "boolean": pl.Boolean(),
+    "string": _ARROW_TEXT,
+    "json": _ARROW_TEXT,
+    "float": pl.Float32(),
+    "timestamp": pl.Datetime("us", "UTC"),
+}
+
+
+def count_rows(parts: Sequence[Keyed], tally: Tally) -> None:
+    """Count the records of parts, and how many more or fewer rows they gave."""
+    for part in parts:
+        documents = np.array(list(part.records), np.int64)
+        records = np.array(list(part.records.values()), np.int64)
+        document, line = (part.frame[name].to_numpy() for name in ("document", "line"))
+        begins = np.ones(len(document), bool)
+        begins[1:] = (document[1:] != document[:-1]) | (line[1:] != line[:-1])
+        most = int(max(documents, default=0)) + 1
+        rows, gave = np.bincount(document, minlength=most), np.bincount(document[begins], minlength=most)
+        tally.add_counts("records_in", documents, records)
+        tally.add_counts("rows_split", documents, (rows - gave)[documents])
+        tally.add_counts("records_empty", documents, records - gave[documents])
+
+
+def count_cells(frame: pl.DataFrame, contract: Contract, tally: Tally) -> None:
+    """Count the rows out and their cells: one for each record column, and those that were rescued."""
+    names = [c.name for c in (*contract.leading, *contract.record)]
+    stored = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in names)
+    sums = frame.select("document", stored=stored, rescued=_keys_in(frame[RESCUED.name])).group_by("document")
+    found = sums.agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("stored").sum(), pl.col("rescued").sum())
+    documents, rows, cells, more = (found[n].to_numpy() for n in ("document", "rows", "stored", "rescued"))
+    all_cells = rows * len(names)
+    tally.add_counts("rows_out", documents, rows)
+    tally.add_cells(documents, np.stack([all_cells + more, cells, all_cells - cells, more], axis=1))
+
+
+def _keys_in(rescued: pl.Series) -> pl.Series:
+    """The number of keys in each JSON object; 0 for null."""
+    if rescued.null_count() == len(rescued):
+        return pl.zeros(len(rescued), pl.Int64(), eager=True)
+    counts = {text: len(orjson.loads(text)) for text in rescued.unique() if text is not None}
+    return rescued.replace_strict(counts, default=0, return_dtype=pl.Int64())
+
+
+def _groups(task: Bin, reader: Reader) -> Iterator[pl.DataFrame]:
+    """The rows of all files of some devices at a time, with the files' rank in the order of their identities."""
+    dataset, contract = reader.dataset, reader.dataset.contract
+    places = [dataset.locate(f.identity) for f in task.files]
+    order = sorted(range(len(task.files)), key=lambda i: (places[i].device if places[i] else "", task.files[i].identity))
+    reader.fetching.expect(order)
+    group: list[int] = []
+    for _, indices in groupby(order, key=lambda i: places[i].device if places[i] else ""):
+        group += indices
+        if sum(task.files[i].size for i in group) >= _GROUP_BYTES:
+            yield from _frame(reader, group, contract)
+            group = []
+    if group:
+        yield from _frame(reader, group, contract)
+
+
+def _frame(reader: Reader, indices: Sequence[int], contract: Contract) -> Iterator[pl.DataFrame]:
+    frames = []
+    for _, parts in reader.rows(indices):
+        keyed = cast(Sequence[Keyed], parts)
+        count_rows(keyed, reader.tally)
+        frames += [complete(part.frame, contract).select(_columns(contract)) for part in keyed if part.frame.height]
+    if frames:
+        yield pl.concat(frames)
+
+
+def _columns(contract: Contract) -> list[str]:
+    names = [c.name for c in (*contract.leading, *contract.record)]
+    return [*names, RESCUED.name, "ts", "date", "site", "document", "line"]
+
+
+class Keys:
+    """Settles rows with equal keys; `replaced` and `leaned_on` are as in `Report`."""
+
+    def __init__(self, task: Bin, reader: Reader) -> None:
+        dataset = reader.dataset
+        self._contract, self._policy, self._tally = dataset.contract, dataset.policy, reader.tally
+        anew = {f.identity for f in task.files if f.held_rows}
+        self._stored = StoredKeys(task.table, dataset, task.stored, anew)
+        self._files = pl.Series([f.identity for f in task.files], dtype=pl.String())
+        self.replaced: dict[str, set[int]] = {}
+        self.leaned_on: set[str] = set()
+        self.folders_of: dict[int, set[Partition]] = {}
+
+    def settled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows that stay, counted; what becomes of all others is noted."""
+        key = self._contract.key
+        old = self._stored.like(frame)
+        content = [c for c in frame.columns if c not in ("source", "date", "site", "document", "line", *key)]
+        new = frame.select(*key, *content, "line", source_file=self._files.gather(frame["document"]))
+        result = settle_keys(new, old.select(new.columns), key, self._policy)
+        self._note(old, result.give_way, result.leaned_on)
+        document = frame["document"].to_numpy()
+        for fate, name in ((DUPLICATE, "duplicates_dropped"), (SUPERSEDED, "keys_superseded")):
+            self._tally.add(name, document[result.fate == fate])
+        kept = frame
+        if (result.fate != KEPT).any():
+            dropped = frame.filter(pl.Series(result.fate != KEPT))
+            for index, date, site in dropped.select("document", "date", "site").unique().iter_rows():
+                self.folders_of.setdefault(index, set()).add((day_text(date), site))
+            kept = frame.filter(pl.Series(result.fate == KEPT))
+        count_cells(kept, self._contract, self._tally)
+        return kept
+
+    def _note(self, old: pl.DataFrame, give_way: Ints, leaned_on: Ints) -> None:
+        for path, position in old[give_way].select("file", "position").iter_rows():
+            self.replaced.setdefault(path, set()).add(position)
+        self.leaned_on.update(old[leaned_on]["file"].unique())
+
+
+@dataclass
+class _Waiting:
+    """Rows of one partition that are not written yet, and the key of the last one that is."""
+
+    writer: PartitionWriter
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    last: tuple[Any, ...] | None = None
+
+
+class _Writers:
+    """A writer for each partition; rows wait until they are many enough to be sorted and written."""
+
+    def __init__(self, task: Bin, reader: Reader) -> None:
+        self._task, self._reader = task, reader
+        self._contract = reader.dataset.contract
+        self._waiting: dict[Partition, _Waiting] = {}
+        self._rows = 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        for (date, site), part in frame.partition_by("date", "site", include_key=False, as_dict=True).items():
+            self._of((day_text(cast(int, date)), cast(str, site))).frames.append(part)
+        self._rows += frame.height
+        if self._rows * _ROW_BYTES > self._task.settings.memory_bytes / 2:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        for waiting in self._waiting.values():
+            waiting.writer.close()
+
+    @property
+    def outputs(self) -> list[Output]:
+        return [o for w in self._waiting.values() for o in w.writer.outputs]
+
+    def outputs_of(self, index: int) -> list[str]:
+        """The files with rows of a source file."""
+        return sorted({path for w in self._waiting.values() for path in w.writer.outputs_of.get(index, ())})
+
+    def _of(self, partition: Partition) -> _Waiting:
+        if partition not in self._waiting:
+            task, settings = self._task, self._task.settings
+            writer = PartitionWriter(
+                task.table,
+                self._contract,
+                partition,
+                [f.identity for f in task.files],
+                sizes=settings.sizes,
+                group_bytes=settings.group_bytes,
+                schema=lambda: self._reader.schema,
+                expected=lambda: self._reader.unread_share * task.expected_bytes / len(self._waiting),
+                is_staged=task.is_staged,
+            )
+            self._waiting[partition] = _Waiting(writer)
+        return self._waiting[partition]
+
+    def _flush(self) -> None:
+        for waiting in self._waiting.values():
+            if waiting.frames:
+                frame = pl.concat(waiting.frames).sort(*self._contract.key)
+                waiting.frames = []
+                begin, end = (frame.row(n, named=True) for n in (0, -1))
+                first, last = (tuple(row[c] for c in self._contract.sort_by) for row in (begin, end))
+                waiting.writer.write(self._arrow(frame), breaks=waiting.last is not None and first < waiting.last)
+                waiting.last = last
+        self._rows = 0
+
+    def _arrow(self, frame: pl.DataFrame) -> pa.Table:
+        time = self._contract.time
+        named = frame.drop("line").rename({"document": DOCUMENT}).with_columns(pl.col(DOCUMENT).cast(pl.Int32()))
+        table = named.to_arrow(compat_level=_OLDEST)
+        place = table.schema.get_field_index("ts")
+        return table.set_column(place, time.name, table.column(place).cast(time.type))
+
+
+def _closed(task: Bin, reader: Reader, keys: Keys, writers: _Writers) -> Iterator[FileAccount]:
+    contract = reader.dataset.contract
+    for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
+        if problems := account.account.problems():
+            raise AccountsError(file.identity, problems)
+        account.outputs = writers.outputs_of(index)
+        account.folders = sorted(folder_of(contract, p) for p in keys.folders_of.get(index, ()))
+        yield account
