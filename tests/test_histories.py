@@ -198,7 +198,7 @@ def runs(draw: st.DrawFn) -> list[list[Snapshot]]:
     return [snapshots[a:b] for a, b in zip([0, *cuts], [*cuts, len(snapshots)], strict=True)]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(runs())
 def test_any_order_of_arrival_gives_the_history_of_one_pass(parts: list[list[Snapshot]]) -> None:
     table, all_at_once = Table(), Table()
