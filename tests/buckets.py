@@ -83,7 +83,7 @@ class BucketWorld:
         return summary
 
     def table(self) -> Any:
-        return table_at(self.bucket.root("lake/datalog"), sources.load("datalog").CONTRACT)
+        return table_at(self.bucket.root("lake/datalog"), DATALOG)
 
     def headers(self, kind: str = "compact") -> list[dict[str, Any]]:
         """The headers of the committed runs of a kind, newest first."""

@@ -10,12 +10,15 @@ import siltstone
 
 SRC = Path(siltstone.__file__).parent
 MEMBERS = {
-    0: "siltstone accounts contracts errors kinds",
-    1: "arrays bounds companions conform duplicates formats merging planning sources tally zones",
+    0: "siltstone accounts contracts errors kinds records_options",
+    1: """
+        arrays asset_views bounds companions conform datasets duplicates formats hierarchy histories instants keeping
+        merging planning readings sources space_views tally zones
+    """,
     2: """
-        bins checks compaction config describe engine fetching footers ledger listing plain_table plans progress
-        quarantine reading rewriting session settings settling storage superseding survey table tables task vacuuming
-        verification waves writing
+        bins checks compaction config describe engine fetching footers history_task home_rows keyed_survey keyed_task
+        ledger listing plain_table plans progress quarantine reading rewriting session settings settling storage
+        stored_keys superseding survey table tables task vacuuming verification waves writing
     """,
     3: "__main__ cli doctor show",
 }

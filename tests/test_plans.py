@@ -9,6 +9,7 @@ from builders import BASE
 from siltstone.bins import Bin, SourceFile
 from siltstone.checks import DataCheck, SourceCheck
 from siltstone.config import Access, load_config
+from siltstone.planning import Stored
 from siltstone.plans import _KINDS
 from siltstone.rewriting import Rewrite
 from siltstone.settings import settings_of
@@ -17,11 +18,14 @@ from siltstone.storage import Storage
 INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
 TABLE = Storage("/lake/datalog")
 SETTINGS = settings_of(load_config(), "datalog")
+FILE = SourceFile("a", "in/a", 1, "etag", 2, "stray", 3)
+STORED = Stored("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_id": (None, None)})
 DAY = ("2025-12-10", "BRCB")
 TASKS = [
-    Bin("datalog", INPUT, TABLE, DAY, (SourceFile("a", "in/a", 1, "etag", 2, "stray", 3),), 4.5, BASE, SETTINGS, True),
-    Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True),
-    SourceCheck("datalog", TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
+    Bin("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
+    Bin("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
+    Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), (3, 5), BASE, SETTINGS.sizes, 5, 6, True),
+    SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
     DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
 ]
 

@@ -8,27 +8,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from siltstone.bins import Settings
 from siltstone.conform import base_schema
 from siltstone.contracts import DATALOG
 from siltstone.formats.documents import Rules
-from siltstone.planning import Sizes
 from siltstone.sources import datalog
 from siltstone.storage import Storage
 from siltstone.survey import FieldFound, Survey, spread, take_survey
 
 BASE = base_schema(DATALOG)
-RULES = Rules(hints=datalog.HINTS)
-SETTINGS = Settings(
-    sizes=Sizes(200, 150, 250),
-    group_bytes=1 << 20,
-    batch_bytes=1 << 20,
-    memory_bytes=1 << 24,
+RULES = Rules(
+    hints=datalog.HINTS,
     max_text_bytes=1 << 24,
-    max_ratio=200,
-    salvage="truncated",
-    raw_bytes=1 << 10,
-    rules=RULES,
     zone="Asia/Makassar",
     earliest_us=1_420_070_400_000_000,
     future_us=86_400_000_000,
@@ -48,7 +38,7 @@ def take(store: Storage, *contents: bytes | str, hour: str = "2025121004", lines
         store.put(path, gzip.compress(content.encode()) if isinstance(content, str) else content)
         os.utime(Path(store.root) / path, (NOON, NOON))
     files = store.objects().with_columns(identity=pl.col("path"))
-    return take_survey(store, files, datalog, BASE, SETTINGS, lines)
+    return take_survey(store, files, datalog.Datalog(), BASE, RULES, lines)
 
 
 def test_fields_in_order_of_sight_with_their_tokens(store: Storage) -> None:

@@ -147,7 +147,7 @@ class World:
         from siltstone import ledger, sources
         from siltstone.table import Table
 
-        table = Table(Storage(os.path.realpath(self.table)), sources.load("datalog").CONTRACT)
+        table = Table(Storage(os.path.realpath(self.table)), DATALOG)
         snapshot = table.snapshot()
         headers = [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
         return [h for h in headers if h["kind"] == kind]

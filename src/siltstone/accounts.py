@@ -45,7 +45,8 @@ class Account:
             found.append(
                 f"{self.records_in:,} records in + {self.rows_split:,} rows more of them, but {self.rows_out:,} rows "
                 f"out + {self.records_quarantined:,} quarantined + {self.duplicates_dropped:,} duplicates + "
-                f"{self.keys_superseded:,} superseded + {self.records_empty:,} without a row + {self.deferred:,} deferred"
+                f"{self.keys_superseded:,} superseded + {self.records_empty:,} without a row + "
+                f"{self.deferred:,} deferred"
             )
         if self.keys_seen != self.cells_stored + self.nulls + self.values_rescued:
             found.append(

@@ -67,7 +67,7 @@ class Bin:
     """All that a task is told; plain values, so that it travels as JSON.
 
     `partition` is None where each row says itself where it goes; then `stored` are the table's data files, in which
-    rows with the same keys may be.
+    rows with the same keys may be, and of a history `known` the files whose snapshots it has.
     """
 
     dataset: str
@@ -80,6 +80,7 @@ class Bin:
     schema: Schema
     settings: Settings
     stored: tuple[Stored, ...] = ()
+    known: tuple[str, ...] = ()
     is_staged: bool = False
 
     def run(self) -> "Report":
@@ -105,6 +106,7 @@ class Bin:
                 "input": Storage.from_dict(row["input"]),
                 "table": Storage.from_dict(row["table"]),
                 "partition": None if row["partition"] is None else tuple(row["partition"]),
+                "known": tuple(row["known"]),
                 "stored": tuple(Stored.from_dict(s) for s in row["stored"]),
                 "files": tuple(SourceFile(**f) for f in row["files"]),
                 "schema": Schema.from_dict(row["schema"]),
@@ -119,7 +121,9 @@ class Report:
     belong (identity -> date -> rows), and its quarantine file.
 
     `replaced` are rows of the table that give way to new ones: data file -> their positions in it. `leaned_on` are the
-    data files with rows that decided over new ones.
+    data files with rows that decided over new ones. Of a history `rewritten` are the data files whose rows are in the
+    outputs, with `carried_cells`, and `adjusted` is what other source files have less of them than before: rows, cells
+    stored, nulls, values rescued.
     """
 
     files: list[FileAccount]
@@ -129,6 +133,9 @@ class Report:
     quarantine: str = ""
     replaced: dict[str, list[int]] = field(default_factory=dict)
     leaned_on: list[str] = field(default_factory=list)
+    rewritten: list[str] = field(default_factory=list)
+    adjusted: dict[str, list[int]] = field(default_factory=dict)
+    carried_cells: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -139,6 +146,9 @@ class Report:
             "quarantine": self.quarantine,
             "replaced": self.replaced,
             "leaned_on": self.leaned_on,
+            "rewritten": self.rewritten,
+            "adjusted": self.adjusted,
+            "carried_cells": self.carried_cells,
         }
 
     @classmethod
@@ -151,4 +161,7 @@ class Report:
             row["quarantine"],
             row["replaced"],
             row["leaned_on"],
+            row["rewritten"],
+            row["adjusted"],
+            row["carried_cells"],
         )

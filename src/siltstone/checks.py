@@ -185,7 +185,9 @@ def _sum_up(task: SourceCheck, dataset: Dataset, batch: Sequence[Any], files: Se
         hashes = _hashes(rows.table, rows.ts_us, rows.day, task.schema)
         for index, sums in _grouped(rows.document, _cells(rows.table, task.schema), hashes):
             files[index].sums.add(sums)
-        for name in set(rows.table.column_names) - task.schema.by_name.keys() - {f.name for f in dataset.contract.added}:
+        for name in (
+            set(rows.table.column_names) - task.schema.by_name.keys() - {f.name for f in dataset.contract.added}
+        ):
             for index in np.unique(rows.document[rows.table.column(name).is_valid().to_numpy()]):
                 files[index].problem = f"the table has no column {name!r} for some of its values"
 

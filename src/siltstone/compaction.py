@@ -18,13 +18,13 @@ from siltstone.datasets import Dataset
 from siltstone.engine import Engine
 from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
 from siltstone.footers import check_footers
+from siltstone.keyed_survey import take_keyed_survey
 from siltstone.ledger import Head, Ledger
 from siltstone.listing import Listing, News, compare, list_input
-from siltstone.keyed_survey import take_keyed_survey
 from siltstone.settings import options_of, settings_of
 from siltstone.settling import settle
 from siltstone.storage import Storage, open_input, open_root
-from siltstone.superseding import Superseded, Superseding, keep_former, refused_among, superseded_by
+from siltstone.superseding import Superseded, Superseding, carried, keep_former, refused_among, superseded_by
 from siltstone.survey import spread, take_survey
 from siltstone.table import Change, Refused, Snapshot, Table
 from siltstone.tables import table_at
@@ -196,8 +196,10 @@ class _Run:
             own = ledger.of(self._dataset.name)
             news = compare(there, own, self._store, self._dataset, retry_quarantined=retry, refused=refused)
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
-            stored = self._table.files(snapshot) if self._dataset.contract.key and todo else []
-            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored)
+            contract = self._dataset.contract
+            stored = self._table.files(snapshot) if contract.key and todo else []
+            ingested = own.entries.filter(state="ingested")["path"] if contract.is_history else []
+            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored, sorted(ingested))
             if todo:
                 self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
                 self._target = self._target or self._learned(news, snapshot, ledger)
@@ -212,15 +214,19 @@ class _Run:
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
         """Check what was read and commit it. Raises Refused when another commit came between."""
         files = self._waves.accounts()
-        held = dict(news.todo.select("identity", "held_rows").iter_rows())
-        replaced = superseded_by(files, held)
-        keep_former(files, ledger)
-        gives_way = self._waves.gives_way
-        stored = self._table.files(snapshot) if replaced or gives_way else []
+        replaced: dict[str, int] = {}
+        if not self._dataset.contract.is_history:
+            held = dict(news.todo.select("identity", "held_rows").iter_rows())
+            replaced = superseded_by(files, held)
+            keep_former(files, ledger)
+        gives_way, rewritten = self._waves.gives_way, self._waves.rewritten
+        stored = self._table.files(snapshot) if replaced or gives_way or rewritten else []
         dropped = self._superseding.drop(replaced, gives_way, ledger, stored, snapshot.schema, self._tell)
+        if self._dataset.contract.is_history:
+            dropped = carried(stored, self._waves.done)
         fresh = [o for done in self._waves.done for o in done.report.outputs]
         self._check(files, fresh, dropped, replaced)
-        adjusted = dropped.adjusted(ledgers.accounts(self._table.storage, ledger.head)) if dropped.gave_way else []
+        adjusted = self._adjusted(dropped, ledger) if dropped.gave_way else []
         outputs = [*fresh, *dropped.outputs]
         read = [f for f in files if f.state != "deferred"]
         columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
@@ -241,6 +247,10 @@ class _Run:
             self._table.commit(Change(head, outputs, info, removed=dropped.removed), snapshot)
         return summary
 
+    def _adjusted(self, dropped: Superseded, ledger: Ledger) -> list[FileAccount]:
+        accounts = ledgers.accounts(self._table.storage, ledger.head)
+        return dropped.adjusted(accounts, is_history=self._dataset.contract.is_history)
+
     def _tell(self, what: str) -> None:
         self._progress(what, 0, 0, 0)
 
@@ -253,7 +263,7 @@ class _Run:
             sample = spread(news.todo, self._config.survey.files)
             self._tell(f"surveying {sample.height} of {news.todo.height:,} files")
             if self._dataset.contract.key:
-                shift_hours, ratio = 0, ratio or self._surveyed(sample, news.todo["size"].sum(), ledger)
+                shift_hours, ratio = 0, ratio or self._surveyed(sample, sum(news.todo["size"]), ledger)
             else:
                 rules = self._settings.rules
                 survey = take_survey(self._store, sample, self._dataset, self._waves.schema, rules, _SURVEY_LINES)
@@ -261,8 +271,8 @@ class _Run:
                 if not ledger.newest:
                     self._waves.schema = survey.schema(snapshot.schema, rules)
         places = self._store, self._table.storage
-        known = self._settings, shift_hours, ratio, self._table.is_staged
-        return Target(self._dataset, self._options, *places, *known)
+        is_staged = self._table.is_staged
+        return Target(self._dataset, self._options, *places, self._settings, shift_hours, ratio, is_staged)
 
     def _surveyed(self, sample: pl.DataFrame, input_bytes: int, ledger: Ledger) -> float:
         """Output bytes per input byte by a keyed survey, which also chooses the grain of a new table's dates."""
@@ -285,9 +295,10 @@ class _Run:
         problems = [f"{f.path}: {p}" for f in files for p in f.account.problems()]
         problems += [f"{f.path}: {f.account.deferred:,} records belong elsewhere" for f in files if f.account.deferred]
         whole, rows = total(files), sum(o.rows for o in outputs)
-        if rows != whole.rows_out:
-            problems.append(f"{whole.rows_out:,} rows out by the accounts, {rows:,} by the files")
-        problems += dropped.problems(replaced, sum(map(len, self._waves.gives_way.values())))
+        if rows != whole.rows_out + (dropped.carried or 0):
+            carried = f" and {dropped.carried:,} carried over" if dropped.carried else ""
+            problems.append(f"{whole.rows_out:,} rows out{carried} by the accounts, {rows:,} by the files")
+        problems += dropped.problems(replaced, self._waves.gives_way)
         storage, contract, cells = self._table.storage, self._table.contract, whole.cells_stored + dropped.cells
         problems += check_footers(storage, contract, self._waves.schema, [*outputs, *dropped.outputs], cells)
         if problems:

@@ -245,8 +245,8 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
             merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
 
 
-def _block_of(hint: Any) -> type | None:
-    """The dataclass of the blocks that a setting holds by name, if it is such a one."""
+def _block_of(hint: Any) -> Any:
+    """The dataclass of the blocks that a setting holds by name, None if it is no such setting."""
     arguments = get_args(hint)
     return arguments[1] if len(arguments) == 2 and is_dataclass(arguments[1]) else None
 

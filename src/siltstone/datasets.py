@@ -77,8 +77,9 @@ class Keyed:
 class Dataset(Protocol):
     """One kind of file of a source, and the table that it goes to.
 
-    `name` is what the ledger calls it, `source` the value of its rows in that column, `layout` shows a path for people. `policy` settles rows with equal keys. Of a
-    history contract `whole` says whether a file is a snapshot of the whole table (else of the rows that it had before).
+    `name` is what the ledger calls it, `source` the value of its rows in that column, `layout` shows a path for people.
+    `policy` settles rows with equal keys. Of a history contract `whole` says whether a file is a snapshot of the whole
+    table (else of the rows that it had before).
     """
 
     @property

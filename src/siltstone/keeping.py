@@ -13,7 +13,7 @@ from siltstone.errors import RepeatedKeyError
 KEPT, DUPLICATE, SUPERSEDED = 0, 1, 2
 
 ORDER = ("source_file", "line")
-"""What ranks rows with one key: the identity of their file, and the place in it (-1 in the table, which has one each)."""
+"""What ranks rows with one key: the identity of their file, and the place in it (-1 in the table: it has one each)."""
 
 _OLD, _ROW = "{old}", "{row}"
 

@@ -1,14 +1,16 @@
-"""The survey of a keyed dataset: what a spread of files tells about its rows, their size, and the grain of their dates."""
+"""The survey of a keyed dataset: what a spread of files tells about its rows, their size, the grain of their dates."""
 
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from siltstone.conform import base_schema
-from siltstone.datasets import Dataset
+from siltstone.datasets import Dataset, Keyed
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Grain, Item, Rules
 from siltstone.keyed_task import complete
@@ -72,8 +74,10 @@ def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rul
             continue
         documents.append(opened.document)
         sampled_bytes += row["size"]
-    parts, _ = dataset.rows(documents, base_schema(dataset.contract), rules) if documents else ([], None)
-    for part in parts:
+    if not documents:
+        return survey
+    parts, _ = dataset.rows(documents, base_schema(dataset.contract), rules)
+    for part in cast(Sequence[Keyed], parts):
         survey.records += sum(part.records.values())
         survey.bad_records += len(part.bad)
         survey.reasons.update(bad.reason for bad in part.bad)
@@ -89,7 +93,7 @@ def _find(frame: pl.DataFrame, dataset: Dataset, survey: KeyedSurvey) -> None:
     survey.rows += frame.height
     survey.rescued += frame["_rescued"].count()
     survey.series.update(frame[dataset.contract.key[0]].unique().drop_nulls())
-    first, last = int(frame["ts"].min()), int(frame["ts"].max())
+    first, last = frame.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
     survey.first_us = first if survey.first_us is None else min(first, survey.first_us)
     survey.last_us = last if survey.last_us is None else max(last, survey.last_us)
     for name in ("measurement", "kind", "quality", "site"):

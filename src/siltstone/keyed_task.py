@@ -90,7 +90,7 @@ def count_cells(frame: pl.DataFrame, contract: Contract, tally: Tally) -> None:
     """Count the rows out and their cells: one for each record column, and those that were rescued."""
     names = [c.name for c in (*contract.leading, *contract.record)]
     stored = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in names)
-    sums = frame.select("document", stored=stored, rescued=_keys_in(frame[RESCUED.name])).group_by("document")
+    sums = frame.select("document", stored=stored, rescued=keys_in(frame[RESCUED.name])).group_by("document")
     found = sums.agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("stored").sum(), pl.col("rescued").sum())
     documents, rows, cells, more = (found[n].to_numpy() for n in ("document", "rows", "stored", "rescued"))
     all_cells = rows * len(names)
@@ -98,7 +98,7 @@ def count_cells(frame: pl.DataFrame, contract: Contract, tally: Tally) -> None:
     tally.add_cells(documents, np.stack([all_cells + more, cells, all_cells - cells, more], axis=1))
 
 
-def _keys_in(rescued: pl.Series) -> pl.Series:
+def keys_in(rescued: pl.Series) -> pl.Series:
     """The number of keys in each JSON object; 0 for null."""
     if rescued.null_count() == len(rescued):
         return pl.zeros(len(rescued), pl.Int64(), eager=True)
@@ -109,11 +109,11 @@ def _keys_in(rescued: pl.Series) -> pl.Series:
 def _groups(task: Bin, reader: Reader) -> Iterator[pl.DataFrame]:
     """The rows of all files of some devices at a time, with the files' rank in the order of their identities."""
     dataset, contract = reader.dataset, reader.dataset.contract
-    places = [dataset.locate(f.identity) for f in task.files]
-    order = sorted(range(len(task.files)), key=lambda i: (places[i].device if places[i] else "", task.files[i].identity))
+    devices = [place.device for f in task.files if (place := dataset.locate(f.identity)) is not None]
+    order = sorted(range(len(task.files)), key=lambda i: (devices[i], task.files[i].identity))
     reader.fetching.expect(order)
     group: list[int] = []
-    for _, indices in groupby(order, key=lambda i: places[i].device if places[i] else ""):
+    for _, indices in groupby(order, key=lambda i: devices[i]):
         group += indices
         if sum(task.files[i].size for i in group) >= _GROUP_BYTES:
             yield from _frame(reader, group, contract)

@@ -104,7 +104,7 @@ def _with_site(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _rescue_site(row: Mapping[str, str | None]) -> str | None:
     held = orjson.loads(row["_rescued"]) if row["_rescued"] else {}
-    return rescued_text({**held, "site": row["site"]})
+    return rescued_text({**held, "site": row["site"] or ""})
 
 
 def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules, raw: Raw) -> list[BadRecord]:
@@ -112,7 +112,9 @@ def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules, raw: R
     uploaded = {d.index: d.modified_us for d in documents}
     found = []
     columns = ["document", "line", "ts", "series_id", *(["reason"] if "reason" in frame.columns else [])]
-    for row in frame.select(columns).unique(["document", "line"], keep="first", maintain_order=True).iter_rows(named=True):
+    for row in (
+        frame.select(columns).unique(["document", "line"], keep="first", maintain_order=True).iter_rows(named=True)
+    ):
         index, line = row["document"], row["line"]
         offset, data = raw(index, line)
         reason = row.get("reason") or _reason(row["ts"], row["series_id"], uploaded[index], rules)

@@ -86,7 +86,11 @@ def _rewritten(task: Rewrite) -> Rewritten:
     table, contract = task.table, sources.contracts()[task.contract]
     with ExitStack() as opened:
         handles = {table.uri(path): opened.enter_context(table.open(path)) for path in task.files}
-        if task.drop and not task.positions and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items()):
+        if (
+            task.drop
+            and not task.positions
+            and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items())
+        ):
             return Rewritten([], 0, {}, is_untouched=True)
         whole = _Whole(task, contract, {uri: _opened(uri, handle) for uri, handle in handles.items()})
         writer = PartitionWriter(
@@ -214,7 +218,6 @@ class _Whole:
         for found in table.column("source_file").filter(gone).value_counts().to_pylist():
             self.dropped[found["values"]] = self.dropped.get(found["values"], 0) + found["counts"]
         return table.filter(pc.invert(gone))
-
 
     def _standing(self, table: pa.Table) -> pa.Table:
         """The rows without those at the positions, which are accounted for by source file."""

@@ -56,5 +56,7 @@ def options_of(config: Config, source_name: str) -> dict[str, Any]:
         return dict(options)
     if name not in options:
         known = f"There are: {', '.join(options)}." if options else "The configuration has none."
-        raise UsageError(f"no block sources.records.{name or 'NAME'} in the configuration", f"{known} Give --conf FILE.")
+        raise UsageError(
+            f"no block sources.records.{name or 'NAME'} in the configuration", f"{known} Give --conf FILE."
+        )
     return {**options[name], "name": name}

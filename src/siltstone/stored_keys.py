@@ -1,12 +1,13 @@
 """The table's rows that have the same keys as new ones: only data files and row groups that can hold them are read."""
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from siltstone.bounds import Instant, overlaps
+from siltstone.bounds import overlaps
 from siltstone.contracts import RESCUED, SOURCE_FILE
 from siltstone.datasets import Dataset
 from siltstone.planning import Stored
@@ -35,14 +36,15 @@ class StoredKeys:
 
     def _empty(self, frame: pl.DataFrame) -> pl.DataFrame:
         types = {SOURCE_FILE.name: pl.String(), "line": pl.Int64(), "file": pl.String(), "position": pl.Int64()}
-        return frame.select(c for c in frame.columns if c not in _OF_THE_RUN).clear().with_columns(
-            pl.lit(None, dtype).alias(name) for name, dtype in types.items()
+        return (
+            frame.select(c for c in frame.columns if c not in _OF_THE_RUN)
+            .clear()
+            .with_columns(pl.lit(None, dtype).alias(name) for name, dtype in types.items())
         )
 
     def _in_partition(self, part: pl.DataFrame, partition: tuple[str, str]) -> Iterator[pl.DataFrame]:
         unit = self._contract.sort_by[0]
-        low, high = (part[unit].min(), part[unit].max()), (part["ts"].min(), part["ts"].max())
-        bounds = {unit: low, self._contract.time.name: tuple(Instant(us) for us in high)}
+        bounds = {name: _bounds(part, column) for name, column in ((unit, unit), (self._contract.time.name, "ts"))}
         if "source" in part.columns:
             bounds["source"] = (self._source, self._source)
         empty = self._empty(part)
@@ -55,7 +57,7 @@ class StoredKeys:
                         pl.col(name).cast(dtype) for name, dtype in empty.schema.items()
                     )
 
-    def _rows(self, path: str, bounds: dict[str, tuple[object, object]]) -> Iterator[pl.DataFrame]:
+    def _rows(self, path: str, bounds: dict[str, tuple[Any, Any]]) -> Iterator[pl.DataFrame]:
         with self._table.open(path) as handle:
             file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
             begin = 0
@@ -73,14 +75,20 @@ class StoredKeys:
                 begin += count
 
 
+def _bounds(part: pl.DataFrame, column: str) -> tuple[Any, Any]:
+    low, high = part.select(pl.col(column).min().alias("low"), pl.col(column).max().alias("high")).row(0)
+    return low, high
+
+
 _OF_THE_RUN = ("date", "site", "document", "line")
 
 
-def _group_bounds(group: pq.RowGroupMetaData, names: Collection[str]) -> dict[str, tuple[object, object]]:
-    found = {}
+def _group_bounds(group: pq.RowGroupMetaData, names: Collection[str]) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
     for number in range(group.num_columns):
         column = group.column(number)
         if column.path_in_schema in names and column.statistics is not None and column.statistics.has_min_max:
             low, high = column.statistics.min_raw, column.statistics.max_raw
-            found[column.path_in_schema] = tuple(v.decode() if isinstance(v, bytes) else v for v in (low, high))
+            low, high = (v.decode() if isinstance(v, bytes) else v for v in (low, high))
+            found[column.path_in_schema] = low, high
     return found

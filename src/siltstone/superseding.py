@@ -14,6 +14,7 @@ from siltstone.ledger import ADJUSTED, Ledger, account_of
 from siltstone.planning import Stored
 from siltstone.rewriting import Rewrite, Rewritten
 from siltstone.table import Table
+from siltstone.waves import Done
 from siltstone.writing import Output
 
 
@@ -21,7 +22,8 @@ from siltstone.writing import Output
 class Superseded:
     """Data files to remove and those to add for them; `rows` dropped per source file, `cells` in the new files.
 
-    `gave_way` has per source file the rows, cells stored, nulls and values rescued that other rows' keys replaced.
+    `gave_way` has per source file the rows, cells stored, nulls and values rescued that other rows' keys replaced;
+    `carried` rows of removed files are in the run's own outputs (None: that is for histories only).
     """
 
     removed: list[Stored]
@@ -29,8 +31,9 @@ class Superseded:
     rows: Mapping[str, int]
     cells: int
     gave_way: Mapping[str, Sequence[int]]
+    carried: int | None = None
 
-    def problems(self, expected: Mapping[str, int], positions: int) -> list[str]:
+    def problems(self, expected: Mapping[str, int], positions: Mapping[str, Sequence[int]]) -> list[str]:
         """Where the rows dropped are not those that the ledger knows of, or not as many as `positions` gave way."""
         found = [
             f"{path}: {self.rows.get(path, 0):,} rows of its former version were in the table, the ledger says {rows:,}"
@@ -39,22 +42,27 @@ class Superseded:
         ]
         before, after = sum(s.rows for s in self.removed), sum(o.rows for o in self.outputs)
         gave_way = sum(counts[0] for counts in self.gave_way.values())
-        dropped = sum(self.rows.values()) + gave_way
+        dropped, after = sum(self.rows.values()) + gave_way, after + (self.carried or 0)
         if before - after != dropped:
             found.append(f"{before:,} rows were to be written anew, {after:,} were, {dropped:,} dropped")
-        if gave_way != positions:
-            found.append(f"{positions:,} rows were to give way to others with their key, {gave_way:,} did")
+        wanted = sum(map(len, positions.values()))
+        if self.carried is None and gave_way != wanted:
+            found.append(f"{wanted:,} rows were to give way to others with their key, {gave_way:,} did")
         return found
 
-    def adjusted(self, accounts: pl.DataFrame) -> list[FileAccount]:
-        """The accounts (columns as in a manifest) of source files whose rows gave way, as they are from now on."""
+    def adjusted(self, accounts: pl.DataFrame, *, is_history: bool) -> list[FileAccount]:
+        """The accounts (columns as in a manifest) of source files whose rows gave way, as they are from now on. In a
+        history such rows are as those of another snapshot."""
         found = []
         for row in accounts.filter(pl.col("path").is_in(list(self.gave_way))).iter_rows(named=True):
             file = account_of(row)
             rows, cells, nulls, rescued = self.gave_way[file.path]
             account = file.account
             account.rows_out -= rows
-            account.keys_superseded += rows
+            if is_history:
+                account.duplicates_dropped += rows
+            else:
+                account.keys_superseded += rows
             account.keys_seen -= cells + nulls + rescued
             account.cells_stored -= cells
             account.nulls -= nulls
@@ -62,6 +70,17 @@ class Superseded:
             file.lane = ADJUSTED
             found.append(file)
         return found
+
+
+def carried(stored: Sequence[Stored], done: Sequence[Done]) -> Superseded:
+    """The data files whose rows the outputs of a history's task have, less those that other snapshots now show first."""
+    reports = [d.report for d in done]
+    rewritten = {path for report in reports for path in report.rewritten}
+    adjusted = {path: counts for report in reports for path, counts in report.adjusted.items()}
+    cells = sum(report.carried_cells for report in reports)
+    removed = [s for s in stored if s.path in rewritten]
+    rows = sum(s.rows for s in removed) - sum(counts[0] for counts in adjusted.values())
+    return Superseded(removed, [], {}, cells, adjusted, rows)
 
 
 def superseded_by(files: Sequence[FileAccount], held: Mapping[str, int]) -> dict[str, int]:

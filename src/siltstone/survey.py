@@ -21,8 +21,8 @@ from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Grain, Ints, Item, Parsed, Rules
 from siltstone.formats.ndjson_fast import parse_inferred
 from siltstone.formats.tokens import BadJson, scan_object
-from siltstone.kinds import Kind
 from siltstone.keyed_survey import KeyedSurvey, take_keyed_survey
+from siltstone.kinds import Kind
 from siltstone.listing import list_input
 from siltstone.settings import options_of, settings_of
 from siltstone.storage import Storage, open_input
@@ -105,7 +105,7 @@ def survey_input(
             return take_survey(store, sample, dataset, base_schema(dataset.contract), settings.rules)
         if files.height:
             survey = take_keyed_survey(store, sample, dataset, settings.rules)
-            found.append((survey, survey.grain(files["size"].sum(), settings.sizes)))
+            found.append((survey, survey.grain(sum(files["size"]), settings.sizes)))
     if not found:
         expected = " or ".join(d.layout for d in datasets)
         raise UsageError(f"no {source_name} files below {store.root}", f"Expected {expected}.")

@@ -8,8 +8,8 @@ from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report
 from siltstone.contracts import Contract
 from siltstone.errors import AccountsError
-from siltstone.merging import Run, SortedMerge
 from siltstone.home_rows import HomeReader
+from siltstone.merging import Run, SortedMerge
 from siltstone.quarantine import QuarantineWriter
 from siltstone.writing import PartitionWriter, folder_of
 

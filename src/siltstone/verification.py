@@ -46,8 +46,8 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     datasets = _datasets(accounts, config)
     sources_tasks = [
         task
-        for dataset, (known, options) in datasets.items()
-        for task in _source_checks(table, accounts.filter(dataset=dataset), headers[0], snapshot, config, known, options)
+        for name, own in datasets.items()
+        for task in _source_checks(table, accounts.filter(dataset=name), headers[0], snapshot, config, own)
     ]
     data_tasks = _data_checks(table, stored, headers, snapshot)
     data = engine.run(data_tasks, lambda done: progress("reading data files", done, len(data_tasks), 0))
@@ -127,10 +127,10 @@ def _source_checks(
     newest: Mapping[str, Any],
     snapshot: Snapshot,
     config: Config,
-    dataset: Dataset,
-    options: Mapping[str, Any],
+    own: tuple[Dataset, dict[str, Any]],
 ) -> list[SourceCheck]:
     """Raises UsageError where the settings are not those that the table was written with."""
+    dataset, options = own
     settings = settings_of(config, dataset.name, newest.get("grain", "day"))
     learned = ledgers.learned_of(newest)[dataset.name]
     if settings.rules.zone != learned["zone"]:

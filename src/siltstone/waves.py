@@ -81,6 +81,7 @@ class Waves:
         self.second: list[Done] | None = None
         self._moved: dict[str, FileAccount] = {}
         self._stored: tuple[Stored, ...] = ()
+        self._known: tuple[str, ...] = ()
 
     @property
     def done(self) -> list[Done]:
@@ -94,6 +95,11 @@ class Waves:
             for path, positions in done.report.replaced.items():
                 found.setdefault(path, []).extend(positions)
         return found
+
+    @property
+    def rewritten(self) -> set[str]:
+        """Data files of the table whose rows the new ones have."""
+        return {path for done in self.first for path in done.report.rewritten}
 
     @property
     def left(self) -> set[str]:
@@ -111,11 +117,17 @@ class Waves:
             self.second = None
         return bool(moved)
 
-    def keep_valid(self, todo: Mapping[str, SourceFile], table_schema: Schema, stored: Sequence[Stored]) -> None:
+    def keep_valid(
+        self,
+        todo: Mapping[str, SourceFile],
+        table_schema: Schema,
+        stored: Sequence[Stored] = (),
+        known: Sequence[str] = (),
+    ) -> None:
         """Rest on a newer version of the table: drop results whose files were done or replaced by others, whose
         columns the table has otherwise, or whose keys it may have by now, so that `run` does the rest again."""
         self.schema = table_schema.extended((c.key, c.kind) for c in self.schema.columns)
-        self._stored = tuple(stored)
+        self._stored, self._known = tuple(stored), tuple(known)
         kept = [d for d in self.first if self._is_valid(d, todo) and has_seen(d.bin, d.report, self._stored)]
         if len(kept) < len(self.first) or not all(self._is_valid(d, todo) for d in self.second or []):
             self.second = None
@@ -167,7 +179,9 @@ class Waves:
 
     def _keyed_bins(self, files: Sequence[SourceFile], target: Target) -> list[Bin]:
         """Bins of whole devices, since equal keys can be in files of one device only; of a history one bin."""
-        devices = ["" if target.dataset.contract.is_history else _device(target.dataset, f.identity) for f in files]
+        if target.dataset.contract.is_history:
+            return [self._bin(None, files, target)] if files else []
+        devices = [_device(target.dataset, f.identity) for f in files]
         work = [max(f.size / _WORK_BYTES, 1 / _WORK_FILES) for f in files]
         planned = [Planned(n, (), device, share) for n, (device, share) in enumerate(zip(devices, work, strict=True))]
         bins = plan_bins(planned, Sizes(target=1, smallest=1, largest=2))
@@ -213,6 +227,7 @@ class Waves:
             schema=self.schema,
             settings=target.settings,
             stored=() if planned else self._stored,
+            known=() if planned else self._known,
             is_staged=target.is_staged,
         )
 

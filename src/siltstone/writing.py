@@ -69,12 +69,13 @@ def parquet_options() -> dict[str, Any]:
 
 def staged(path: str) -> str:
     """The name of a data file of a plain table before its commit: no pattern for Parquet files matches it."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/_{name}.staged"
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}_{name}.staged"
 
 
 def folder_of(contract: Contract, partition: Partition) -> str:
-    """Where a partition's data files are, below the table; UsageError for values that would lead out of it."""
+    """Where a partition's data files are, below the table ("": in the table itself); UsageError for values that would
+    lead out of it."""
     return join(*(f"{f.name}={value}" for f, value in zip(contract.partition_by, partition, strict=True)))
 
 
@@ -157,7 +158,8 @@ class PartitionWriter:
 
     def _open(self, schema: Schema) -> "_OpenFile":
         contract = self._contract
-        path = join(folder_of(contract, self._partition), f"data_{uuid.uuid4().hex}.parquet")
+        folder = [folder_of(contract, self._partition)] if self._partition else []
+        path = join(*folder, f"data_{uuid.uuid4().hex}.parquet")
         added = [(f.name, f.type) for f in contract.added]
         arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
         sink = self._storage.sink(staged(path) if self._is_staged else path)

@@ -32,6 +32,11 @@ def _offset_us(step: int, zone: str) -> int:
     return round(offset.total_seconds()) * 1_000_000
 
 
+def instant_us(wall_clock: datetime) -> int:
+    """Microseconds since 1970 of a UTC wall clock without a zone."""
+    return int(wall_clock.replace(tzinfo=UTC).timestamp()) * 1_000_000 + wall_clock.microsecond
+
+
 def day_text(day: int) -> str:
     """Days since 1970 as YYYY-MM-DD."""
     return (EPOCH + timedelta(days=int(day))).isoformat()

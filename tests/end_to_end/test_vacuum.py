@@ -20,7 +20,7 @@ HOUR = 3600
 
 
 def vacuumed(world: World, *settings: str, dry_run: bool = False) -> list[str]:
-    table = table_at(Storage(os.path.realpath(world.table)), sources.load("datalog").CONTRACT)
+    table = table_at(Storage(os.path.realpath(world.table)), DATALOG)
     summary = vacuum(table, world.config(*settings), quiet, dry_run=dry_run)
     return sorted(path.split("/")[-1] for path in summary["files"])
 

@@ -23,7 +23,7 @@ ONE, TWO, THREE = (f"BRCB/DEV{n}/2025121012" for n in (1, 2, 3))
 
 
 def verified(world: World, *settings: str) -> dict[str, Any]:
-    table = table_at(Storage(os.path.realpath(world.table)), sources.load("datalog").CONTRACT)
+    table = table_at(Storage(os.path.realpath(world.table)), DATALOG)
     return verify(table, world.config(*settings), world.engine, quiet)
 
 
@@ -200,7 +200,7 @@ def test_another_zone_than_the_tables_is_refused(filled: World, capsys: pytest.C
 
 def test_spark_and_the_pool_find_the_same(filled: World, spark: "SparkSession") -> None:
     rewrite(lambda f: f.head(1))(filled)
-    table = table_at(Storage(os.path.realpath(filled.table)), sources.load("datalog").CONTRACT)
+    table = table_at(Storage(os.path.realpath(filled.table)), DATALOG)
     found = [verify(table, filled.config(), engine, quiet) for engine in (LocalEngine(1), SparkEngine(spark))]
     for summary in found:
         del summary["engine"], summary["seconds"]

