@@ -27,7 +27,7 @@ def as_double(frame: pl.DataFrame, name: str) -> pl.Expr:
         number = column.str.strip_prefix('"').str.strip_suffix('"').cast(pl.Float64(), strict=False)
         is_near = (number.abs() < _EXACT) | column.str.contains("[.eE]")
         return pl.when(number.is_finite() & is_near).then(number)
-    return pl.lit(None, pl.Float64())
+    return nothing(pl.Float64())
 
 
 def as_integer(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -39,7 +39,7 @@ def as_integer(frame: pl.DataFrame, name: str) -> pl.Expr:
         return pl.when((column == column.floor()) & (column.abs() < _EXACT)).then(column.cast(pl.Int64(), strict=False))
     if dtype == pl.String:
         return pl.when(column.str.contains(r"^-?[0-9]+$")).then(column.cast(pl.Int64(), strict=False))
-    return pl.lit(None, pl.Int64())
+    return nothing(pl.Int64())
 
 
 def as_flag(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -50,7 +50,7 @@ def as_flag(frame: pl.DataFrame, name: str) -> pl.Expr:
     if dtype == pl.String:
         words = {"true": 1.0, "false": 0.0}
         return column.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64())
-    return pl.lit(None, pl.Float64())
+    return nothing(pl.Float64())
 
 
 def as_text(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -60,6 +60,11 @@ def as_text(frame: pl.DataFrame, name: str) -> pl.Expr:
         return column
     text = column.cast(pl.String())
     return text.replace(_NOT_FINITE) if dtype.is_float() else text
+
+
+def nothing(dtype: pl.DataType) -> pl.Expr:
+    """A null for each row; a literal would be one row where nothing else is selected."""
+    return pl.repeat(None, pl.len(), dtype=dtype)
 
 
 def rescued(frame: pl.DataFrame, lost: Mapping[str, pl.Expr]) -> pl.Series | None:

@@ -35,7 +35,7 @@ from siltstone.errors import Unreadable
 from siltstone.formats.avro import open_avro, read_avro
 from siltstone.formats.documents import Document, Item, Opened, Records, Rules
 from siltstone.kinds import Kind
-from siltstone.misfits import as_double, as_flag, as_integer, as_text, joined, rescued
+from siltstone.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
 from siltstone.readings import finished, quality_of
 from siltstone.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
 
@@ -204,7 +204,7 @@ def _readings(records: Records) -> pl.DataFrame:
     """The rows of raw files under the names of READINGS, `ts` as microseconds, `reason` where it can't be told."""
     frame = records.frame
     lost: dict[str, pl.Expr] = {}
-    value, text, kind = pl.lit(None, pl.Float64()), pl.lit(None, pl.String()), pl.lit(None, pl.String())
+    value, text, kind = nothing(pl.Float64()), nothing(pl.String()), nothing(pl.String())
     earlier = pl.lit(value=False)
     for name, (word, number_of) in _VALUES.items():
         if not _has_any(frame, name):
