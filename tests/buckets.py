@@ -10,9 +10,10 @@ from deltalake import DeltaTable
 from faulty_s3 import Faults, FaultyS3
 from worlds import Content, InProcess, gz, ndjson, quiet, unclosed
 
-from siltstone import ledger, sources
+from siltstone import ledger
 from siltstone.compaction import compact
 from siltstone.config import Access, Config, load_config
+from siltstone.contracts import DATALOG
 from siltstone.engine import Engine
 from siltstone.quarantine import read_quarantine
 from siltstone.storage import Storage, open_root

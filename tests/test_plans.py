@@ -24,7 +24,7 @@ DAY = ("2025-12-10", "BRCB")
 TASKS = [
     Bin("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
     Bin("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
-    Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), (3, 5), BASE, SETTINGS.sizes, 5, 6, True),
+    Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True, (3, 5)),
     SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
     DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
 ]

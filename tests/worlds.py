@@ -16,6 +16,7 @@ from deltalake import DeltaTable
 
 from siltstone.compaction import compact
 from siltstone.config import Config, load_config
+from siltstone.contracts import DATALOG
 from siltstone.describe import open_table
 from siltstone.engine import Engine
 from siltstone.quarantine import read_quarantine
@@ -144,7 +145,7 @@ class World:
 
     def headers(self, kind: str = "compact") -> list[dict[str, Any]]:
         """The headers of the committed runs of a kind, newest first."""
-        from siltstone import ledger, sources
+        from siltstone import ledger
         from siltstone.table import Table
 
         table = Table(Storage(os.path.realpath(self.table)), DATALOG)

@@ -70,9 +70,7 @@ def _rows(task: Bin, reader: Reader) -> pl.DataFrame:
         count_rows(keyed, reader.tally)
         for part in keyed:
             file = identities.gather(part.frame["document"])
-            frame = complete(part.frame, contract).with_columns(
-                source_file=file, scope=pl.lit("") if whole else file
-            )
+            frame = complete(part.frame, contract).with_columns(source_file=file, scope=pl.lit("") if whole else file)
             frames.append(frame.select(frames[0].columns))
     return pl.concat(frames)
 
@@ -156,10 +154,7 @@ def _held(history: pl.DataFrame, contract: Contract) -> _Cells:
     stored = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in names)
     sums = history.select("source_file", stored=stored, rescued=keys_in(history[RESCUED.name])).group_by("source_file")
     found = sums.agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("stored").sum(), pl.col("rescued").sum())
-    return {
-        path: (rows, cells, rows * len(names) - cells, rescued)
-        for path, rows, cells, rescued in found.iter_rows()
-    }
+    return {path: (rows, cells, rows * len(names) - cells, rescued) for path, rows, cells, rescued in found.iter_rows()}
 
 
 def _count(reader: Reader, rows: pl.DataFrame, shown: _Cells) -> None:

@@ -36,12 +36,12 @@ class Rewrite:
     partition: Partition
     files: tuple[str, ...]
     drop: tuple[str, ...]
-    positions: tuple[int, ...]
     schema: Schema
     sizes: Sizes
     group_bytes: int
     memory_bytes: int
     is_staged: bool = False
+    positions: tuple[int, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "schema": self.schema.as_dict()}

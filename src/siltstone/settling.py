@@ -164,7 +164,6 @@ class _Settling:
             partition=merge.files[0].partition,
             files=_paths(merge),
             drop=(),
-            positions=(),
             schema=snapshot.schema,
             sizes=replace(sizes, target=merge.target),
             group_bytes=round(compaction.row_group_mb * (1 << 20)),

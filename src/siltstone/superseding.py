@@ -73,7 +73,7 @@ class Superseded:
 
 
 def carried(stored: Sequence[Stored], done: Sequence[Done]) -> Superseded:
-    """The data files whose rows the outputs of a history's task have, less those that other snapshots now show first."""
+    """The data files whose rows a history's task has written anew, less those that other snapshots now show first."""
     reports = [d.report for d in done]
     rewritten = {path for report in reports for path in report.rewritten}
     adjusted = {path: counts for report in reports for path, counts in report.adjusted.items()}

@@ -9,7 +9,8 @@ from meetings import between
 from test_verify import verified
 from worlds import NOON, World, quiet, record
 
-from siltstone import cli, sources
+from siltstone import cli
+from siltstone.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table import Table
 from siltstone.tables import table_at

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from worlds import NOON, World, quiet, record
 
-from siltstone import cli, sources
+from siltstone import cli
+from siltstone.contracts import DATALOG
 from siltstone.engine import LocalEngine, SparkEngine
 from siltstone.storage import Storage
 from siltstone.tables import table_at

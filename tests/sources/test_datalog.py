@@ -183,6 +183,6 @@ def test_days_as_text() -> None:
 
 
 def test_a_source_is_found_by_its_name() -> None:
-    assert DATALOG == DATALOG
+    assert sources.dataset("datalog", {}).contract == DATALOG
     with pytest.raises(UsageError, match=r"no source named 'datlog'\s*\S*\s*Known sources: .*datalog"):
         sources.load("datlog")
