@@ -33,8 +33,10 @@ class Inflated:
     truncated: bool = False
 
 
-def inflate(raw: bytes, *, max_bytes: int, max_ratio: int, salvage: Salvage = "truncated") -> Inflated:
-    """The text of one file.
+def inflate(
+    raw: bytes, *, max_bytes: int, max_ratio: int, salvage: Salvage = "truncated", begins: bytes = b"{["
+) -> Inflated:
+    """The text of one file; plain text must begin with one of the bytes `begins`, where there are any.
 
     `max_bytes` caps the text; `max_ratio` caps text / compressed size for texts over 64 MiB (a bomb grows in steps
     of 4 MiB until a cap stops it, so memory stays flat). `salvage` says which damaged files still give what could
@@ -50,7 +52,7 @@ def inflate(raw: bytes, *, max_bytes: int, max_ratio: int, salvage: Salvage = "t
         inflated = _gzip(raw, cap)
     elif raw.startswith(_ZSTD):
         inflated = _zstd(raw, cap)
-    elif raw.removeprefix(_BOM).lstrip()[:1] in (b"{", b"["):
+    elif not begins or raw.removeprefix(_BOM).lstrip()[:1] in [bytes([byte]) for byte in begins]:
         cap.check(len(raw))
         inflated = Inflated(raw)
     else:

@@ -1,0 +1,308 @@
+"""CSV as RFC 4180 has it: every cell as text, an empty one as null, columns named by the header.
+
+Two lanes that agree cell by cell. The fast one gives the text of many files to Arrow's reader at once, which refuses
+lines with too few or too many cells; it takes files without quotes, lone carriage returns, NUL bytes and over-long
+lines. The careful one reads record by record and quarantines each bad one.
+
+A record's number counts the file's records below the header from 0; the header and blank lines are none. A line of
+delimiters only is a record whose cells are all null. Quotes inside a cell that doesn't begin with one are its text.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import BadRecord, Ints, Item, Opened, Records, Rules
+from siltstone.formats.inflate import inflate
+
+_BOM = b"\xef\xbb\xbf"
+_BLOCK = 4 << 20
+_REASONS = {
+    "unexpected end": "a quote is not closed",
+    "new-line": "a carriage return in a cell without quotes",
+    "field larger": "a cell is over limits.max_line_kb",
+}
+
+
+@dataclass(frozen=True)
+class CsvDocument:
+    """The text of one file: `header` are its columns' names, made unique, of which those from `named` on have none in
+    the file; its records begin at byte `start` of `data`."""
+
+    index: int
+    path: str
+    modified_us: int
+    header: tuple[str, ...]
+    data: bytes = field(repr=False)
+    start: int
+    named: int
+    delimiter: str
+    max_record: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of text to be parsed."""
+        return len(self.data)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether a line is a record, and its cells are what stands between the delimiters."""
+        data = self.data
+        return (
+            data.find(b'"', self.start) < 0
+            and data.find(b"\0", self.start) < 0
+            and (data.find(b"\r") < 0 or data.count(b"\r") == data.count(b"\r\n"))
+            and not data.startswith(_BOM, self.start)
+            and (len(data) - self.start <= self.max_record or self._longest() <= self.max_record)
+        )
+
+    def _longest(self) -> int:
+        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
+        return int(np.diff(ends, prepend=0, append=len(self.data)).max())
+
+    @property
+    def body(self) -> bytes:
+        """The lines below the header, the last one with its end; empty where there is none."""
+        lines = self.data[self.start :].rstrip(b"\r\n")
+        return lines + b"\n" if lines else b""
+
+    def record(self, line: int) -> tuple[int, bytes]:
+        """Where a record begins in the text, in bytes, and its bytes without the line's end."""
+        starts, ends = self._spans
+        start, end = int(starts[line]), int(ends[line])
+        return start, self.data[start:end].rstrip(b"\r\n")
+
+    @cached_property
+    def _spans(self) -> tuple[Ints, Ints]:
+        if not self.is_plain:
+            found = [(scanned.start, scanned.end) for scanned in _scan(self)]
+            starts, ends = np.array(found, np.int64).reshape(-1, 2).T
+            return starts, ends
+        text = np.frombuffer(self.data, np.uint8)
+        ends = np.append(np.flatnonzero(text[self.start :] == ord("\n")) + self.start + 1, len(text))
+        starts = np.append(self.start, ends[:-1])
+        length = ends - starts
+        is_crlf = (length == 2) & (text[np.minimum(starts, len(text) - 1)] == ord("\r"))
+        kept = (length > 1) & ~is_crlf
+        if length[-1] == 1:  # the last line has no end
+            kept[-1] = True
+        return starts[kept], ends[kept]
+
+
+def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
+    """The document of a CSV file, plain, gzip or zstd, told by content; of a damaged one without its last line, which
+    may be cut.
+
+    Raises Unreadable for a file without a header: of 0 bytes, or whose first line that is not blank is no UTF-8,
+    breaks the rules of quotes, names no column or too many (limits.max_keys).
+    """
+    if not item.data:
+        raise Unreadable("empty file: 0 bytes, not even a header")
+    limits = {"max_bytes": rules.max_text_bytes, "max_ratio": rules.max_ratio}
+    inflated = inflate(item.data, **limits, salvage=rules.salvage, begins=b"")
+    data, cut = inflated.data, b""
+    if inflated.damage:
+        whole = data.rfind(b"\n") + 1
+        data, cut = data[:whole], data[whole:]
+    start = len(_BOM) if data.startswith(_BOM) else 0
+    document = CsvDocument(
+        item.index, item.path, item.modified_us, (), data, start, 0, delimiter, max_record=rules.max_line_bytes
+    )
+    first = next(_scan(document), None)
+    if first is None:
+        raise Unreadable(inflated.damage or "no header: the text is empty")
+    if isinstance(first.cells, str):
+        raise Unreadable(f"its header can't be read: {first.cells}")
+    if len(first.cells) > rules.max_keys:
+        raise Unreadable(f"its header has {len(first.cells):,} columns, over limits.max_keys ({rules.max_keys:,})")
+    named = max((place for place, name in enumerate(first.cells, 1) if name), default=0)
+    if not named:
+        raise Unreadable("no header: its first line names no column")
+    header = _unique(first.cells)
+    document = CsvDocument(
+        item.index, item.path, item.modified_us, header, data, first.end, named, delimiter, rules.max_line_bytes
+    )
+    return Opened(document, inflated.damage, cut)
+
+
+def read_csv(documents: Sequence[CsvDocument]) -> list[Records]:
+    """Every record of the documents, those of one header together: a column of text for each name of the header.
+
+    Columns behind the last one that the header names are left out where they are empty throughout.
+    """
+    groups: dict[tuple[tuple[str, ...], int, str], list[CsvDocument]] = {}
+    found: list[Records] = []
+    for document in documents:
+        if document.is_plain:
+            groups.setdefault((document.header, document.named, document.delimiter), []).append(document)
+        else:
+            found.append(_careful(document))
+    for group in groups.values():
+        found += _fastest(group)
+    return found
+
+
+def _fastest(documents: Sequence[CsvDocument]) -> list[Records]:
+    """By halves where the whole is refused: one odd file among a thousand costs a few more parses."""
+    fast = _fast(documents)
+    if fast is not None:
+        return [fast]
+    if len(documents) == 1:
+        return [_careful(documents[0])]
+    half = len(documents) // 2
+    return [*_fastest(documents[:half]), *_fastest(documents[half:])]
+
+
+def _fast(documents: Sequence[CsvDocument]) -> Records | None:
+    """All records by Arrow's reader; None where a line has too few or too many cells, is blank, or no UTF-8."""
+    first, bodies = documents[0], [document.body for document in documents]
+    lines = [body.count(b"\n") for body in bodies]
+    if not any(lines):
+        return _records("typed", first, pl.DataFrame(schema=dict.fromkeys(first.header, pl.String())), [], [])
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(b"".join(bodies)),
+            read_options=arrow_csv.ReadOptions(column_names=first.header, use_threads=False, block_size=_BLOCK),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=first.delimiter, quote_char=False, double_quote=False, newlines_in_values=False
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(first.header, pa.string()), strings_can_be_null=True, null_values=[""]
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if table.num_rows != sum(lines):
+        return None
+    indices = np.repeat(np.array([d.index for d in documents], np.int64), lines)
+    ends = np.cumsum(lines)
+    line = np.arange(ends[-1]) - np.repeat(ends - lines, lines)
+    return _records("typed", first, pl.DataFrame(table), indices, line)
+
+
+def _careful(document: CsvDocument) -> Records:
+    """The records of one document; a bad one is refused with its reason."""
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    bad: list[BadRecord] = []
+    width = len(document.header)
+    for line, scanned in enumerate(_scan(document)):
+        cells = scanned.cells
+        if not isinstance(cells, str) and len(cells) != width:
+            cells = f"{len(cells)} cells, the header has {width}"
+        if isinstance(cells, str):
+            raw = document.data[scanned.start : scanned.end].rstrip(b"\r\n")
+            is_over = len(raw) > document.max_record
+            bad.append(BadRecord(document.index, line, scanned.start, cells, b"" if is_over else raw))
+        else:
+            rows.append(cells)
+            lines.append(line)
+    columns = zip(*rows, strict=True) if rows else ([] for _ in document.header)
+    frame = pl.DataFrame(
+        [
+            pl.Series(name, [cell or None for cell in column], dtype=pl.String())
+            for name, column in zip(document.header, columns, strict=True)
+        ]
+    )
+    return _records("careful", document, frame, np.full(len(rows), document.index), lines, bad)
+
+
+def _records(
+    lane: str,
+    document: CsvDocument,
+    frame: pl.DataFrame,
+    indices: Ints | list[int],
+    lines: Ints | list[int],
+    bad: Sequence[BadRecord] = (),
+) -> Records:
+    nameless = [name for name in document.header[document.named :] if frame[name].null_count() == frame.height]
+    return Records(
+        "careful" if lane == "careful" else "typed",
+        frame.drop(nameless),
+        np.asarray(indices, np.int64),
+        np.asarray(lines, np.int64),
+        bad,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """A record that is not blank, from byte `start` to `end`, its line's end included: its cells, or what is wrong."""
+
+    start: int
+    end: int
+    cells: list[str] | str
+
+
+class _Lines:
+    """Physical lines as Latin-1, so that a character is a byte, and none that would make a record over-long."""
+
+    def __init__(self, data: bytes, start: int, most: int) -> None:
+        self._data, self._most = data, most
+        self.begin = self.at = start
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if self.at == len(self._data) or self.at - self.begin > self._most:
+            raise StopIteration
+        start, self.at = self.at, self.end_of(self.at)
+        return self._data[start : self.at].decode("latin-1")
+
+    def end_of(self, start: int) -> int:
+        """Where the line that begins at a byte ends."""
+        return self._data.find(b"\n", start) + 1 or len(self._data)
+
+
+def _scan(document: CsvDocument) -> Iterator[_Scanned]:
+    """The records from the document's start on. Where quotes are wrong, the first line alone is refused and the next
+    one is a record again: lines that hold a lone quote are more common than cells that hold lines."""
+    data, most = document.data, document.max_record
+    lines = _Lines(data, document.start, most)
+    reader = csv.reader(lines, delimiter=document.delimiter, strict=True)
+    while lines.at < len(data):
+        lines.begin = start = lines.at
+        cells: list[str] | str
+        limit = csv.field_size_limit(most)
+        try:
+            cells = next(reader)
+        except csv.Error as error:
+            lines.at = lines.end_of(start)
+            known = (reason for words, reason in _REASONS.items() if str(error).startswith(words))
+            cells = next(known, "text behind the quote that closes a cell")
+        finally:
+            csv.field_size_limit(limit)
+        if not cells:
+            continue
+        raw = data[start : lines.at].rstrip(b"\r\n")
+        if len(raw) > most:
+            cells = f"record of {len(raw):,} bytes is over limits.max_line_kb, sha256 {hashlib.sha256(raw).hexdigest()}"
+        elif b"\0" in raw:
+            cells = "it holds NUL bytes"
+        elif not raw.isascii() and not isinstance(cells, str):
+            try:
+                cells = [cell.encode("latin-1").decode() for cell in cells]
+            except UnicodeDecodeError as error:
+                cells = f"a cell is not UTF-8: {error.reason}"
+        yield _Scanned(start, lines.at, cells)
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once: a repeated one with `_2`, `_3` and so on, a missing one as `column_` and its place."""
+    taken, found = set(names), list[str]()
+    for place, name in enumerate(names, 1):
+        wanted = name or f"column_{place}"
+        unique, copy = wanted, 2
+        while unique in found or (unique != name and unique in taken):
+            unique, copy = f"{wanted}_{copy}", copy + 1
+        found.append(unique)
+    return tuple(found)
