@@ -1,0 +1,274 @@
+"""Mortar: building sensors, one CSV per stream, to readings.
+
+Two kinds of file, told by their headers:
+
+- `{uuid}.csv`, a time column and a value column whose name is the stream's label; further columns go to `_rescued`;
+- time,id,value,type,label,site, whatever the file's name, as the sample data of the Mortar project have it; the Brick
+  class `type` goes to `_rescued`.
+
+The site is the collection: the configured one, else the record's `site`, else the name of the file's folder. A time
+without a zone is local in the configured one. A value that is no number is kept as text; without a value, or with
+`NaN` or an infinity, a reading has none and is of bad quality.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, get_args
+from uuid import NAMESPACE_URL, uuid5
+
+import numpy as np
+import polars as pl
+
+from siltstone.conform import Schema
+from siltstone.contracts import READINGS, Contract
+from siltstone.datasets import Dataset, Keyed, Place, Policy
+from siltstone.errors import ConfigError, Unreadable
+from siltstone.formats.csv import CsvDocument, open_text, read_csv
+from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.instants import parsed_instants, refusal
+from siltstone.readings import finished, rescued_text
+
+CONTRACTS = (READINGS,)
+LAYOUT = "{collection}/{uuid}.csv"
+
+_PATH = re.compile(r"(?:(?:^|/)(?P<folder>[^/]+)/|^/?)(?P<stem>[^/._][^/]*)\.csv(?:\.gz|\.zst)?$", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SIX = ("time", "id", "value", "type", "label", "site")
+_EXACT = float(1 << 53)
+
+
+def datasets(options: Mapping[str, Any]) -> tuple[Dataset, ...]:
+    """The one dataset. Options: `collection` ("": from records and folders), `time_column` and `zone` of files named by
+    UUID, `duplicates` (a policy). Raises ConfigError for an unknown policy."""
+    policy = options.get("duplicates", "last")
+    known = [p for p in get_args(Policy) if p not in ("lines", "version")]
+    if policy not in known:
+        raise ConfigError([f"sources.mortar.duplicates: {policy!r}; expected one of {', '.join(known)}"])
+    collection, time_column = options.get("collection", ""), options.get("time_column", "datetime")
+    return (Mortar(policy, collection, time_column, options.get("zone", "UTC")),)
+
+
+@dataclass(frozen=True)
+class Mortar:
+    """Streams of sensors to readings."""
+
+    policy: Policy = "last"
+    collection: str = ""
+    time_column: str = "datetime"
+    zone: str = "UTC"
+    name: str = "mortar"
+    source: str = "mortar"
+    contract: Contract = READINGS
+    layout: str = LAYOUT
+    whole: bool = False
+    time_units: Sequence[str] = ()
+
+    def locate(self, path: str) -> Place | None:
+        """The stream by the file's name; its collection is told by the file itself unless it is configured."""
+        named = _named(path)
+        return None if named is None else Place(self.collection, named[1])
+
+    def is_before(self, folder: str, since: datetime) -> bool:
+        """Never: folders say nothing of time."""
+        return False
+
+    def open(self, item: Item, rules: Rules) -> Opened:
+        """Raises Unreadable for what is neither of the two kinds of file."""
+        opened = open_text(item, rules)
+        header, stem = opened.document.header, _stem(item.path)
+        if _is_six(header):
+            return opened
+        if not _UUID.fullmatch(stem):
+            raise Unreadable(f"its name is no UUID and its header not {','.join(_SIX)}: {', '.join(header)[:200]}")
+        if self.time_column not in header:
+            found = f"found {', '.join(header)[:200]}"
+            raise Unreadable(f"no time column {self.time_column!r}, {found}: set sources.mortar.time_column")
+        if opened.document.named < 2:
+            raise Unreadable(f"its header names no column of values: {', '.join(header)[:200]}")
+        if not (self.collection or _folder(item.path)):
+            raise Unreadable("no collection: it lies in no folder; set sources.mortar.collection")
+        return opened
+
+    def rows(self, documents: Sequence[CsvDocument], schema: Schema, rules: Rules) -> tuple[list[Keyed], Schema]:
+        by_index = {document.index: document for document in documents}
+        found = []
+        for records in read_csv([d for d in documents if _is_six(d.header)]):
+            frame, told = self._six(records, by_index)
+            extras = dict.fromkeys(by_index, frame.columns[2:])
+            found.append(self._keyed(records, frame, told, extras, by_index, rules))
+        streams = [_by_place(d, self.time_column) for d in documents if not _is_six(d.header)]
+        for records in read_csv(streams):
+            told = self._told_by_files(records, by_index)
+            extras = {d.index: _values(d.header, self.time_column)[1:] for d in documents}
+            found.append(self._keyed(records, records.frame, told, extras, by_index, rules))
+        return found, schema
+
+    def _six(self, records: Records, documents: Mapping[int, CsvDocument]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The records' time, value and further columns, and what they say of their streams.
+
+        What a stream is called is worked out once for each run of records that say the same.
+        """
+        keys = records.frame.select("id", "type", "label", "site", document=pl.Series(records.document))
+        is_new = keys.select(pl.any_horizontal(pl.all().ne_missing(pl.all().shift()))).to_series()
+        runs = keys.filter(is_new)
+        series = {name: str(uuid5(NAMESPACE_URL, name)) for name in runs["id"].drop_nulls().unique()}
+        folders = {index: _folder(document.path) for index, document in documents.items()}
+        site = pl.coalesce("site", pl.col("document").replace_strict(folders, return_dtype=pl.String()))
+        told = runs.select(
+            site=pl.lit(self.collection) if self.collection else site,
+            series_id=pl.col("id").replace_strict(series, default=None, return_dtype=pl.String()),
+            device_id="id",
+            measurement="label",
+            type="type",
+        )
+        frame = records.frame.select("time", "value", pl.exclude(_SIX))
+        return frame, told[is_new.cum_sum() - 1]
+
+    def _told_by_files(self, records: Records, documents: Mapping[int, CsvDocument]) -> pl.DataFrame:
+        """What the file of each record says of its stream by its name, folder and header."""
+        indices, places = np.unique(records.document, return_inverse=True)
+        told = []
+        for document in (documents[index] for index in indices.tolist()):
+            label, site = _values(document.header, self.time_column)[0], self.collection or _folder(document.path)
+            told.append((site, _stem(document.path), f"urn:{site}/{label}", label, None))
+        columns = ("site", "series_id", "device_id", "measurement", "type")
+        return pl.DataFrame(told, schema=dict.fromkeys(columns, pl.String()), orient="row")[places]
+
+    def _keyed(
+        self,
+        records: Records,
+        frame: pl.DataFrame,
+        told: pl.DataFrame,
+        extras: Mapping[int, Sequence[str]],
+        documents: Mapping[int, CsvDocument],
+        rules: Rules,
+    ) -> Keyed:
+        """The readings of records, given as time, value and further columns, whose names `extras` has by document."""
+        counted = np.unique(records.document, return_counts=True)
+        counts = dict(zip(counted[0].tolist(), counted[1].tolist(), strict=True))
+        time, value = frame.to_series(0), frame.to_series(1)
+        us, nanos = parsed_instants(time, self.zone)
+        readings = told.select("site", "series_id", "device_id", "measurement").with_columns(
+            ts=us,
+            ts_nanos=nanos,
+            **_values_of(value),
+            source=pl.lit(self.source),
+            _rescued=_rescued(told["type"], _odd_values(frame, records, extras)),
+            document=records.document,
+            line=records.line,
+        )
+        if us.null_count():
+            reasons = {text: refusal(text, self.zone) for text in time.filter(us.is_null()).unique()}
+            reason = time.replace_strict(reasons, default=None, return_dtype=pl.String())
+            readings = readings.with_columns(reason=reason).filter(~_are_empty(frame))
+
+        def raw(index: int, line: int) -> tuple[int, bytes]:
+            return documents[index].record(line)
+
+        touched = [documents[index] for index in counts]
+        return finished(readings, touched, rules, raw, lane=records.lane, bad=records.bad, records=counts)
+
+
+@lru_cache(maxsize=65_536)
+def _named(path: str) -> tuple[str, str] | None:
+    """The folder's name and the file's without its endings, a UUID in small letters; None for what is no CSV."""
+    match = _PATH.search(path)
+    if match is None:
+        return None
+    stem = match["stem"]
+    folder = (match["folder"] or "").removeprefix("collection=")
+    return folder, stem.lower() if _UUID.fullmatch(stem) else stem
+
+
+def _folder(path: str) -> str:
+    return (_named(path) or ("", ""))[0]
+
+
+def _stem(path: str) -> str:
+    return (_named(path) or ("", ""))[1]
+
+
+def _is_six(header: Sequence[str]) -> bool:
+    return set(_SIX) <= set(header)
+
+
+def _values(header: Sequence[str], time_column: str) -> list[str]:
+    """The columns of a file named by UUID that are not its time: the label, then those that it has no use for."""
+    return [name for name in header if name != time_column]
+
+
+def _by_place(document: CsvDocument, time_column: str) -> CsvDocument:
+    """The document with the same names for its columns as any other of its width, time and value first by name: files
+    of one stream each have headers of their own and are parsed in one go all the same."""
+    order = [time_column, *_values(document.header, time_column)]
+    header = tuple(f"{order.index(name):04}" for name in document.header)
+    return replace(document, header=header, named=len(header))
+
+
+def _are_empty(frame: pl.DataFrame) -> pl.Series:
+    """Records of delimiters only."""
+    return frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+
+
+def _values_of(text: pl.Series) -> dict[str, pl.Series]:
+    """The columns `value`, `text`, `kind` and `quality` of readings, from the values' texts."""
+    number = text.cast(pl.Float64(), strict=False)
+    if number.null_count() > text.null_count():
+        number = number.fill_null(text.str.strip_chars(" \t").cast(pl.Float64(), strict=False))
+    value = number.is_finite()
+    found = pl.DataFrame({"number": number, "given": text, "is_value": value}).select(
+        value=pl.when("is_value").then("number"),
+        text=pl.when(pl.col("number").is_null()).then("given"),
+    )
+    is_text, is_none = found["text"].is_not_null(), found["value"].is_null() & found["text"].is_null()
+    words = found.select(
+        kind=pl.when(is_text).then(pl.lit("string")).otherwise(pl.lit("double")),
+        quality=pl.when(is_none).then(pl.lit("bad")).otherwise(pl.lit("good")),
+    )
+    return {column.name: column for column in (*found, *words)}
+
+
+def _odd_values(
+    frame: pl.DataFrame, records: Records, extras: Mapping[int, Sequence[str]]
+) -> Mapping[int, Mapping[str, str]]:
+    """By row what its columns can't hold: `NaN` and infinities, integers that a double rounds, further columns."""
+    text = frame.to_series(1)
+    number = text.cast(pl.Float64(), strict=False)
+    is_odd = (~number.is_finite() | (number.abs() >= _EXACT)).fill_null(value=False)
+    for column in frame.iter_columns():
+        if column.name not in frame.columns[:2] and column.null_count() < len(column):
+            is_odd |= column.is_not_null()
+    rows = is_odd.arg_true().to_list()
+    found: dict[int, dict[str, str]] = {}
+    for row, (_, value, *further) in zip(rows, frame.filter(is_odd).iter_rows(), strict=True):
+        names = extras[int(records.document[row])]
+        found[row] = {name: cell for name, cell in zip(names, further, strict=False) if cell is not None}
+        if value is not None and not _is_exact(value):
+            found[row]["value"] = value
+    return {row: odd for row, odd in found.items() if odd}
+
+
+def _is_exact(text: str) -> bool:
+    """Whether a double has the value: decimals take the nearest one, whole numbers must be it."""
+    try:
+        number = float(text)
+    except ValueError:
+        return True  # it is kept as text
+    if not math.isfinite(number):
+        return False
+    return not text.strip().lstrip("+-").isdigit() or int(text) == int(number)
+
+
+def _rescued(types: pl.Series, odd: Mapping[int, Mapping[str, str]]) -> pl.Series:
+    """`_rescued` of each row: the type, where there is one, and the row's odd values."""
+    texts = {text: rescued_text({"type": text}) for text in types.drop_nulls().unique()}
+    found = types.replace_strict(texts, default=None, return_dtype=pl.String())
+    if not odd:
+        return found
+    held = [{} if types[row] is None else {"type": types[row]} for row in odd]
+    both = [rescued_text({**kept, **values}) for kept, values in zip(held, odd.values(), strict=True)]
+    return found.scatter(list(odd), both)
