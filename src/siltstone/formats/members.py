@@ -69,12 +69,13 @@ class Members:
 
     `document` and `line` (from 0) have an entry per record. `frame` has a row per member: `record` (index into them),
     `key` (a dotted path where objects were descended into), `text` (of a string what it says, else the value's own
-    text), `kind`, and `own`, the value's text in the file where `text` and `kind` don't tell it, else null. A key that
-    a record repeats is there as often; only the first counts. `careful` are the documents with a line that went
-    through the careful lane.
+    text), `kind`, and `own`, the value's text in the file where `text` and `kind` don't tell it, else null. `repeated`
+    has such rows for the second and further members of one key in a record. `careful` are the documents with a line
+    that went through the careful lane.
     """
 
     frame: pl.DataFrame
+    repeated: pl.DataFrame
     document: Ints
     line: Ints
     bad: Sequence[BadRecord] = ()
@@ -107,8 +108,14 @@ def read_members(documents: Sequence[Document], rules: Rules, objects: Collectio
         frame = pl.concat([frame, added]).sort("line", maintain_order=True)
     place = np.searchsorted(known, frame["line"].to_numpy())
     document, line = where.of(known)
+    frame = frame.select(pl.Series("record", place, pl.Int64()), "key", "text", "kind", "own")
+    repeated = frame.clear()
+    if careful:
+        is_first = frame.select(pl.struct("record", "key").is_first_distinct()).to_series()
+        frame, repeated = frame.filter(is_first), frame.filter(~is_first)
     return Members(
-        frame.select(pl.Series("record", place), "key", "text", "kind", "own"),
+        frame,
+        repeated,
         document,
         line,
         bad,

@@ -1,0 +1,169 @@
+"""What a `sources.records.NAME` block of the configuration says: where in foreign records a reading's parts are.
+
+An *origin* is where a text comes from: `name` is a column of the record, `a.b.c` leads into nested objects, `=words` is
+the same words for every record, `path:REGEX` the first group of a regular expression that is found in the file's path.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+RecordsFormat = Literal["ndjson", "csv", "avro", "parquet"]
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+OnRepeatedHour = Literal["earliest", "latest", "refuse"]
+Duplicates = Literal["all", "distinct", "first", "last", "version", "error"]
+
+PATH = "path:"
+CONSTANT = "="
+QUALITIES = ("good", "uncertain", "bad")
+
+
+@dataclass(frozen=True)
+class RecordsOptions:
+    """The keys of a block, none required but `time` and one of `value` and `wide`.
+
+    - `pattern`: glob that a file's path ends with; `*` stops at a slash, `**/` is any folders. Empty: every file whose
+      name begins with neither `.` nor `_`.
+    - `format`: ndjson, csv, avro or parquet; gzip and zstd are told by content.
+    - `delimiter`: of CSV cells, one character. `decimal`: of CSV numbers, `.` or `,`.
+    - `time`: a column, or two (date, time), whose texts are joined by a blank.
+    - `time_format`: of text, in the words of strptime; empty: RFC 3339 and its common forms.
+    - `time_unit`: of numbers: s, ms, us, ns since 1970, or auto: by magnitude.
+    - `zone`: IANA name of the zone of local times without an offset.
+    - `on_repeated_hour`: what a local time means that the clocks show twice: earliest, latest, or refuse, which
+      quarantines its record. A local time that the clocks skip is always refused.
+    - `series`: origins, joined by `/`; empty: device/measurement, or the measurement where there is no device. In the
+      wide form the measurement is appended to them.
+    - `device`, `site`: an origin, empty for none. `measurement`: an origin, for the long form only; empty: the name of
+      the value's column.
+    - `value`: the column of the value (long form: one reading per record).
+    - `wide`: columns that are a reading each, named by the column (wide form); `"*"` are all columns without another
+      part, `"a.*"` all members of the object `a`.
+    - `skip_empty`: whether an empty cell of the wide form gives no reading (else one without a value).
+    - `quality`: the column of the quality's word, empty for none: good. `qualities`: word -> good, uncertain or bad;
+      without it g, good, b, bad, u, uncertain in any case; other words stay as they are.
+    - `version`: the column of a whole number; a larger one is newer.
+    - `sentinels`: values that mean missing, such as "-200": the reading stays without a value, of quality bad.
+    - `duplicates`: which readings of one series and instant stay: all, distinct (equal rows once), first, last (in
+      the order of paths and records), version (the highest), error (the run stops).
+    - `earliest`: UTC date; records before it are quarantined.
+    - `future_hours`: h; records later than this after the file's upload are quarantined.
+    """
+
+    pattern: str = ""
+    format: RecordsFormat = "ndjson"
+    delimiter: str = ","
+    decimal: Literal[".", ","] = "."
+    time: Sequence[str] = ()
+    time_format: str = ""
+    time_unit: TimeUnit = "auto"
+    zone: str = "UTC"
+    on_repeated_hour: OnRepeatedHour = "earliest"
+    series: Sequence[str] = ()
+    device: str = ""
+    measurement: str = ""
+    site: str = ""
+    value: str = ""
+    wide: Sequence[str] = ()
+    skip_empty: bool = True
+    quality: str = ""
+    qualities: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    sentinels: Sequence[str] = ()
+    duplicates: Duplicates = "distinct"
+    earliest: str = "2000-01-01"
+    future_hours: int = 24
+
+
+def records_options(block: Mapping[str, Any]) -> RecordsOptions:
+    """The options of a block of plain values; a lone text stands for a list of one, and other keys than options are
+    passed over."""
+    known = {f.name for f in fields(RecordsOptions)}
+    lists = {"time", "series", "wide", "sentinels"}
+    return RecordsOptions(
+        **{
+            key: ((value,) if value else ()) if key in lists and isinstance(value, str) else value
+            for key, value in block.items()
+            if key in known
+        }
+    )
+
+
+def is_column(origin: str) -> bool:
+    """Whether an origin is a column of the record."""
+    return bool(origin) and not origin.startswith((CONSTANT, PATH))
+
+
+def problems(options: RecordsOptions) -> Iterator[str]:
+    """Each contradiction, beginning with the key that it is about."""
+    yield from _problems_of_parts(options)
+    yield from _problems_of_times(options)
+    if len(options.delimiter) != 1 or options.delimiter in '"\r\n':
+        yield f"delimiter: {options.delimiter!r} is not one character that may stand between cells"
+    if options.format == "csv" and options.delimiter == options.decimal:
+        yield f"decimal: {options.decimal!r} is the delimiter too"
+    if options.format != "csv" and (options.delimiter, options.decimal) != (",", "."):
+        yield f"delimiter, decimal: they are of CSV, but format is {options.format}"
+    if options.duplicates == "version" and not options.version:
+        yield "duplicates: version needs the column of the version; give version"
+    for word, quality in options.qualities.items():
+        if quality not in QUALITIES:
+            yield f"qualities.{word}: {quality!r} is none; expected one of {', '.join(QUALITIES)}"
+    if options.qualities and not options.quality:
+        yield "qualities: words without their column; give quality"
+
+
+def _problems_of_parts(options: RecordsOptions) -> Iterator[str]:
+    if bool(options.value) == bool(options.wide):
+        yield "value, wide: give one of them: value for one reading per record, wide for one per column"
+    if options.wide and options.measurement:
+        yield "measurement: the columns' names are it where wide is given"
+    if "*" in options.wide and len([name for name in options.wide if not name.endswith(".*")]) > 1:
+        yield 'wide: "*" is every column; name no other one beside it'
+    for name in ("value", "quality", "version"):
+        if getattr(options, name) and not is_column(getattr(options, name)):
+            yield f"{name}: {getattr(options, name)!r} is no column"
+    origins = {"device": [options.device], "measurement": [options.measurement], "site": [options.site]}
+    for name, given in {**origins, "series": list(options.series)}.items():
+        for origin in given:
+            if origin.startswith(PATH) and (wrong := _wrong_pattern(origin.removeprefix(PATH))):
+                yield f"{name}: {origin!r}: {wrong}"
+    columns = [options.value, options.quality, options.version, *options.time]
+    for name in sorted({c for c in columns if c and columns.count(c) > 1}):
+        yield f"value, quality, version, time: {name!r} is two of them"
+    for name in sorted({c for c in options.wide if c in options.time or c in (options.quality, options.version)}):
+        yield f"wide: {name!r} is another part of the record"
+
+
+def _problems_of_times(options: RecordsOptions) -> Iterator[str]:
+    if not 1 <= len(options.time) <= 2:
+        yield f"time: {len(options.time)} columns; expected one, or two as [date, time]"
+    for name in options.time:
+        if not is_column(name):
+            yield f"time: {name!r} is no column"
+    if options.time_format and "%" not in options.time_format:
+        yield f"time_format: {options.time_format!r} holds no directive such as %Y"
+    if options.time_format and options.time_unit != "auto":
+        yield "time_unit: it is of numbers, time_format of texts; give one of them"
+    try:
+        ZoneInfo(options.zone)
+    except (KeyError, ValueError, OSError):
+        yield f"zone: {options.zone!r} is no time zone; give an IANA name such as Europe/Rome"
+    try:
+        date.fromisoformat(options.earliest)
+    except ValueError:
+        yield f"earliest: {options.earliest!r} is no date; expected YYYY-MM-DD in quotes"
+    if options.future_hours < 0:
+        yield f"future_hours: {options.future_hours} is below 0"
+
+
+def _wrong_pattern(pattern: str) -> str:
+    try:
+        return "" if re.compile(pattern).groups else "it has no group; put what is wanted in (...)"
+    except re.error as error:
+        return f"it is no regular expression: {error}"
+
+
