@@ -40,6 +40,32 @@ def of_members(text: pl.Series, kind: pl.Series, own: pl.Series) -> pl.DataFrame
     )
 
 
+def of_tokens(token: pl.Series) -> pl.DataFrame:
+    """Cells of JSON values by their own text; null for none. There are no nested ones, no NaN, and no escapes."""
+    value, is_integer, fits = _numbers(token)
+    is_number, is_text, is_true = value.is_not_null(), token.str.starts_with('"'), token == "true"
+    is_boolean = is_true | (token == "false")
+    return pl.DataFrame({"value": value, "token": token}).select(
+        pl.when(fits).then("value").when(is_boolean).then(is_true.cast(pl.Float64())).alias("value"),
+        pl.when(is_text).then(unquoted("token")).alias("text"),
+        pl.when(is_integer)
+        .then(pl.lit("integer"))
+        .when(is_number)
+        .then(pl.lit("double"))
+        .when(is_text)
+        .then(pl.lit("string"))
+        .when(pl.col("token").is_not_null())
+        .then(pl.lit("boolean"))
+        .alias("kind"),
+        pl.when(is_number & ~fits).then("token").alias("misfit"),
+    )
+
+
+def unquoted(column: str) -> pl.Expr:
+    """What JSON values without escapes say: strings without their quotes, others as they are."""
+    return pl.col(column).str.strip_prefix('"').str.strip_suffix('"')
+
+
 def of_texts(text: pl.Series, decimal: str) -> pl.DataFrame:
     """Cells of CSV, told by their looks: a number with the given decimal mark, true or false in any case, else text."""
     plain = text.str.strip_chars()

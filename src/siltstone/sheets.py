@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import polars as pl
@@ -133,13 +133,14 @@ def _own_member() -> pl.Expr:
 
 @dataclass(frozen=True)
 class ColumnSheet:
-    """Records of a format with columns. Texts of CSV (`decimal` is their decimal mark) are numbers by their looks;
-    where `decimal` is "" columns are what their types say. `objects` are the nested columns whose fields stand for
-    them."""
+    """Records of a format with columns. `cells_as` says what they hold: `types` what the columns' types say, `texts`
+    of CSV, that are numbers by their looks with `decimal` as their mark, `tokens` the own texts of JSON values.
+    `objects` are the nested columns whose fields stand for them."""
 
     records: Records
+    cells_as: Literal["types", "texts", "tokens"] = "types"
     objects: Collection[str] = ()
-    decimal: str = ""
+    decimal: str = "."
 
     @property
     def document(self) -> Ints:
@@ -173,7 +174,9 @@ class ColumnSheet:
     def column(self, name: str) -> pl.Series:
         """The column, all null where the file has none."""
         column = self._columns.get(name)
-        return pl.repeat(None, len(self.line), dtype=pl.String(), eager=True) if column is None else column
+        if column is None:
+            return pl.repeat(None, len(self.line), dtype=pl.String(), eager=True)
+        return column.to_frame().select(cells.unquoted(name)).to_series() if self.cells_as == "tokens" else column
 
     @property
     def names(self) -> Sequence[str]:
@@ -188,7 +191,7 @@ class ColumnSheet:
         """A cell for each record and column."""
         by_type: dict[pl.DataType, list[str]] = {}
         for name in names:
-            by_type.setdefault(self.column(name).dtype, []).append(name)
+            by_type.setdefault(self._columns[name].dtype, []).append(name)
         parts = [self._interleaved(alike) for alike in by_type.values()]
         if not parts:
             return OWN.to_frame().hstack(cells.CELLS.to_frame())
@@ -218,15 +221,20 @@ class ColumnSheet:
     def _interleaved(self, names: Sequence[str]) -> pl.DataFrame:
         """The cells of columns of one type, by record."""
         rows, width = len(self.line), len(names)
-        column = pl.concat([self.column(name).rename("") for name in names])
+        column = pl.concat([self._columns.get(name, self.column(name)).rename("") for name in names])
         if width > 1:
             column = column.gather(np.arange(rows * width).reshape(width, rows).T.ravel())
-        found = cells.of_texts(column, self.decimal) if self.decimal else cells.of_column(column)
-        own = cells.written(column)
+        match self.cells_as:
+            case "types":
+                found = cells.of_column(column)
+            case "texts":
+                found = cells.of_texts(column, self.decimal)
+            case "tokens":
+                found = cells.of_tokens(column)
         return pl.DataFrame(
             {
                 "record": np.repeat(np.arange(rows, dtype=np.int64), width),
                 "key": pl.Series(names, dtype=pl.String()).gather(np.tile(np.arange(width), rows)),
-                "own": own,
+                "own": cells.written(column),
             }
         ).hstack(found)

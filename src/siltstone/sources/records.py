@@ -21,6 +21,7 @@ from siltstone.formats.csv import open_text, read_csv
 from siltstone.formats.documents import Document, Item, Opened, Records, Rules
 from siltstone.formats.inflate import inflate
 from siltstone.formats.members import objects_of, read_members
+from siltstone.formats.ndjson_shapes import read_shapes
 from siltstone.readings import finished
 from siltstone.records_options import PATH, RecordsOptions, records_options
 from siltstone.shapes import columns_of, of_path, readings
@@ -106,12 +107,18 @@ class RecordsDataset:
         options = self.options
         objects = objects_of([*columns_of(options), *options.wide])
         if options.format == "ndjson":
-            members = read_members(documents, rules, objects)
-            keyed = self._finished(MemberSheet(members), documents, rules, "typed")
-            yield from _by_lane(keyed, members.careful)
+            others = documents
+            if options.value or options.skip_empty:
+                records, others = read_shapes(documents, rules)
+                if records is not None:
+                    yield self._finished(ColumnSheet(records, "tokens"), documents, rules, records.lane)
+            if others:
+                members = read_members(others, rules, objects)
+                keyed = self._finished(MemberSheet(members), documents, rules, "typed")
+                yield from _by_lane(keyed, members.careful)
             return
         for records in _read(options.format, documents):
-            sheet = ColumnSheet(records, objects, options.decimal if options.format == "csv" else "")
+            sheet = ColumnSheet(records, "texts" if options.format == "csv" else "types", objects, options.decimal)
             yield self._finished(sheet, documents, rules, records.lane)
 
     def _finished(self, sheet: Sheet, documents: Sequence[Any], rules: Rules, lane: Any) -> Keyed:
