@@ -1,0 +1,187 @@
+"""Instants of foreign records: numbers since 1970, texts of any form, typed columns, with or without a zone.
+
+Numbers are read from their decimal text, so that 1351181576.6507802 keeps every digit: whole microseconds, and the
+nanoseconds that they are cut by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from siltstone.cells import written
+from siltstone.instants import parsed_instants
+from siltstone.records_options import OnRepeatedHour, RecordsOptions, TimeUnit
+
+Ints = npt.NDArray[np.int64]
+
+_UNITS = ("s", "ms", "us", "ns")
+_UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])  # where a number's unit is told by its size
+_PER_UNIT = np.array([1_000_000, 1_000, 1, 1])
+_MOST = np.array([9 * 10**12, 9 * 10**15, 9 * 10**18, 9 * 10**18])  # so that no instant overflows
+_NUMBER = r"^[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?$"
+
+
+@dataclass(frozen=True)
+class Times:
+    """Per record: `us` since 1970 UTC (Int64, null where it can't be told), `nanos` 0 to 999 (Int32), `reason` why
+    there is no time (null where there is one or none is given), and `cut`, whether digits behind nanoseconds were."""
+
+    us: pl.Series
+    nanos: pl.Series
+    reason: pl.Series
+    cut: pl.Series
+
+
+def record_times(columns: Sequence[pl.Series], options: RecordsOptions) -> Times:
+    """The instant of each record, from one column or from two of text (date, time)."""
+    if len(columns) == 2:
+        texts = [written(column).str.strip_chars() for column in columns]
+        return _of_texts(pl.select(pl.concat_str(texts, separator=" ")).to_series(), options)
+    column = columns[0]
+    dtype = column.dtype
+    if isinstance(dtype, pl.Datetime) or dtype == pl.Date():
+        return _of_datetimes(column, options)
+    if dtype.is_integer() or dtype.is_float() or dtype.is_decimal():
+        return _of_numbers(written(column), column.is_not_null(), options.time_unit)
+    return _of_texts(written(column), options)
+
+
+def _of_texts(text: pl.Series, options: RecordsOptions) -> Times:
+    text = text.str.strip_chars()
+    if options.time_format:
+        return _of_format(text, options)
+    is_number = text.str.contains(_NUMBER)
+    if is_number.all():
+        return _of_numbers(text, text.is_not_null(), options.time_unit)
+    none = pl.Series([None], dtype=pl.String())
+    numbers = _of_numbers(text.zip_with(is_number, none), is_number.fill_null(value=False), options.time_unit)
+    words = text.zip_with(~is_number, none)
+    us, nanos = parsed_instants(words, "UTC")
+    is_local = ~words.str.slice(10).str.contains("[Zz+-]")
+    times = _located(words, us, nanos, is_local.fill_null(value=False), options)
+    return Times(
+        numbers.us.zip_with(is_number.fill_null(value=False), times.us),
+        numbers.nanos.zip_with(is_number.fill_null(value=False), times.nanos),
+        numbers.reason.zip_with(is_number.fill_null(value=False), times.reason),
+        numbers.cut,
+    )
+
+
+def _of_format(text: pl.Series, options: RecordsOptions) -> Times:
+    wanted = options.time_format.replace(".%f", "%.f").replace("%f", "%6f")
+    parsed = text.str.to_datetime(wanted, time_unit="us", strict=False)
+    has_zone = isinstance(parsed.dtype, pl.Datetime) and parsed.dtype.time_zone is not None
+    us = parsed.cast(pl.Int64())
+    nanos = _zeros(us)
+    if "%.f" in wanted or "%9f" in wanted or "%.9f" in wanted:
+        nanos = (text.str.to_datetime(wanted, time_unit="ns", strict=False).cast(pl.Int64()) % 1_000).cast(pl.Int32())
+    is_local = pl.repeat(not has_zone, len(text), eager=True)
+    return _located(text, us, nanos, is_local, options)
+
+
+def _of_datetimes(column: pl.Series, options: RecordsOptions) -> Times:
+    dtype = column.dtype
+    nanos = None
+    if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
+        stored = column.to_physical()
+        us = stored // 1_000
+        nanos = (stored % 1_000).cast(pl.Int32())
+    else:
+        us = column.cast(pl.Datetime("us")).cast(pl.Int64())
+    has_zone = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+    is_local = pl.repeat(not has_zone, len(column), eager=True)
+    return _located(column, us, _zeros(us) if nanos is None else nanos, is_local, options)
+
+
+def _located(
+    given: pl.Series, us: pl.Series, nanos: pl.Series, is_local: pl.Series, options: RecordsOptions
+) -> Times:
+    """The instants, wall-clock times of `zone` among them moved to UTC; what is given but gives none has a reason."""
+    shown = us
+    if options.zone not in ("UTC", "Etc/UTC") and is_local.any():
+        us = _in_zone(us, options.zone, options.on_repeated_hour).zip_with(is_local, us)
+    reasons: list[str | None] = [None] * len(us)
+    lost = (us.is_null() & given.is_not_null()).arg_true().to_list()
+    if lost:
+        for row, text, wall in zip(lost, written(given.gather(lost)), shown.gather(lost), strict=True):
+            reasons[row] = _reason(text, wall, options)
+    return Times(us, nanos, pl.Series(reasons, dtype=pl.String()), _zeros(us).cast(pl.Boolean()))
+
+
+def _in_zone(wall_us: pl.Series, zone: str, on_repeated: OnRepeatedHour) -> pl.Series:
+    """UTC instants of wall-clock times; null for those that the clocks skip, and for those shown twice if refused."""
+    ambiguous = "null" if on_repeated == "refuse" else on_repeated
+    wall = wall_us.cast(pl.Datetime("us"))
+    return wall.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null").cast(pl.Int64())  # type: ignore[arg-type]
+
+
+def _reason(text: str, wall_us: int | None, options: RecordsOptions) -> str:
+    if wall_us is None:
+        expected = f"of the form {options.time_format}" if options.time_format else "as 2016-11-30T19:31:37Z"
+        return f"its time {text[:60]!r} is none: expected one {expected}"
+    is_twice = _in_zone(pl.Series([wall_us]), options.zone, "earliest").item() is not None
+    if is_twice:
+        return f"its time {text[:60]!r} happens twice in {options.zone}, and on_repeated_hour is refuse"
+    return f"its time {text[:60]!r} does not exist in {options.zone}: the clocks skip it"
+
+
+def _of_numbers(text: pl.Series, known: pl.Series, unit: TimeUnit) -> Times:
+    """Instants of decimal texts; `known` tells those that are to be read."""
+    if (exponents := text.str.contains("[eE]").fill_null(value=False)).any():
+        at = exponents.arg_true()
+        text = text.scatter(at, [_without_exponent(t) for t in text.gather(at)])
+    parts = pl.DataFrame({"text": text}).select(
+        is_negative=pl.col("text").str.starts_with("-"),
+        parts=pl.col("text").str.strip_chars_start("+-").str.split_exact(".", 1),
+    )
+    both = parts["parts"].struct
+    whole, fraction = both.field("field_0").cast(pl.Int64(), strict=False), both.field("field_1")
+    digits = fraction.str.pad_end(9, "0").str.slice(0, 9).cast(pl.Int64(), strict=False).fill_null(0).to_numpy()
+    is_read = whole.is_not_null()
+    number = whole.fill_null(0).to_numpy()
+    place = np.searchsorted(_UNIT_BOUNDS, number, side="right")
+    if unit != "auto":
+        place = np.full(len(number), _UNITS.index(unit))
+    is_read = is_read & pl.Series(number <= _MOST[place])
+    us, nanos, rest = _scaled(np.where(is_read.to_numpy(), number, 0), digits, place)
+    cut = pl.Series(rest > 0) | (fraction.str.slice(9).str.strip_chars("0") != "").fill_null(value=False)
+    negative = parts["is_negative"].fill_null(value=False).to_numpy()
+    us = np.where(negative, -us - (nanos > 0), us)
+    nanos = np.where(negative & (nanos > 0), 1_000 - nanos, nanos)
+    reasons: list[str | None] = [None] * len(text)
+    for row in (~is_read & known).arg_true().to_list():
+        reasons[row] = f"its time {text[row] or ''!r} is no number of {'time' if unit == 'auto' else unit}"
+    none = pl.Series([None], dtype=pl.Int64())
+    return Times(
+        pl.Series(us).zip_with(is_read, none),
+        pl.Series(nanos).cast(pl.Int32()),
+        pl.Series(reasons, dtype=pl.String()),
+        cut,
+    )
+
+
+def _scaled(number: Ints, digits: Ints, place: Ints) -> tuple[Ints, Ints, Ints]:
+    """Microseconds, nanoseconds within them, and what is left behind, of numbers with nine decimal digits each."""
+    per_unit = _PER_UNIT[place]
+    in_ns = place == 3
+    below_us = digits * per_unit  # in 10^-9 us
+    us = np.where(in_ns, number // 1_000, number * per_unit + below_us // 10**9)
+    below_us = below_us % 10**9
+    nanos = np.where(in_ns, number % 1_000, below_us // 10**6)
+    rest = np.where(in_ns, digits, below_us % 10**6)
+    return us, nanos, rest
+
+
+def _without_exponent(text: str | None) -> str | None:
+    try:
+        return None if text is None else format(Decimal(text), "f")
+    except InvalidOperation:
+        return text
+
+
+def _zeros(like: pl.Series) -> pl.Series:
+    return pl.zeros(len(like), pl.Int32(), eager=True)

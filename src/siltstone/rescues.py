@@ -1,0 +1,49 @@
+"""What `_rescued` says of many rows at once."""
+
+import orjson
+import polars as pl
+
+RESCUES = pl.Schema({"row": pl.Int64(), "key": pl.String(), "own": pl.String()})
+"""Values without a column: the row that keeps each one, its key, and its own text."""
+
+
+def rescued(rescues: pl.DataFrame, rows: int) -> pl.Series:
+    """For each of `rows` rows the JSON object key -> own text of its rescues, in their order; null for none.
+
+    A key that a row has several times stands once, with a list of the texts.
+    """
+    texts = pl.repeat(None, rows, dtype=pl.String(), eager=True)
+    if not rescues.height:
+        return texts
+    is_plain = not rescues.select(
+        pl.any_horizontal(pl.col("key", "own").str.contains(r"[\x00-\x1f]")).any()
+        | pl.struct("row", "key").is_duplicated().any()
+    ).item()
+    found = _joined(rescues) if is_plain else _each(rescues)
+    return texts.scatter(found["row"], found["text"])
+
+
+def _joined(rescues: pl.DataFrame) -> pl.DataFrame:
+    member = pl.concat_str(_quoted("key"), pl.lit(":"), _quoted("own"))
+    objects = pl.concat_str(pl.lit("{"), pl.col("text").str.join(","), pl.lit("}")).alias("text")
+    return rescues.select("row", member.alias("text")).group_by("row", maintain_order=True).agg(objects)
+
+
+def _quoted(name: str) -> pl.Expr:
+    escaped = pl.col(name).str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
+    return pl.concat_str(pl.lit('"'), escaped, pl.lit('"'))
+
+
+def _each(rescues: pl.DataFrame) -> pl.DataFrame:
+    held: dict[int, dict[str, str | list[str]]] = {}
+    for row, key, own in rescues.iter_rows():
+        members = held.setdefault(row, {})
+        earlier = members.get(key)
+        if earlier is None:
+            members[key] = own
+        elif isinstance(earlier, list):
+            earlier.append(own)
+        else:
+            members[key] = [earlier, own]
+    texts = [orjson.dumps(members).decode() for members in held.values()]
+    return pl.DataFrame({"row": list(held), "text": texts}, {"row": pl.Int64(), "text": pl.String()})

@@ -1,0 +1,240 @@
+"""Records of any format under one view: a column of a part, cells of values, and what nobody asked for."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+import polars as pl
+
+from siltstone import cells
+from siltstone.formats.documents import BadRecord, Ints, Lane, Records
+from siltstone.formats.members import NULL, TEXT, Members
+
+OWN = pl.Schema({"record": pl.Int64(), "key": pl.String(), "own": pl.String()})
+
+
+class Sheet(Protocol):
+    """Records in order of document and line; both have an entry per record."""
+
+    @property
+    def document(self) -> Ints: ...
+    @property
+    def line(self) -> Ints: ...
+    @property
+    def bad(self) -> Sequence[BadRecord]: ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns that there are."""
+
+    def column(self, name: str) -> pl.Series:
+        """A cell of each record, null where it has none: text, or of the type that the file gives it."""
+
+    def value(self, name: str) -> pl.DataFrame:
+        """A column's cells, one for each record: `record`, `key` (the column), the columns of `cells.CELLS`, and
+        `own`, the cell's text in the file."""
+
+    def cells(self, names: Sequence[str]) -> pl.DataFrame:
+        """The cells of some columns, by record, then in the order of columns, as `value` has them. NDJSON has none
+        where a record lacks the key."""
+
+    def others(self, known: Collection[str]) -> pl.DataFrame:
+        """The cells with content that are in no known column: `record`, `key`, `own`."""
+
+    def is_empty(self) -> pl.Series:
+        """Which records have no content at all."""
+
+
+@dataclass(frozen=True)
+class MemberSheet:
+    """Records of NDJSON."""
+
+    members: Members
+
+    @property
+    def document(self) -> Ints:
+        return self.members.document
+
+    @property
+    def line(self) -> Ints:
+        return self.members.line
+
+    @property
+    def bad(self) -> Sequence[BadRecord]:
+        return self.members.bad
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The keys that occur, in order of sight."""
+        names: list[str] = self.members.frame["key"].unique(maintain_order=True).to_list()
+        return names
+
+    def column(self, name: str) -> pl.Series:
+        """The plain text of a member of each record."""
+        return self._spread(name, ["text"])["text"]
+
+    def value(self, name: str) -> pl.DataFrame:
+        """A cell for each record, without content where it lacks the key."""
+        return _cells_of(
+            self._spread(name, ["text", "kind", "own"]).with_columns(
+                pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"),
+                pl.lit(name).alias("key"),
+                pl.col("kind").fill_null(NULL),
+            )
+        )
+
+    def cells(self, names: Sequence[str]) -> pl.DataFrame:
+        """The cells that there are."""
+        frame = self.members.frame
+        if set(names) != set(self.names):
+            frame = frame.filter(pl.col("key").is_in(list(names)))
+        return _cells_of(frame)
+
+    def others(self, known: Collection[str]) -> pl.DataFrame:
+        """Members of unknown keys, and those that repeat a key."""
+        left = [name for name in self.names if name not in set(known)]
+        frame, repeated = self.members.frame, self.members.repeated
+        frame = frame.filter(pl.col("key").is_in(left) & (pl.col("kind") != NULL)) if left else frame.clear()
+        frame = pl.concat([frame, repeated]) if repeated.height else frame
+        return frame.select("record", "key", _own_member().alias("own")).sort("record", maintain_order=True)
+
+    def is_empty(self) -> pl.Series:
+        """Records of nulls only."""
+        frame = self.members.frame
+        filled = np.zeros(len(self.line), np.bool_)
+        known = frame["record"] if (frame["kind"] != NULL).all() else frame.filter(pl.col("kind") != NULL)["record"]
+        filled[known.to_numpy()] = True
+        return pl.Series(~filled)
+
+    def _spread(self, name: str, columns: Sequence[str]) -> pl.DataFrame:
+        """A row per record of the members of one key."""
+        frame = self.members.frame
+        found = frame.filter(pl.col("key") == name)
+        if found.height == len(self.line):
+            return found.select(columns)
+        place = pl.repeat(None, len(self.line), dtype=pl.Int64(), eager=True)
+        place = place.scatter(found["record"], pl.int_range(found.height, eager=True))
+        return found.select(pl.col(columns).gather(place))
+
+
+def _cells_of(members: pl.DataFrame) -> pl.DataFrame:
+    found = cells.of_members(members["text"], members["kind"], members["own"])
+    return members.select("record", "key", _own_member().alias("own")).hstack(found)
+
+
+def _own_member() -> pl.Expr:
+    """A member's text as the file has it."""
+    quoted = pl.concat_str(pl.lit('"'), pl.col("text"), pl.lit('"'))
+    plain = pl.when(pl.col("kind") == TEXT).then(quoted).otherwise(pl.col("text"))
+    return pl.coalesce("own", plain)
+
+
+@dataclass(frozen=True)
+class ColumnSheet:
+    """Records of a format with columns. `cells_as` says what they hold: `types` what the columns' types say, `texts`
+    of CSV, that are numbers by their looks with `decimal` as their mark, `tokens` the own texts of JSON values.
+    `objects` are the nested columns whose fields stand for them."""
+
+    records: Records
+    cells_as: Literal["types", "texts", "tokens"] = "types"
+    objects: Collection[str] = ()
+    decimal: str = "."
+
+    @property
+    def document(self) -> Ints:
+        return self.records.document
+
+    @property
+    def line(self) -> Ints:
+        return self.records.line
+
+    @property
+    def bad(self) -> Sequence[BadRecord]:
+        return self.records.bad
+
+    @property
+    def lane(self) -> Lane:
+        return self.records.lane
+
+    @cached_property
+    def _columns(self) -> Mapping[str, pl.Series]:
+        found: dict[str, pl.Series] = {}
+        waiting = [(column.name, column) for column in reversed(self.records.frame.get_columns())]
+        while waiting:
+            name, column = waiting.pop()
+            if name in self.objects and isinstance(column.dtype, pl.Struct):
+                fields = [(f"{name}.{f}", column.struct.field(f)) for f in column.struct.fields]
+                waiting += reversed(fields)
+            else:
+                found.setdefault(name, column)
+        return found
+
+    def column(self, name: str) -> pl.Series:
+        """The column, all null where the file has none."""
+        column = self._columns.get(name)
+        if column is None:
+            return pl.repeat(None, len(self.line), dtype=pl.String(), eager=True)
+        return column.to_frame().select(cells.unquoted(name)).to_series() if self.cells_as == "tokens" else column
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns of the file, fields of objects by their paths."""
+        return list(self._columns)
+
+    def value(self, name: str) -> pl.DataFrame:
+        """A cell for each record."""
+        return self._interleaved([name])
+
+    def cells(self, names: Sequence[str]) -> pl.DataFrame:
+        """A cell for each record and column."""
+        by_type: dict[pl.DataType, list[str]] = {}
+        for name in names:
+            by_type.setdefault(self._columns[name].dtype, []).append(name)
+        parts = [self._interleaved(alike) for alike in by_type.values()]
+        if not parts:
+            return OWN.to_frame().hstack(cells.CELLS.to_frame())
+        if len(parts) == 1:
+            return parts[0]
+        order = {name: place for place, name in enumerate(names)}
+        return pl.concat(parts).sort("record", pl.col("key").replace_strict(order, return_dtype=pl.Int64()))
+
+    def others(self, known: Collection[str]) -> pl.DataFrame:
+        """Cells with content in columns without a part."""
+        parts = [
+            pl.DataFrame({"own": cells.written(column)})
+            .select(pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"), pl.lit(name).alias("key"), "own")
+            .drop_nulls("own")
+            for name, column in self._columns.items()
+            if name not in known
+        ]
+        return pl.concat([OWN.to_frame(), *parts]).sort("record", maintain_order=True)
+
+    def is_empty(self) -> pl.Series:
+        """Records whose every cell is null."""
+        frame = self.records.frame
+        if not frame.width:
+            return pl.repeat(True, len(self.line), dtype=pl.Boolean(), eager=True)
+        return frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+
+    def _interleaved(self, names: Sequence[str]) -> pl.DataFrame:
+        """The cells of columns of one type, by record."""
+        rows, width = len(self.line), len(names)
+        column = pl.concat([self._columns.get(name, self.column(name)).rename("") for name in names])
+        if width > 1:
+            column = column.gather(np.arange(rows * width).reshape(width, rows).T.ravel())
+        match self.cells_as:
+            case "types":
+                found = cells.of_column(column)
+            case "texts":
+                found = cells.of_texts(column, self.decimal)
+            case "tokens":
+                found = cells.of_tokens(column)
+        return pl.DataFrame(
+            {
+                "record": np.repeat(np.arange(rows, dtype=np.int64), width),
+                "key": pl.Series(names, dtype=pl.String()).gather(np.tile(np.arange(width), rows)),
+                "own": cells.written(column),
+            }
+        ).hstack(found)

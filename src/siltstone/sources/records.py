@@ -1,0 +1,192 @@
+"""Readings of any other system, NDJSON, CSV, Avro or Parquet, as a block of the configuration describes them.
+
+See `records_options` for the block. Nothing that a record holds is lost: what the block doesn't name goes to
+`_rescued` of the record's first reading, and a record whose content gives no reading is refused.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from siltstone.conform import Schema
+from siltstone.contracts import READINGS, Contract
+from siltstone.datasets import Keyed, Place, Policy
+from siltstone.formats.avro import open_avro, read_avro
+from siltstone.formats.csv import open_text, read_csv
+from siltstone.formats.documents import Document, Item, Opened, Records, Rules
+from siltstone.formats.inflate import inflate
+from siltstone.formats.members import objects_of, read_members
+from siltstone.formats.ndjson_shapes import read_shapes
+from siltstone.readings import finished
+from siltstone.records_options import PATH, RecordsOptions, records_options
+from siltstone.shapes import columns_of, of_path, readings
+from siltstone.sheets import ColumnSheet, MemberSheet, Sheet
+
+CONTRACTS = (READINGS,)
+
+
+def datasets(options: Mapping[str, Any]) -> tuple["RecordsDataset", ...]:
+    """The one dataset of a block, which has its `name`."""
+    name = str(options["name"]).removeprefix("records.")
+    return (RecordsDataset(f"records.{name}", records_options(options)),)
+
+
+@dataclass(frozen=True)
+class RecordsDataset:
+    """The files of one block, as readings."""
+
+    name: str
+    options: RecordsOptions
+
+    @property
+    def contract(self) -> Contract:
+        return READINGS
+
+    @property
+    def layout(self) -> str:
+        return self.options.pattern or "**/*"
+
+    @property
+    def policy(self) -> Policy:
+        return self.options.duplicates
+
+    @property
+    def whole(self) -> bool:
+        return False
+
+    @property
+    def time_units(self) -> Sequence[str]:
+        return ()
+
+    def locate(self, path: str) -> Place | None:
+        """The place of a file that the pattern takes. What the path says of the series tells whose files may hold
+        equal keys; where it says nothing, any two may."""
+        if not self._is_taken(path):
+            return None
+        site = of_path(self.options.site, path) or ""
+        if self.options.duplicates == "all":
+            return Place(site, path)
+        parts = self.options.series or (self.options.device, self.options.measurement)
+        return Place(site, "/".join(of_path(part, path) or "" for part in parts if part.startswith(PATH)))
+
+    def is_before(self, folder: str, since: datetime) -> bool:
+        """Never: folders tell no hour."""
+        return False
+
+    def open(self, item: Item, rules: Rules) -> Opened:
+        """The document of a file by its format."""
+        match self.options.format:
+            case "csv":
+                return open_text(item, rules, delimiter=self.options.delimiter)
+            case "avro":
+                return open_avro(item, rules)
+            case "parquet":
+                from siltstone.formats.parquet import open_parquet
+
+                return open_parquet(item, rules)
+            case "ndjson":
+                return _open_ndjson(item, rules)
+
+    def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
+        """Every reading of the documents; a reading has no columns but those of the contract."""
+        options = self.options
+        earliest = datetime.fromisoformat(options.earliest).replace(tzinfo=UTC)
+        rules = replace(
+            rules,
+            earliest_us=int(earliest.timestamp()) * 1_000_000,
+            future_us=options.future_hours * 3_600_000_000,
+        )
+        return list(self._keyed(documents, rules)), schema
+
+    def _keyed(self, documents: Sequence[Any], rules: Rules) -> Iterator[Keyed]:
+        options = self.options
+        objects = objects_of([*columns_of(options), *options.wide])
+        if options.format == "ndjson":
+            others = documents
+            if options.value or options.skip_empty:
+                records, others = read_shapes(documents, rules)
+                if records is not None:
+                    yield self._finished(ColumnSheet(records, "tokens"), documents, rules, records.lane)
+            if others:
+                members = read_members(others, rules, objects)
+                keyed = self._finished(MemberSheet(members), documents, rules, "typed")
+                yield from _by_lane(keyed, members.careful)
+            return
+        for records in _read(options.format, documents):
+            sheet = ColumnSheet(records, "texts" if options.format == "csv" else "types", objects, options.decimal)
+            yield self._finished(sheet, documents, rules, records.lane)
+
+    def _finished(self, sheet: Sheet, documents: Sequence[Any], rules: Rules, lane: Any) -> Keyed:
+        by_index = {d.index: d for d in documents}
+        counted = np.unique(sheet.document, return_counts=True)
+        return finished(
+            readings(sheet, self.name, self.options, {index: d.path for index, d in by_index.items()}),
+            documents,
+            rules,
+            lambda index, line: _record(by_index[index], line),
+            lane=lane,
+            bad=sheet.bad,
+            records=dict(zip(*(c.tolist() for c in counted), strict=True)),
+        )
+
+    def _is_taken(self, path: str) -> bool:
+        if self.options.pattern:
+            return _glob(self.options.pattern).search(path) is not None
+        return not path.rpartition("/")[2].startswith((".", "_"))
+
+
+def _read(form: str, documents: Sequence[Any]) -> Sequence[Records]:
+    match form:
+        case "csv":
+            return read_csv(documents)
+        case "avro":
+            return read_avro(documents)
+    from siltstone.formats.parquet import read_parquet
+
+    return read_parquet(documents)
+
+
+def _open_ndjson(item: Item, rules: Rules) -> Opened:
+    inflated = inflate(
+        item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage
+    )
+    document = Document(
+        item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us
+    )
+    if not inflated.damage:
+        return Opened(document)
+    return Opened(document, inflated.damage, document.cut_record if inflated.data else item.data)
+
+
+def _record(document: Any, line: int) -> tuple[int, bytes]:
+    """The byte offset and the bytes of a record."""
+    if isinstance(document, Document):
+        return document.byte + int(document.offsets[line - document.line]), document.lines[line - document.line]
+    found: tuple[int, bytes] = document.record(line)
+    return found
+
+
+def _by_lane(keyed: Keyed, careful: Any) -> Iterator[Keyed]:
+    """The documents of the fast lane, then those of the careful one."""
+    if not careful:
+        yield keyed
+        return
+    is_careful = keyed.frame["document"].is_in(list(careful))
+    for lane, mask, wanted in (("typed", ~is_careful, False), ("careful", is_careful, True)):
+        records = {index: count for index, count in keyed.records.items() if (index in careful) == wanted}
+        bad = [b for b in keyed.bad if (b.document in careful) == wanted]
+        if records or bad:
+            yield replace(keyed, lane=lane, frame=keyed.frame.filter(mask), bad=bad, records=records)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def _glob(pattern: str) -> re.Pattern[str]:
+    """What a path must end with, from a folder's name on."""
+    parts = re.split(r"(\*\*/|\*|\?)", pattern)
+    known = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("(?:^|/)" + "".join(known.get(part) or re.escape(part) for part in parts) + "$")
