@@ -12,7 +12,7 @@ from siltstone.ledger import LEDGER
 def entries(**files: tuple[int, int, str]) -> pl.DataFrame:
     """Ledger entries: rows, repeated lines, and the folders, a letter each."""
     rows = [
-        (path, "e", 1, "ff", "ingested", rows, 0, repeated, list(folders))
+        (path, "e", 1, "ff", "ingested", rows, 0, repeated, 0, list(folders), "datalog")
         for path, (rows, repeated, folders) in files.items()
     ]
     return pl.DataFrame(rows, schema=LEDGER, orient="row")

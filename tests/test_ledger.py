@@ -26,13 +26,13 @@ def done(path: str, etag: str = "e1", rows: int = 1, state: str = "ingested") ->
 def commit(table: Storage, head: Head | None, *files: FileAccount, **header: object) -> Head:
     """One run after `head`, as if its commit had succeeded."""
     new = Head.after(head)
-    write_manifest(table, new, load(table, head), header, files)
+    write_manifest(table, new, load(table, head), header, files, "datalog")
     return new
 
 
 def entries(*rows: tuple[str, str, int, str, str, int]) -> pl.DataFrame:
     """Ledger rows of files of which nothing was quarantined or dropped, and whose rows are nowhere."""
-    return pl.DataFrame([(*row, 0, 0, []) for row in rows], schema=LEDGER, orient="row")
+    return pl.DataFrame([(*row, 0, 0, 0, [], "datalog") for row in rows], schema=LEDGER, orient="row")
 
 
 def test_run_and_token_travel_in_the_version_of_the_transaction() -> None:
@@ -51,8 +51,8 @@ def test_before_the_first_run_the_ledger_is_empty(table: Storage) -> None:
 
 def test_a_manifest_is_read_back_whole(table: Storage) -> None:
     account = Account(
-        records_in=9, rows_out=4, records_quarantined=3, duplicates_dropped=2,
-        keys_seen=20, cells_stored=15, nulls=4, values_rescued=1,
+        records_in=9, rows_out=4, records_quarantined=3, duplicates_dropped=2, keys_superseded=4, rows_split=6,
+        records_empty=2, keys_seen=20, cells_stored=15, nulls=4, values_rescued=1,
     )  # fmt: skip
     file = FileAccount(
         "BRCB/é 1.gz", 10, "e", "ff", "ingested", "careful", "cut", {"s": 3, "ns": 1}, ["p/a", "q/b"], account=account
@@ -79,11 +79,15 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
             "rows_out": 4,
             "records_quarantined": 3,
             "duplicates_dropped": 2,
+            "keys_superseded": 4,
+            "rows_split": 6,
+            "records_empty": 2,
             "deferred": 0,
             "keys_seen": 20,
             "cells_stored": 15,
             "nulls": 4,
             "values_rescued": 1,
+            "dataset": "datalog",
         }
     ]
 
@@ -137,9 +141,9 @@ def test_a_missing_manifest_is_told_with_the_way_back(table: Storage) -> None:
 
 def test_two_runs_that_drew_one_token_do_not_overwrite_each_other(table: Storage) -> None:
     head = Head(1, 5)
-    write_manifest(table, head, load(table, None), {}, [done("a")])
+    write_manifest(table, head, load(table, None), {}, [done("a")], "datalog")
     with pytest.raises(StorageError, match="exists already"):
-        write_manifest(table, head, load(table, None), {}, [done("b")])
+        write_manifest(table, head, load(table, None), {}, [done("b")], "datalog")
     assert load(table, head).entries["path"].to_list() == ["a"]
 
 

@@ -165,8 +165,5 @@ def _wrong_pattern(pattern: str) -> str:
         return "" if re.compile(pattern).groups else "it has no group; put what is wanted in (...)"
     except re.error as error:
         return f"it is no regular expression: {error}"
-<<<<<<< HEAD
-=======
 
 
->>>>>>> h5-records
