@@ -44,4 +44,5 @@ class Tally:
 
     def units(self, names: Sequence[str]) -> list[dict[str, int]]:
         """How many of each file's times were in which unit."""
-        return [{name: n for name, n in zip(names, counts, strict=True) if n} for counts in self._units.tolist()]
+        counted = self._units[:, : len(names)].tolist()
+        return [{name: n for name, n in zip(names, counts, strict=True) if n} for counts in counted]

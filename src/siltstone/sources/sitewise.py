@@ -129,6 +129,7 @@ class Series:
     policy: Policy = "version"
     whole: bool = False
     time_units: tuple[str, ...] = ()
+    source: str = "sitewise"
 
     @property
     def layout(self) -> str:
@@ -185,6 +186,7 @@ class Metadata:
     policy: Policy = "last"
     whole: bool = False
     time_units: tuple[str, ...] = ()
+    source: str = "sitewise"
 
     def locate(self, path: str) -> Place | None:
         match = _FILES[self.contract.table].search(path)
