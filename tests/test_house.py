@@ -12,8 +12,8 @@ SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds",
     1: """
-        arrays asset_views bounds companions conform duplicates formats hierarchy merging misfits planning snapshots
-        sources tally zones
+        arrays asset_views bounds companions conform duplicates formats hierarchy instants merging misfits planning
+        snapshots sources tally zones
     """,
     2: """
         bins checks compaction config describe engine fetching footers ledger listing plain_table plans progress
