@@ -12,8 +12,9 @@ SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds records_options",
     1: """
-        arrays asset_views bounds companions conform datasets duplicates formats hierarchy histories instants keeping
-        merging planning readings sources space_views tally zones
+        arrays asset_views bounds cells companions conform datasets duplicates epochs formats hierarchy histories
+        instants keeping merging misfits planning readings record_times rescues shapes sheets snapshots sources
+        space_views tally zones
     """,
     2: """
         bins checks compaction config describe engine fetching footers history_task home_rows keyed_survey keyed_task

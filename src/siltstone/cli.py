@@ -32,6 +32,9 @@ exit codes:
 """
 
 
+_SOURCES = "what the input is: datalog, haltian, mortar, sitewise, or records.NAME for a block of the configuration"
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a run as Ctrl-C does."""
 
@@ -88,9 +91,9 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The arguments of the compact job, shared with jobs/compact.py."""
-    parser.add_argument("source", help="what the input is: datalog")
-    parser.add_argument("input", help="folder or s3:// URI with the source's files, at any depth")
-    parser.add_argument("lake", help="folder or s3:// URI of tables; the source's table is created in it if missing")
+    parser.add_argument("source", help=_SOURCES)
+    parser.add_argument("input", help="folder or s3:// URI with the source's files, at any depth; or one file")
+    parser.add_argument("lake", help="folder or s3:// URI of tables; the source's are created in it if missing")
     parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     parser.add_argument(
         "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
@@ -103,6 +106,7 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
         choices=("delta", "parquet"),
         help="of a new table: Delta (default), or plain Parquet for readers without Delta",
     )
+    parser.add_argument("--collection", metavar="NAME", help="of mortar: the building or dataset that the files are of")
     parser.add_argument(
         "--since",
         type=_folder_hour,
@@ -116,6 +120,8 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
 def run_compact(args: argparse.Namespace) -> int:
     """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
     given = [f"compaction.format={args.format}"] if args.format else []
+    if args.collection is not None:
+        given.append(f"sources.mortar.collection={args.collection}")
     config = load_config(args.conf, [*args.set, *given])
     _prepare(args.engine)
     from siltstone.compaction import compact
@@ -126,7 +132,8 @@ def run_compact(args: argparse.Namespace) -> int:
         chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
         summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
     print_summary(summary, as_json=args.json)
-    refused = summary["files_quarantined"] + summary["files_salvaged"] + summary["records_quarantined"]
+    counts = ("files_quarantined", "files_salvaged", "records_quarantined")
+    refused = sum(table[count] for table in summary.get("tables", [summary]) for count in counts)
     return 3 if args.strict and refused else 0
 
 
@@ -147,12 +154,16 @@ def _engine(name: str | None, config: Config) -> Engine:
 
 
 def _survey(args: argparse.Namespace) -> int:
-    from siltstone.show import print_survey
+    from siltstone.show import print_keyed_surveys, print_survey
     from siltstone.survey import survey_input
 
     config = load_config(args.conf, args.set)
     files = None if args.all else args.files or config.survey.files
-    print_survey(survey_input(args.source, args.input, config, files), as_json=args.json)
+    found = survey_input(args.source, args.input, config, files)
+    if isinstance(found, list):
+        print_keyed_surveys(found, as_json=args.json)
+    else:
+        print_survey(found, as_json=args.json)
     return 0
 
 
@@ -242,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     compact_arguments(command("compact", run_compact, "bring everything new at INPUT into a table of LAKE"))
 
     survey = command("survey", _survey, "fields, types met, fill rate, conflicts and suggested hints of an input")
-    survey.add_argument("source", help="what the input is: datalog")
+    survey.add_argument("source", help=_SOURCES)
     survey.add_argument("input", help="folder or s3:// URI with the source's files")
     survey.add_argument(
         "--files", type=_positive, metavar="N", help="read N files, evenly spread (default: survey.files)"

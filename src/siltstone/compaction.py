@@ -198,8 +198,8 @@ class _Run:
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
             contract = self._dataset.contract
             stored = self._table.files(snapshot) if contract.key and todo else []
-            ingested = own.entries.filter(state="ingested")["path"] if contract.is_history else []
-            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored, sorted(ingested))
+            known = sorted(own.entries.filter(state="ingested")["path"]) if contract.is_history else []
+            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored, known)
             if todo:
                 self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
                 self._target = self._target or self._learned(news, snapshot, ledger)
@@ -233,7 +233,7 @@ class _Run:
         head = Head.after(ledger.head)
         summary = self._summary(listing, news, files, fresh, columns)
         summary |= {"files_superseded": len(replaced), "rows_superseded": sum(replaced.values())}
-        summary["keys_superseded"] += sum(counts[0] for counts in dropped.gave_way.values())
+        summary["keys_replaced"] = 0 if dropped.carried is not None else dropped.rows_given_way
         if read or news.noted:
             summary["run"] = head.name
             if columns:
@@ -349,6 +349,7 @@ class _Run:
             "values_rescued": whole.values_rescued,
             "columns_added": [c.name for c in columns],
             "time_units": {u: n for u in self._dataset.time_units if (n := sum(f.time_units.get(u, 0) for f in files))},
+            "grain": self._settings.rules.grain if self._is_dated else None,
             "files_written": len(outputs),
             "bytes_in": sum(f.size for f in files if f.state != "deferred"),
             "bytes_written": sum(o.bytes for o in outputs),
@@ -380,7 +381,6 @@ class _Run:
             **summary,
             "learned": {**ledgers.learned_of(ledger.newest), self._dataset.name: learned},
             "zone": self._settings.rules.zone if not self._dataset.contract.key else "UTC",
-            "grain": self._settings.rules.grain,
             "kind": "compact",
             "siltstone": __version__,
             "source": self._dataset.source,

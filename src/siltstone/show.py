@@ -3,23 +3,34 @@
 import base64
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 from rich.console import Console
 from rich.table import Table as Grid
 
+from siltstone.keyed_survey import KeyedSurvey
 from siltstone.survey import FieldFound, Survey
+from siltstone.zones import iso
 
 _RUNS_SHOWN = 10
 _PROBLEMS_SHOWN = 50
+_VALUES_SHOWN = 8
 
 
 def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
-    """What a run did, for people, and with `as_json` one JSON object on the last line."""
+    """What a run did, of each table if they are several, and with `as_json` one JSON object on the last line."""
+    for s in summary.get("tables", [summary]):
+        if "tables" in summary:
+            _console().print(f"[bold]{s['table'].rpartition('/')[2]}[/]", highlight=False)
+        _print_run(s)
+    if as_json:
+        _print_json(summary)
+
+
+def _print_run(s: Mapping[str, Any]) -> None:
     console = _console()
-    s = summary
     if not s["run"]:
         since = f" since {s['since']}" if s["since"] else ""
         known = f"{s['files_skipped']:,} of {s['files_listed']:,} files{since} are known to {s['table']}"
@@ -31,13 +42,13 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
             f"files        {s['files_ingested']:,} taken{in_part}, {s['files_skipped']:,} known, "
             f"{s['files_quarantined']:,} quarantined",
             f"since        {s['since']}, by the folders' clock: older ones were not looked at" if s["since"] else "",
-            f"records      {s['records_in']:,} in = {s['rows_out']:,} rows + {s['records_quarantined']:,} quarantined"
-            f" + {s['duplicates_dropped']:,} duplicates",
+            _account(s),
             f"cells        {s['keys_seen']:,} keys = {s['cells_stored']:,} stored + {s['nulls']:,} nulls"
             f" + {s['values_rescued']:,} rescued",
             f"written      {s['files_written']:,} files, {s['bytes_in'] / 1e6:,.1f} MB became"
             f" {s['bytes_written'] / 1e6:,.1f} MB",
             f"new columns  {len(names)}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "",
+            f"grain        dates by the {s['grain']}" if s["grain"] else "",
             f"replaced     {s['rows_superseded']:,} rows of {s['files_superseded']:,} files that came again with other "
             "content"
             if s["files_superseded"]
@@ -68,8 +79,21 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(
             f"refused input: siltstone quarantine {lake} {table}", markup=False, highlight=False, soft_wrap=True
         )
-    if as_json:
-        _print_json(s)
+
+
+def _account(s: Mapping[str, Any]) -> str:
+    """The account of a run's records; what only some sources know is left out where there is none of it."""
+    more = f" + {s['rows_split']:,} rows more of them" if s["rows_split"] else ""
+    went = [f"{s['rows_out']:,} rows", f"{s['records_quarantined']:,} quarantined"]
+    went.append(f"{s['duplicates_dropped']:,} duplicates")
+    if superseded := s["keys_superseded"]:
+        went.append(f"{superseded:,} superseded")
+    if empty := s["records_empty"]:
+        went.append(f"{empty:,} without a value")
+    account = f"records      {s['records_in']:,} in{more} = {' + '.join(went)}"
+    if s["keys_replaced"]:
+        account += f"\nnewer        {s['keys_replaced']:,} rows of earlier runs gave way to others with their key"
+    return account
 
 
 def print_settled(summary: Mapping[str, Any], *, as_json: bool) -> None:
@@ -182,6 +206,41 @@ def print_quarantine(entries: pl.DataFrame, *, limit: int, as_json: bool) -> Non
         shown = entries.head(limit).to_dicts()
         coded = [{**e, "raw": base64.b64encode(e["raw"]).decode(), "raw_encoding": "base64"} for e in shown]
         _print_json({"entries": coded, "count": entries.height})
+
+
+def print_keyed_surveys(found: Sequence[tuple[KeyedSurvey, str]], *, as_json: bool) -> None:
+    """What each dataset of a source holds, and the grain that its table's dates would get."""
+    console = _console()
+    for survey, grain in found:
+        span = "none" if survey.first_us is None else f"{iso(survey.first_us)} .. {iso(survey.last_us or 0)}"
+        lines = [
+            f"{survey.dataset}: {survey.files:,} files read ({survey.unreadable:,} unreadable), {survey.records:,} "
+            f"records ({survey.bad_records:,} bad), {survey.rows:,} rows of {len(survey.series):,} series",
+            f"  instants    {span}",
+            *(
+                f"  {name:<11} {', '.join(f'{n:,} {value}' for value, n in counts.most_common(_VALUES_SHOWN))}"
+                for name, counts in survey.values.items()
+            ),
+            f"  _rescued    in {survey.rescued:,} rows" if survey.rescued else "",
+            f"  size        {survey.ratio:.2f} bytes out per byte in; dates by the {grain}",
+            *(f"  refused     {n:,}: {reason}" for reason, n in survey.reasons.most_common(_VALUES_SHOWN)),
+        ]
+        console.print(*filter(None, lines), sep="\n", soft_wrap=True, highlight=False, markup=False)
+    if as_json:
+        _print_json(
+            {
+                "datasets": [
+                    {
+                        **{k: v for k, v in vars(survey).items() if k not in ("series", "values", "reasons")},
+                        "series": len(survey.series),
+                        "values": {name: dict(counts.most_common(100)) for name, counts in survey.values.items()},
+                        "reasons": dict(survey.reasons.most_common(100)),
+                        "grain": grain,
+                    }
+                    for survey, grain in found
+                ]
+            }
+        )
 
 
 def print_survey(survey: Survey, *, as_json: bool) -> None:

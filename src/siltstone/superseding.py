@@ -33,6 +33,10 @@ class Superseded:
     gave_way: Mapping[str, Sequence[int]]
     carried: int | None = None
 
+    @property
+    def rows_given_way(self) -> int:
+        return sum(counts[0] for counts in self.gave_way.values())
+
     def problems(self, expected: Mapping[str, int], positions: Mapping[str, Sequence[int]]) -> list[str]:
         """Where the rows dropped are not those that the ledger knows of, or not as many as `positions` gave way."""
         found = [
@@ -41,7 +45,7 @@ class Superseded:
             if self.rows.get(path, 0) != rows
         ]
         before, after = sum(s.rows for s in self.removed), sum(o.rows for o in self.outputs)
-        gave_way = sum(counts[0] for counts in self.gave_way.values())
+        gave_way = self.rows_given_way
         dropped, after = sum(self.rows.values()) + gave_way, after + (self.carried or 0)
         if before - after != dropped:
             found.append(f"{before:,} rows were to be written anew, {after:,} were, {dropped:,} dropped")

@@ -44,6 +44,10 @@ class RecordsDataset:
     options: RecordsOptions
 
     @property
+    def source(self) -> str:
+        return self.name
+
+    @property
     def contract(self) -> Contract:
         return READINGS
 

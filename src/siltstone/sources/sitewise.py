@@ -34,6 +34,7 @@ from siltstone.datasets import Keyed, Place, Policy
 from siltstone.errors import Unreadable
 from siltstone.formats.avro import open_avro, read_avro
 from siltstone.formats.documents import Document, Item, Opened, Records, Rules
+from siltstone.epochs import instants
 from siltstone.kinds import Kind
 from siltstone.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
 from siltstone.readings import finished, quality_of
@@ -103,7 +104,6 @@ _FILES = {
 }
 
 _CALENDAR_S = 253_402_300_800  # the year 10000: no later date can be shown
-_INSTANTS_S = 9_000_000_000_000  # of more seconds the microseconds leave 64 bits
 
 
 def datasets(options: Mapping[str, Any]) -> tuple["Series | Metadata", ...]:
@@ -284,36 +284,10 @@ def _with_shared(
     texts = rescued(frame, lost)
     if texts is not None:
         parts.append(texts.alias("_rescued").to_frame())
-    return pl.concat([*parts, _instants(frame)], how="horizontal")
+    return pl.concat([*parts, instants(frame, "timeInSeconds", "offsetInNanos")], how="horizontal")
 
 
 _SHARED = ("seriesId", "timeInSeconds", "offsetInNanos", "quality", "recordVersion")
-
-
-def _instants(frame: pl.DataFrame) -> pl.DataFrame:
-    """`ts` and `ts_nanos` of each row, in exact integers; where they can't be told, `ts` is null and `reason` says why.
-
-    An offset may be negative, or a second and more.
-    """
-    given = [name for name in ("timeInSeconds", "offsetInNanos") if name in frame.columns]
-    times = frame.select(as_integer(frame, name).alias(name) for name in given)
-    is_odd = pl.any_horizontal(
-        *(frame[name].is_not_null() & times[name].is_null() for name in given),
-        ~pl.col("timeInSeconds").is_between(-_INSTANTS_S, _INSTANTS_S),
-    ).fill_null(value=False)
-    seconds = pl.when(~is_odd).then(pl.col("timeInSeconds"))
-    offset = pl.col("offsetInNanos").fill_null(0) if "offsetInNanos" in given else pl.lit(0, pl.Int64())
-    found = times.select(
-        ts=seconds * 1_000_000 + offset // 1_000,
-        ts_nanos=(offset - offset // 1_000 * 1_000).cast(pl.Int32()),
-        is_odd=is_odd,
-    )
-    if not found["is_odd"].any():
-        return found.select("ts", "ts_nanos", reason=pl.lit(None, pl.String()))
-    texts = frame.select(as_text(frame, name).alias(name) for name in given)
-    words = [pl.format(f"{name} {{}}", pl.col(name).fill_null("null")) for name in given]
-    reasons = texts.select(pl.concat_str(*words, separator=", ") + " is no instant").to_series()
-    return found.select("ts", "ts_nanos", reason=pl.when("is_odd").then(reasons))
 
 
 def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) -> pl.DataFrame:
@@ -323,14 +297,14 @@ def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) ->
     texts = rescued(frame, {name: pl.col(name).is_not_null() & ~is_date[name] for name in dates})
     if texts is not None:
         frame = frame.with_columns(texts.alias("_odd")).with_columns(_rescued=joined("_rescued", "_odd")).drop("_odd")
-    instants = {
+    dated = {
         name: pl.when(is_date[name]).then((pl.col(name) * 1e6).round().cast(pl.Int64(), strict=False)) for name in dates
     }
-    updated = instants["asset_last_update_date"]
+    updated = dated["asset_last_update_date"]
     is_possible = updated.is_between(rules.earliest_us, pl.col("ts") + rules.future_us)
     own_id = pl.col("asset_id") + "_" + pl.col("asset_property_id")
     return frame.with_columns(
-        *(instant.cast(pl.Datetime("us", "UTC")).alias(name) for name, instant in instants.items()),
+        *(instant.cast(pl.Datetime("us", "UTC")).alias(name) for name, instant in dated.items()),
         ts=pl.when(is_possible).then(updated).otherwise("ts"),
         time_series_id=pl.coalesce("time_series_id", own_id),  # of a property without a series
     )
