@@ -177,7 +177,14 @@ def unclosed(summary: Mapping[str, Any]) -> list[str]:
     """The sums of a summary that do not close."""
     s = summary
     sums = {
-        "records": (s["records_in"], s["rows_out"] + s["records_quarantined"] + s["duplicates_dropped"]),
+        "records": (
+            s["records_in"] + s["rows_split"],
+            s["rows_out"]
+            + s["records_quarantined"]
+            + s["duplicates_dropped"]
+            + s["keys_superseded"]
+            + s["records_empty"],
+        ),
         "cells": (s["keys_seen"], s["cells_stored"] + s["nulls"] + s["values_rescued"]),
         "files": (
             s["files_listed"],
