@@ -11,7 +11,10 @@ import siltstone
 SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds",
-    1: "arrays bounds companions conform duplicates formats hierarchy histories merging planning sources tally zones",
+    1: """
+        arrays asset_views bounds companions conform duplicates events exact formats hierarchy histories merging misfits
+        planning snapshots sources space_views tally zones
+    """,
     2: """
         bins checks compaction config describe engine fetching footers ledger listing plain_table plans progress
         quarantine reading rewriting session settings settling storage superseding survey table tables task vacuuming

@@ -94,7 +94,7 @@ DATALOG = Contract(
     sort_by=("unitno", "ts"),
 )
 
-_BY_DATE_AND_SITE = (
+BY_DATE_AND_SITE = (
     Field("date", pa.date32(), "UTC date of the instant; the first of its month where the table's grain is the month"),
     Field("site", pa.large_string(), "building, plant or organization; _none where the source knows none"),
 )
@@ -106,7 +106,7 @@ def _columns(**kinds: Kind) -> tuple[Column, ...]:
 
 READINGS = Contract(
     table="readings",
-    partition_by=_BY_DATE_AND_SITE,
+    partition_by=BY_DATE_AND_SITE,
     time=Field("ts", TIMESTAMP, "instant of the reading, UTC, cut to microseconds"),
     leading=_columns(series_id="string", source="string"),
     added=(SOURCE_FILE, RESCUED),

@@ -1,0 +1,175 @@
+"""Blocks of an Avro file, unpacked under the caps that hold while they grow."""
+
+import bz2
+import lzma
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import pyarrow as pa
+import zstandard
+from isal import isal_zlib
+
+from siltstone.errors import Unreadable
+
+_STEP = 4 << 20
+_RATIO_FLOOR = 64 << 20
+_ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
+_SNAPPY_RATIO = 32  # a copy of 64 bytes takes 3
+_CRC_BYTES = 4
+_DeflateError = cast(type[Exception], isal_zlib.error)
+
+
+class BadBlock(ValueError):
+    """A block that its codec can't unpack, with the reason."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """What the blocks of one file may still become: at most `max_bytes` in all and, over 64 MiB, `max_ratio` times the
+    `size` bytes of the file."""
+
+    size: int
+    max_bytes: int
+    max_ratio: int
+    spent: int = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes that may still come."""
+        return min(self.max_bytes, max(_RATIO_FLOOR, self.max_ratio * self.size)) - self.spent
+
+    def check(self, more: int) -> None:
+        """Raises Unreadable if `more` bytes are too many."""
+        if more <= self.left:
+            return
+        if self.spent + more > self.max_bytes:
+            raise Unreadable(f"its blocks are over limits.max_decompressed_mb ({self.max_bytes >> 20} MiB)")
+        raise Unreadable(
+            f"its blocks are over limits.max_ratio ({self.max_ratio} times the {self.size:,} bytes stored)"
+        )
+
+    def spend(self, more: int) -> None:
+        """Count what a block became."""
+        self.check(more)
+        self.spent += more
+
+
+Unpack = Callable[[bytes, Budget], bytes]
+
+
+def codec(name: str) -> Unpack:
+    """What unpacks the blocks of a codec: raises BadBlock where it can't, Unreadable where a cap stops it."""
+    if name not in _CODECS:
+        raise Unreadable(f"Avro codec {name[:40]!r} is not known: {', '.join(_CODECS)} are read")
+    return _CODECS[name]
+
+
+def _stored(data: bytes, budget: Budget) -> bytes:
+    budget.spend(len(data))
+    return data
+
+
+def _snappy(data: bytes, budget: Budget) -> bytes:
+    length = _preamble(data)
+    if length > _SNAPPY_RATIO * len(data):
+        raise BadBlock(f"snappy can't make {length:,} bytes of {len(data):,}")
+    budget.spend(length)
+    try:
+        text: bytes = _SNAPPY.decompress(data[:-_CRC_BYTES], length, asbytes=True)
+    except (OSError, pa.ArrowException) as error:
+        raise BadBlock(f"broken snappy: {error}") from None
+    if isal_zlib.crc32(text) != int.from_bytes(data[-_CRC_BYTES:], "big"):
+        raise BadBlock("wrong CRC of a snappy block")
+    return text
+
+
+def _preamble(data: bytes) -> int:
+    """The length that a snappy block says it has."""
+    length = 0
+    for i, byte in enumerate(data[:5]):
+        length |= (byte & 0x7F) << (7 * i)
+        if byte < 0x80:
+            return length
+    raise BadBlock("a snappy block without its length")
+
+
+def _deflate(data: bytes, budget: Budget) -> bytes:
+    stream = isal_zlib.decompressobj(wbits=-15)
+    return _stepped(stream, data, budget, _DeflateError, "deflate")
+
+
+def _bzip2(data: bytes, budget: Budget) -> bytes:
+    return _stepped(bz2.BZ2Decompressor(), data, budget, OSError, "bzip2")
+
+
+def _xz(data: bytes, budget: Budget) -> bytes:
+    stream = lzma.LZMADecompressor(memlimit=_RATIO_FLOOR)
+    return _stepped(stream, data, budget, lzma.LZMAError, "xz")
+
+
+def _stepped(stream: Any, data: bytes, budget: Budget, errors: type[Exception], name: str) -> bytes:
+    """The text of a stream that gives it in steps; it must end with the data."""
+    parts: list[bytes] = []
+    length, feed = 0, data
+    try:
+        while True:
+            part = stream.decompress(feed, _STEP)
+            feed = getattr(stream, "unconsumed_tail", b"")
+            length += len(part)
+            budget.check(length)
+            parts.append(part)
+            if stream.eof or (not part and not feed):
+                break
+    except errors as error:
+        raise BadBlock(f"broken {name}: {error}") from None
+    except EOFError:
+        raise BadBlock(f"broken {name}: it has no end") from None
+    if not stream.eof:
+        raise BadBlock(f"broken {name}: it has no end")
+    if stream.unused_data:
+        raise BadBlock(f"{len(stream.unused_data):,} bytes behind the {name} data of a block")
+    budget.spend(length)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _zstandard(data: bytes, budget: Budget) -> bytes:
+    parts: list[bytes] = []
+    length = position = 0
+    try:
+        stream = _zstd(threading.get_ident()).decompressobj(read_across_frames=False)
+        while not stream.eof:
+            feed = data[position : position + _ZSTD_FEED]
+            if not feed:
+                raise BadBlock("broken zstandard: it has no end")
+            part = stream.decompress(feed)
+            position += len(feed)
+            length += len(part)
+            budget.check(length)
+            parts.append(part)
+    except zstandard.ZstdError as error:
+        raise BadBlock(f"broken zstandard: {error}") from None
+    unused = len(stream.unused_data) + len(data) - position
+    if unused:
+        raise BadBlock(f"{unused:,} bytes behind the zstandard data of a block")
+    budget.spend(length)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=16)
+def _zstd(thread: int) -> zstandard.ZstdDecompressor:
+    """One for each thread: making it takes five times as long as a small block."""
+    return zstandard.ZstdDecompressor()
+
+
+_SNAPPY = pa.Codec("snappy")
+_CODECS: Mapping[str, Unpack] = {
+    "null": _stored,
+    "deflate": _deflate,
+    "snappy": _snappy,
+    "zstandard": _zstandard,
+    "bzip2": _bzip2,
+    "xz": _xz,
+}

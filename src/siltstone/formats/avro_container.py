@@ -1,0 +1,204 @@
+"""Avro container files: header and blocks, unpacked and checked; what a damaged one still gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from siltstone.errors import Unreadable
+from siltstone.formats.avro_codecs import BadBlock, Budget, Unpack, codec
+from siltstone.formats.avro_schema import resolved
+from siltstone.formats.avro_values import BROKEN, Misread, long_at, record
+from siltstone.formats.documents import Item, Opened, Rules
+from siltstone.formats.inflate import inflate
+
+_MAGIC = b"Obj\x01"
+_WRAPPED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+_SYNC_BYTES = 16
+_EMPTY_RECORD = 64  # bytes that a record without any counts for: a block could promise any number of them
+
+Block = tuple[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class AvroDocument:
+    """The blocks of one container, unpacked: how many records each says it has (never more than its bytes can hold),
+    and their bytes. `writer` is the JSON text of its schema, `count` the records in all, `size` the unpacked bytes.
+
+    A record's `line` is its place among all records, by the counts that the blocks say."""
+
+    index: int
+    path: str
+    modified_us: int
+    size: int
+    writer: bytes
+    blocks: Sequence[Block]
+    count: int
+
+    @property
+    def schema(self) -> Any:
+        """The writer schema."""
+        return orjson.loads(self.writer)
+
+    def record(self, line: int) -> tuple[int, bytes]:
+        """The record of a line as JSON, and the byte of the unpacked blocks where it begins; of a block that can't be
+        read, all its bytes."""
+        read = record(self.writer)
+        before = 0
+        for count, payload in self.blocks:
+            if line < count:
+                at, value = 0, None
+                try:
+                    for _ in range(line + 1):
+                        start = at
+                        value, at = read(payload, at)
+                    return before + start, orjson.dumps(value)
+                except BROKEN:
+                    return before, payload
+            line -= count
+            before += len(payload)
+        return 0, b""
+
+
+def open_avro(item: Item, rules: Rules) -> Opened:
+    """The document of an Avro container file, plain or within gzip or zstd.
+
+    What blocks become is capped as texts are (`rules.max_text_bytes` and, over 64 MiB, `rules.max_ratio`). Of a file
+    cut short the blocks before the cut are kept unless `rules.salvage` is "none"; of one with damaged blocks (a wrong
+    sync marker or CRC, a codec's error) all others only if it is "all". No records at all are no damage.
+
+    Raises Unreadable with the reason when the file gives nothing.
+    """
+    data, damage = item.data, ""
+    if data.startswith(_WRAPPED):
+        inflated = inflate(data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
+        data, damage = inflated.data, inflated.damage
+    _check_magic(data)
+    try:
+        end = _metadata_end(data)
+    except BROKEN as error:
+        raise Unreadable(damage or f"Avro file cut short or broken inside its header: {_why(error)}") from None
+    header = _header(data[len(_MAGIC) : end])
+    budget = Budget(len(item.data), rules.max_text_bytes, rules.max_ratio)
+    blocks, bad, cut = _blocks(data, end, header, budget, rules)
+    damage = "; ".join(filter(None, (damage, bad)))
+    count = sum(n for n, _ in blocks)
+    if damage and not count:
+        raise Unreadable(damage)
+    document = AvroDocument(item.index, item.path, item.modified_us, budget.spent, header.writer, blocks, count)
+    return Opened(document, damage, cut)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    writer: bytes
+    unpack: Unpack
+    least: int
+
+
+def _check_magic(data: bytes) -> None:
+    if data.startswith(_MAGIC):
+        return
+    if not data:
+        raise Unreadable("empty file: 0 bytes, not even an Avro header")
+    if data.startswith(b"Obj\x00"):
+        raise Unreadable("Avro container of format 1.2 (magic Obj 0x00), which nothing reads any more")
+    if data.startswith(b"Obj") and len(data) > 3:
+        raise Unreadable(f"Avro container of an unknown format (magic Obj 0x{data[3]:02x})")
+    raise Unreadable(f"no Avro container: begins with {data[:8]!r}")
+
+
+def _metadata_end(data: bytes) -> int:
+    """Where the metadata end and the sync marker begins."""
+    at = len(_MAGIC)
+    while True:
+        count, at = long_at(data, at)
+        if not count:
+            break
+        if count < 0:
+            count = -count
+            _, at = long_at(data, at)
+        for _ in range(2 * count):
+            length, at = long_at(data, at)
+            if length < 0:
+                raise Misread("a negative length")
+            at += length
+    if at + _SYNC_BYTES > len(data):
+        raise Misread(f"it ends at byte {len(data):,}")
+    return at
+
+
+@lru_cache(maxsize=256)
+def _header(metadata: bytes) -> _Header:
+    """What the metadata say; parsed once for all files of an export, which differ in the sync marker only."""
+    entries: dict[bytes, bytes] = {}
+    at = 0
+    while True:
+        count, at = long_at(metadata, at)
+        if not count:
+            break
+        if count < 0:
+            count = -count
+            _, at = long_at(metadata, at)
+        for _ in range(count):
+            length, at = long_at(metadata, at)
+            key, at = metadata[at : at + length], at + length
+            length, at = long_at(metadata, at)
+            entries[key], at = metadata[at : at + length], at + length
+    writer = entries.get(b"avro.schema")
+    if writer is None:
+        raise Unreadable("Avro file without a schema in its header")
+    name = entries.get(b"avro.codec", b"null").decode(errors="replace")
+    return _Header(writer, codec(name), resolved(writer).least)
+
+
+def _blocks(data: bytes, end: int, header: _Header, budget: Budget, rules: Rules) -> tuple[list[Block], str, bytes]:
+    """The blocks behind the metadata's end; why some are missing, and the bytes of the first place of damage."""
+    sync = data[end : end + _SYNC_BYTES]
+    blocks: list[Block] = []
+    places: list[str] = []
+    at, cut = end + _SYNC_BYTES, b""
+    while at < len(data):
+        try:
+            block, at = _block(data, at, sync, header, budget)
+            blocks.append(block)
+        except (BadBlock, *BROKEN) as error:
+            found = data.find(sync, at)
+            places.append(f"broken Avro block: {_why(error)}" if found >= 0 else "Avro file cut short")
+            if rules.salvage == "none" or (rules.salvage == "truncated" and found >= 0):
+                raise Unreadable(_damage(places, blocks)) from None
+            behind = len(data) if found < 0 else found + _SYNC_BYTES
+            cut = cut or data[at:behind]
+            at = behind
+    return blocks, _damage(places, blocks), cut
+
+
+def _damage(places: Sequence[str], blocks: Sequence[Block]) -> str:
+    """What is wrong with a file at some places, "" at none."""
+    if not places:
+        return ""
+    more = f" and {len(places) - 1:,} more like it" if len(places) > 1 else ""
+    return f"{places[0]}{more}; {sum(n for n, _ in blocks):,} records could be read"
+
+
+def _block(data: bytes, at: int, sync: bytes, header: _Header, budget: Budget) -> tuple[Block, int]:
+    """The block that begins at a place, and the place behind its sync marker."""
+    count, at = long_at(data, at)
+    size, at = long_at(data, at)
+    if count < 0 or size < 0:
+        raise BadBlock(f"it says it has {count:,} records in {size:,} bytes")
+    stop = at + size
+    if data[stop : stop + _SYNC_BYTES] != sync:
+        raise BadBlock("the sync marker behind it is wrong")
+    payload = header.unpack(data[at:stop], budget)
+    if count * header.least > len(payload):
+        raise BadBlock(f"it says it has {count:,} records, too many for its {len(payload):,} bytes")
+    if not header.least:
+        budget.spend(count * _EMPTY_RECORD)
+    return (count, payload), stop + _SYNC_BYTES
+
+
+def _why(error: Exception) -> str:
+    return "it ends inside a number" if isinstance(error, IndexError) else str(error)

@@ -1,0 +1,107 @@
+"""NDJSON files that each show the present state of a part of a table, to rows of a history contract.
+
+A row that the next version of a file lacks is gone, so a file counts whole or not at all: one damaged line would look
+like a deletion. An empty file says that nothing is left.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import polars as pl
+
+from siltstone.conform import Schema
+from siltstone.datasets import Keyed
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules
+from siltstone.formats.inflate import inflate
+from siltstone.formats.ndjson import parse
+
+_BOM = b"\xef\xbb\xbf"
+_POLARS_TYPE = {"string": pl.String(), "double": pl.Float64()}
+
+Shape = Callable[[pl.DataFrame, Sequence[Document], Rules], pl.DataFrame]
+"""The contract's columns from a frame that has every column of the form, `_rescued`, `document`, `line`, and `ts`:
+when the file was uploaded (microseconds)."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the lines of a kind of file have: their keys as columns of text and doubles, what makes them rows of the
+    contract, and the columns that no row may lack."""
+
+    columns: Schema
+    shape: Shape
+    key: tuple[str, ...]
+
+
+def open_snapshot(item: Item, form: Form, rules: Rules) -> Opened:
+    """The document of a file (gzip, zstd or text); Unreadable where any part of it can't be read or lacks its key."""
+    if not item.data.removeprefix(_BOM).strip():
+        return Opened(Document(item.index, b"", path=item.path, modified_us=item.modified_us))
+    inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage="none")
+    document = Document(item.index, inflated.data, path=item.path, modified_us=item.modified_us)
+    keys = [column.key for column in form.columns.columns if column.name in form.key]
+    if not all(_is_sure(line, keys, rules) for line in document.lines):
+        bad = [bad for keyed in snapshot_rows([document], form, rules) for bad in keyed.bad]
+        if bad:
+            raise Unreadable(f"line {bad[0].line + 1}: {bad[0].reason}; such a file counts whole or not at all")
+    return Opened(document)
+
+
+def snapshot_rows(documents: Sequence[Document], form: Form, rules: Rules) -> list[Keyed]:
+    """Every row of the documents; those without rows are counted as of no record."""
+    closed = replace(rules, max_columns=len(form.columns.columns))  # a key without a column is rescued
+    texts = [document for document in documents if document.text.strip()]
+    found = [_keyed(p, documents, form, rules) for p in (parse(texts, form.columns, closed)[0] if texts else ())]
+    empty = {document.index: 0 for document in documents if not document.text.strip()}
+    if empty:
+        nothing = pl.DataFrame(schema={"ts": pl.Int64(), "document": pl.Int64(), "line": pl.Int64()})
+        found.append(Keyed("typed", nothing, (), empty))
+    return found
+
+
+def _is_sure(line: bytes, keys: Sequence[str], rules: Rules) -> bool:
+    """Whether a line is blank, or a flat object with its keys: nothing can be wrong with it as a whole."""
+    if not line.strip():
+        return True
+    try:
+        record: Any = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(record, dict) or len(line) > rules.max_line_bytes or len(record) > rules.max_keys:
+        return False
+    is_flat = not any(isinstance(value, (dict, list)) for value in record.values())
+    return is_flat and all(isinstance(record.get(key), str) for key in keys)
+
+
+def _keyed(parsed: Parsed, documents: Sequence[Document], form: Form, rules: Rules) -> Keyed:
+    by_index = {document.index: document for document in documents}
+    frame = pl.DataFrame(parsed.table)
+    absent = [pl.lit(None, _POLARS_TYPE[c.kind]).alias(c.name) for c in form.columns.columns if c.name not in frame]
+    uploaded = {index: document.modified_us for index, document in by_index.items()}
+    frame = frame.with_columns(
+        *absent,
+        document=parsed.document,
+        line=parsed.line,
+        ts=np.array([uploaded[i] for i in parsed.document], np.int64),
+    )
+    frame = form.shape(frame, documents, rules)
+    is_keyless = frame.select(pl.any_horizontal(pl.col(form.key).is_null())).to_series()
+    bad = list(parsed.bad)
+    for index, line in frame.filter(is_keyless).select("document", "line").iter_rows():
+        document = by_index[index]
+        reason = f"{' or '.join(form.key)} is missing"
+        bad.append(BadRecord(index, line, int(document.offsets[line]), reason, document.lines[line]))
+    frame = frame.filter(~is_keyless)
+    bad.sort(key=lambda record: (record.document, record.line))
+    return Keyed(parsed.lane, frame, bad, rows_by_document(frame["document"].to_numpy()))
+
+
+def rows_by_document(document: npt.NDArray[np.int64]) -> Mapping[int, int]:
+    """How many rows each document has, of those that occur."""
+    indices, counts = np.unique(document, return_counts=True)
+    return dict(zip(indices.tolist(), counts.tolist(), strict=True))
