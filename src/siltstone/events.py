@@ -48,7 +48,8 @@ def readings_of(records: Records, measurement: str, fields: Sequence[Field], sou
     )
     first = _first(frame, fields) if further else None
     parts = [
-        _values(frame, field, further, None if first is None else first == number) for number, field in enumerate(fields)
+        _values(frame, field, further, None if first is None else first == number)
+        for number, field in enumerate(fields)
     ]
     values, number, record = _by_record(parts)
     has_any = values.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
