@@ -73,6 +73,19 @@ def test_an_empty_snapshot_ends_everything_in_its_scope_alone() -> None:
     assert table.rows == [("a", "n", None, 10, 20, "f"), ("b", "n", None, 10, None, "g")]
 
 
+def test_snapshots_without_rows_alone_give_a_history_without_rows() -> None:
+    new = pl.DataFrame([(10, "f10", "")], schema=KNOWN, orient="row")
+    bare = pl.DataFrame(schema={**KNOWN, "line": pl.Int64()})
+    found = merged(pl.DataFrame(), new, bare, known=new.clear(), key=["id"])
+    assert found.history.schema == {
+        "id": pl.String(),
+        "valid_from": pl.Int64(),
+        "valid_to": pl.Int64(),
+        "source_file": pl.String(),
+    }
+    assert found.files.rows() == [("f10", 0, 0)]
+
+
 def test_a_late_snapshot_between_two_splits_moves_and_joins() -> None:
     table = Table()
     table.add(Snapshot(10, "f10", (row("a"), row("b", "x"))), Snapshot(30, "f30", (row("a"), row("b", "y"))))

@@ -67,6 +67,7 @@ def merged(
     told = _with_scope(history, known)
     timeline = _timeline(told, snapshots, known, replaced)
     pieces = pl.concat([_old_pieces(told, timeline), _new_pieces(rows, timeline)], how="diagonal")
+    pieces = pieces.with_columns(pl.lit(None, pl.String()).alias(name) for name in key if name not in pieces.columns)
     place = timeline.place.filter(~timeline.is_gone)
     record = [c for c in pieces.columns if c not in (*_NOT_RECORD, "first", "last")]
     identity = _numbered(pieces.select("scope", *key))

@@ -1,0 +1,113 @@
+"""Columns of a file with a schema as the contract's kinds, where each value stays what it is; else null.
+
+A file whose column has another type than expected is no fault as long as nothing is lost: 3.0 is the integer 3, and a
+timestamp of nanoseconds that are whole microseconds is one of microseconds. A null for a value tells to rescue it.
+"""
+
+import orjson
+import polars as pl
+
+from siltstone.kinds import Kind
+from siltstone.misfits import as_double, as_integer
+
+_EXACT = 1 << 53
+_DAY_US = 86_400_000_000
+_CALENDAR_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # the years 1 to 9999: others can't be shown
+_PER_US = {"ns": 1_000, "us": 1, "ms": 1}
+_US_PER = {"ns": 1, "us": 1, "ms": 1_000}
+
+
+def exact(frame: pl.DataFrame, name: str, kind: Kind) -> pl.Expr:
+    """The column under its name as a contract has values of the kind; no NaN, no infinity."""
+    if kind in ("string", "json"):
+        values = text(frame, name)
+    elif kind == "timestamp":
+        values = _timestamp(frame, name)
+    elif kind in ("bigint", "int"):
+        values = whole(frame, name).cast(pl.Int32() if kind == "int" else pl.Int64(), strict=False)
+    elif kind == "boolean":
+        values = pl.col(name) if frame.schema[name] == pl.Boolean else pl.lit(None, pl.Boolean())
+    else:
+        values = as_double(frame, name)
+        if kind == "float":
+            narrow = values.cast(pl.Float32())
+            values = pl.when(narrow.cast(pl.Float64()) == values).then(narrow)
+    return values.alias(name)
+
+
+def whole(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Integers, and decimals, floats and booleans that are such, as Int64; text is none."""
+    column, dtype = pl.col(name), frame.schema[name]
+    if dtype.is_decimal():
+        integer = column.cast(pl.Int64(), strict=False)
+        return pl.when(integer.cast(dtype, strict=False) == column).then(integer)
+    if dtype == pl.Boolean:
+        return column.cast(pl.Int64())
+    return pl.lit(None, pl.Int64()) if dtype == pl.String else as_integer(frame, name)
+
+
+def whole_double(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """The same as Float64; null beyond 2^53, where doubles leave integers out."""
+    if frame.schema[name] in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32):
+        return pl.col(name).cast(pl.Float64())
+    integer = whole(frame, name)
+    return pl.when(integer.is_between(-_EXACT, _EXACT)).then(integer.cast(pl.Float64()))
+
+
+def text(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Text, coded or not; null for values of other types."""
+    is_text = frame.schema[name] in (pl.String, pl.Categorical, pl.Enum)
+    return pl.col(name).cast(pl.String()) if is_text else pl.lit(None, pl.String())
+
+
+def instant(frame: pl.DataFrame, name: str) -> tuple[pl.Expr, pl.Expr]:
+    """A timestamp column as Int64 microseconds (cut, UTC; without a zone taken as UTC) and Int32 nanoseconds, 0 to 999.
+
+    What no 64 bits hold is the nearest that they do, and so out of all bounds.
+    """
+    dtype = frame.schema[name]
+    assert isinstance(dtype, pl.Datetime), f"{name} is {dtype}"
+    per_us, us_per = _PER_US[dtype.time_unit], _US_PER[dtype.time_unit]
+    ticks = pl.col(name).cast(pl.Int64())
+    limit = (1 << 63) // us_per - 1
+    us = ticks.clip(-limit, limit) * us_per if us_per > 1 else ticks // per_us if per_us > 1 else ticks
+    nanos = ticks % per_us if per_us > 1 else pl.lit(0)
+    return us, nanos.cast(pl.Int32())
+
+
+def spoken(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with text for every value of a type whose text polars does not have: nested values as JSON, bytes in
+    hexadecimal, instants that no calendar has as their number."""
+    return frame.with_columns(_spoken(frame[name]) for name, dtype in frame.schema.items() if _is_mute(dtype))
+
+
+def _is_mute(dtype: pl.DataType) -> bool:
+    return dtype.is_nested() or dtype == pl.Binary or isinstance(dtype, pl.Datetime)
+
+
+def _spoken(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.Binary:
+        return column.bin.encode("hex")
+    if isinstance(column.dtype, pl.Datetime):
+        ticks = column.to_physical()
+        us, _ = instant(column.to_frame(), column.name)
+        is_shown = column.to_frame().select(us.is_between(*_CALENDAR_US)).to_series()
+        if is_shown.all():
+            return column
+        shown = pl.select(pl.when(is_shown).then(column).cast(pl.String())).to_series()
+        return pl.select(pl.coalesce(shown, ticks.cast(pl.String()))).to_series().alias(column.name)
+    texts = [None if value is None else orjson.dumps(value, default=str).decode() for value in column.to_list()]
+    return pl.Series(column.name, texts, pl.String())
+
+
+def _timestamp(frame: pl.DataFrame, name: str) -> pl.Expr:
+    dtype = frame.schema[name]
+    if isinstance(dtype, pl.Datetime):
+        us, nanos = instant(frame, name)
+        is_exact = us.is_between(*_CALENDAR_US) & (nanos == 0)
+    elif dtype == pl.Date:
+        us = pl.col(name).cast(pl.Int64()) * _DAY_US
+        is_exact = us.is_between(*_CALENDAR_US)
+    else:
+        return pl.lit(None, pl.Datetime("us", "UTC"))
+    return pl.when(is_exact).then(us.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))

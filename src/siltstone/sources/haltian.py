@@ -1,0 +1,291 @@
+"""Haltian's Data API: hourly Parquet exports, `{entity}/{YYYY}/{MM}/{YYYY}_{MM}_{DD}_{HH}_{entity}.parquet`.
+
+Measurements -> `readings`, a series per device and field. They are events: a value holds until the next one. The other
+entities -> one history table each; every file of them is a full snapshot of its table at the hour in its name (UTC).
+Files without rows are normal. The export is called beta by its vendor, so columns beyond the known ones are rescued.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from siltstone.conform import Schema
+from siltstone.contracts import READINGS, Contract, history_contract
+from siltstone.datasets import Keyed, Place, Policy
+from siltstone.errors import Unreadable
+from siltstone.events import Field, readings_of
+from siltstone.exact import exact, spoken
+from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.formats.parquet import open_parquet, read_parquet
+from siltstone.kinds import Kind
+from siltstone.misfits import rescued
+from siltstone.readings import finished
+
+SOURCE = "haltian"
+LAYOUT = "{entity}/{YYYY}/{MM}/{YYYY}_{MM}_{DD}_{HH}_{entity}.parquet"
+PREFIX = "measurement"
+
+MEASUREMENTS: Mapping[str, tuple[Field, ...]] = {
+    "AmbientTemperature": (Field("ambientTemperature", "double"),),
+    "BatteryPercentage": (Field("batteryPercentage", "double"),),
+    "BatteryVoltage": (Field("batteryVoltage", "double"),),
+    "BootCount": (Field("bootCount", "integer"), Field("bootReason", "string")),
+    "CO2": (Field("co2", "double"),),
+    "DirectionalMovement": (Field("entries", "integer"), Field("exits", "integer")),
+    "Distance": (Field("distance", "integer"),),
+    "OccupancySeconds": (Field("occupancySeconds", "double"),),
+    "OccupancyStatus": (Field("status", "integer"),),
+    "OccupantsCount": (Field("occupantsCount", "integer"),),
+    "Position": (Field("isStatic", "integer"), Field("spaceId", "string"), Field("positionGlobal", "json")),
+    "PositionZone": (Field("zoneId", "string"),),
+    "TVOC": (Field("tvoc", "double"),),
+}
+"""The fields of each measurement. A field of several makes a series of its own, `{measurement}.{field}`."""
+
+
+def _texts(names: str) -> dict[str, Kind]:
+    return dict.fromkeys(names.split(), "string")
+
+
+def _times(names: str) -> dict[str, Kind]:
+    return dict.fromkeys(names.split(), "timestamp")
+
+
+_CHANGES = _times("createdTs updatedTs")
+_LIFE = _times("manufacturingDate shippingDate warrantyDate") | _CHANGES
+
+ENTITIES: Mapping[str, Contract] = {
+    "organization": history_contract("organization", ("id",), **_texts("id name"), **_CHANGES),
+    "device": history_contract(
+        "device",
+        ("id",),
+        **_texts("id name organizationId model externalId tuid installationStatus"),
+        **_LIFE,
+        lastSeen="timestamp",
+        wirepasNodeId="bigint",  # unsigned 32 bit in the files
+        wirepasNetworkId="bigint",
+        **_texts("imei iccid bluetoothMac bluetoothMac2 lanMac wifiMac customerLabelId vendorSerial"),
+    ),
+    "deviceGroup": history_contract(
+        "device_group", ("id",), **_texts("id organizationId model externalId installationStatus"), **_LIFE
+    ),
+    "deviceGroupDevices": history_contract(
+        "device_group_devices", ("deviceGroupId", "deviceId"), **_texts("deviceGroupId deviceId organizationId")
+    ),
+    "deviceKeyword": history_contract(
+        "device_keyword", ("deviceId", "keyword"), **_texts("deviceId organizationId keyword"), **_CHANGES
+    ),
+    "space": history_contract(
+        "space",
+        ("id",),
+        **_texts("id name organizationId parentSpaceId type"),
+        positionGlobal="json",
+        northVector="float",  # degrees
+        **_CHANGES,
+    ),
+    "zone": history_contract(
+        "zone", ("id",), **_texts("id organizationId spaceId name"), polygonGlobal="json", **_CHANGES
+    ),
+}
+CONTRACTS = (READINGS, *ENTITIES.values())
+
+_KNOWN = frozenset({*ENTITIES, *(PREFIX + name for name in MEASUREMENTS)})
+_FILE = re.compile(
+    r"(?:^|(?P<root>.*)/)(?P<entity>[A-Za-z0-9]+)/[0-9]{4}/[0-9]{2}/"
+    r"(?P<hour>[0-9]{4}_[0-9]{2}_[0-9]{2}_[0-9]{2})_(?P=entity)\.parquet"
+)
+_FOLDER = re.compile(r"(?:^|/)(?P<entity>[A-Za-z0-9]+)/(?P<year>[0-9]{4})(?:/(?P<month>[0-9]{2}))?/?$")
+
+
+def datasets(options: Mapping[str, Any]) -> tuple["Measurements | Entity", ...]:
+    """The readings, and one dataset for each entity and relationship. There are no options."""
+    return (Measurements(), *(Entity(entity, contract) for entity, contract in ENTITIES.items()))
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """All files of measurements. Exports may repeat what earlier ones had, so equal rows count once."""
+
+    name: str = f"{SOURCE}.measurements"
+    source: str = SOURCE
+    contract: Contract = READINGS
+    layout: str = LAYOUT.replace("{entity}", PREFIX + "{name}")
+    policy: Policy = "distinct"
+    whole: bool = False
+    time_units: tuple[str, ...] = ()
+
+    def locate(self, path: str) -> Place | None:
+        """The measurement as the device: a row is repeated only among the files of one measurement."""
+        found = _located(path)
+        return Place("", found.entity, found.hour) if found and found.entity.startswith(PREFIX) else None
+
+    def is_before(self, folder: str, since: datetime) -> bool:
+        return _is_before(folder, since)
+
+    def open(self, item: Item, rules: Rules) -> Opened:
+        opened = open_parquet(item, rules)
+        fields = MEASUREMENTS[_measurement(item.path)]
+        types = _types(opened, "deviceId", "ts", *(field.name for field in fields))
+        if not pa.types.is_timestamp(types["ts"]):
+            raise Unreadable(f"its column ts is {types['ts']}, expected a timestamp")
+        if not _is_text(types["deviceId"]):
+            raise Unreadable(f"its column deviceId is {types['deviceId']}, expected text")
+        return opened
+
+    def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
+        by_index = {document.index: document for document in documents}
+        by_measurement: dict[str, list[Any]] = {}
+        for document in documents:
+            by_measurement.setdefault(_measurement(document.path), []).append(document)
+        found = [
+            finished(
+                readings_of(records, measurement, MEASUREMENTS[measurement], SOURCE),
+                documents,
+                rules,
+                lambda document, line: by_index[document].record(line),
+                lane=records.lane,
+                bad=records.bad,
+                records=_counts(records),
+            )
+            for measurement, group in by_measurement.items()
+            for records in read_parquet(group)
+        ]
+        return _with_empty(found, documents), schema
+
+
+@dataclass(frozen=True)
+class Entity:
+    """The files of one entity or relationship, each a full snapshot."""
+
+    entity: str
+    contract: Contract
+    source: str = SOURCE
+    policy: Policy = "last"
+    whole: bool = True
+    time_units: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{SOURCE}.{self.entity}"
+
+    @property
+    def layout(self) -> str:
+        return LAYOUT.replace("{entity}", self.entity)
+
+    def locate(self, path: str) -> Place | None:
+        """The place, with the folder of the export (an organization's) as the site: a snapshot is whole within it."""
+        found = _located(path)
+        return Place(found.root, self.entity, found.hour) if found and found.entity == self.entity else None
+
+    def is_before(self, folder: str, since: datetime) -> bool:
+        return _is_before(folder, since)
+
+    def open(self, item: Item, rules: Rules) -> Opened:
+        opened = open_parquet(item, rules)
+        types = _types(opened, *self.contract.key)
+        for name in self.contract.key:
+            if not _is_text(types[name]):
+                raise Unreadable(f"its column {name} is {types[name]}, expected text")
+        return opened
+
+    def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
+        hours = {document.index: _hour_us(document.path) for document in documents}
+        found = [
+            Keyed(records.lane, self._frame(records, hours), records.bad, _counts(records))
+            for records in read_parquet(documents)
+        ]
+        return _with_empty(found, documents), schema
+
+    def _frame(self, records: Records, hours: Mapping[int, int]) -> pl.DataFrame:
+        """The contract's columns of the records, what they can't hold in `_rescued`; `ts` is the snapshot's hour."""
+        frame = records.frame
+        kinds = {c.name: c.kind for c in (*self.contract.leading, *self.contract.record) if c.name in frame.columns}
+        values = {name: exact(frame, name, kind) for name, kind in kinds.items()}
+        kept = frame.select(**values)
+        lost = {name: pl.col(name).is_not_null() for name in frame.columns if name not in kinds}
+        lost |= {
+            name: pl.col(name).is_not_null() & pl.lit(kept[name]).is_null()
+            for name in kinds
+            if kept[name].null_count() > frame[name].null_count()
+        }
+        texts = rescued(spoken(frame.select(*lost)), lost) if lost else None
+        document = pl.Series(records.document, dtype=pl.Int64())
+        return kept.with_columns(
+            pl.lit(None, pl.String()).alias("_rescued") if texts is None else texts.alias("_rescued"),
+            ts=document.replace_strict(hours, return_dtype=pl.Int64()),
+            document=document,
+            line=pl.Series(records.line, dtype=pl.Int64()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    root: str
+    entity: str
+    hour: datetime
+
+
+@lru_cache(maxsize=65_536)
+def _located(path: str) -> _Located | None:
+    """What a path says, by its name; None for unknown entities and where the folder is another entity's."""
+    match = _FILE.fullmatch(path)
+    if match is None or match["entity"] not in _KNOWN:
+        return None
+    try:
+        return _Located(match["root"] or "", match["entity"], datetime.strptime(match["hour"], "%Y_%m_%d_%H"))
+    except ValueError:
+        return None
+
+
+def _measurement(path: str) -> str:
+    found = _located(path)
+    assert found is not None, f"{path} is of no measurement"
+    return found.entity.removeprefix(PREFIX)
+
+
+def _hour_us(path: str) -> int:
+    found = _located(path)
+    assert found is not None, f"{path} is of no entity"
+    return int(found.hour.replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def _is_before(folder: str, since: datetime) -> bool:
+    """Whether a year's or a month's folder of an entity has ended by then."""
+    match = _FOLDER.search(folder)
+    if match is None or match["entity"] not in _KNOWN:
+        return False
+    year, month = int(match["year"]), int(match["month"] or 12)
+    return 1 <= month <= 12 and (year, month) < (since.year, since.month)
+
+
+def _types(opened: Opened, *needed: str) -> Mapping[str, pa.DataType]:
+    """The types of the columns needed; Unreadable names those that the file has not."""
+    schema: pa.Schema = opened.document.schema
+    if missing := [name for name in needed if name not in schema.names]:
+        raise Unreadable(f"it has no column {', no column '.join(missing)}; it has {', '.join(schema.names) or 'none'}")
+    return {name: schema.field(name).type for name in needed}
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
+
+
+def _counts(records: Records) -> dict[int, int]:
+    indices, counts = np.unique(records.document, return_counts=True)
+    return dict(zip(indices.tolist(), counts.tolist(), strict=True))
+
+
+def _with_empty(found: list[Keyed], documents: Sequence[Any]) -> list[Keyed]:
+    """The rows found, and an entry for the documents that have none."""
+    told = {index for keyed in found for index in keyed.records}
+    if empty := {document.index: 0 for document in documents if document.index not in told}:
+        nothing = pl.DataFrame(schema={"ts": pl.Int64(), "document": pl.Int64(), "line": pl.Int64()})
+        found.append(Keyed("typed", nothing, (), empty))
+    return found
