@@ -104,7 +104,8 @@ class Mortar:
         for records in read_csv(streams):
             told = self._told_by_files(records, by_index)
             extras = {d.index: _values(d.header, self.time_column)[1:] for d in documents}
-            found.append(self._keyed(records, records.frame, told, extras, by_index, rules))
+            frame = records.frame.select(sorted(records.frame.columns))
+            found.append(self._keyed(records, frame, told, extras, by_index, rules))
         return found, schema
 
     def _six(self, records: Records, documents: Mapping[int, CsvDocument]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -205,7 +206,7 @@ def _by_place(document: CsvDocument, time_column: str) -> CsvDocument:
     """The document with the same names for its columns as any other of its width, time and value first by name: files
     of one stream each have headers of their own and are parsed in one go all the same."""
     order = [time_column, *_values(document.header, time_column)]
-    header = tuple(f"{order.index(name):04}" for name in document.header)
+    header = tuple(f"{order.index(name):06}" for name in document.header)
     return replace(document, header=header, named=len(header))
 
 
