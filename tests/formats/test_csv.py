@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.errors import Unreadable
@@ -203,6 +203,7 @@ ANY_BYTES = st.lists(
 LINES = st.lists(st.sampled_from([b"1,2\n", b"a,\n", b",\r\n", b"\xc3\xa9, \n", b",\n", b"1\n", b"1,2,\n", b"\n"]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([b"t,v\n", b"t\n"]), SOME_BYTES | ANY_BYTES | LINES), max_size=4))
 def test_the_lanes_agree_cell_by_cell(texts: list[tuple[bytes, list[bytes]]]) -> None:
     documents = [opened(header + b"".join(body), index) for index, (header, body) in enumerate(texts)]
@@ -222,6 +223,7 @@ def test_the_lanes_agree_cell_by_cell(texts: list[tuple[bytes, list[bytes]]]) ->
 TEXT = st.text(st.sampled_from('a1,;"\r\n é\x85'), max_size=4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=6), st.sampled_from([",", ";", "\t"]), st.booleans())
 def test_what_a_careful_writer_wrote_is_read_back(rows: list[tuple[str, str]], delimiter: str, quoted: bool) -> None:
     sheet = io.StringIO(newline="")

@@ -83,10 +83,14 @@ class CsvDocument:
         start, end = int(starts[line]), int(ends[line])
         return start, self.data[start:end].rstrip(b"\r\n")
 
+    def scanned(self) -> Iterator["_Scanned"]:
+        """Every record, by the careful lane."""
+        return _scan(self.data, self.start, self.delimiter, self.max_record)
+
     @cached_property
     def _spans(self) -> tuple[Ints, Ints]:
         if not self.is_plain:
-            found = [(scanned.start, scanned.end) for scanned in _scan(self)]
+            found = [(scanned.start, scanned.end) for scanned in self.scanned()]
             starts, ends = np.array(found, np.int64).reshape(-1, 2).T
             return starts, ends
         text = np.frombuffer(self.data, np.uint8)
@@ -116,10 +120,7 @@ def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
         whole = data.rfind(b"\n") + 1
         data, cut = data[:whole], data[whole:]
     start = len(_BOM) if data.startswith(_BOM) else 0
-    document = CsvDocument(
-        item.index, item.path, item.modified_us, (), data, start, 0, delimiter, max_record=rules.max_line_bytes
-    )
-    first = next(_scan(document), None)
+    first = next(_scan(data, start, delimiter, rules.max_line_bytes), None)
     if first is None:
         raise Unreadable(inflated.damage or "no header: the text is empty")
     if isinstance(first.cells, str):
@@ -129,9 +130,16 @@ def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
     named = max((place for place, name in enumerate(first.cells, 1) if name), default=0)
     if not named:
         raise Unreadable("no header: its first line names no column")
-    header = _unique(first.cells)
     document = CsvDocument(
-        item.index, item.path, item.modified_us, header, data, first.end, named, delimiter, rules.max_line_bytes
+        index=item.index,
+        path=item.path,
+        modified_us=item.modified_us,
+        header=_unique(first.cells),
+        data=data,
+        start=first.end,
+        named=named,
+        delimiter=delimiter,
+        max_record=rules.max_line_bytes,
     )
     return Opened(document, inflated.damage, cut)
 
@@ -199,7 +207,7 @@ def _careful(document: CsvDocument) -> Records:
     lines: list[int] = []
     bad: list[BadRecord] = []
     width = len(document.header)
-    for line, scanned in enumerate(_scan(document)):
+    for line, scanned in enumerate(document.scanned()):
         cells = scanned.cells
         if not isinstance(cells, str) and len(cells) != width:
             cells = f"{len(cells)} cells, the header has {width}"
@@ -268,12 +276,11 @@ class _Lines:
         return self._data.find(b"\n", start) + 1 or len(self._data)
 
 
-def _scan(document: CsvDocument) -> Iterator[_Scanned]:
-    """The records from the document's start on. Where quotes are wrong, the first line alone is refused and the next
-    one is a record again: lines that hold a lone quote are more common than cells that hold lines."""
-    data, most = document.data, document.max_record
-    lines = _Lines(data, document.start, most)
-    reader = csv.reader(lines, delimiter=document.delimiter, strict=True)
+def _scan(data: bytes, start: int, delimiter: str, most: int) -> Iterator[_Scanned]:
+    """The records of at most `most` bytes from a byte on. Where quotes are wrong, the first line alone is refused and
+    the next one is a record again: lines that hold a lone quote are more common than cells that hold lines."""
+    lines = _Lines(data, start, most)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while lines.at < len(data):
         lines.begin = start = lines.at
         cells: list[str] | str
