@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.instants import localized, parsed_instants, refusal
@@ -97,6 +97,7 @@ def test_a_local_time_that_comes_twice_is_the_first_and_one_that_is_skipped_is_n
     assert localized(pl.Series([0]), "Europe/Rome").to_list() == [-3_600 * SECOND]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.datetimes(), st.integers(0, 999), st.integers(-1_439, 1_439), st.sampled_from("T t")), max_size=20

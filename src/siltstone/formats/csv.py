@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -69,10 +70,12 @@ class CsvDocument:
         return int(np.diff(ends, prepend=0, append=len(self.data)).max())
 
     @property
-    def body(self) -> bytes:
-        """The lines below the header, the last one with its end; empty where there is none."""
-        lines = self.data[self.start :].rstrip(b"\r\n")
-        return lines + b"\n" if lines else b""
+    def end(self) -> int:
+        """Where the last record ends, without its line's end; the header's end where there is none."""
+        end = len(self.data)
+        while end > self.start and self.data[end - 1] in b"\r\n":
+            end -= 1
+        return end
 
     def record(self, line: int) -> tuple[int, bytes]:
         """Where a record begins in the text, in bytes, and its bytes without the line's end."""
@@ -80,10 +83,14 @@ class CsvDocument:
         start, end = int(starts[line]), int(ends[line])
         return start, self.data[start:end].rstrip(b"\r\n")
 
+    def scanned(self) -> Iterator["_Scanned"]:
+        """Every record, by the careful lane."""
+        return _scan(self.data, self.start, self.delimiter, self.max_record)
+
     @cached_property
     def _spans(self) -> tuple[Ints, Ints]:
         if not self.is_plain:
-            found = [(scanned.start, scanned.end) for scanned in _scan(self)]
+            found = [(scanned.start, scanned.end) for scanned in self.scanned()]
             starts, ends = np.array(found, np.int64).reshape(-1, 2).T
             return starts, ends
         text = np.frombuffer(self.data, np.uint8)
@@ -113,10 +120,7 @@ def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
         whole = data.rfind(b"\n") + 1
         data, cut = data[:whole], data[whole:]
     start = len(_BOM) if data.startswith(_BOM) else 0
-    document = CsvDocument(
-        item.index, item.path, item.modified_us, (), data, start, 0, delimiter, max_record=rules.max_line_bytes
-    )
-    first = next(_scan(document), None)
+    first = next(_scan(data, start, delimiter, rules.max_line_bytes), None)
     if first is None:
         raise Unreadable(inflated.damage or "no header: the text is empty")
     if isinstance(first.cells, str):
@@ -126,9 +130,16 @@ def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
     named = max((place for place, name in enumerate(first.cells, 1) if name), default=0)
     if not named:
         raise Unreadable("no header: its first line names no column")
-    header = _unique(first.cells)
     document = CsvDocument(
-        item.index, item.path, item.modified_us, header, data, first.end, named, delimiter, rules.max_line_bytes
+        index=item.index,
+        path=item.path,
+        modified_us=item.modified_us,
+        header=_unique(first.cells),
+        data=data,
+        start=first.end,
+        named=named,
+        delimiter=delimiter,
+        max_record=rules.max_line_bytes,
     )
     return Opened(document, inflated.damage, cut)
 
@@ -163,13 +174,15 @@ def _fastest(documents: Sequence[CsvDocument]) -> list[Records]:
 
 def _fast(documents: Sequence[CsvDocument]) -> Records | None:
     """All records by Arrow's reader; None where a line has too few or too many cells, is blank, or no UTF-8."""
-    first, bodies = documents[0], [document.body for document in documents]
-    lines = [body.count(b"\n") for body in bodies]
-    if not any(lines):
+    first = documents[0]
+    spans = [(d.data, d.start, d.end) for d in documents]
+    lines = [data.count(b"\n", start, end) + 1 if end > start else 0 for data, start, end in spans]
+    bodies = [(memoryview(data)[start:end], b"\n") for data, start, end in spans if end > start]
+    if not bodies:
         return _records("typed", first, pl.DataFrame(schema=dict.fromkeys(first.header, pl.String())), [], [])
     try:
         table = arrow_csv.read_csv(
-            pa.BufferReader(b"".join(bodies)),
+            pa.BufferReader(b"".join(chain.from_iterable(bodies))),
             read_options=arrow_csv.ReadOptions(column_names=first.header, use_threads=False, block_size=_BLOCK),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=first.delimiter, quote_char=False, double_quote=False, newlines_in_values=False
@@ -194,7 +207,7 @@ def _careful(document: CsvDocument) -> Records:
     lines: list[int] = []
     bad: list[BadRecord] = []
     width = len(document.header)
-    for line, scanned in enumerate(_scan(document)):
+    for line, scanned in enumerate(document.scanned()):
         cells = scanned.cells
         if not isinstance(cells, str) and len(cells) != width:
             cells = f"{len(cells)} cells, the header has {width}"
@@ -263,12 +276,11 @@ class _Lines:
         return self._data.find(b"\n", start) + 1 or len(self._data)
 
 
-def _scan(document: CsvDocument) -> Iterator[_Scanned]:
-    """The records from the document's start on. Where quotes are wrong, the first line alone is refused and the next
-    one is a record again: lines that hold a lone quote are more common than cells that hold lines."""
-    data, most = document.data, document.max_record
-    lines = _Lines(data, document.start, most)
-    reader = csv.reader(lines, delimiter=document.delimiter, strict=True)
+def _scan(data: bytes, start: int, delimiter: str, most: int) -> Iterator[_Scanned]:
+    """The records of at most `most` bytes from a byte on. Where quotes are wrong, the first line alone is refused and
+    the next one is a record again: lines that hold a lone quote are more common than cells that hold lines."""
+    lines = _Lines(data, start, most)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while lines.at < len(data):
         lines.begin = start = lines.at
         cells: list[str] | str
@@ -299,6 +311,8 @@ def _scan(document: CsvDocument) -> Iterator[_Scanned]:
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each once: a repeated one with `_2`, `_3` and so on, a missing one as `column_` and its place."""
     taken, found = set(names), list[str]()
+    if len(taken) == len(names) and "" not in taken:
+        return tuple(names)
     for place, name in enumerate(names, 1):
         wanted = name or f"column_{place}"
         unique, copy = wanted, 2

@@ -21,6 +21,7 @@ from typing import Any, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
+import orjson
 import polars as pl
 
 from siltstone.conform import Schema
@@ -104,7 +105,8 @@ class Mortar:
         for records in read_csv(streams):
             told = self._told_by_files(records, by_index)
             extras = {d.index: _values(d.header, self.time_column)[1:] for d in documents}
-            found.append(self._keyed(records, records.frame, told, extras, by_index, rules))
+            frame = records.frame.select(sorted(records.frame.columns))
+            found.append(self._keyed(records, frame, told, extras, by_index, rules))
         return found, schema
 
     def _six(self, records: Records, documents: Mapping[int, CsvDocument]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -118,12 +120,13 @@ class Mortar:
         series = {name: str(uuid5(NAMESPACE_URL, name)) for name in runs["id"].drop_nulls().unique()}
         folders = {index: _folder(document.path) for index, document in documents.items()}
         site = pl.coalesce("site", pl.col("document").replace_strict(folders, return_dtype=pl.String()))
+        types = {text: rescued_text({"type": text}) for text in runs["type"].drop_nulls().unique()}
         told = runs.select(
             site=pl.lit(self.collection) if self.collection else site,
             series_id=pl.col("id").replace_strict(series, default=None, return_dtype=pl.String()),
             device_id="id",
             measurement="label",
-            type="type",
+            _rescued=pl.col("type").replace_strict(types, default=None, return_dtype=pl.String()),
         )
         frame = records.frame.select("time", "value", pl.exclude(_SIX))
         return frame, told[is_new.cum_sum() - 1]
@@ -135,7 +138,7 @@ class Mortar:
         for document in (documents[index] for index in indices.tolist()):
             label, site = _values(document.header, self.time_column)[0], self.collection or _folder(document.path)
             told.append((site, _stem(document.path), f"urn:{site}/{label}", label, None))
-        columns = ("site", "series_id", "device_id", "measurement", "type")
+        columns = ("site", "series_id", "device_id", "measurement", "_rescued")
         return pl.DataFrame(told, schema=dict.fromkeys(columns, pl.String()), orient="row")[places]
 
     def _keyed(
@@ -152,12 +155,13 @@ class Mortar:
         counts = dict(zip(counted[0].tolist(), counted[1].tolist(), strict=True))
         time, value = frame.to_series(0), frame.to_series(1)
         us, nanos = parsed_instants(time, self.zone)
-        readings = told.select("site", "series_id", "device_id", "measurement").with_columns(
+        number = _numbers(value)
+        readings = told.with_columns(
             ts=us,
             ts_nanos=nanos,
-            **_values_of(value),
+            **_values_of(value, number),
             source=pl.lit(self.source),
-            _rescued=_rescued(told["type"], _odd_values(frame, records, extras)),
+            _rescued=_rescued(told["_rescued"], _odd_values(frame, number, records, extras)),
             document=records.document,
             line=records.line,
         )
@@ -205,7 +209,7 @@ def _by_place(document: CsvDocument, time_column: str) -> CsvDocument:
     """The document with the same names for its columns as any other of its width, time and value first by name: files
     of one stream each have headers of their own and are parsed in one go all the same."""
     order = [time_column, *_values(document.header, time_column)]
-    header = tuple(f"{order.index(name):04}" for name in document.header)
+    header = tuple(f"{order.index(name):06}" for name in document.header)
     return replace(document, header=header, named=len(header))
 
 
@@ -214,14 +218,18 @@ def _are_empty(frame: pl.DataFrame) -> pl.Series:
     return frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
 
 
-def _values_of(text: pl.Series) -> dict[str, pl.Series]:
-    """The columns `value`, `text`, `kind` and `quality` of readings, from the values' texts."""
+def _numbers(text: pl.Series) -> pl.Series:
+    """The nearest doubles, `NaN` and infinities too; null for what is no number."""
     number = text.cast(pl.Float64(), strict=False)
-    if number.null_count() > text.null_count():
-        number = number.fill_null(text.str.strip_chars(" \t").cast(pl.Float64(), strict=False))
-    value = number.is_finite()
-    found = pl.DataFrame({"number": number, "given": text, "is_value": value}).select(
-        value=pl.when("is_value").then("number"),
+    if number.null_count() == text.null_count():
+        return number
+    return number.fill_null(text.str.strip_chars(" \t").cast(pl.Float64(), strict=False))
+
+
+def _values_of(text: pl.Series, number: pl.Series) -> dict[str, pl.Series]:
+    """The columns `value`, `text`, `kind` and `quality` of readings, from the values' texts and numbers."""
+    found = pl.DataFrame({"number": number, "given": text}).select(
+        value=pl.when(pl.col("number").is_finite()).then("number"),
         text=pl.when(pl.col("number").is_null()).then("given"),
     )
     is_text, is_none = found["text"].is_not_null(), found["value"].is_null() & found["text"].is_null()
@@ -233,11 +241,9 @@ def _values_of(text: pl.Series) -> dict[str, pl.Series]:
 
 
 def _odd_values(
-    frame: pl.DataFrame, records: Records, extras: Mapping[int, Sequence[str]]
+    frame: pl.DataFrame, number: pl.Series, records: Records, extras: Mapping[int, Sequence[str]]
 ) -> Mapping[int, Mapping[str, str]]:
     """By row what its columns can't hold: `NaN` and infinities, integers that a double rounds, further columns."""
-    text = frame.to_series(1)
-    number = text.cast(pl.Float64(), strict=False)
     is_odd = (~number.is_finite() | (number.abs() >= _EXACT)).fill_null(value=False)
     for column in frame.iter_columns():
         if column.name not in frame.columns[:2] and column.null_count() < len(column):
@@ -263,12 +269,9 @@ def _is_exact(text: str) -> bool:
     return not text.strip().lstrip("+-").isdigit() or int(text) == int(number)
 
 
-def _rescued(types: pl.Series, odd: Mapping[int, Mapping[str, str]]) -> pl.Series:
-    """`_rescued` of each row: the type, where there is one, and the row's odd values."""
-    texts = {text: rescued_text({"type": text}) for text in types.drop_nulls().unique()}
-    found = types.replace_strict(texts, default=None, return_dtype=pl.String())
+def _rescued(held: pl.Series, odd: Mapping[int, Mapping[str, str]]) -> pl.Series:
+    """`_rescued` of each row, with the odd values of some added to what it holds."""
     if not odd:
-        return found
-    held = [{} if types[row] is None else {"type": types[row]} for row in odd]
-    both = [rescued_text({**kept, **values}) for kept, values in zip(held, odd.values(), strict=True)]
-    return found.scatter(list(odd), both)
+        return held
+    both = [{**orjson.loads(held[row] or "{}"), **values} for row, values in odd.items()]
+    return held.scatter(list(odd), [rescued_text(values) for values in both])
