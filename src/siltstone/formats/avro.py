@@ -23,5 +23,7 @@ def read_avro(documents: Sequence[AvroDocument]) -> list[Records]:
     for group in groups.values():
         records, unproven = read_fast(group)
         found += [] if records is None else [records]
-        found += [read_careful(unproven)] if unproven else []
+        if unproven:
+            careful = {id(document) for document in unproven}
+            found.append(read_careful([d for d in group if id(d) in careful]))
     return found

@@ -4,7 +4,6 @@ import bz2
 import lzma
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -26,35 +25,34 @@ class BadBlock(ValueError):
     """A block that its codec can't unpack, with the reason."""
 
 
-@dataclass(slots=True)
 class Budget:
     """What the blocks of one file may still become: at most `max_bytes` in all and, over 64 MiB, `max_ratio` times the
     `size` bytes of the file."""
 
-    size: int
-    max_bytes: int
-    max_ratio: int
-    spent: int = 0
+    __slots__ = ("_max_bytes", "_max_ratio", "_size", "_whole", "left")
+
+    def __init__(self, size: int, max_bytes: int, max_ratio: int) -> None:
+        self._size, self._max_bytes, self._max_ratio = size, max_bytes, max_ratio
+        self.left = self._whole = min(max_bytes, max(_RATIO_FLOOR, max_ratio * size))
 
     @property
-    def left(self) -> int:
-        """Bytes that may still come."""
-        return min(self.max_bytes, max(_RATIO_FLOOR, self.max_ratio * self.size)) - self.spent
+    def spent(self) -> int:
+        """Bytes that came."""
+        return self._whole - self.left
 
     def check(self, more: int) -> None:
         """Raises Unreadable if `more` bytes are too many."""
         if more <= self.left:
             return
-        if self.spent + more > self.max_bytes:
-            raise Unreadable(f"its blocks are over limits.max_decompressed_mb ({self.max_bytes >> 20} MiB)")
-        raise Unreadable(
-            f"its blocks are over limits.max_ratio ({self.max_ratio} times the {self.size:,} bytes stored)"
-        )
+        if self.spent + more > self._max_bytes:
+            raise Unreadable(f"its blocks are over limits.max_decompressed_mb ({self._max_bytes >> 20} MiB)")
+        stored = f"({self._max_ratio} times the {self._size:,} bytes stored)"
+        raise Unreadable(f"its blocks are over limits.max_ratio {stored}")
 
     def spend(self, more: int) -> None:
         """Count what a block became."""
         self.check(more)
-        self.spent += more
+        self.left -= more
 
 
 Unpack = Callable[[bytes, Budget], bytes]

@@ -75,12 +75,12 @@ def open_avro(item: Item, rules: Rules) -> Opened:
     if data.startswith(_WRAPPED):
         inflated = inflate(data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
         data, damage = inflated.data, inflated.damage
-    _check_magic(data)
+    if not data.startswith(_MAGIC):
+        raise Unreadable(_other_magic(data))
     try:
-        end = _metadata_end(data)
+        end, header = _headed(data)
     except BROKEN as error:
         raise Unreadable(damage or f"Avro file cut short or broken inside its header: {_why(error)}") from None
-    header = _header(data[len(_MAGIC) : end])
     budget = Budget(len(item.data), rules.max_text_bytes, rules.max_ratio)
     blocks, bad, cut = _blocks(data, end, header, budget, rules)
     damage = "; ".join(filter(None, (damage, bad)))
@@ -98,60 +98,68 @@ class _Header:
     least: int
 
 
-def _check_magic(data: bytes) -> None:
-    if data.startswith(_MAGIC):
-        return
+def _other_magic(data: bytes) -> str:
+    """What a file is instead of an Avro container."""
     if not data:
-        raise Unreadable("empty file: 0 bytes, not even an Avro header")
+        return "empty file: 0 bytes, not even an Avro header"
     if data.startswith(b"Obj\x00"):
-        raise Unreadable("Avro container of format 1.2 (magic Obj 0x00), which nothing reads any more")
+        return "Avro container of format 1.2 (magic Obj 0x00), which nothing reads any more"
     if data.startswith(b"Obj") and len(data) > 3:
-        raise Unreadable(f"Avro container of an unknown format (magic Obj 0x{data[3]:02x})")
-    raise Unreadable(f"no Avro container: begins with {data[:8]!r}")
+        return f"Avro container of an unknown format (magic Obj 0x{data[3]:02x})"
+    return f"no Avro container: begins with {data[:8]!r}"
 
 
-def _metadata_end(data: bytes) -> int:
-    """Where the metadata end and the sync marker begins."""
-    at = len(_MAGIC)
-    while True:
-        count, at = long_at(data, at)
-        if not count:
-            break
-        if count < 0:
-            count = -count
-            _, at = long_at(data, at)
-        for _ in range(2 * count):
-            length, at = long_at(data, at)
-            if length < 0:
-                raise Misread("a negative length")
-            at += length
-    if at + _SYNC_BYTES > len(data):
+def _headed(data: bytes) -> tuple[int, _Header]:
+    """Where the metadata end and the sync marker begins, and what they say.
+
+    A whole file ends with its sync marker, and the first place that holds it is behind the metadata, unless they hold
+    it themselves.
+    """
+    start = len(_MAGIC)
+    end = data.find(data[-_SYNC_BYTES:], start)
+    try:
+        return end, _header(data[start:end])
+    except BROKEN:
+        _, end = _entries(data, start)
+    if end + _SYNC_BYTES > len(data):
         raise Misread(f"it ends at byte {len(data):,}")
-    return at
+    return end, _header(data[start:end])
 
 
 @lru_cache(maxsize=256)
 def _header(metadata: bytes) -> _Header:
-    """What the metadata say; parsed once for all files of an export, which differ in the sync marker only."""
-    entries: dict[bytes, bytes] = {}
-    at = 0
-    while True:
-        count, at = long_at(metadata, at)
-        if not count:
-            break
-        if count < 0:
-            count = -count
-            _, at = long_at(metadata, at)
-        for _ in range(count):
-            length, at = long_at(metadata, at)
-            key, at = metadata[at : at + length], at + length
-            length, at = long_at(metadata, at)
-            entries[key], at = metadata[at : at + length], at + length
+    """What the metadata say, Misread if they are cut elsewhere than at their end; parsed once for all files of an
+    export, which differ in the sync marker only."""
+    entries, end = _entries(metadata, 0)
+    if end != len(metadata):
+        raise Misread("more than metadata")
     writer = entries.get(b"avro.schema")
     if writer is None:
         raise Unreadable("Avro file without a schema in its header")
     name = entries.get(b"avro.codec", b"null").decode(errors="replace")
     return _Header(writer, codec(name), resolved(writer).least)
+
+
+def _entries(data: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
+    """The metadata that begin at a place, and the place behind them."""
+    entries: dict[bytes, bytes] = {}
+    while True:
+        count, at = long_at(data, at)
+        if not count:
+            return entries, at
+        if count < 0:
+            count = -count
+            _, at = long_at(data, at)
+        for _ in range(count):
+            key, at = _text(data, at)
+            entries[key], at = _text(data, at)
+
+
+def _text(data: bytes, at: int) -> tuple[bytes, int]:
+    length, at = long_at(data, at)
+    if not 0 <= length <= len(data) - at:
+        raise Misread(f"a text of {length:,} bytes where {len(data) - at:,} are left")
+    return data[at : at + length], at + length
 
 
 def _blocks(data: bytes, end: int, header: _Header, budget: Budget, rules: Rules) -> tuple[list[Block], str, bytes]:

@@ -68,7 +68,7 @@ def plan(writer: bytes) -> list[Field] | None:
         is_union = kind.shape == "union"
         if len(branches) != 1 or (is_union and len(kind.parts) != 2):
             return None
-        if branches[0].shape not in _SIMPLE or is_decimal(branches[0]):
+        if branches[0].shape not in _SIMPLE or not branches[0].least or is_decimal(branches[0]):
             return None
         null = 1 - kind.parts.index(("", branches[0])) if is_union else None
         fields.append(Field(name, branches[0], null))
@@ -87,12 +87,8 @@ def read_fast(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[A
         return _halved(documents)
     lost = {int(owner) for owner in joined.owners[~_proven(joined, frame, fields)]}
     if lost:
-        kept, _ = (
-            read_fast([d for i, d in enumerate(documents) if i not in lost])
-            if len(lost) < len(documents)
-            else (None, [])
-        )
-        return kept, [documents[i] for i in sorted(lost)]
+        kept, more = [d for i, d in enumerate(documents) if i not in lost], [documents[i] for i in sorted(lost)]
+        return _merged([read_fast(kept)] if kept else [], more)
     counts = np.array([d.count for d in documents], np.int64)
     records = Records(
         lane="typed",
@@ -108,10 +104,15 @@ def _halved(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[Avr
     if len(documents) == 1:
         return None, list(documents)
     half = len(documents) // 2
-    found = [read_fast(documents[:half]), read_fast(documents[half:])]
+    return _merged([read_fast(documents[:half]), read_fast(documents[half:])], [])
+
+
+def _merged(
+    found: Sequence[tuple[Records | None, list[AvroDocument]]], lost: list[AvroDocument]
+) -> tuple[Records | None, list[AvroDocument]]:
+    """Results for some documents, and others that were lost before, as one."""
     records = [r for r, _ in found if r is not None]
-    lost = [d for _, documents in found for d in documents]
-    return (_together(records) if records else None), lost
+    return (_together(records) if records else None), [d for _, more in found for d in more] + lost
 
 
 def _together(records: Sequence[Records]) -> Records:
@@ -242,6 +243,9 @@ class _Cells:
         if shape == "boolean":
             read = octets[places] == self.series.fill_null(value=False).cast(pl.UInt8()).to_numpy()
             is_sound &= read if self.nulls is None else read | self.nulls
+        elif shape == "enum":
+            is_symbol = self.series.is_between(0, len(self.field.kind.symbols) - 1)
+            is_sound &= is_symbol.fill_null(value=True).to_numpy()
         elif shape in _LONGEST:
             longest, most = _LONGEST[shape]
             rows = np.flatnonzero(np.broadcast_to(self.values, places.shape) == longest)

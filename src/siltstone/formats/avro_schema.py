@@ -9,7 +9,7 @@ in it bytes as base64, decimals as text and the doubles that JSON lacks as "NaN"
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 import polars as pl
@@ -74,7 +74,7 @@ def _type(schema: Any, space: str, known: dict[str, Type], depth: int) -> Type:
         raise ValueError(f"nested over {_MAX_DEPTH} levels")
     if isinstance(schema, str):
         if schema in _PRIMITIVES:
-            return Type(schema, least=_LEAST.get(schema, 1))
+            return Type(cast(Shape, schema), least=_LEAST.get(schema, 1))
         return known.get(f"{space}.{schema}") or known[schema]
     if isinstance(schema, list):
         return Type("union", parts=[("", _type(branch, space, known, depth + 1)) for branch in schema])
@@ -84,7 +84,7 @@ def _type(schema: Any, space: str, known: dict[str, Type], depth: int) -> Type:
     if shape in ("array", "map"):
         element = _type(schema["items" if shape == "array" else "values"], space, known, depth + 1)
         return Type("array" if shape == "array" else "map", parts=[("", element)])
-    found = Type("record" if shape == "error" else shape, least=_LEAST.get(shape, 1))
+    found = Type(cast(Shape, "record" if shape == "error" else shape), least=_LEAST.get(shape, 1))
     found.logical, found.precision, found.scale = _logical(schema)
     if shape in ("record", "error", "enum", "fixed"):
         space = _name(schema, space, found, known)

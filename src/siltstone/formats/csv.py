@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -69,10 +70,12 @@ class CsvDocument:
         return int(np.diff(ends, prepend=0, append=len(self.data)).max())
 
     @property
-    def body(self) -> bytes:
-        """The lines below the header, the last one with its end; empty where there is none."""
-        lines = self.data[self.start :].rstrip(b"\r\n")
-        return lines + b"\n" if lines else b""
+    def end(self) -> int:
+        """Where the last record ends, without its line's end; the header's end where there is none."""
+        end = len(self.data)
+        while end > self.start and self.data[end - 1] in b"\r\n":
+            end -= 1
+        return end
 
     def record(self, line: int) -> tuple[int, bytes]:
         """Where a record begins in the text, in bytes, and its bytes without the line's end."""
@@ -163,13 +166,15 @@ def _fastest(documents: Sequence[CsvDocument]) -> list[Records]:
 
 def _fast(documents: Sequence[CsvDocument]) -> Records | None:
     """All records by Arrow's reader; None where a line has too few or too many cells, is blank, or no UTF-8."""
-    first, bodies = documents[0], [document.body for document in documents]
-    lines = [body.count(b"\n") for body in bodies]
-    if not any(lines):
+    first = documents[0]
+    spans = [(d.data, d.start, d.end) for d in documents]
+    lines = [data.count(b"\n", start, end) + 1 if end > start else 0 for data, start, end in spans]
+    bodies = [(memoryview(data)[start:end], b"\n") for data, start, end in spans if end > start]
+    if not bodies:
         return _records("typed", first, pl.DataFrame(schema=dict.fromkeys(first.header, pl.String())), [], [])
     try:
         table = arrow_csv.read_csv(
-            pa.BufferReader(b"".join(bodies)),
+            pa.BufferReader(b"".join(chain.from_iterable(bodies))),
             read_options=arrow_csv.ReadOptions(column_names=first.header, use_threads=False, block_size=_BLOCK),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=first.delimiter, quote_char=False, double_quote=False, newlines_in_values=False
@@ -299,6 +304,8 @@ def _scan(document: CsvDocument) -> Iterator[_Scanned]:
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each once: a repeated one with `_2`, `_3` and so on, a missing one as `column_` and its place."""
     taken, found = set(names), list[str]()
+    if len(taken) == len(names) and "" not in taken:
+        return tuple(names)
     for place, name in enumerate(names, 1):
         wanted = name or f"column_{place}"
         unique, copy = wanted, 2
