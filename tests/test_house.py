@@ -10,8 +10,11 @@ import siltstone
 
 SRC = Path(siltstone.__file__).parent
 MEMBERS = {
-    0: "siltstone accounts contracts errors kinds",
-    1: "arrays bounds companions conform duplicates formats instants merging planning sources tally zones",
+    0: "siltstone accounts contracts errors kinds records_options",
+    1: """
+        arrays bounds cells companions conform duplicates formats instants merging planning record_times rescues shapes
+        sheets sources tally zones
+    """,
     2: """
         bins checks compaction config describe engine fetching footers ledger listing plain_table plans progress
         quarantine reading rewriting session settings settling storage superseding survey table tables task vacuuming
