@@ -40,24 +40,24 @@ def of_members(text: pl.Series, kind: pl.Series, own: pl.Series) -> pl.DataFrame
     )
 
 
-def of_tokens(token: pl.Series) -> pl.DataFrame:
+def of_tokens(own: pl.Series) -> pl.DataFrame:
     """Cells of JSON values by their own text; null for none. There are no nested ones, no NaN, and no escapes."""
-    value, is_integer, fits = _numbers(token)
-    is_number, is_text, is_true = value.is_not_null(), token.str.starts_with('"'), token == "true"
-    is_boolean = is_true | (token == "false")
-    return pl.DataFrame({"value": value, "token": token}).select(
+    value, is_integer, fits = _numbers(own)
+    is_number, is_text, is_true = value.is_not_null(), own.str.starts_with('"'), own == "true"
+    is_boolean = is_true | (own == "false")
+    return pl.DataFrame({"value": value, "own": own}).select(
         pl.when(fits).then("value").when(is_boolean).then(is_true.cast(pl.Float64())).alias("value"),
-        pl.when(is_text).then(unquoted("token")).alias("text"),
+        pl.when(is_text).then(unquoted("own")).alias("text"),
         pl.when(is_integer)
         .then(pl.lit("integer"))
         .when(is_number)
         .then(pl.lit("double"))
         .when(is_text)
         .then(pl.lit("string"))
-        .when(pl.col("token").is_not_null())
+        .when(pl.col("own").is_not_null())
         .then(pl.lit("boolean"))
         .alias("kind"),
-        pl.when(is_number & ~fits).then("token").alias("misfit"),
+        pl.when(is_number & ~fits).then("own").alias("misfit"),
     )
 
 
@@ -76,15 +76,13 @@ def of_texts(text: pl.Series, decimal: str) -> pl.DataFrame:
         plain = plain.zip_with(~points, _none(plain)) if points.any() else plain
     value, is_integer, fits = _numbers(plain)
     is_number = value.is_not_null()
-    frame = pl.DataFrame({"value": value, "text": text})
-    if is_number.all():
-        is_boolean = pl.lit(False)
-    else:
-        words = text.zip_with(~is_number, _none(text)).str.strip_chars().str.to_lowercase()
+    is_boolean = pl.repeat(False, len(text), dtype=pl.Boolean(), eager=True)
+    if not is_number.all():
+        words = plain.zip_with(~is_number, _none(text)).str.to_lowercase()
         is_true = words == "true"
-        is_boolean = is_true | (words == "false")
-        frame = frame.with_columns(value=value.zip_with(~is_boolean.fill_null(value=False), is_true.cast(pl.Float64())))
-    return frame.select(
+        is_boolean = (is_true | (words == "false")).fill_null(value=False)
+        value = value.zip_with(~is_boolean, is_true.cast(pl.Float64()))
+    return pl.DataFrame({"value": value, "text": text}).select(
         pl.when(fits | is_boolean).then("value").alias("value"),
         pl.when(~is_number & ~is_boolean).then("text").alias("text"),
         pl.when(is_integer)

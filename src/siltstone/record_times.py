@@ -21,8 +21,8 @@ Ints = npt.NDArray[np.int64]
 _UNITS = ("s", "ms", "us", "ns")
 _UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])  # where a number's unit is told by its size
 _PER_UNIT = np.array([1_000_000, 1_000, 1, 1])
+_POWERS = 10 ** np.arange(10, dtype=np.int64)
 _MOST = np.array([9 * 10**12, 9 * 10**15, 9 * 10**18, 9 * 10**18])  # so that no instant overflows
-_NUMBER = r"^[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?$"
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,25 @@ def record_times(columns: Sequence[pl.Series], options: RecordsOptions) -> Times
 
 
 def _of_texts(text: pl.Series, options: RecordsOptions) -> Times:
-    text = text.str.strip_chars()
     if options.time_format:
-        return _of_format(text, options)
-    is_number = text.str.contains(_NUMBER)
+        return _of_format(text.str.strip_chars(), options)
+    is_number = text.cast(pl.Float64(), strict=False).is_finite().fill_null(value=False)
     if is_number.all():
-        return _of_numbers(text, text.is_not_null(), options.time_unit)
+        return _of_numbers(text, is_number, options.time_unit)
+    text = text.str.strip_chars()
+    is_number = text.cast(pl.Float64(), strict=False).is_finite().fill_null(value=False)
     none = pl.Series([None], dtype=pl.String())
-    numbers = _of_numbers(text.zip_with(is_number, none), is_number.fill_null(value=False), options.time_unit)
+    numbers = _of_numbers(text.zip_with(is_number, none), is_number, options.time_unit)
+    if (is_number | text.is_null()).all():
+        return numbers
     words = text.zip_with(~is_number, none)
     us, nanos = parsed_instants(words, "UTC")
     is_local = ~words.str.slice(10).str.contains("[Zz+-]")
     times = _located(words, us, nanos, is_local.fill_null(value=False), options)
     return Times(
-        numbers.us.zip_with(is_number.fill_null(value=False), times.us),
-        numbers.nanos.zip_with(is_number.fill_null(value=False), times.nanos),
-        numbers.reason.zip_with(is_number.fill_null(value=False), times.reason),
+        numbers.us.zip_with(is_number, times.us),
+        numbers.nanos.zip_with(is_number, times.nanos),
+        numbers.reason.zip_with(is_number, times.reason),
         numbers.cut,
     )
 
@@ -97,26 +100,27 @@ def _of_datetimes(column: pl.Series, options: RecordsOptions) -> Times:
     return _located(column, us, _zeros(us) if nanos is None else nanos, is_local, options)
 
 
-def _located(
-    given: pl.Series, us: pl.Series, nanos: pl.Series, is_local: pl.Series, options: RecordsOptions
-) -> Times:
+def _located(given: pl.Series, us: pl.Series, nanos: pl.Series, is_local: pl.Series, options: RecordsOptions) -> Times:
     """The instants, wall-clock times of `zone` among them moved to UTC; what is given but gives none has a reason."""
     shown = us
     if options.zone not in ("UTC", "Etc/UTC") and is_local.any():
         us = _in_zone(us, options.zone, options.on_repeated_hour).zip_with(is_local, us)
-    reasons: list[str | None] = [None] * len(us)
     lost = (us.is_null() & given.is_not_null()).arg_true().to_list()
-    if lost:
-        for row, text, wall in zip(lost, written(given.gather(lost)), shown.gather(lost), strict=True):
-            reasons[row] = _reason(text, wall, options)
-    return Times(us, nanos, pl.Series(reasons, dtype=pl.String()), _zeros(us).cast(pl.Boolean()))
+    texts, walls = written(given.gather(lost)), shown.gather(lost)
+    reasons = [_reason(text, wall, options) for text, wall in zip(texts, walls, strict=True)]
+    return Times(us, nanos, _reasons(len(us), lost, reasons), _zeros(us).cast(pl.Boolean()))
+
+
+def _reasons(rows: int, lost: Sequence[int], reasons: Sequence[str]) -> pl.Series:
+    found = pl.repeat(None, rows, dtype=pl.String(), eager=True)
+    return found.scatter(lost, pl.Series(reasons, dtype=pl.String())) if lost else found
 
 
 def _in_zone(wall_us: pl.Series, zone: str, on_repeated: OnRepeatedHour) -> pl.Series:
     """UTC instants of wall-clock times; null for those that the clocks skip, and for those shown twice if refused."""
     ambiguous = "null" if on_repeated == "refuse" else on_repeated
     wall = wall_us.cast(pl.Datetime("us"))
-    return wall.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null").cast(pl.Int64())  # type: ignore[arg-type]
+    return wall.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null").cast(pl.Int64())
 
 
 def _reason(text: str, wall_us: int | None, options: RecordsOptions) -> str:
@@ -134,13 +138,12 @@ def _of_numbers(text: pl.Series, known: pl.Series, unit: TimeUnit) -> Times:
     if (exponents := text.str.contains("[eE]").fill_null(value=False)).any():
         at = exponents.arg_true()
         text = text.scatter(at, [_without_exponent(t) for t in text.gather(at)])
-    parts = pl.DataFrame({"text": text}).select(
-        is_negative=pl.col("text").str.starts_with("-"),
-        parts=pl.col("text").str.strip_chars_start("+-").str.split_exact(".", 1),
-    )
-    both = parts["parts"].struct
-    whole, fraction = both.field("field_0").cast(pl.Int64(), strict=False), both.field("field_1")
-    digits = fraction.str.pad_end(9, "0").str.slice(0, 9).cast(pl.Int64(), strict=False).fill_null(0).to_numpy()
+    negative = text.str.starts_with("-").fill_null(value=False)
+    if negative.any() or text.str.starts_with("+").any():
+        text = text.str.strip_chars_start("+-")
+    parts = text.str.split_exact(".", 1).struct
+    whole, fraction = parts.field("field_0").cast(pl.Int64(), strict=False), parts.field("field_1")
+    digits, is_long = _billionths(fraction)
     is_read = whole.is_not_null()
     number = whole.fill_null(0).to_numpy()
     place = np.searchsorted(_UNIT_BOUNDS, number, side="right")
@@ -148,20 +151,31 @@ def _of_numbers(text: pl.Series, known: pl.Series, unit: TimeUnit) -> Times:
         place = np.full(len(number), _UNITS.index(unit))
     is_read = is_read & pl.Series(number <= _MOST[place])
     us, nanos, rest = _scaled(np.where(is_read.to_numpy(), number, 0), digits, place)
-    cut = pl.Series(rest > 0) | (fraction.str.slice(9).str.strip_chars("0") != "").fill_null(value=False)
-    negative = parts["is_negative"].fill_null(value=False).to_numpy()
-    us = np.where(negative, -us - (nanos > 0), us)
-    nanos = np.where(negative & (nanos > 0), 1_000 - nanos, nanos)
-    reasons: list[str | None] = [None] * len(text)
-    for row in (~is_read & known).arg_true().to_list():
-        reasons[row] = f"its time {text[row] or ''!r} is no number of {'time' if unit == 'auto' else unit}"
+    if negative.any():
+        is_negative = negative.to_numpy()
+        us = np.where(is_negative, -us - (nanos > 0), us)
+        nanos = np.where(is_negative & (nanos > 0), 1_000 - nanos, nanos)
+    lost = (~is_read & known).arg_true().to_list()
+    reasons = [f"its time {text[row]!r} is no number of {'time' if unit == 'auto' else unit}" for row in lost]
     none = pl.Series([None], dtype=pl.Int64())
     return Times(
         pl.Series(us).zip_with(is_read, none),
         pl.Series(nanos).cast(pl.Int32()),
-        pl.Series(reasons, dtype=pl.String()),
-        cut,
+        _reasons(len(text), lost, reasons),
+        pl.Series(rest > 0) | is_long,
     )
+
+
+def _billionths(fraction: pl.Series) -> tuple[Ints, pl.Series]:
+    """Digits behind a point in 10^-9, those behind the ninth cut, and whether one of these is not 0."""
+    length = fraction.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
+    is_long = length > 9
+    cut = pl.Series(is_long)
+    if is_long.any():
+        cut &= (fraction.str.slice(9).str.strip_chars("0") != "").fill_null(value=False)
+        fraction = fraction.str.slice(0, 9)
+    digits = fraction.cast(pl.Int64(), strict=False).fill_null(0).to_numpy()
+    return digits * _POWERS[np.maximum(9 - length, 0)], cut
 
 
 def _scaled(number: Ints, digits: Ints, place: Ints) -> tuple[Ints, Ints, Ints]:

@@ -83,13 +83,10 @@ def records_options(block: Mapping[str, Any]) -> RecordsOptions:
     passed over."""
     known = {f.name for f in fields(RecordsOptions)}
     lists = {"time", "series", "wide", "sentinels"}
-    return RecordsOptions(
-        **{
-            key: ((value,) if value else ()) if key in lists and isinstance(value, str) else value
-            for key, value in block.items()
-            if key in known
-        }
-    )
+    given: dict[str, Any] = {key: value for key, value in block.items() if key in known}
+    for key in lists & given.keys():
+        given[key] = (given[key],) if isinstance(given[key], str) else tuple(given[key])
+    return RecordsOptions(**given)
 
 
 def is_column(origin: str) -> bool:
@@ -165,5 +162,3 @@ def _wrong_pattern(pattern: str) -> str:
         return "" if re.compile(pattern).groups else "it has no group; put what is wanted in (...)"
     except re.error as error:
         return f"it is no regular expression: {error}"
-
-

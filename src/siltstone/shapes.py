@@ -1,4 +1,4 @@
-"""The records of a sheet to readings, by a block of the configuration: long (one per record) or wide (one per column)."""
+"""The records of a sheet to readings, by a block of the configuration: one per record (long) or per column (wide)."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -412,7 +412,7 @@ def _descended(
 
 
 def _slices(text: bytes, *bounds: Ints) -> list[pl.Series]:
-    """Parts of a text without copying it: for each pair of bounds (starts, ends; none before the one before) a series."""
+    """Parts of a text without copying it: a series for each pair of bounds (starts, ends), which ascend row by row."""
     if not len(bounds[0]):
         return [pl.Series([], dtype=pl.String())] * (len(bounds) // 2)
     offsets = np.column_stack(bounds).ravel()

@@ -14,9 +14,8 @@ import pyarrow as pa
 from siltstone.formats.documents import Document, Ints, Records, Rules
 from siltstone.formats.tokens import BadJson, scan_object
 
-_MOST_SHAPES = 6
+_MOST_TRIES = 12
 _MOST_KEYS = 12  # the pattern is matched in one pass up to sixteen groups
-_SAMPLE = 4 << 10
 _BLANKS = r"[ \t]*"
 _VALUE = (
     r'("[^"\\\x00-\x1f]*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)'  # one value, one group
@@ -30,8 +29,8 @@ def read_shapes(documents: Sequence[Document], rules: Rules) -> tuple[Records | 
     """
     texts = [d.text if d.text.endswith(b"\n") else d.text + b"\n" for d in documents if d.text]
     documents, others = [d for d in documents if d.text], [d for d in documents if not d.text]
-    if not documents or _first_shape(documents[0]) is None:
-        return None, [*documents, *others]
+    if not documents:
+        return None, others
     text = b"".join(texts)
     try:
         text.isascii() or text.decode()
@@ -64,35 +63,27 @@ def _shaped(lines: pl.Series, rules: Rules) -> tuple[pl.DataFrame, Ints]:
     left = np.arange(len(lines))
     parts: list[pl.DataFrame] = []
     rows: list[Ints] = []
-    for _ in range(_MOST_SHAPES):
-        waiting = lines if len(left) == len(lines) else lines.gather(left)
-        keys = _shape(waiting[0], rules) if len(waiting) else None
-        if keys is None:
+    for _ in range(_MOST_TRIES):
+        if not len(left):
             break
+        waiting = lines if len(left) == len(lines) else lines.gather(left)
+        keys = _shape(waiting[0], rules)
+        if keys is None:
+            left = left[1:]
+            continue
         found = waiting.str.extract_groups(_pattern(keys)).struct.unnest()
         found.columns = keys
         is_so = found[keys[0]].is_not_null() & (waiting.str.len_bytes() <= rules.max_line_bytes)
-        if not is_so[0]:
-            break
-        if is_so.all():
-            parts.append(found)
-            rows.append(left)
-            left = left[:0]
-            break
-        mask = is_so.to_numpy()
-        parts.append(found.filter(is_so))
-        rows.append(left[mask])
-        left = left[~mask]
+        matched = is_so.to_numpy()
+        parts.append(found if matched.all() else found.filter(is_so))
+        rows.append(left[matched])
+        left = left[1:][~matched[1:]]
     row = np.concatenate([np.empty(0, np.int64), *rows])
-    frame = pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
+    frame = pl.concat(parts, how="diagonal", rechunk=True) if parts else pl.DataFrame()
     if len(parts) > 1:
         order = np.argsort(row, kind="stable")
         frame, row = frame[order], row[order]
     return frame.with_columns(pl.when(pl.all() != "null").then(pl.all()).name.keep()) if frame.width else frame, row
-
-
-def _first_shape(document: Document) -> list[str] | None:
-    return _shape(document.text[:_SAMPLE].partition(b"\n")[0].decode(errors="replace"), Rules())
 
 
 def _shape(line: str, rules: Rules) -> list[str] | None:

@@ -156,12 +156,8 @@ def _read(form: str, documents: Sequence[Any]) -> Sequence[Records]:
 
 
 def _open_ndjson(item: Item, rules: Rules) -> Opened:
-    inflated = inflate(
-        item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage
-    )
-    document = Document(
-        item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us
-    )
+    inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
+    document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
     if not inflated.damage:
         return Opened(document)
     return Opened(document, inflated.damage, document.cut_record if inflated.data else item.data)
