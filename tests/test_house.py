@@ -11,13 +11,13 @@ import siltstone
 SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds",
-    1: "arrays bounds companions conform duplicates formats merging planning sources tally zones",
+    1: "arrays bounds companions conform duplicates formats merging mortar_export planning sources tally zones",
     2: """
-        bins checks compaction config describe engine fetching footers ledger listing plain_table plans progress
-        quarantine reading rewriting session settings settling storage superseding survey table tables task vacuuming
-        verification waves writing
+        archives bins checks compaction config describe engine fetching footers ledger listing plain_table plans progress
+        publications publishing quarantine reading rewriting session settings settling storage stream_reading
+        stream_writing superseding survey table tables task vacuuming verification waves writing
     """,
-    3: "__main__ cli doctor show",
+    3: "__main__ cli doctor publish_command show",
 }
 RINGS = {number: set(members.split()) for number, members in MEMBERS.items()}
 FILES = sorted(SRC.rglob("*.py"))

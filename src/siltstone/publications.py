@@ -144,19 +144,24 @@ class Publication:
 
     def finish(self, edition: Edition) -> None:
         """Make `_metadata` of a committed edition, each file in one step, then delete what it has replaced."""
-        keys_in_files = bool(edition.terms["keys_in_files"])
         before = self.storage.objects(FOLDER)["path"].to_list()
         newest: Edition | None = edition
         while newest is not None:  # a slower run than this one may have put the `_metadata` of an older edition there
-            footers = ((f.path, f.footer) for f in newest.files)
-            self._replace(COMMON, common_metadata(keys_in_files=keys_in_files))
-            self._replace(METADATA, whole_metadata(footers, keys_in_files=keys_in_files))
+            for name, data in self.summaries(newest):
+                self._replace(name, data)
             version = max(_versions(self.storage.objects(_LOG)["path"].to_list()))
             newest = None if version == newest.version else self._edition(self._entry(version)) or newest
         gone = [p for p in before if p.startswith(f"{_STATES}/") and int(_stem(p).partition("-")[0]) < edition.version]
         gone += [p for p in before if p.startswith(f"{_NEW}/")]
         list(self.storage.ahead(self.storage.delete, [*sorted(edition.leaving), *gone]))
         self.storage.put(_entry_path(edition.version, "published"), b"")
+
+    def summaries(self, edition: Edition) -> list[tuple[str, bytes]]:
+        """The files over all files of an edition: the schema, and what their footers say."""
+        keys_in_files = bool(edition.terms["keys_in_files"])
+        footers = ((f.path, f.footer) for f in edition.files)
+        common = common_metadata(keys_in_files=keys_in_files)
+        return [(COMMON, common), (METADATA, whole_metadata(footers, keys_in_files=keys_in_files))]
 
     def _replace(self, name: str, data: bytes) -> None:
         there = self.storage.read(name)

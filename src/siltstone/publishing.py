@@ -9,42 +9,26 @@ covers the time of a late one.
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from siltstone.arrays import to_numpy
+from siltstone.archives import Kind, Member, archive_name, write_archive
 from siltstone.config import Config
 from siltstone.contracts import READINGS
 from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
-from siltstone.mortar_export import (
-    LAST_US,
-    Piece,
-    Windows,
-    encoded,
-    file_path,
-    footer_of,
-    in_files,
-    is_monthly,
-    pieces,
-    revised,
-    stream_of,
-)
+from siltstone.mortar_export import Windows, is_monthly, pieces, stream_of
 from siltstone.planning import Stored
 from siltstone.publications import Edition, Partitions, Publication, StreamFile
 from siltstone.storage import open_root
 from siltstone.stream_reading import EVERY_SOURCE, Reader
+from siltstone.stream_writing import MOST_ROWS, StreamWriter, Task, no_rows, task_of
 from siltstone.table import Refused, Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
 
-MOST_ROWS = 4 << 20
-"""Rows of a published file: 20 to 60 MB of a sensor's readings."""
 _OPEN_FILES = 96
 _BATCH_BYTES = 4 << 30  # on S3 files are read from copies on the local disk
 _ATTEMPTS = 6
@@ -59,36 +43,57 @@ def publish(
     source: str = "mortar",
     collections: Sequence[str] = (),
     keys_in_files: bool = False,
+    archive: Kind | None = None,
+    archive_to: str | None = None,
     most_rows: int = MOST_ROWS,
 ) -> dict[str, Any]:
     """Bring a folder of published streams up to date with LAKE/readings; a summary.
 
     `source` is that of the readings to publish, or "all"; `collections` are the sites, none for every one.
-    `keys_in_files` writes the columns collection and uuid into the files too. Raises UsageError, StorageError, and
-    LostRaceError when another run publishes to the same folder.
+    `keys_in_files` writes the columns collection and uuid into the files too. `archive` also writes all that is
+    published as one file, to `archive_to` or beside the folder. Raises UsageError, StorageError, and LostRaceError when
+    another run publishes to the same folder.
     """
     started = time.time()
     lake, out = open_root(lake_uri, config.storage), open_root(out_uri, config.storage)
     if any(f"{a.root}/".startswith(f"{b.root}/") for a, b in ((lake, out), (out, lake))):
         raise UsageError(f"{out.root} and the lake {lake.root} lie in each other", "Publish to a folder of its own.")
+    place = archive_name(out, archive, archive_to, config.storage) if archive else None
     table = table_at(lake.child(READINGS.table), READINGS)
     terms = {"table": table.storage.root, "source": source, "keys_in_files": keys_in_files}
+    publication = Publication(out)
+    edition, summary = _published(table, publication, config, progress, terms, collections, most_rows)
+    if archive and place:
+        progress("writing the archive", 0, 0, 0)
+        members = [Member(f.path, f.sha256) for f in edition.files]
+        members += [Member(name, hashlib.sha256(data).hexdigest()) for name, data in publication.summaries(edition)]
+        summary |= write_archive(out, members, archive, *place)
+    return {"out": out.root, **terms, **summary, "seconds": round(time.time() - started, 3)}
+
+
+def _published(
+    table: Table,
+    publication: Publication,
+    config: Config,
+    progress: Progress,
+    terms: Mapping[str, Any],
+    collections: Sequence[str],
+    most_rows: int,
+) -> tuple[Edition, dict[str, Any]]:
+    """The edition that shows the table as it is, and the summary; anew when the table changes while it is read."""
     for _ in range(_ATTEMPTS):
         table.recover()
         snapshot = table.snapshot()
         if snapshot is None:
-            raise UsageError(f"no table {READINGS.table!r} in {lake.root}", "siltstone compact mortar makes one.")
+            raise UsageError(f"no table at {table.storage.root}", "siltstone compact mortar INPUT LAKE makes one.")
         try:
-            stored = _of_source(table, snapshot, source)
-            publishing = _Publishing(table, Publication(out), config, progress, terms, most_rows)
-            summary = publishing.run(stored, collections)
+            stored = _of_source(table, snapshot, terms["source"])
+            return _Publishing(table, publication, config, progress, terms, most_rows).run(stored, collections)
         except Refused:
             continue
         except StorageError:
             if not table.lost_files(snapshot):
                 raise
-            continue
-        return {"out": out.root, **terms, **summary, "seconds": round(time.time() - started, 3)}
     raise LostRaceError(
         f"{_ATTEMPTS} times other runs changed {table.storage.root} while it was read; nothing was published",
         "Run again when fewer runs write to it.",
@@ -103,33 +108,6 @@ def _of_source(table: Table, snapshot: Any, source: str) -> list[Stored]:
     found = {path: columns["source"] for path, columns in bounds.items()}
     spans = {path: (low, high) for path, (low, high, _) in found.items() if low is not None}
     return [s for s in stored if s.path not in spans or spans[s.path][0] <= source <= spans[s.path][1]]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """Rows that a stream should have within the windows, and its files that hold rows of them now."""
-
-    collection: str
-    piece: Piece
-    windows: Windows
-    existing: Sequence[StreamFile]
-    firsts: Sequence[int]
-
-    @property
-    def bytes(self) -> int:
-        return int(self.piece.rows.nbytes) + sum(f.size for f in self.existing)
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What a task did: files that go, files that come."""
-
-    collection: str
-    series: str
-    dropped: Sequence[StreamFile]
-    written: Sequence[StreamFile]
-    added: int
-    removed: int
 
 
 class _Publishing:
@@ -150,6 +128,7 @@ class _Publishing:
         self._edition = publication.open(terms)
         if not publication.is_finished(self._edition) and self._edition.version:
             publication.finish(self._edition)
+        self._writer = StreamWriter(publication.storage, self._edition.leaving, terms["keys_in_files"], most_rows)
         self._streams: dict[str, dict[str, list[StreamFile]]] = {}
         for file in self._edition.files:
             self._streams.setdefault(file.collection, {}).setdefault(file.uuid, []).append(file)
@@ -158,8 +137,8 @@ class _Publishing:
             ("rows_added", "rows_removed", "files_written", "files_replaced", "bytes_written"), 0
         )
 
-    def run(self, stored: Sequence[Stored], collections: Sequence[str]) -> dict[str, Any]:
-        """Publish what has changed; the summary."""
+    def run(self, stored: Sequence[Stored], collections: Sequence[str]) -> tuple[Edition, dict[str, Any]]:
+        """Publish what has changed; the newest edition then, and the summary."""
         current = _by_partition(stored)
         sites = sorted({*current, *self._edition.partitions})
         if unknown := sorted(set(collections) - set(sites)):
@@ -183,7 +162,7 @@ class _Publishing:
         edition = Edition(self._edition.version, self._terms, sorted(published, key=lambda f: f.path), partitions)
         self._check(edition)
         edition = self._commit(edition, is_changed=bool(batches))
-        return self._summary(edition, before)
+        return edition, self._summary(edition, before)
 
     def _commit(self, edition: Edition, *, is_changed: bool) -> Edition:
         """Commit and finish an edition, unless there is nothing new in it and nothing to clean up."""
@@ -216,12 +195,12 @@ class _Publishing:
         """Make the streams of a collection say in the windows what the data files say."""
         sizes: list[int] = []
 
-        def tasks() -> Iterator[_Task]:
+        def tasks() -> Iterator[Task]:
             for task in self._tasks(site, files, windows):
                 sizes.append(task.bytes)
                 yield task
 
-        for done in self._publication.storage.ahead(self._do, tasks(), iter(partial(sizes.pop, 0), None)):
+        for done in self._publication.storage.ahead(self._writer.run, tasks(), iter(partial(sizes.pop, 0), None)):
             streams = self._streams.setdefault(site, {})
             stream = stream_of(done.series)
             kept = [f for f in streams.get(stream, []) if f not in done.dropped]
@@ -232,7 +211,7 @@ class _Publishing:
             self._sums["files_replaced"] += len(done.dropped)
             self._sums["bytes_written"] += sum(f.size for f in done.written)
 
-    def _tasks(self, site: str, files: Sequence[Stored], windows: Windows) -> Iterator[_Task]:
+    def _tasks(self, site: str, files: Sequence[Stored], windows: Windows) -> Iterator[Task]:
         """One or more for each stream with rows in the files, or with published ones in the windows."""
         streams = {stream: list(fs) for stream, fs in self._streams.get(site, {}).items()}
         series_of = {stream: fs[0].series for stream, fs in streams.items() if fs}
@@ -252,45 +231,10 @@ class _Publishing:
             if stream != piece.series:
                 self._renamed[piece.series] = stream
             seen.add(stream)
-            yield _task(site, piece, windows.between(piece.start, piece.end), streams.get(stream, ()))
+            yield task_of(site, piece, windows.between(piece.start, piece.end), streams.get(stream, ()))
         for stream in streams.keys() - seen:
             if any(windows.touch(f.first_us, f.last_us) for f in streams[stream]):
-                yield _task(site, _nothing(series_of[stream]), windows, streams[stream])
-
-    def _do(self, task: _Task) -> _Done:
-        """Write the files that a task asks for."""
-        rows = task.piece.rows
-        dropped: Sequence[StreamFile] = ()
-        added, removed, wanted = len(rows), 0, [rows]
-        if task.existing:
-            there = [self._read(f) for f in task.existing]
-            revision = revised(rows, there, task.windows, task.firsts)
-            dropped = [task.existing[i] for i in revision.dropped]
-            added, removed, wanted = revision.added, revision.removed, list(revision.written)
-        parts = [part for table in wanted for part in in_files(table, self._most_rows)]
-        written = [self._write(task.collection, task.piece.series, part) for part in parts]
-        return _Done(task.collection, task.piece.series, dropped, written, added, removed)
-
-    def _read(self, file: StreamFile) -> pa.Table:
-        fetched = self._publication.storage.read(file.path)
-        if fetched is None:
-            uri = self._publication.storage.uri(file.path)
-            raise StorageError(f"{uri} is missing", "Restore it from a backup, or publish to another folder.")
-        table = pq.ParquetFile(pa.BufferReader(fetched.data)).read(columns=["time", "value", "uri", "label"])
-        return table.set_column(0, "time", table.column("time").cast(pa.int64()))
-
-    def _write(self, collection: str, series: str, rows: pa.Table) -> StreamFile:
-        """Put a file where no file that is being deleted can be; one that is there already has the same content."""
-        stream, out = stream_of(series), self._publication.storage
-        times = to_numpy(rows.column("time"))
-        first, last = int(times[0]), int(times[-1])
-        data = encoded(rows, collection, stream, keys_in_files=self._terms["keys_in_files"])
-        path = file_path(collection, stream, first, data, self._edition.leaving.__contains__)
-        if not out.put(path, data) and out.size(path) != len(data):
-            out.delete(path)  # cut short by a machine that went down
-            out.put(path, data)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return StreamFile(collection, stream, series, path, len(rows), len(data), sha256, first, last, footer_of(data))
+                yield task_of(site, no_rows(series_of[stream]), windows, streams[stream])
 
     def _check(self, edition: Edition) -> None:
         """Raise AccountsError unless each collection has as many rows as were read, in files that do not overlap."""
@@ -328,17 +272,6 @@ class _Publishing:
             **{name: sum(part[name] for part in parts) for name in names},
             "renamed": self._renamed,
         }
-
-
-def _task(site: str, piece: Piece, windows: Windows, published: Sequence[StreamFile]) -> _Task:
-    existing = [f for f in published if windows.touch(f.first_us, f.last_us)]
-    return _Task(site, piece, windows, existing, [f.first_us for f in published])
-
-
-def _nothing(series: str) -> Piece:
-    texts = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.large_string()))
-    columns = [pa.array([], pa.int64()), pa.array([], pa.float64()), texts, texts]
-    return Piece(series, pa.table(columns, names=["time", "value", "uri", "label"]), 0, LAST_US)
 
 
 def _by_partition(stored: Sequence[Stored]) -> dict[str, dict[str, list[Stored]]]:
