@@ -13,8 +13,8 @@ MEMBERS = {
     0: "siltstone accounts contracts errors kinds",
     1: "arrays bounds companions conform duplicates formats merging mortar_export planning sources tally zones",
     2: """
-        archives bins checks compaction config describe engine fetching footers ledger listing plain_table plans progress
-        publications publishing quarantine reading rewriting session settings settling storage stream_reading
+        archives bins checks compaction config describe engine fetching footers ledger listing plain_table plans
+        progress publications publishing quarantine reading rewriting session settings settling storage stream_reading
         stream_writing superseding survey table tables task vacuuming verification waves writing
     """,
     3: "__main__ cli doctor publish_command show",

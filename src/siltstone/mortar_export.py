@@ -122,7 +122,7 @@ def pieces(chunks: Iterable[pa.Table], most_rows: int, cut: Callable[[str, int],
         if sum(map(len, held)) > most_rows:
             whole = _joined(held)
             times = to_numpy(whole.column("time"))
-            at = cut(series, int(times[-1]))
+            at = cut(series, int(times[min(len(times) // most_rows * most_rows, len(times) - 1)]))
             rows_before = int(np.searchsorted(times, at))
             if rows_before:
                 yield Piece(series, _joined([whole.slice(0, rows_before)]), start, at)

@@ -9,7 +9,18 @@ import pyarrow.parquet as pq
 
 from siltstone.arrays import to_numpy
 from siltstone.errors import StorageError
-from siltstone.mortar_export import LAST_US, Piece, Windows, encoded, file_path, footer_of, in_files, revised, stream_of
+from siltstone.mortar_export import (
+    FIRST_US,
+    LAST_US,
+    Piece,
+    Windows,
+    encoded,
+    file_path,
+    footer_of,
+    in_files,
+    revised,
+    stream_of,
+)
 from siltstone.publications import StreamFile
 from siltstone.storage import Storage
 
@@ -99,4 +110,4 @@ def no_rows(series: str) -> Piece:
     """The piece of a series that has no rows any more."""
     texts = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.large_string()))
     columns = [pa.array([], pa.int64()), pa.array([], pa.float64()), texts, texts]
-    return Piece(series, pa.table(columns, names=["time", "value", "uri", "label"]), 0, LAST_US)
+    return Piece(series, pa.table(columns, names=["time", "value", "uri", "label"]), FIRST_US, LAST_US)
