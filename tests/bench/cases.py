@@ -20,8 +20,18 @@ from lineup import (
     spark_best,
     spark_naive,
 )
+from readings_lineup import duckdb_haltian, duckdb_mortar, fastavro_plain, siltstone_source, spark_avro
 from telemetry import MIDNIGHT
-from trees import Tree, building_tree, fleet_tree, noise_tree, objects_tree
+from trees import (
+    Tree,
+    building_tree,
+    fleet_tree,
+    haltian_tree,
+    mortar_tree,
+    noise_tree,
+    objects_tree,
+    sitewise_tree,
+)
 
 BATCH = 400
 """Files that DuckDB and polars take at once in the building: all 19,536 do not fit in memory."""
@@ -120,6 +130,22 @@ def _settle(rig: Rig, _: Size) -> list[Entry]:
     return settling.entries(rig, _ready(noise_tree(rig.cache, settling.write_noise, Path(settling.__file__))))
 
 
+def _sitewise(rig: Rig, _: Size) -> list[Entry]:
+    tree = _ready(sitewise_tree(rig.cache))
+    return [siltstone_source(rig, tree, "sitewise"), fastavro_plain(rig, tree), spark_avro(rig, tree)]
+
+
+def _haltian(rig: Rig, _: Size) -> list[Entry]:
+    tree = _ready(haltian_tree(rig.cache))
+    return [siltstone_source(rig, tree, "haltian"), duckdb_haltian(rig, tree)]
+
+
+def _mortar(rig: Rig, _: Size) -> list[Entry]:
+    tree = _ready(mortar_tree(rig.cache))
+    peers = [duckdb_mortar(rig, tree), duckdb_mortar(rig, tree, told=True)]
+    return [siltstone_source(rig, tree, "mortar"), *peers]
+
+
 def _sized(rig: Rig, size: Size) -> Tree:
     return _ready(fleet_tree(rig.cache, around_midnight(size.devices, size.hours)))
 
@@ -157,6 +183,27 @@ CASES = [
         lambda _: "query: a unit's day, five columns, out of 8,640,000 rows of 24 fields",
         _query,
         "raw-duckdb",
+        by_default=False,
+    ),
+    Case(
+        "sitewise",
+        lambda _: "sitewise: 10,000 Avro files of 100 records, of which 4 % are corrections",
+        _sitewise,
+        "spark-avro",
+        by_default=False,
+    ),
+    Case(
+        "haltian",
+        lambda _: "haltian: 2,016 hourly files of six measurements that repeat rows, 672 snapshots of two entities",
+        _haltian,
+        "duckdb",
+        by_default=False,
+    ),
+    Case(
+        "mortar",
+        lambda _: "mortar: 12,840 CSVs, a real building of 1,284 replicated by rule to ten",
+        _mortar,
+        "duckdb",
         by_default=False,
     ),
 ]

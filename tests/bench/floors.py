@@ -60,4 +60,8 @@ FLOORS = [
     Floor("memory", "peak at 4x over 1x", ("1x", "4x"), lambda a, b: b.peak_bytes / a.peak_bytes, 1.2, True),
     Floor("memory", "time per row at 4x over 1x", ("1x", "4x"), _per_row, 1.1, True),
     Floor("query", "polars on the table, times DuckDB's speed", ("table-polars", "raw-duckdb"), _times_faster, 50.0),
+    Floor("sitewise", "times spark-avro's speed", ("local", "spark-avro"), _times_faster, 5.0),
+    Floor("sitewise", "times the speed of fastavro and pyarrow", ("local", "fastavro"), _times_faster, 3.0),
+    Floor("haltian", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
+    Floor("mortar", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
 ]

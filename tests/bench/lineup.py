@@ -137,11 +137,16 @@ def script(python: str, name: str, *arguments: object) -> list[str]:
 
 
 def _table_check(rig: Rig, table: Path, *trees: Tree) -> Callable[[Measured], Checked]:
-    """Compares the table with the truth of the trees, in a process of its own; `rows` are those of the first tree."""
+    """Compares the table with the truth of the trees; `rows` are those of the first tree."""
+    return checked_by(rig, "check.py", table, *trees)
+
+
+def checked_by(rig: Rig, script_name: str, out: Path, *trees: Tree) -> Callable[[Measured], Checked]:
+    """A check in a process of its own, by a script that is given the result and the trees' truths."""
 
     def check(_: Measured) -> Checked:
         truths = [str(tree.truth) for tree in trees]
-        command = [rig.project_python, str(HERE / "check.py"), str(table), *truths]
+        command = [rig.project_python, str(HERE / script_name), str(out), *truths]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
             return Checked(trees[0].rows, 0, 0, [f"the result can't be read: {ended.stderr.strip().splitlines()[-1]}"])

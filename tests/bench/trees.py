@@ -7,8 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
+import haltian_exports
+import mortar_buildings
+import sitewise_exports
 from fleet import Fleet, write_fleet
+from haltian_exports import Export, write_export
+from mortar_buildings import write_buildings
+from readings_truth import ReadingsTruth, load_readings_truth, save_readings_truth
+from sitewise_exports import Exports, write_exports
 from truth import Truth, count_tree, fields_of, load_truth, rows_of, save_truth
 
 HERE = Path(__file__).parent
@@ -36,8 +44,17 @@ class Tree:
 
     def warm_cache(self) -> None:
         """Read every file once, so that no contender pays for the disk alone."""
-        for path in self.root.rglob("*.gz"):
-            path.read_bytes()
+        for path in self.root.rglob("*"):
+            if path.is_file():
+                path.read_bytes()
+
+
+class ReadingsTree(Tree):
+    """An input whose right result is a table of readings."""
+
+    @property
+    def rows(self) -> int:
+        return load_readings_truth(self.truth).rows
 
 
 def fleet_tree(cache: Path, fleet: Fleet) -> Tree:
@@ -78,8 +95,41 @@ def objects_tree(cache: Path, files: int) -> Tree:
     return _cached(cache, f"{files}-objects", [DEMO / "building.py", HERE / "truth.py"], make)
 
 
+def sitewise_tree(cache: Path) -> Tree:
+    """10,000 Avro files of a plant."""
+    return _cached_readings(cache, "sitewise", sitewise_exports, lambda root: write_exports(root, Exports()))
+
+
+def haltian_tree(cache: Path) -> Tree:
+    """2,688 Parquet files of an organization."""
+    return _cached_readings(cache, "haltian", haltian_exports, lambda root: write_export(root, Export()))
+
+
+def mortar_tree(cache: Path) -> Tree:
+    """12,840 CSVs of ten buildings."""
+    return _cached_readings(cache, "mortar", mortar_buildings, write_buildings)
+
+
+def _cached_readings(cache: Path, name: str, made_by: ModuleType, make: Callable[[Path], ReadingsTruth]) -> Tree:
+    def fill(folder: Path) -> None:
+        save_readings_truth(folder / "truth.json", make(folder / "input"))
+
+    code = [Path(made_by.__file__ or ""), HERE / "readings_truth.py"]
+    return ReadingsTree(_folder(cache, name, code, fill) / "input")
+
+
 def _cached(cache: Path, name: str, made_by: list[Path], make: Callable[[Path], Truth]) -> Tree:
-    """`cache/NAME-HASH/input`; the hash is that of the code that makes it, and trees of older code are removed."""
+    def fill(folder: Path) -> None:
+        truth = make(folder / "input")
+        save_truth(folder / "truth.json", truth)
+        kinds = {name: field.kind for name, field in fields_of(truth).items()}
+        (folder / "schema.json").write_text(json.dumps(kinds))
+
+    return Tree(_folder(cache, name, made_by, fill) / "input")
+
+
+def _folder(cache: Path, name: str, made_by: list[Path], fill: Callable[[Path], None]) -> Path:
+    """`cache/NAME-HASH`; the hash is that of the code that fills it, and folders of older code are removed."""
     code = hashlib.sha256(b"".join(path.read_bytes() for path in made_by)).hexdigest()[:8]
     folder = cache / f"{name}-{code}"
     if not folder.exists():
@@ -88,9 +138,6 @@ def _cached(cache: Path, name: str, made_by: list[Path], make: Callable[[Path], 
         print(f"making {folder} ...", flush=True)
         unfinished = cache / f"unfinished-{name}"
         shutil.rmtree(unfinished, ignore_errors=True)
-        truth = make(unfinished / "input")
-        save_truth(unfinished / "truth.json", truth)
-        kinds = {name: field.kind for name, field in fields_of(truth).items()}
-        (unfinished / "schema.json").write_text(json.dumps(kinds))
+        fill(unfinished)
         unfinished.rename(folder)
-    return Tree(folder / "input")
+    return folder

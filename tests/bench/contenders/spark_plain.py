@@ -6,7 +6,9 @@ The session is up, and a two-file tree has gone the same way, before READY.
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from arguments import arguments
 from pyspark.sql import DataFrame, SparkSession
@@ -29,7 +31,8 @@ def main() -> None:
     spark.stop()
 
 
-def session(cores: int) -> SparkSession:
+def session(cores: int, more: Mapping[str, str] = MappingProxyType({})) -> SparkSession:
+    """Spark in this process on so many cores, with more settings."""
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     settings = {
         "spark.driver.memory": "4g",
@@ -38,6 +41,7 @@ def session(cores: int) -> SparkSession:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
+        **more,
     }
     builder = SparkSession.builder.appName("bench").master(f"local[{cores}]")
     for key, value in settings.items():

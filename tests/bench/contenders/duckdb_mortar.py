@@ -1,0 +1,36 @@
+"""DuckDB over a building's CSVs: columns united by name and types sniffed, or told; equal rows once; Parquet by month
+and site, sorted by series and time.
+
+A file that can't be read or lacks a column ends it; it keeps no accounts and commits nothing.
+"""
+
+import duckdb
+from arguments import arguments
+
+_COLUMNS = "{time: 'TIMESTAMPTZ', id: 'VARCHAR', value: 'DOUBLE', type: 'VARCHAR', label: 'VARCHAR', site: 'VARCHAR'}"
+_COPY = """
+COPY (
+    SELECT DISTINCT id AS series_id, time AS ts, 'mortar' AS source, id AS device_id, label AS measurement,
+        CAST(0 AS INTEGER) AS ts_nanos, value, CAST(NULL AS VARCHAR) AS text, 'double' AS kind,
+        CAST(NULL AS VARCHAR) AS quality, CAST(NULL AS BIGINT) AS version, filename AS source_file,
+        site, CAST(date_trunc('month', make_timestamp(epoch_us(time))) AS DATE) AS date
+    FROM read_csv({files}, header = true, filename = true, {how})
+    ORDER BY site, series_id, ts
+) TO '{out}' (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (date, site))
+"""
+
+
+def main() -> None:
+    parser = arguments("input", "out")
+    parser.add_argument("--told", action="store_true", help="the columns are told; without it each file is sniffed")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True)
+    how = f"columns = {_COLUMNS}, auto_detect = false" if args.told else "union_by_name = true"
+    connection = duckdb.connect(config={"threads": args.cores})
+    connection.sql("SET enable_progress_bar = false")
+    files = [str(path) for path in sorted(args.input.rglob("*.csv"))]
+    connection.execute(_COPY.format(files=files, how=how, out=args.out / "readings"))
+
+
+if __name__ == "__main__":
+    main()
