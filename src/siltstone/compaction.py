@@ -56,6 +56,7 @@ def compact(
     afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
+    started = time.time()
     engine.prepare()
     options = options_of(config, source_name)
     datasets = sources.datasets(source_name, options)
@@ -68,13 +69,12 @@ def compact(
         )
     if f"{lake.root}/".startswith(f"{store.root}/"):
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
+    progress(f"listing {store.root}", 0, 0, 0)
+    listings = list_input(store, datasets, config.compaction.source_root, since, only)
     summaries = []
-    for dataset in datasets:
-        started = time.time()
+    for dataset, listing in zip(datasets, listings, strict=True):
         table = table_at(lake.child(dataset.contract.table), dataset.contract, config.compaction.format)
         is_new = table.snapshot() is None
-        progress(f"listing {store.root}", 0, 0, 0)
-        listing = list_input(store, dataset, config.compaction.source_root, since, only)
         if not listing.files.height and (len(datasets) > 1 or is_new):
             continue
         if is_new:
@@ -83,6 +83,7 @@ def compact(
         summary = run.until_committed(listing)
         settled = None if dataset.contract.is_history else _settled(table, config, engine, progress, summary["run"])
         summaries.append({**summary, "settled": settled, "seconds": round(time.time() - started, 3)})
+        started = time.time()
     if not summaries:
         limit = f" in folders since {_minute(since)}" if since else ""
         expected = " or ".join(d.layout for d in datasets)

@@ -1,7 +1,7 @@
 """The input's listing, and what of it is new: everything less the ledger."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -45,32 +45,42 @@ class News:
 
 
 def list_input(
-    store: Storage, dataset: Dataset, source_root: str, since: datetime | None = None, only: str = ""
-) -> Listing:
-    """All files that the dataset knows, by the canonical path or the path below `source_root`, in order.
+    store: Storage, datasets: Sequence[Dataset], source_root: str, since: datetime | None = None, only: str = ""
+) -> list[Listing]:
+    """The files of each dataset, by the canonical path or the path below `source_root`, in order; what is none of
+    theirs is counted in the first listing.
 
     With `since` only those whose folder is not of an hour before it, by the folders' own clock; older folders are not
     looked into where the store can spare it. With `only` the file of that name directly in the store alone.
     Raises UsageError when the input does not lie below `source_root`.
     """
-    objects = _objects(store, dataset, since)
+    objects = _objects(store, datasets, since)
     if only:
         objects = objects.filter(path=only)
     root = open_root(source_root).root + "/" if source_root else ""
     if not objects["uri"].str.starts_with(root).all():
         raise UsageError(f"compaction.source_root {root} does not hold all of {store.root}", "Give a folder above it.")
-    frame = objects.with_columns(identity=pl.col("uri").str.strip_prefix(root))
-    located = [dataset.locate(identity) is not None for identity in frame["identity"]]
-    files = frame.filter(pl.Series(located, dtype=pl.Boolean)).sort("identity")
-    files = files.select("path", "identity", "size", "etag", "modified_us")
-    return Listing(files, frame.height - files.height, since)
+    frame = objects.with_columns(identity=pl.col("uri").str.strip_prefix(root)).sort("identity")
+    ignored = frame.height
+    listings = []
+    for dataset in datasets:
+        located = [dataset.locate(identity) is not None for identity in frame["identity"]]
+        files = frame.filter(pl.Series(located, dtype=pl.Boolean))
+        ignored -= files.height
+        files = files.select("path", "identity", "size", "etag", "modified_us")
+        listings.append(Listing(files, 0, since))
+    return [replace(listings[0], ignored=ignored), *listings[1:]]
 
 
-def _objects(store: Storage, dataset: Dataset, since: datetime | None) -> pl.DataFrame:
+def _objects(store: Storage, datasets: Sequence[Dataset], since: datetime | None) -> pl.DataFrame:
     if since is None:
         return store.objects()
-    objects = store.objects(enter=lambda folder: not dataset.is_before(folder, since))
-    old = [dataset.is_before(uri.rpartition("/")[0], since) for uri in objects["uri"]]
+
+    def is_old(folder: str) -> bool:
+        return all(dataset.is_before(folder, since) for dataset in datasets)
+
+    objects = store.objects(enter=lambda folder: not is_old(folder))
+    old = [is_old(uri.rpartition("/")[0]) for uri in objects["uri"]]
     return objects.filter(~pl.Series(old, dtype=pl.Boolean))
 
 

@@ -98,8 +98,8 @@ def survey_input(
     if not store.exists():
         raise UsageError(f"there is no input at {store.root}", "Give an existing folder.")
     found: list[tuple[KeyedSurvey, Grain]] = []
-    for dataset in datasets:
-        files = list_input(store, dataset, "", only=only).files
+    for dataset, listing in zip(datasets, list_input(store, datasets, "", only=only), strict=True):
+        files = listing.files
         sample = files if count is None else spread(files, count)
         if files.height and not dataset.contract.key:
             return take_survey(store, sample, dataset, base_schema(dataset.contract), settings.rules)
