@@ -112,7 +112,9 @@ def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules, raw: R
     uploaded = {d.index: d.modified_us for d in documents}
     found = []
     columns = ["document", "line", "ts", "series_id", *(["reason"] if "reason" in frame.columns else [])]
-    for row in frame.select(columns).unique(["document", "line"], keep="first", maintain_order=True).iter_rows(named=True):
+    for row in (
+        frame.select(columns).unique(["document", "line"], keep="first", maintain_order=True).iter_rows(named=True)
+    ):
         index, line = row["document"], row["line"]
         offset, data = raw(index, line)
         reason = row.get("reason") or _reason(row["ts"], row["series_id"], uploaded[index], rules)

@@ -31,10 +31,10 @@ from siltstone.contracts import (
     history_contract,
 )
 from siltstone.datasets import Keyed, Place, Policy
+from siltstone.epochs import instants
 from siltstone.errors import Unreadable
 from siltstone.formats.avro import open_avro, read_avro
 from siltstone.formats.documents import Document, Item, Opened, Records, Rules
-from siltstone.epochs import instants
 from siltstone.kinds import Kind
 from siltstone.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
 from siltstone.readings import finished, quality_of
