@@ -28,9 +28,25 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     return pl.Series(column).to_numpy()
 
 
+CODED = pa.dictionary(pa.int32(), pa.string())
+"""Texts that stand for many rows each, as numbers and the list that they point into."""
+
+
+def coded_texts(values: pl.Series) -> pa.DictionaryArray:
+    """A column of texts with long runs of equal ones, as in sorted rows."""
+    runs = values.rle().struct.unnest()
+    encoded = runs["value"].to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string()).dictionary_encode()
+    indices = pl.Series(encoded.indices).cast(pl.Int32())
+    rows = np.repeat(np.arange(runs.height), runs["len"].to_numpy())
+    return pa.DictionaryArray.from_arrays(indices.gather(rows).to_arrow(), encoded.dictionary)
+
+
 def coded(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
     """The distinct texts of a column, None behind them, and for each row the place of its own."""
-    encoded = column.combine_chunks().dictionary_encode()
+    if pa.types.is_dictionary(column.type):
+        encoded = column.unify_dictionaries().combine_chunks()
+    else:
+        encoded = column.combine_chunks().dictionary_encode()
     distinct = [*encoded.dictionary.to_pylist(), None]
     codes = pl.Series(encoded.indices).fill_null(len(distinct) - 1)
     return distinct, codes.cast(pl.Int64()).to_numpy()

@@ -17,9 +17,11 @@ class Instant(int):
 
 def merged(earlier: Bounds | None, column: pa.ChunkedArray) -> Bounds:
     """The bounds of a column, together with those of the rows before it."""
-    is_time = pa.types.is_timestamp(column.type)
+    is_time, nulls = pa.types.is_timestamp(column.type), column.null_count
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries().unique().cast(column.type.value_type)
     found = pc.min_max(column.cast(pa.int64()) if is_time else column).as_py()
-    low, high, nulls = found["min"], found["max"], column.null_count
+    low, high = found["min"], found["max"]
     if is_time:
         low, high = (None if us is None else Instant(us) for us in (low, high))
     if earlier is None:

@@ -5,6 +5,7 @@ from typing import cast
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone.accounts import FileAccount
@@ -13,7 +14,7 @@ from siltstone.contracts import RESCUED, SOURCE_FILE, Contract
 from siltstone.datasets import Dataset, Keyed
 from siltstone.errors import AccountsError
 from siltstone.histories import merged
-from siltstone.keyed_task import complete, count_rows, keys_in
+from siltstone.keyed_task import column_of, complete, count_rows, keys_in
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
 from siltstone.writing import PartitionWriter
@@ -136,7 +137,7 @@ def _write(task: Bin, reader: Reader, history: pl.DataFrame) -> PartitionWriter:
     )
     if history.height:
         ordered = history.sort(*reader.dataset.contract.sort_by, maintain_order=True)
-        writer.write(ordered.to_arrow(compat_level=pl.CompatLevel.oldest()), breaks=False)
+        writer.write(pa.table({name: column_of(ordered[name]) for name in ordered.columns}), breaks=False)
     writer.close()
     return writer
 

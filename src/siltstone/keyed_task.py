@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.accounts import FileAccount
+from siltstone.arrays import coded_texts, to_arrow
 from siltstone.bins import Bin, Report
 from siltstone.contracts import RESCUED, Contract
 from siltstone.datasets import Keyed
@@ -28,7 +29,6 @@ from siltstone.zones import day_text
 
 _ROW_BYTES = 160  # of Arrow data for a reading, about
 _GROUP_BYTES = 4 << 20  # of source files whose rows are settled at a time, at least
-_OLDEST = pl.CompatLevel.oldest()
 _ARROW_TEXT = pl.String()
 
 
@@ -113,11 +113,14 @@ def _groups(task: Bin, reader: Reader) -> Iterator[pl.DataFrame]:
     order = sorted(range(len(task.files)), key=lambda i: (devices[i], task.files[i].identity))
     reader.fetching.expect(order)
     group: list[int] = []
+    held = 0
     for _, indices in groupby(order, key=lambda i: devices[i]):
-        group += indices
-        if sum(task.files[i].size for i in group) >= _GROUP_BYTES:
+        for index in indices:
+            group.append(index)
+            held += task.files[index].size
+        if held >= _GROUP_BYTES:
             yield from _frame(reader, group, contract)
-            group = []
+            group, held = [], 0
     if group:
         yield from _frame(reader, group, contract)
 
@@ -244,10 +247,14 @@ class _Writers:
 
     def _arrow(self, frame: pl.DataFrame) -> pa.Table:
         time = self._contract.time
-        named = frame.drop("line").rename({"document": DOCUMENT}).with_columns(pl.col(DOCUMENT).cast(pl.Int32()))
-        table = named.to_arrow(compat_level=_OLDEST)
-        place = table.schema.get_field_index("ts")
-        return table.set_column(place, time.name, table.column(place).cast(time.type))
+        columns = {name: column_of(frame[name]) for name in frame.columns if name not in ("ts", "line", "document")}
+        instants = to_arrow(frame["ts"].to_numpy()).cast(time.type)
+        return pa.table({time.name: instants, **columns, DOCUMENT: column_of(frame["document"].cast(pl.Int32()))})
+
+
+def column_of(values: pl.Series) -> pa.Array:
+    """A column as data files have it."""
+    return coded_texts(values) if values.dtype == pl.String() else values.to_arrow()
 
 
 def _closed(task: Bin, reader: Reader, keys: Keys, writers: _Writers) -> Iterator[FileAccount]:

@@ -225,12 +225,19 @@ def merge_sorted(runs: Iterable[Iterator[pa.Table]], sort_by: tuple[str, str], c
         ready.append(given[0] if len(given) == 1 else _in_order(given, sort_by))
         ready_bytes += ready[-1].num_rows * row_bytes
         if ready_bytes >= chunk_bytes or not cursors:
-            yield pa.concat_tables(ready)
+            yield _united(ready)
             ready, ready_bytes = [], 0.0
 
 
+def _united(tables: Sequence[pa.Table]) -> pa.Table:
+    """The tables one after the other, coded texts by one list."""
+    table = pa.concat_tables(tables)
+    has_codes = any(pa.types.is_dictionary(t) for t in table.schema.types)
+    return table.unify_dictionaries() if has_codes else table
+
+
 def _in_order(tables: Sequence[pa.Table], sort_by: tuple[str, str]) -> pa.Table:
-    table = pa.concat_tables(tables).combine_chunks()
+    table = _united(tables).combine_chunks()
     units, codes = coded(table.column(sort_by[0]))
     ranks = np.empty(len(units), np.int64)
     ranks[sorted(range(len(units)), key=lambda u: (units[u] is not None, units[u] or ""))] = np.arange(len(units))

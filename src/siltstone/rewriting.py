@@ -1,7 +1,7 @@
 """A task that writes data files of one partition anew as one sorted run: to settle them, or to drop superseded rows."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from siltstone.errors import AccountsError, StorageError
 from siltstone.merging import merge_sorted
 from siltstone.planning import Partition, Sizes
 from siltstone.storage import Storage
-from siltstone.writing import Output, PartitionWriter
+from siltstone.writing import Output, PartitionWriter, file_schema
 
 _FEWEST_ROWS, _MOST_ROWS = 256, 65_536
 _BUFFER_BYTES = 64 << 10
@@ -92,7 +92,8 @@ def _rewritten(task: Rewrite) -> Rewritten:
             and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items())
         ):
             return Rewritten([], 0, {}, is_untouched=True)
-        whole = _Whole(task, contract, {uri: _opened(uri, handle) for uri, handle in handles.items()})
+        texts_of = [f.name for f in file_schema(contract, task.schema) if pa.types.is_dictionary(f.type)]
+        whole = _Whole(task, contract, {uri: _opened(uri, handle, texts_of) for uri, handle in handles.items()})
         writer = PartitionWriter(
             table,
             contract,
@@ -129,9 +130,16 @@ def _named(uri: str) -> Iterator[None]:
         raise StorageError(f"{uri} can't be read: {reason}", _NEXT_MOVE) from error
 
 
-def _opened(uri: str, handle: BinaryIO) -> pq.ParquetFile:
+def _opened(uri: str, handle: BinaryIO, texts_of: Sequence[str]) -> pq.ParquetFile:
+    """The file, its columns `texts_of` to be read as codes."""
     with _named(uri):
-        return pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
+        return pq.ParquetFile(
+            handle,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
+            page_checksum_verification=True,
+            read_dictionary=texts_of,
+        )
 
 
 def _holds(uri: str, handle: BinaryIO, drop: tuple[str, ...]) -> bool:
@@ -165,9 +173,8 @@ class _Whole:
         self._drop = texts(task.drop)
         self._positions = np.array(task.positions, np.int64)
         self._read_rows = 0
-        added = [(f.name, f.type) for f in contract.added]
         self._own = {contract.time.name, *(f.name for f in contract.added)}
-        self._arrow = pa.schema([(contract.time.name, contract.time.type), *task.schema.arrow(), *added])
+        self._arrow = file_schema(contract, task.schema)
         self._unread_rows = self._rows = sum(f.metadata.num_rows for f in files)
         self._bytes = sum(_stored_bytes(f.metadata) for f in files)
         plain = sum(f.metadata.row_group(g).total_byte_size for f in files for g in range(f.num_row_groups))
@@ -214,8 +221,9 @@ class _Whole:
         table = self._standing(table)
         if not len(self._drop):
             return table
-        gone = pc.is_in(table.column("source_file"), self._drop)
-        for found in table.column("source_file").filter(gone).value_counts().to_pylist():
+        files = table.column("source_file").cast(pa.large_string())
+        gone = pc.is_in(files, self._drop)
+        for found in files.filter(gone).value_counts().to_pylist():
             self.dropped[found["values"]] = self.dropped.get(found["values"], 0) + found["counts"]
         return table.filter(pc.invert(gone))
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siltstone.arrays import texts
+from siltstone.arrays import CODED, texts
 from siltstone.bounds import Bounds, delta_statistics, merged
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
@@ -22,6 +22,7 @@ from siltstone.storage import Sink, Storage, join
 DOCUMENT = "{document}"  # conform replaces braces in names, so no key of a record can be called so
 _CHUNK_FOOTER_BYTES = 160  # what a footer says of one column of one row group; measured 115 to 150
 _DICTIONARY_BYTES = 16 << 10  # by default a megabyte: half as fast, and larger, where values seldom repeat
+_TEXTS_BYTES = 1 << 20
 _PAGE_BYTES = 128 << 10  # a merge of many files holds some pages of each column of each
 _OVER = 1.01  # aims a little over the target, since only what has reached it is rolled
 _SMALLEST_GROUP = 1 / 16  # of the usual rows: a smaller row group is not worth hitting the target
@@ -65,6 +66,21 @@ def parquet_options() -> dict[str, Any]:
         "write_statistics": True,
         "write_page_checksum": True,  # so that settling never takes over a damaged page; no time to be measured
     }
+
+
+def coded_options(schema: pa.Schema) -> dict[str, Any]:
+    """The same for rows of which many have the same texts: these alone get dictionaries, and large ones."""
+    names = [f.name for f in schema if pa.types.is_dictionary(f.type)]
+    return parquet_options() | {"use_dictionary": names, "dictionary_pagesize_limit": _TEXTS_BYTES}
+
+
+def file_schema(contract: Contract, schema: Schema) -> pa.Schema:
+    """The columns of a data file in order; texts of keyed rows are coded."""
+    fields = [(contract.time.name, contract.time.type), *schema.arrow(), *((f.name, f.type) for f in contract.added)]
+    plain = pa.schema(fields)
+    if not contract.key:
+        return plain
+    return pa.schema([(f.name, CODED if pa.types.is_large_string(f.type) else f.type) for f in plain])
 
 
 def staged(path: str) -> str:
@@ -160,8 +176,7 @@ class PartitionWriter:
         contract = self._contract
         folder = [folder_of(contract, self._partition)] if self._partition else []
         path = join(*folder, f"data_{uuid.uuid4().hex}.parquet")
-        added = [(f.name, f.type) for f in contract.added]
-        arrow = pa.schema([(contract.time.name, contract.time.type), *schema.arrow(), *added])
+        arrow = file_schema(contract, schema)
         sink = self._storage.sink(staged(path) if self._is_staged else path)
         return _OpenFile(sink, path, schema, arrow, contract)
 
@@ -169,11 +184,18 @@ class PartitionWriter:
         """The rows with every column of the file, in its order."""
         assert self._file is not None
         if self._sources is not None:
-            paths = self._sources.take(table.column(DOCUMENT).combine_chunks())
-            table = table.append_column("source_file", paths)
+            table = table.append_column("source_file", self._paths(table.column(DOCUMENT).combine_chunks()))
         known = set(table.column_names)
         columns = [table.column(f.name) if f.name in known else pa.nulls(len(table), f.type) for f in self._file.arrow]
         return pa.table(columns, schema=self._file.arrow)
+
+
+    def _paths(self, document: pa.Array) -> pa.Array:
+        """The path of each row's source file."""
+        assert self._sources is not None
+        if self._contract.key:
+            return pa.DictionaryArray.from_arrays(document, self._sources.cast(pa.string()))
+        return self._sources.take(document)
 
 
 class _OpenFile:
@@ -186,7 +208,7 @@ class _OpenFile:
         self._writer = pq.ParquetWriter(
             pa.PythonFile(sink, "w"),
             arrow,
-            **parquet_options(),
+            **(coded_options(arrow) if contract.key else parquet_options()),
             sorting_columns=pq.SortingColumn.from_ordering(
                 arrow, [(name, "ascending") for name in contract.sort_by], null_placement="at_start"
             ),
