@@ -20,6 +20,7 @@ Row = tuple[str, int, float | None, int | None, int, str]
 
 
 def settled(new: list[Row], old: list[Row], policy: Any) -> Settled:
+    assert new == sorted(new, key=lambda row: row[:2])
     frames = [pl.DataFrame(rows, schema=SCHEMA, orient="row") for rows in (new, old)]
     return settle_keys(frames[0], frames[1], KEY, policy)
 
@@ -107,7 +108,7 @@ ROWS = st.tuples(
     policy=st.sampled_from(["first", "last", "version"]),
 )
 def test_what_stays_is_what_the_policy_says(new: list[Any], old: list[Any], policy: str) -> None:
-    news: list[Row] = [(*row, line, file) for line, (row, file) in enumerate(new)]
+    news: list[Row] = sorted(((*row, line, file) for line, (row, file) in enumerate(new)), key=lambda row: row[:2])
     olds: list[Row] = [(*row, -1, file) for row, file in old]
     found = settled(news, olds, policy)
     gone = set(found.give_way.tolist())

@@ -31,8 +31,8 @@ class Settled:
 def settle_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy: Policy) -> Settled:
     """Settle rows with equal keys by the policy (see `Policy`).
 
-    `new` and `old` (rows of the table) have the key, `version` where the policy asks for it, the columns that make two
-    rows equal, and ORDER. Of equal rows the one in the table stays, so that nothing is written anew without need.
+    `new`, in which rows with equal keys follow each other, and `old` (rows of the table) have the key, `version` where
+    the policy asks for it, the columns that make two rows equal, and ORDER. Of equal rows the one in the table stays, so that nothing is written anew without need.
     Raises RepeatedKeyError under the policy `error`.
     """
     fate = np.zeros(new.height, np.int8)
@@ -56,7 +56,9 @@ def settle_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy
 
 def _candidates(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """The rows of both whose key occurs more than once and among the new ones."""
-    repeated = new.select(key).is_duplicated() if new.height > 1 else pl.Series([False])
+    follows = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in reversed(key))
+    same = new.select(follows & (pl.int_range(pl.len()) > 0)).to_series()
+    repeated = same | same.shift(-1, fill_value=False)
     marked = new.with_columns(pl.lit(value=False).alias(_OLD), pl.Series(_ROW, np.arange(new.height)))
     if not old.height:
         return marked.filter(repeated)

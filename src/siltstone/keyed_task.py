@@ -132,7 +132,23 @@ def _frame(reader: Reader, indices: Sequence[int], contract: Contract) -> Iterat
         count_rows(keyed, reader.tally)
         frames += [complete(part.frame, contract).select(_columns(contract)) for part in keyed if part.frame.height]
     if frames:
-        yield pl.concat(frames)
+        yield in_order(pl.concat(frames), contract)
+
+
+def in_order(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """The rows sorted as data files have them, those with equal keys side by side; mostly they are so already."""
+    unit, *rest = [*contract.sort_by, *(name for name in contract.key if name not in contract.sort_by)]
+    runs = frame[unit].rle().struct.unnest()
+    ranks = runs["value"].rank("dense").cast(pl.Int64()).to_numpy()
+    codes = pl.Series("{unit}", np.repeat(ranks, runs["len"].to_numpy()))
+    keys = pl.DataFrame([codes, *(frame[name] for name in rest)])
+    falls = pl.lit(value=False)
+    for name in reversed(keys.columns):
+        now, before = pl.col(name), pl.col(name).shift(1)
+        falls = (now < before) | ((now == before) & falls)
+    if not keys.select(falls.any()).item():
+        return frame
+    return frame[keys.select(pl.arg_sort_by(keys.columns, maintain_order=True)).to_series()]
 
 
 def _columns(contract: Contract) -> list[str]:
@@ -179,6 +195,17 @@ class Keys:
         self.leaned_on.update(old[leaned_on]["file"].unique())
 
 
+def by_partition(frame: pl.DataFrame) -> Iterator[tuple[tuple[int, str], pl.DataFrame]]:
+    """The rows of each date and site, without these columns; mostly there is one of them."""
+    keys = ("date", "site")
+    if all(frame[key].min() == frame[key].max() for key in keys):
+        date, site = frame.row(0, named=True)["date"], frame.row(0, named=True)["site"]
+        yield (date, site), frame.drop(keys)
+        return
+    for (date, site), part in frame.partition_by(keys, include_key=False, as_dict=True).items():
+        yield (cast(int, date), cast(str, site)), part
+
+
 @dataclass
 class _Waiting:
     """Rows of one partition that are not written yet, and the key of the last one that is."""
@@ -198,8 +225,10 @@ class _Writers:
         self._rows = 0
 
     def add(self, frame: pl.DataFrame) -> None:
-        for (date, site), part in frame.partition_by("date", "site", include_key=False, as_dict=True).items():
-            self._of((day_text(cast(int, date)), cast(str, site))).frames.append(part)
+        if not frame.height:
+            return
+        for (date, site), part in by_partition(frame):
+            self._of((day_text(date), site)).frames.append(part)
         self._rows += frame.height
         if self._rows * _ROW_BYTES > self._task.settings.memory_bytes / 2:
             self._flush()
@@ -237,7 +266,7 @@ class _Writers:
     def _flush(self) -> None:
         for waiting in self._waiting.values():
             if waiting.frames:
-                frame = pl.concat(waiting.frames).sort(*self._contract.key)
+                frame = in_order(pl.concat(waiting.frames), self._contract)
                 waiting.frames = []
                 begin, end = (frame.row(n, named=True) for n in (0, -1))
                 first, last = (tuple(row[c] for c in self._contract.sort_by) for row in (begin, end))

@@ -189,7 +189,6 @@ class PartitionWriter:
         columns = [table.column(f.name) if f.name in known else pa.nulls(len(table), f.type) for f in self._file.arrow]
         return pa.table(columns, schema=self._file.arrow)
 
-
     def _paths(self, document: pa.Array) -> pa.Array:
         """The path of each row's source file."""
         assert self._sources is not None
