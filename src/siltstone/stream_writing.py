@@ -83,7 +83,8 @@ class StreamWriter:
         if fetched is None:
             uri = self.out.uri(file.path)
             raise StorageError(f"{uri} is missing", "Restore it from a backup, or publish to another folder.")
-        table = pq.ParquetFile(pa.BufferReader(fetched.data)).read(columns=["time", "value", "uri", "label"])
+        parquet = pq.ParquetFile(pa.BufferReader(fetched.data), read_dictionary=["uri", "label"])
+        table = parquet.read(columns=["time", "value", "uri", "label"])
         return table.set_column(0, "time", table.column("time").cast(pa.int64()))
 
     def _write(self, collection: str, series: str, rows: pa.Table) -> StreamFile:
