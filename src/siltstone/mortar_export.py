@@ -1,7 +1,12 @@
 """Readings as Mortar keeps them: a folder per building and stream, files ordered by time, one `_metadata` over all.
 
-The files of a stream never overlap in time. `collection` and `uuid` are in the path and in each file's footer. As
-columns they are in it on demand only: pyarrow takes the path's for dictionaries and then refuses the file's texts.
+The files of a stream never overlap in time. `collection` and `uuid` are in the path and in each file's footer
+(metadata, as texts). As columns they are in it on demand only: DuckDB, polars, Spark and pyarrow's datasets read such
+files too, but `pyarrow.parquet.read_table` and pandas take the path's values for dictionaries and then refuse the
+file's texts. A collection such as 007 is a number to readers that guess: give them the two as texts (DuckDB
+`hive_types`, polars `hive_schema`, Spark and pyarrow a schema), or have the columns in the files.
+In `_metadata` the row groups are in order of path. DuckDB's `parquet_metadata` shows no paths: which stream a row group
+is of, it tells by the bounds of `uri`, or of `uuid` where that is in the files.
 """
 
 import hashlib

@@ -24,8 +24,8 @@ from siltstone.mortar_export import (
 from siltstone.publications import StreamFile
 from siltstone.storage import Storage
 
-MOST_ROWS = 4 << 20
-"""Rows of a published file: 20 to 60 MB of a sensor's readings."""
+MOST_ROWS = 2 << 20
+"""Rows of a published file: 5 to 20 MB of a sensor's readings, and some 400 MB of memory while it is made."""
 
 
 @dataclass(frozen=True)
