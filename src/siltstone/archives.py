@@ -56,7 +56,8 @@ def write_archive(out: Storage, members: Sequence[Member], kind: Kind, home: Sto
     """
     members = sorted(members, key=lambda m: m.path)
     sums = "".join(f"{m.sha256}  {m.path}\n" for m in members).encode()
-    home.make()
+    if home.is_local:
+        home.make()
     home.delete(f"{name}.sha256")
     sink = home.sink(name)
     with sink, _container(kind, sink) as add:

@@ -1,7 +1,12 @@
 """Readings as Mortar keeps them: a folder per building and stream, files ordered by time, one `_metadata` over all.
 
-The files of a stream never overlap in time. `collection` and `uuid` are in the path and in each file's footer. As
-columns they are in it on demand only: pyarrow takes the path's for dictionaries and then refuses the file's texts.
+The files of a stream never overlap in time. `collection` and `uuid` are in the path and in each file's footer
+(metadata, as texts). As columns they are in it on demand only: DuckDB, polars, Spark and pyarrow's datasets read such
+files too, but `pyarrow.parquet.read_table` and pandas take the path's values for dictionaries and then refuse the
+file's texts. A collection such as 007 is a number to readers that guess: give them the two as texts (DuckDB
+`hive_types`, polars `hive_schema`, Spark and pyarrow a schema), or have the columns in the files.
+In `_metadata` the row groups are in order of path. DuckDB's `parquet_metadata` shows no paths: which stream a row group
+is of, it tells by the bounds of `uri`, or of `uuid` where that is in the files.
 """
 
 import hashlib
@@ -29,6 +34,7 @@ FIRST_US, LAST_US = -(1 << 63), (1 << 63) - 1  # before and after every instant
 _UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 FILE_PATTERN = rf"collection=[^/]+/uuid={_UUID}/[0-9T]+-[0-9a-f]{{32}}\.parquet"
 _GROUP_ROWS = 1 << 20
+_FEW_ROWS = 16_384  # to set zstd up takes longer than all else for a file of some hundred rows, and gains nothing
 _MAGIC = b"PAR1"
 _EPOCH = date(1970, 1, 1)
 _DAY_US = 86_400_000_000
@@ -142,11 +148,20 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
     """The tables as one, whose dictionaries hold what occurs in it only: a file is written with the whole of them."""
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     for place in (2, 3):
-        column = table.column(place).chunk(0) if len(table) else pa.array([], table.column(place).type)
+        column = _dictionary(table.column(place))
         used = pc.drop_null(pc.unique(column.indices))
         texts = pa.DictionaryArray.from_arrays(pc.index_in(column.indices, used), column.dictionary.take(used))
         table = table.set_column(place, _ROW[place], texts)
     return table
+
+
+def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column of dictionaries as one array."""
+    return (
+        column.chunk(0)
+        if column.num_chunks == 1
+        else pa.table([column], ["c"]).unify_dictionaries()[0].combine_chunks()
+    )
 
 
 @dataclass(frozen=True)
@@ -167,8 +182,10 @@ def revised(wanted: pa.Table, existing: Sequence[pa.Table], windows: Windows, fi
     its files. A file is written anew where it holds a row that is not wanted any more, or covers the instant of a new
     one; other new rows make files of their own, so that files never overlap.
     """
-    want = _with_bits(wanted)
-    have = pl.concat([_with_bits(t).with_columns(file=pl.lit(i)) for i, t in enumerate(existing)]).with_row_index("row")
+    texts = _texts([wanted, *existing])
+    want = _plain(wanted, texts)
+    have = pl.concat([_plain(t, texts).with_columns(file=pl.lit(i)) for i, t in enumerate(existing)])
+    have = have.with_row_index("row")
     inside = have.filter(pl.Series(windows.hold(have["time"].to_numpy()), dtype=pl.Boolean()))
     key = ["time", "bits", "uri", "label"]
     if want.select(key).equals(inside.select(key)):
@@ -183,34 +200,50 @@ def revised(wanted: pa.Table, existing: Sequence[pa.Table], windows: Windows, fi
     place = np.where((place >= 0) & (times <= highs[place]), place, -1)
     new = new.with_columns(file=pl.Series(place, dtype=pl.Int32()), gap=np.searchsorted(firsts, times, side="right"))
     dropped = sorted({*stale["file"].to_list(), *new["file"].to_list()} - {-1})
-    kept = have.filter(~pl.col("row").is_in(stale["row"].implode()))
-    written = [pl.concat([kept.filter(file=i).select(_ROW), new.filter(file=i).select(_ROW)]) for i in dropped]
-    written += [rows.select(_ROW) for rows in new.filter(file=-1).partition_by("gap", maintain_order=True)]
-    return Revision(dropped, [_ordered(rows) for rows in written if rows.height], new.height, stale.height)
+    kept, columns = have.filter(~pl.col("row").is_in(stale["row"].implode())), [*_ROW, "bits"]
+    written = [pl.concat([kept.filter(file=i).select(columns), new.filter(file=i).select(columns)]) for i in dropped]
+    written += new.filter(file=-1).partition_by("gap", maintain_order=True)
+    return Revision(dropped, [_ordered(rows, texts) for rows in written if rows.height], new.height, stale.height)
 
 
-def _with_bits(table: pa.Table) -> pl.DataFrame:
-    """The rows with the bits of their values, which tell -0.0 from 0.0, and null from all, and a NaN from no other."""
-    frame = pl.DataFrame(
-        {name: column.cast(pa.large_string()) if name in ("uri", "label") else column
-         for name, column in zip(table.column_names, table.columns, strict=True)}
-    )  # fmt: skip
-    value = frame["value"]
-    bits = pl.Series("bits", value.fill_null(0.0).to_numpy().view(np.int64))
+def _texts(tables: Sequence[pa.Table]) -> list[str]:
+    """Every text that the tables hold as uri or label, in order: its place stands for it, so that a long stream is
+    compared without a copy of them in each row."""
+    columns = [_dictionary(t.column(name)) for t in tables for name in ("uri", "label")]
+    return sorted({text for column in columns for text in column.dictionary.to_pylist()})
+
+
+def _plain(table: pa.Table, texts: Sequence[str]) -> pl.DataFrame:
+    """The rows as numbers; `bits` are those of the value, which tell -0.0 from 0.0 and null from all."""
+    codes = {text: code for code, text in enumerate(texts)}
+    columns = {"time": pl.Series(table.column("time")), "value": pl.Series(table.column("value"))}
+    for name in ("uri", "label"):
+        column = _dictionary(table.column(name))
+        own = np.array([*(codes[text] for text in column.dictionary.to_pylist()), -1], np.int32)
+        columns[name] = pl.Series(own[pl.Series(column.indices).fill_null(len(own) - 1).to_numpy()])
+    value = columns["value"]
+    bits = pl.Series(value.fill_null(0.0).to_numpy().view(np.int64))
+    frame = pl.DataFrame(columns)
     return frame.with_columns(bits=pl.when(value.is_null()).then(None).otherwise(bits))
 
 
-def _ordered(rows: pl.DataFrame) -> pa.Table:
-    table = rows.sort(*_ROW).to_arrow(compat_level=pl.CompatLevel.oldest())
-    texts = [table.column(name).combine_chunks().dictionary_encode() for name in ("uri", "label")]
-    return pa.table([table.column("time"), table.column("value"), *texts], names=list(_ROW))
+def _ordered(rows: pl.DataFrame, texts: Sequence[str]) -> pa.Table:
+    """Rows as `_plain` gives them, in the one order that equal rows always have."""
+    rows = rows.sort("time", "value", "bits", "uri", "label")
+    dictionary = pa.array(texts, pa.large_string())
+    columns = [rows[name].to_arrow() for name in ("time", "value")]
+    for name in ("uri", "label"):
+        codes = rows.select(pl.when(pl.col(name) >= 0).then(name)).to_series().to_arrow()
+        columns.append(pa.DictionaryArray.from_arrays(codes, dictionary))
+    return _joined([pa.table(columns, names=list(_ROW))])
 
 
 def in_files(rows: pa.Table, most_rows: int) -> Iterator[pa.Table]:
     """The rows, ordered by time, in parts of about `most_rows`; those of one instant are never parted."""
     times = to_numpy(rows.column("time"))
     if len(times) > 1 and (np.diff(times) <= 0).any():
-        rows = _ordered(pl.DataFrame(_with_bits(rows).select(_ROW)))
+        texts = _texts([rows])
+        rows = _ordered(_plain(rows, texts), texts)
     start = 0
     while start < len(times):
         end = start + most_rows
@@ -235,7 +268,7 @@ def encoded(rows: pa.Table, collection: str, stream: str, *, keys_in_files: bool
     with pq.ParquetWriter(
         sink,
         table.schema,
-        compression="zstd",
+        compression="zstd" if len(rows) > _FEW_ROWS else "snappy",
         use_dictionary=[name for name in table.column_names if name != "time"],
         column_encoding={"time": "DELTA_BINARY_PACKED"},
         write_statistics=True,

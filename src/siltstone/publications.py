@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -227,7 +227,7 @@ class Publication:
 
 def _state(edition: Edition) -> bytes:
     buffer = io.BytesIO()
-    frame = pl.DataFrame([asdict(f) for f in edition.files], schema=_FILES)
+    frame = pl.DataFrame({name: [getattr(f, name) for f in edition.files] for name in _FILES}, schema=_FILES)
     header = {"partitions": edition.partitions, "leaving": sorted(edition.leaving)}
     frame.write_parquet(buffer, metadata={"siltstone": json.dumps(header)})
     return buffer.getvalue()

@@ -24,8 +24,8 @@ from siltstone.mortar_export import (
 from siltstone.publications import StreamFile
 from siltstone.storage import Storage
 
-MOST_ROWS = 4 << 20
-"""Rows of a published file: 20 to 60 MB of a sensor's readings."""
+MOST_ROWS = 2 << 20
+"""Rows of a published file: 5 to 20 MB of a sensor's readings, and some 400 MB of memory while it is made."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class StreamWriter:
         if fetched is None:
             uri = self.out.uri(file.path)
             raise StorageError(f"{uri} is missing", "Restore it from a backup, or publish to another folder.")
-        table = pq.ParquetFile(pa.BufferReader(fetched.data)).read(columns=["time", "value", "uri", "label"])
+        parquet = pq.ParquetFile(pa.BufferReader(fetched.data), read_dictionary=["uri", "label"])
+        table = parquet.read(columns=["time", "value", "uri", "label"])
         return table.set_column(0, "time", table.column("time").cast(pa.int64()))
 
     def _write(self, collection: str, series: str, rows: pa.Table) -> StreamFile:
