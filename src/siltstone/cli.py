@@ -16,6 +16,7 @@ from siltstone.config import Config, load_config
 from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine, start_server
 from siltstone.errors import SiltstoneError
 from siltstone.progress import Reporter
+from siltstone.publish_command import publish_arguments, run_publish
 from siltstone.session import is_inside_spark, spark_session
 
 _EXIT_CODES = """\
@@ -260,6 +261,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     survey.add_argument("--all", action="store_true", help="read every file")
     _common(survey)
+
+    publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 
     show = command("show", _show, "rows, files, sizes, partitions, runs, drift and quarantine of a lake's tables")
     show.add_argument("lake", help="folder or s3:// URI of tables")
