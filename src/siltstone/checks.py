@@ -206,6 +206,8 @@ def _rows_of(part: Wide | Keyed, contract: Contract) -> _Rows:
     if isinstance(part, Wide):
         return _Rows(part.table, part.document, part.ts_us, part.day)
     frame = part.frame
+    if not frame.height:
+        return _Rows(pa.table({}), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32))
     day = np.zeros(frame.height, np.int32) if contract.is_history else frame["date"].to_numpy()
     names = [c.name for c in (*contract.leading, *contract.record)]
     table = frame.select(c for c in (*names, RESCUED.name) if c in frame.columns).to_arrow(compat_level=_OLDEST)

@@ -216,15 +216,15 @@ class _Run:
         """Check what was read and commit it. Raises Refused when another commit came between."""
         files = self._waves.accounts()
         replaced: dict[str, int] = {}
+        held = dict(news.todo.select("identity", "held_rows").iter_rows())
         if not self._dataset.contract.is_history:
-            held = dict(news.todo.select("identity", "held_rows").iter_rows())
             replaced = superseded_by(files, held)
             keep_former(files, ledger)
         gives_way, rewritten = self._waves.gives_way, self._waves.rewritten
         stored = self._table.files(snapshot) if replaced or gives_way or rewritten else []
         dropped = self._superseding.drop(replaced, gives_way, ledger, stored, snapshot.schema, self._tell)
         if self._dataset.contract.is_history:
-            dropped = carried(stored, self._waves.done)
+            dropped = carried(stored, self._waves.done, held)
         fresh = [o for done in self._waves.done for o in done.report.outputs]
         self._check(files, fresh, dropped, replaced)
         adjusted = self._adjusted(dropped, ledger) if dropped.gave_way else []

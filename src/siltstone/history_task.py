@@ -45,8 +45,8 @@ def run_history(task: Bin) -> Report:
     held = _held(history, contract)
     former = _held(before, contract)
     _count(reader, rows, _held(_shown_by(history, snapshots), contract))
-    changed = {path: counts for path, counts in former.items() if path not in own and counts != held.get(path, _NONE)}
-    gone = {p: [a - b for a, b in zip(counts, held.get(p, _NONE), strict=True)] for p, counts in changed.items()}
+    files_of_others = (former.keys() | held.keys()) - {f.identity for f in task.files}
+    adjusted = {path: _less(former.get(path, _NONE), held.get(path, _NONE)) for path in sorted(files_of_others)}
     files = _closed(reader, held, [o.path for o in writer.outputs])
     return Report(
         files=files,
@@ -54,24 +54,30 @@ def run_history(task: Bin) -> Report:
         new_columns=[],
         quarantine=quarantine.close(),
         rewritten=[s.path for s in task.stored],
-        adjusted=gone,
+        adjusted={path: counts for path, counts in adjusted.items() if any(counts)},
         carried_cells=sum(c[1] for c in held.values()) - sum(a.account.cells_stored for a in files),
     )
 
 
+def _less(before: Sequence[int], now: Sequence[int]) -> list[int]:
+    return [a - b for a, b in zip(before, now, strict=True)]
+
+
 def _rows(task: Bin, reader: Reader) -> pl.DataFrame:
     """The rows of all snapshots of the bin, with their instant, file, scope and line."""
-    contract, whole = reader.dataset.contract, reader.dataset.whole
+    dataset, contract = reader.dataset, reader.dataset.contract
     identities = pl.Series([f.identity for f in task.files], dtype=pl.String())
     order = sorted(range(len(task.files)), key=lambda i: task.files[i].identity)
     reader.fetching.expect(order)
+    scopes = pl.Series([_scope(dataset, path) for path in identities], dtype=pl.String())
     frames = [_empty(contract)]
     for _, parts in reader.rows(order):
         keyed = cast(Sequence[Keyed], parts)
         count_rows(keyed, reader.tally)
         for part in keyed:
-            file = identities.gather(part.frame["document"])
-            frame = complete(part.frame, contract).with_columns(source_file=file, scope=pl.lit("") if whole else file)
+            document = part.frame["document"]
+            file = identities.gather(document)
+            frame = complete(part.frame, contract).with_columns(source_file=file, scope=scopes.gather(document))
             frames.append(frame.select(frames[0].columns))
     return pl.concat(frames)
 
@@ -111,7 +117,15 @@ def _snapshots(task: Bin, dataset: Dataset, rows: pl.DataFrame, own: set[str]) -
 def _named_snapshots(dataset: Dataset, paths: Sequence[str]) -> pl.DataFrame:
     hours = [place.hour for path in paths if (place := dataset.locate(path)) is not None]
     instants = [instant_us(hour) for hour in hours if hour is not None]
-    return pl.DataFrame({"ts": instants, "source_file": paths, "scope": [""] * len(paths)}, schema=_SNAPSHOTS)
+    scopes = [_scope(dataset, path) for path in paths]
+    return pl.DataFrame({"ts": instants, "source_file": paths, "scope": scopes}, schema=_SNAPSHOTS)
+
+
+def _scope(dataset: Dataset, path: str) -> str:
+    """What a snapshot is whole in: the site of its file, or, where it shows its own rows alone, the file."""
+    place = dataset.locate(path)
+    assert place is not None
+    return place.site if dataset.whole else path
 
 
 def _known(task: Bin, dataset: Dataset, before: pl.DataFrame) -> pl.DataFrame:

@@ -44,13 +44,15 @@ class Superseded:
             for path, rows in expected.items()
             if self.rows.get(path, 0) != rows
         ]
+        if self.carried is not None:
+            return found
         before, after = sum(s.rows for s in self.removed), sum(o.rows for o in self.outputs)
         gave_way = self.rows_given_way
-        dropped, after = sum(self.rows.values()) + gave_way, after + (self.carried or 0)
+        dropped = sum(self.rows.values()) + gave_way
         if before - after != dropped:
             found.append(f"{before:,} rows were to be written anew, {after:,} were, {dropped:,} dropped")
         wanted = sum(map(len, positions.values()))
-        if self.carried is None and gave_way != wanted:
+        if gave_way != wanted:
             found.append(f"{wanted:,} rows were to give way to others with their key, {gave_way:,} did")
         return found
 
@@ -76,14 +78,17 @@ class Superseded:
         return found
 
 
-def carried(stored: Sequence[Stored], done: Sequence[Done]) -> Superseded:
-    """The data files whose rows a history's task has written anew, less those that other snapshots now show first."""
+def carried(stored: Sequence[Stored], done: Sequence[Done], held: Mapping[str, int]) -> Superseded:
+    """The data files that a history's task has written anew. Of their rows those are carried over that neither other
+    snapshots now show first nor new versions of their files (with the rows `held` by the former ones) replace."""
     reports = [d.report for d in done]
     rewritten = {path for report in reports for path in report.rewritten}
     adjusted = {path: counts for report in reports for path, counts in report.adjusted.items()}
     cells = sum(report.carried_cells for report in reports)
     removed = [s for s in stored if s.path in rewritten]
-    rows = sum(s.rows for s in removed) - sum(counts[0] for counts in adjusted.values())
+    kept = sum(f.rows_kept for report in reports for f in report.files)
+    gone = sum(counts[0] for counts in adjusted.values()) + sum(held.values())
+    rows = sum(s.rows for s in removed) - gone + kept
     return Superseded(removed, [], {}, cells, adjusted, rows)
 
 

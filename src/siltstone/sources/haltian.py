@@ -96,6 +96,17 @@ ENTITIES: Mapping[str, Contract] = {
 }
 CONTRACTS = (READINGS, *ENTITIES.values())
 
+# Columns beside the key that are never null by the vendor's reference. A file without one is of another kind, and must
+# not pass for a snapshot that shows that everything is gone.
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "organization": ("name", "createdTs"),
+    "device": ("name", "model", "installationStatus", "createdTs"),
+    "deviceGroup": ("model", "installationStatus", "createdTs"),
+    "deviceKeyword": ("organizationId", "createdTs"),
+    "space": ("organizationId", "type", "createdTs"),
+    "zone": ("organizationId", "spaceId", "name", "createdTs"),
+}
+
 _KNOWN = frozenset({*ENTITIES, *(PREFIX + name for name in MEASUREMENTS)})
 _FILE = re.compile(
     r"(?:^|(?P<root>.*)/)(?P<entity>[A-Za-z0-9]+)/[0-9]{4}/[0-9]{2}/"
@@ -189,7 +200,7 @@ class Entity:
 
     def open(self, item: Item, rules: Rules) -> Opened:
         opened = open_parquet(item, rules)
-        types = _types(opened, *self.contract.key)
+        types = _types(opened, *self.contract.key, *NEEDED.get(self.entity, ()))
         for name in self.contract.key:
             if not _is_text(types[name]):
                 raise Unreadable(f"its column {name} is {types[name]}, expected text")
