@@ -85,7 +85,8 @@ def records_options(block: Mapping[str, Any]) -> RecordsOptions:
     lists = {"time", "series", "wide", "sentinels"}
     given: dict[str, Any] = {key: value for key, value in block.items() if key in known}
     for key in lists & given.keys():
-        given[key] = (given[key],) if isinstance(given[key], str) else tuple(given[key])
+        value = given[key]
+        given[key] = tuple(value) if not isinstance(value, str) else (value,) if value else ()
     return RecordsOptions(**given)
 
 

@@ -194,6 +194,15 @@ def test_an_empty_block_does_not_end_a_file() -> None:
     assert read(header(READING) + block(0, b"") + block(2, payload) + block(0, b"")).frame["t"].to_list() == [5, 6]
 
 
+def test_blocks_of_many_rows_between_empty_ones() -> None:
+    fields = [{"name": "a", "type": "long"}]
+    payload = long_bytes(300) * 20_000
+    records = read(header(fields) + (block(0, b"") + block(20_000, payload)) * 3 + block(0, b""))
+    assert (records.lane, records.frame.height, records.frame["a"].sum()) == ("typed", 60_000, 60_000 * 300)
+    left = read(header(fields) + block(20_000, payload) + block(0, b"\2") + block(20_000, payload))
+    assert (left.lane, left.frame.height, len(left.bad)) == ("careful", 40_000, 1)
+
+
 def test_records_count_from_their_own_file() -> None:
     """100 files of 1, 2, 3, ... records in two blocks, every tenth without any."""
     files = []

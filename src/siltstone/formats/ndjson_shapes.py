@@ -27,29 +27,30 @@ def read_shapes(documents: Sequence[Document], rules: Rules) -> tuple[Records | 
 
     The frame has a column of text for each key: each value's own text, null where it is null or the key is missing.
     """
-    texts = [d.text if d.text.endswith(b"\n") else d.text + b"\n" for d in documents if d.text]
-    documents, others = [d for d in documents if d.text], [d for d in documents if not d.text]
-    if not documents:
-        return None, others
+    texts = [d.text if not d.text or d.text.endswith(b"\n") else d.text + b"\n" for d in documents]
     text = b"".join(texts)
     try:
         text.isascii() or text.decode()
     except UnicodeDecodeError:
-        return None, [*documents, *others]
+        return None, list(documents)
     ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
     lines = _lines(text, ends)
+    size = len(documents)
     counts = np.diff(np.searchsorted(ends, np.cumsum([len(t) for t in texts]), side="right"), prepend=0)
-    place = np.repeat(np.arange(len(documents)), counts)
+    place = np.repeat(np.arange(size), counts)
     frame, row = _shaped(lines, rules)
-    is_left = np.bincount(place, minlength=len(documents)) != np.bincount(place[row], minlength=len(documents))
-    others += [d for d, left in zip(documents, is_left, strict=True) if left]
+    is_left = np.bincount(place, minlength=size) != np.bincount(place[row], minlength=size)
+    if is_left.all() or not len(row):
+        return None, list(documents)
     if is_left.any():
         kept = ~is_left[place[row]]
         frame, row = frame.filter(pl.Series(kept)), row[kept]
     index = np.array([d.index for d in documents], np.int64)
     shift = np.array([d.line for d in documents], np.int64) - (np.cumsum(counts) - counts)
     at = place[row]
-    return Records("typed", frame, index[at], row + shift[at]), others
+    return Records("typed", frame, index[at], row + shift[at]), [
+        d for d, left in zip(documents, is_left, strict=True) if left
+    ]
 
 
 def _lines(text: bytes, ends: Ints) -> pl.Series:
