@@ -28,7 +28,7 @@ from siltstone.writing import DOCUMENT, Output, PartitionWriter, folder_of
 from siltstone.zones import day_text
 
 _ROW_BYTES = 160  # of Arrow data for a reading, about
-_GROUP_BYTES = 4 << 20  # of source files whose rows are settled at a time, at least
+_GROUP_BYTES = 8 << 20  # of source files whose rows are settled at a time, at least
 _ARROW_TEXT = pl.String()
 
 
@@ -132,11 +132,28 @@ def _frame(reader: Reader, indices: Sequence[int], contract: Contract) -> Iterat
         count_rows(keyed, reader.tally)
         frames += [complete(part.frame, contract).select(_columns(contract)) for part in keyed if part.frame.height]
     if frames:
-        yield in_order(pl.concat(frames), contract)
+        frame = pl.concat(frames)
+        yield frame if _is_grouped(frame, contract) else in_order(frame, contract)
+
+
+def _is_grouped(frame: pl.DataFrame, contract: Contract) -> bool:
+    """Whether the rows of each unit are together and in order of time, so that equal keys are side by side."""
+    unit, time = contract.key[0], "ts"
+    if contract.key[1:2] != (contract.time.name,):
+        return False
+    runs = frame[unit].rle().struct.unnest()
+    if runs["value"].n_unique() < runs.height:
+        return False
+    begins = np.zeros(frame.height, bool)
+    begins[np.cumsum(runs["len"].to_numpy())[:-1]] = True
+    instant, nanos = frame[time].to_numpy(), frame["ts_nanos"].fill_null(0).to_numpy()
+    step = np.diff(instant, prepend=instant[:1])
+    behind = (step < 0) | (step == 0) & (np.diff(nanos, prepend=nanos[:1]) < 0)
+    return not (behind & ~begins).any()
 
 
 def in_order(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """The rows sorted as data files have them, those with equal keys side by side; mostly they are so already."""
+    """The rows sorted as data files have them; mostly they are so already."""
     unit, *rest = [*contract.sort_by, *(name for name in contract.key if name not in contract.sort_by)]
     runs = frame[unit].rle().struct.unnest()
     ranks = runs["value"].rank("dense").cast(pl.Int64()).to_numpy()

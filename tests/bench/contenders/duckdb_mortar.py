@@ -1,5 +1,5 @@
-"""DuckDB over a building's CSVs: columns united by name and types sniffed, or told; equal rows once; Parquet by month
-and site, sorted by series and time.
+"""DuckDB over a building's CSVs: columns and types sniffed, united by name too, or told; equal rows once; Parquet by
+month and site, sorted by series and time.
 
 A file that can't be read or lacks a column ends it; it keeps no accounts and commits nothing.
 """
@@ -22,10 +22,11 @@ COPY (
 
 def main() -> None:
     parser = arguments("input", "out")
-    parser.add_argument("--told", action="store_true", help="the columns are told; without it each file is sniffed")
+    parser.add_argument("--way", choices=("plain", "united", "told"), default="plain", help="how it learns the columns")
     args = parser.parse_args()
     args.out.mkdir(parents=True)
-    how = f"columns = {_COLUMNS}, auto_detect = false" if args.told else "union_by_name = true"
+    ways = {"plain": "sample_size = 20480", "united": "union_by_name = true"}
+    how = ways.get(args.way, f"columns = {_COLUMNS}, auto_detect = false")
     connection = duckdb.connect(config={"threads": args.cores})
     connection.sql("SET enable_progress_bar = false")
     files = [str(path) for path in sorted(args.input.rglob("*.csv"))]
