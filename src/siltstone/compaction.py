@@ -202,7 +202,8 @@ class _Run:
             known = sorted(own.entries.filter(state="ingested")["path"]) if contract.is_history else []
             self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored, known)
             if todo:
-                self._engine.prepare(max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target))
+                tasks = max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target)
+                self._engine.prepare(tasks, self._dataset.name)
                 self._target = self._target or self._learned(news, snapshot, ledger)
                 self._waves.run(todo, self._target)
             if self._waves.leave_moved(news.together):

@@ -76,8 +76,8 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def prepare(self, tasks: int = 0) -> None:
-        """Get ready to run about so many tasks (0: some, perhaps), without waiting for it."""
+    def prepare(self, tasks: int = 0, source: str = "") -> None:
+        """Get ready to run about so many tasks (0: some, perhaps) of a source, without waiting for it."""
         ...
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
@@ -94,10 +94,10 @@ class LocalEngine:
     name: str = "local"
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def prepare(self, tasks: int = 0) -> None:
+    def prepare(self, tasks: int = 0, source: str = "") -> None:
         start_server()
         for _ in range(min(tasks, self._limit)):
-            self._submit(_import_tasks)
+            self._submit(_import_tasks, source)
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
@@ -158,7 +158,7 @@ class SparkEngine:
     spark: "SparkSession"
     name: str = "spark"
 
-    def prepare(self, tasks: int = 0) -> None:
+    def prepare(self, tasks: int = 0, source: str = "") -> None:
         """Nothing to do: Spark's executors are its own."""
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
@@ -233,8 +233,13 @@ def _end_with_driver() -> None:
     os._exit(1)
 
 
-def _import_tasks() -> None:
-    import siltstone.task  # noqa: F401
+def _import_tasks(source: str) -> None:
+    """Import what tasks of a source need, while the driver does something else."""
+    import siltstone.task
+    from siltstone import sources
+
+    if source and sources.load(source).CONTRACTS[0].key:
+        siltstone.task.import_keyed()
 
 
 def _run(task: Task[R]) -> R:

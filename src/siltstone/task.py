@@ -31,6 +31,12 @@ def run_bin(task: Bin) -> Report:
     return _run_home(task, contract)
 
 
+def import_keyed() -> None:
+    """Import what bins of keyed datasets need beside the rest, before the first one comes."""
+    import siltstone.keyed_task  # noqa: F401
+    import siltstone.rewriting  # noqa: F401
+
+
 def _run_home(task: Bin, contract: Contract) -> Report:
     """One bin of a wide dataset, to one partition."""
     table, settings, partition = task.table, task.settings, task.partition

@@ -138,6 +138,8 @@ class Series:
 
     def locate(self, path: str) -> Place | None:
         """The series, and the hour of the start in the name; of the folder, should the two contradict each other."""
+        if not path.endswith(".avro") or f"/{self.prefix}_" not in f"/{path}":
+            return None
         match = _SERIES_FILE.search(path)
         if match is None or match["prefix"] != self.prefix:
             return None
@@ -189,7 +191,7 @@ class Metadata:
     source: str = "sitewise"
 
     def locate(self, path: str) -> Place | None:
-        match = _FILES[self.contract.table].search(path)
+        match = _FILES[self.contract.table].search(path) if not path.endswith(".avro") else None
         return match and Place("", match["id"])
 
     def is_before(self, folder: str, since: datetime) -> bool:

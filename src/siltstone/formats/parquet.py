@@ -1,0 +1,109 @@
+"""Parquet files to rows: every file of one schema in one frame, with its exact types."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import BadRecord, Item, Opened, Records, Rules
+
+_MAGIC = b"PAR1"
+_ENCRYPTED = b"PARE"
+_RATIO_FLOOR = 64 << 20
+_FOOTER = 12  # the magic at both ends and the footer's length
+
+
+@dataclass(frozen=True)
+class ParquetDocument:
+    """A file whose footer could be read; `size` are the bytes of its values when they are decoded."""
+
+    index: int
+    path: str
+    modified_us: int
+    data: bytes
+    metadata: pq.FileMetaData
+    schema: pa.Schema
+    size: int
+
+    def read(self) -> pa.Table:
+        """All rows. Raises pyarrow's errors where a page can't be decoded."""
+        file = pq.ParquetFile(pa.BufferReader(self.data), metadata=self.metadata, pre_buffer=False)
+        return file.read(use_threads=False)
+
+    def record(self, line: int) -> tuple[int, bytes]:
+        """A row as JSON; Parquet has no place for a single one, so the offset is 0."""
+        row = _frame(self.read().slice(line, 1)).with_columns(cs.temporal().to_physical()).row(0, named=True)
+        return 0, orjson.dumps(row, default=str)
+
+
+def open_parquet(item: Item, rules: Rules) -> Opened:
+    """The document of a file. Raises Unreadable where it is none, is cut, encrypted, or would grow beyond the limits:
+    `max_text_bytes`, and `max_ratio` for more than 64 MiB."""
+    data = item.data
+    if not data:
+        raise Unreadable("empty file: 0 bytes, not even the magic of Parquet")
+    if data.startswith(_ENCRYPTED) or data.endswith(_ENCRYPTED):
+        raise Unreadable("encrypted Parquet, which needs keys")
+    if not data.startswith(_MAGIC):
+        raise Unreadable(f"no Parquet: begins with {data[:8]!r}")
+    if len(data) < _FOOTER or not data.endswith(_MAGIC):
+        raise Unreadable("Parquet cut short: it does not end with a footer")
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        schema = metadata.schema.to_arrow_schema()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise Unreadable(f"its footer can't be read: {_sentence(error)}") from None
+    size = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
+    if size > rules.max_text_bytes:
+        raise Unreadable(f"{size:,} bytes of values, more than limits.max_decompressed_mb allows")
+    if size > _RATIO_FLOOR and size > rules.max_ratio * len(data):
+        raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_ratio allows")
+    if len(set(schema.names)) < len(schema.names):
+        raise Unreadable("two of its columns have one name")
+    return Opened(ParquetDocument(item.index, item.path, item.modified_us, data, metadata, schema, size))
+
+
+def read_parquet(documents: Sequence[ParquetDocument]) -> list[Records]:
+    """Every row of the documents, by schema, in order of document and row.
+
+    Names and types are those of the files (dictionaries as their values). A file whose pages can't be decoded gives no
+    row but one bad record.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[ParquetDocument]] = {}
+    for document in documents:
+        shape = tuple((f.name, str(f.type)) for f in document.schema)
+        groups.setdefault(shape, []).append(document)
+    return [_records(group) for group in groups.values()]
+
+
+def _records(documents: Sequence[ParquetDocument]) -> Records:
+    tables: list[pa.Table] = []
+    bad: list[BadRecord] = []
+    for document in documents:
+        try:
+            tables.append(document.read() if document.metadata.num_rows else document.schema.empty_table())
+        except (pa.ArrowException, OSError, ValueError) as error:
+            tables.append(document.schema.empty_table())
+            bad.append(BadRecord(document.index, 0, 0, f"can't be decoded: {_sentence(error)}", document.data))
+    rows = np.array([table.num_rows for table in tables], np.int64)
+    document_of = np.repeat(np.array([d.index for d in documents], np.int64), rows)
+    begins = np.repeat(np.cumsum(rows) - rows, rows)
+    frame = _frame(pa.concat_tables(tables))
+    return Records("typed", frame, document_of, np.arange(len(begins)) - begins, bad)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    """The table as polars has it; dictionaries are their values."""
+    frame = pl.DataFrame(table)
+    coded = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical]
+    return frame.with_columns(pl.col(coded).cast(pl.String())) if coded else frame
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).partition("\n")[0]
