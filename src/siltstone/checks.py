@@ -51,10 +51,11 @@ class Sums:
 
 @dataclass
 class SourceFound:
-    """A source file read again; `problem` is empty when it could be read as the run had read it."""
+    """A source file read again, with the rows that others read with it repeat; `problem` is empty when it could be read as the run had read it."""
 
     sha256: str = ""
     refused: int = 0
+    repeated: int = 0
     sums: Sums = field(default_factory=Sums)
     problem: str = ""
     is_there: bool = True
@@ -181,6 +182,9 @@ def _sum_up(task: SourceCheck, dataset: Dataset, batch: Sequence[Any], files: Se
     for part in parts:
         for bad in part.bad:
             files[bad.document].refused += 1
+        if isinstance(part, Keyed):
+            for index, count in part.repeated_rows.items():
+                files[index].repeated += count
         rows = _rows_of(part, dataset.contract)
         hashes = _hashes(rows.table, rows.ts_us, rows.day, task.schema)
         for index, sums in _grouped(rows.document, _cells(rows.table, task.schema), hashes):

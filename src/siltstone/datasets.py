@@ -65,13 +65,17 @@ class Keyed:
     `frame` has the contract's record columns that occur (others are null) and: `ts`, int64 microseconds UTC, of a
     history contract that of the snapshot; `date`, int32, days since 1970 of the partition's date, and `site`, its safe
     value (neither in history contracts); `_rescued`; `document` and `line` as int64, line counting a file's records
-    from 0. A record may give no row or several. `records` counts by document those that were not refused.
+    from 0. A record may give no row or several. `records` counts by document those that were not refused, `repeated`
+    those that are left out since an earlier one of the same documents equals them in everything; these would have
+    given as many rows as `repeated_rows` says.
     """
 
     lane: Lane
     frame: pl.DataFrame
     bad: Sequence[BadRecord]
     records: Mapping[int, int]
+    repeated: Mapping[int, int] = field(default_factory=dict)
+    repeated_rows: Mapping[int, int] = field(default_factory=dict)
 
 
 class Dataset(Protocol):

@@ -81,9 +81,15 @@ def count_rows(parts: Sequence[Keyed], tally: Tally) -> None:
         begins[1:] = (document[1:] != document[:-1]) | (line[1:] != line[:-1])
         most = int(max(documents, default=0)) + 1
         rows, gave = np.bincount(document, minlength=most), np.bincount(document[begins], minlength=most)
+        repeated, repeated_rows = (
+            np.array([counts.get(index, 0) for index in part.records], np.int64)
+            for counts in (part.repeated, part.repeated_rows)
+        )
+        rows, gave = rows[documents] + repeated_rows, gave[documents] + repeated
         tally.add_counts("records_in", documents, records)
-        tally.add_counts("rows_split", documents, (rows - gave)[documents])
-        tally.add_counts("records_empty", documents, records - gave[documents])
+        tally.add_counts("rows_split", documents, rows - gave)
+        tally.add_counts("records_empty", documents, records - gave)
+        tally.add_counts("duplicates_dropped", documents, repeated_rows)
 
 
 def count_cells(frame: pl.DataFrame, contract: Contract, tally: Tally) -> None:

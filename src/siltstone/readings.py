@@ -30,6 +30,8 @@ def finished(
     lane: Lane,
     bad: Sequence[BadRecord] = (),
     records: Mapping[int, int],
+    repeated: Mapping[int, int] | None = None,
+    repeated_rows: Mapping[int, int] | None = None,
 ) -> Keyed:
     """Rows with date and safe site; records with a row whose time is missing or out of bounds are refused.
 
@@ -62,7 +64,8 @@ def finished(
     if rules.grain == "month":
         day = ts.cast(pl.Datetime("us")).dt.truncate("1mo").cast(pl.Int64()) // _DAY_US
     frame = frame.with_columns(date=day.cast(pl.Int32()))
-    return Keyed(lane, frame, sorted([*bad, *refused], key=lambda b: (b.document, b.line)), records)
+    refusals = sorted([*bad, *refused], key=lambda b: (b.document, b.line))
+    return Keyed(lane, frame, refusals, records, repeated or {}, repeated_rows or {})
 
 
 def quality_of(column: str) -> pl.Expr:

@@ -231,7 +231,7 @@ def _problems(row: Mapping[str, Any], held: Sums, found: SourceFound) -> Iterato
     if found.problem:
         yield f"{path}: can't be read as before: {found.problem}"
         return
-    records = found.sums.rows + found.refused - row["rows_split"] + row["records_empty"]
+    records = found.sums.rows + found.repeated + found.refused - row["rows_split"] + row["records_empty"]
     if (records, found.refused) != (row["records_in"], row["records_quarantined"]):
         yield (
             f"{path}: {records:,} records with {found.refused:,} refused when read again, its manifest says "

@@ -31,9 +31,11 @@ class ParquetDocument:
     schema: pa.Schema
     size: int
 
-    def read(self) -> pa.Table:
-        """All rows. Raises pyarrow's errors where a page can't be decoded."""
-        file = pq.ParquetFile(pa.BufferReader(self.data), metadata=self.metadata, pre_buffer=False)
+    def read(self, coded: Sequence[str] = ()) -> pa.Table:
+        """All rows, texts of the columns `coded` as dictionaries. Raises pyarrow's errors where a page can't be
+        decoded."""
+        source = pa.BufferReader(self.data)
+        file = pq.ParquetFile(source, metadata=self.metadata, pre_buffer=False, read_dictionary=list(coded))
         return file.read(use_threads=False)
 
     def record(self, line: int) -> tuple[int, bytes]:
@@ -69,40 +71,43 @@ def open_parquet(item: Item, rules: Rules) -> Opened:
     return Opened(ParquetDocument(item.index, item.path, item.modified_us, data, metadata, schema, size))
 
 
-def read_parquet(documents: Sequence[ParquetDocument]) -> list[Records]:
+def read_parquet(documents: Sequence[ParquetDocument], *, coded: bool = False) -> list[Records]:
     """Every row of the documents, by schema, in order of document and row.
 
-    Names and types are those of the files (dictionaries as their values). A file whose pages can't be decoded gives no
+    Names and types are those of the files (dictionaries as their values, or, `coded`, all texts as categories). A file whose pages can't be decoded gives no
     row but one bad record.
     """
     groups: dict[tuple[tuple[str, str], ...], list[ParquetDocument]] = {}
     for document in documents:
         shape = tuple((f.name, str(f.type)) for f in document.schema)
         groups.setdefault(shape, []).append(document)
-    return [_records(group) for group in groups.values()]
+    return [_records(group, coded=coded) for group in groups.values()]
 
 
-def _records(documents: Sequence[ParquetDocument]) -> Records:
-    tables: list[pa.Table] = []
+def _records(documents: Sequence[ParquetDocument], *, coded: bool) -> Records:
+    texts = [f.name for f in documents[0].schema if pa.types.is_string(f.type)] if coded else []
+    tables: list[tuple[int, pa.Table]] = []
     bad: list[BadRecord] = []
     for document in documents:
         try:
-            tables.append(document.read() if document.metadata.num_rows else document.schema.empty_table())
+            if document.metadata.num_rows:
+                tables.append((document.index, document.read(texts)))
         except (pa.ArrowException, OSError, ValueError) as error:
-            tables.append(document.schema.empty_table())
             bad.append(BadRecord(document.index, 0, 0, f"can't be decoded: {_sentence(error)}", document.data))
-    rows = np.array([table.num_rows for table in tables], np.int64)
-    document_of = np.repeat(np.array([d.index for d in documents], np.int64), rows)
+    rows = np.array([table.num_rows for _, table in tables], np.int64)
+    document_of = np.repeat(np.array([index for index, _ in tables], np.int64), rows)
     begins = np.repeat(np.cumsum(rows) - rows, rows)
-    frame = _frame(pa.concat_tables(tables))
-    return Records("typed", frame, document_of, np.arange(len(begins)) - begins, bad)
+    whole = pa.concat_tables([t for _, t in tables]) if tables else documents[0].schema.empty_table()
+    return Records("typed", _frame(whole, texts), document_of, np.arange(len(begins)) - begins, bad)
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
-    """The table as polars has it; dictionaries are their values."""
+def _frame(table: pa.Table, coded: Sequence[str] = ()) -> pl.DataFrame:
+    """The table as polars has it; dictionaries are their values, but for the columns `coded`."""
     frame = pl.DataFrame(table)
-    coded = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical]
-    return frame.with_columns(pl.col(coded).cast(pl.String())) if coded else frame
+    plain = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical and name not in coded]
+    categories = [name for name in coded if frame[name].dtype == pl.String()]
+    changes = [*(pl.col(n).cast(pl.String()) for n in plain), *(pl.col(n).cast(pl.Categorical()) for n in categories)]
+    return frame.with_columns(changes) if changes else frame
 
 
 def _sentence(error: Exception) -> str:

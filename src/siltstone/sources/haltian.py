@@ -20,7 +20,7 @@ from siltstone.conform import Schema
 from siltstone.contracts import READINGS, Contract, history_contract
 from siltstone.datasets import Keyed, Place, Policy
 from siltstone.errors import Unreadable
-from siltstone.events import Field, readings_of
+from siltstone.events import Field, readings_of, without_repeats
 from siltstone.exact import exact, spoken
 from siltstone.formats.documents import Item, Opened, Records, Rules
 from siltstone.formats.parquet import open_parquet, read_parquet
@@ -155,19 +155,25 @@ class Measurements:
         by_measurement: dict[str, list[Any]] = {}
         for document in documents:
             by_measurement.setdefault(_measurement(document.path), []).append(document)
-        found = [
-            finished(
-                readings_of(records, measurement, MEASUREMENTS[measurement], SOURCE),
-                documents,
-                rules,
-                lambda document, line: by_index[document].record(line),
-                lane=records.lane,
-                bad=records.bad,
-                records=_counts(records),
-            )
-            for measurement, group in by_measurement.items()
-            for records in read_parquet(group)
-        ]
+        found = []
+        for measurement, group in by_measurement.items():
+            fields = MEASUREMENTS[measurement]
+            uploaded_us = min(document.modified_us for document in group)
+            bounds_us = rules.earliest_us, uploaded_us + rules.future_us
+            for records in read_parquet(group, coded=True):
+                once, repeated, rows = without_repeats(records, [field.name for field in fields], bounds_us)
+                keyed = finished(
+                    readings_of(once, measurement, fields, SOURCE),
+                    documents,
+                    rules,
+                    lambda document, line: by_index[document].record(line),
+                    lane=records.lane,
+                    bad=records.bad,
+                    records=_counts(records),
+                    repeated=repeated,
+                    repeated_rows=rows,
+                )
+                found.append(keyed)
         return _with_empty(found, documents), schema
 
 
