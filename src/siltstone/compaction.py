@@ -263,8 +263,11 @@ class _Run:
         shift_hours, ratio = learned.get("shift_hours"), learned.get("ratio")
         if shift_hours is None or ratio is None:
             sample = spread(news.todo, self._config.survey.files)
-            self._tell(f"surveying {sample.height} of {news.todo.height:,} files")
-            if self._dataset.contract.key:
+            if not self._dataset.contract.is_history:
+                self._tell(f"surveying {sample.height} of {news.todo.height:,} files")
+            if self._dataset.contract.is_history:
+                shift_hours, ratio = 0, 0.0
+            elif self._dataset.contract.key:
                 shift_hours, ratio = 0, ratio or self._surveyed(sample, sum(news.todo["size"]), ledger)
             else:
                 rules = self._settings.rules

@@ -1,7 +1,8 @@
 """The task of a history: its new snapshots, and what the table tells of those before, become the table anew."""
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from bisect import bisect
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from siltstone.accounts import FileAccount
 from siltstone.bins import Bin, Report
 from siltstone.contracts import RESCUED, SOURCE_FILE, Contract
-from siltstone.datasets import Dataset, Keyed
+from siltstone.datasets import Dataset, Keyed, Wide
 from siltstone.errors import AccountsError
 from siltstone.histories import merged
 from siltstone.keyed_task import column_of, complete, count_rows, keys_in
@@ -32,11 +33,12 @@ def run_history(task: Bin) -> Report:
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
     reader = Reader(task, quarantine)
     dataset, contract = reader.dataset, reader.dataset.contract
-    rows = _rows(task, reader)
+    same = _Same(task, dataset)
+    rows = _rows(task, reader, same)
     before = _stored(task, contract)
     refused = {a.path for a in reader.accounts() if a.state != "ingested"}
     own = {f.identity for f in task.files} - refused
-    snapshots = _snapshots(task, dataset, rows, own)
+    snapshots = _snapshots(task, dataset, rows, own - {task.files[i].identity for i in same.of})
     known = _known(task, dataset, before)
     replaced = own.intersection(known["source_file"]) if dataset.whole else set()
     history = merged(before, snapshots, rows, known=known, key=contract.key, replaced=replaced).history
@@ -63,23 +65,72 @@ def _less(before: Sequence[int], now: Sequence[int]) -> list[int]:
     return [a - b for a, b in zip(before, now, strict=True)]
 
 
-def _rows(task: Bin, reader: Reader) -> pl.DataFrame:
-    """The rows of all snapshots of the bin, with their instant, file, scope and line."""
+def _rows(task: Bin, reader: Reader, same: "_Same") -> pl.DataFrame:
+    """The rows of all snapshots of the bin but those that are the `same` as the one before, with their instant, file,
+    scope and line."""
     dataset, contract = reader.dataset, reader.dataset.contract
     identities = pl.Series([f.identity for f in task.files], dtype=pl.String())
-    order = sorted(range(len(task.files)), key=lambda i: task.files[i].identity)
-    reader.fetching.expect(order)
     scopes = pl.Series([_scope(dataset, path) for path in identities], dtype=pl.String())
     frames = [_empty(contract)]
-    for _, parts in reader.rows(order):
-        keyed = cast(Sequence[Keyed], parts)
-        count_rows(keyed, reader.tally)
-        for part in keyed:
-            document = part.frame["document"]
-            file = identities.gather(document)
-            frame = complete(part.frame, contract).with_columns(source_file=file, scope=scopes.gather(document))
-            frames.append(frame.select(frames[0].columns))
+    records: dict[int, int] = {}
+    odd: set[int] = set()
+
+    def take(parsed: Iterable[tuple[Any, Sequence[Wide | Keyed]]]) -> None:
+        for _, parts in parsed:
+            keyed = cast(Sequence[Keyed], parts)
+            count_rows(keyed, reader.tally)
+            for part in keyed:
+                records.update(part.records)
+                odd.update(bad.document for bad in part.bad)
+                document = part.frame["document"]
+                files = {"source_file": identities.gather(document), "scope": scopes.gather(document)}
+                frames.append(complete(part.frame, contract).with_columns(**files).select(frames[0].columns))
+
+    reader.fetching.expect(same.order)
+    take(reader.parsed(same.others(reader)))
+    take(reader.rows(same.forget(odd)))
+    twins = np.array(list(same.of), np.int64)
+    for name in ("records_in", "duplicates_dropped"):
+        reader.tally.add_counts(name, twins, np.array([records[i] for i in same.of.values()], np.int64))
     return pl.concat(frames)
+
+
+class _Same:
+    """Snapshots with the very bytes of the one before in their scope: they change no interval. `of` names for each,
+    by its index, the one that it repeats."""
+
+    def __init__(self, task: Bin, dataset: Dataset) -> None:
+        self.of: dict[int, int] = {}
+        self._whole = dataset.whole
+        paths = [f.identity for f in task.files]
+        self._places = [(_scope(dataset, path), _hour_us(dataset, path)) for path in paths]
+        self.order = sorted(range(len(paths)), key=lambda i: (self._places[i], paths[i]))
+        known = sorted((_scope(dataset, path), _hour_us(dataset, path)) for path in task.known)
+        self._known_before = [bisect(known, place) for place in self._places]
+
+    def others(self, reader: Reader) -> Iterator[Any]:
+        """The documents of all snapshots that differ from the one before."""
+        before: int | None = None
+        for document in reader.documents(self.order):
+            index = document.index
+            if before is not None and self._follows(before, index) and reader.sha256(before) == reader.sha256(index):
+                self.of[index] = self.of.get(before, before)
+            else:
+                yield document
+            before = index
+
+    def forget(self, indices: Collection[int]) -> list[int]:
+        """Those that repeat one of the given: they are to be read like any other."""
+        found = [index for index, first in self.of.items() if first in indices]
+        for index in found:
+            del self.of[index]
+        return found
+
+    def _follows(self, before: int, index: int) -> bool:
+        """Whether one snapshot comes right after another, with none that the table knows between them."""
+        (scope, hour), (next_scope, next_hour) = self._places[before], self._places[index]
+        between = self._known_before[index] - self._known_before[before]
+        return self._whole and scope == next_scope and hour < next_hour and not between
 
 
 def _empty(contract: Contract) -> pl.DataFrame:
@@ -115,10 +166,15 @@ def _snapshots(task: Bin, dataset: Dataset, rows: pl.DataFrame, own: set[str]) -
 
 
 def _named_snapshots(dataset: Dataset, paths: Sequence[str]) -> pl.DataFrame:
-    hours = [place.hour for path in paths if (place := dataset.locate(path)) is not None]
-    instants = [instant_us(hour) for hour in hours if hour is not None]
+    instants = [_hour_us(dataset, path) for path in paths]
     scopes = [_scope(dataset, path) for path in paths]
     return pl.DataFrame({"ts": instants, "source_file": paths, "scope": scopes}, schema=_SNAPSHOTS)
+
+
+def _hour_us(dataset: Dataset, path: str) -> int:
+    """The hour in a file's name as an instant, 0 where it has none."""
+    place = dataset.locate(path)
+    return 0 if place is None or place.hour is None else instant_us(place.hour)
 
 
 def _scope(dataset: Dataset, path: str) -> str:

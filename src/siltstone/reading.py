@@ -1,7 +1,7 @@
 """A bin's source files to rows of its dataset, with an account of every record on the way."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,25 @@ class Reader:
 
     def rows(self, indices: Sequence[int]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
         """The documents of some files, in batches of bounded text, and their rows; refused records are dealt with."""
-        batch: list[Any] = []
-        size = 0
+        yield from self.parsed(self.documents(indices))
+
+    def documents(self, indices: Sequence[int]) -> Iterator[Any]:
+        """The documents of those files that can be opened."""
         for index in indices:
             document = self._document(index)
             self._unread -= self.files[index].size
-            if document is None:
-                continue
+            if document is not None:
+                yield document
+
+    def sha256(self, index: int) -> str:
+        """Of a file that has been read."""
+        return self._notes[index].sha256
+
+    def parsed(self, documents: Iterable[Any]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
+        """The same as `rows`, of documents at hand."""
+        batch: list[Any] = []
+        size = 0
+        for document in documents:
             if batch and size + document.size > self._settings.batch_bytes:
                 yield self._parsed(batch)
                 batch, size = [], 0

@@ -33,7 +33,7 @@ def run_bin(task: Bin) -> Report:
 
 def import_keyed() -> None:
     """Import what bins of keyed datasets need beside the rest, before the first one comes."""
-    import siltstone.keyed_task  # noqa: F401
+    import siltstone.keyed_task
     import siltstone.rewriting  # noqa: F401
 
 
