@@ -12,16 +12,15 @@ SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds records_options",
     1: """
-        arrays asset_views bounds cells companions conform datasets duplicates epochs formats hierarchy histories
-        instants keeping merging misfits planning readings record_times rescues shapes sheets snapshots sources
-        space_views tally zones
+        arrays bounds companions conform datasets duplicates formats histories keeping mapping merging planning sources
+        tally views zones
     """,
     2: """
-        bins checks compaction config describe engine fetching footers history_task home_rows keyed_survey keyed_task
-        ledger listing plain_table plans progress quarantine reading rewriting session settings settling storage
-        stored_keys superseding survey table tables task vacuuming verification waves writing
+        bins checks compaction config describe engine fetching footers home_rows keyed ledger listing plain_table plans
+        progress publishing quarantine reading rewriting session settings settling storage superseding survey table
+        tables task vacuuming verification waves writing
     """,
-    3: "__main__ cli doctor show",
+    3: "__main__ cli doctor publish_command show",
 }
 RINGS = {number: set(members.split()) for number, members in MEMBERS.items()}
 FILES = sorted(SRC.rglob("*.py"))

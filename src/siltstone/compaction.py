@@ -18,7 +18,7 @@ from siltstone.datasets import Dataset
 from siltstone.engine import Engine
 from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
 from siltstone.footers import check_footers
-from siltstone.keyed_survey import take_keyed_survey
+from siltstone.keyed.survey import take_keyed_survey
 from siltstone.ledger import Head, Ledger
 from siltstone.listing import Listing, News, compare, list_input
 from siltstone.settings import options_of, settings_of

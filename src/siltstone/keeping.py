@@ -32,7 +32,8 @@ def settle_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy
     """Settle rows with equal keys by the policy (see `Policy`).
 
     `new`, in which rows with equal keys follow each other, and `old` (rows of the table) have the key, `version` where
-    the policy asks for it, the columns that make two rows equal, and ORDER. Of equal rows the one in the table stays, so that nothing is written anew without need.
+    the policy asks for it, the columns that make two rows equal, and ORDER. Of equal rows the one in the table stays,
+    so that nothing is written anew without need.
     Raises RepeatedKeyError under the policy `error`.
     """
     fate = np.zeros(new.height, np.int8)

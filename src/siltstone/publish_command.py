@@ -51,7 +51,7 @@ def publish_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
 def run_publish(args: argparse.Namespace) -> int:
     """Publish as the arguments say, print the summary; 0."""
     from siltstone.errors import UsageError
-    from siltstone.publishing import publish
+    from siltstone.publishing.job import publish
 
     if args.archive_to and not args.archive:
         raise UsageError("--archive-to is given without --archive", "Add --archive zip or --archive tar.gz.")

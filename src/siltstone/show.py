@@ -10,7 +10,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table as Grid
 
-from siltstone.keyed_survey import KeyedSurvey
+from siltstone.keyed.survey import KeyedSurvey
 from siltstone.survey import FieldFound, Survey
 from siltstone.zones import iso
 

@@ -21,7 +21,7 @@ from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Grain, Ints, Item, Parsed, Rules
 from siltstone.formats.ndjson_fast import parse_inferred
 from siltstone.formats.tokens import BadJson, scan_object
-from siltstone.keyed_survey import KeyedSurvey, take_keyed_survey
+from siltstone.keyed.survey import KeyedSurvey, take_keyed_survey
 from siltstone.kinds import Kind
 from siltstone.listing import list_input
 from siltstone.settings import options_of, settings_of

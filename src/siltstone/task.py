@@ -21,11 +21,11 @@ def run_bin(task: Bin) -> Report:
     """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
     contract = sources.dataset(task.dataset, task.options).contract
     if contract.is_history:
-        from siltstone.history_task import run_history
+        from siltstone.keyed.history import run_history
 
         return run_history(task)
     if contract.key:
-        from siltstone.keyed_task import run_keyed
+        from siltstone.keyed.task import run_keyed
 
         return run_keyed(task)
     return _run_home(task, contract)
@@ -33,7 +33,7 @@ def run_bin(task: Bin) -> Report:
 
 def import_keyed() -> None:
     """Import what bins of keyed datasets need beside the rest, before the first one comes."""
-    import siltstone.keyed_task
+    import siltstone.keyed.task
     import siltstone.rewriting  # noqa: F401
 
 

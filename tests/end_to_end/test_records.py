@@ -65,7 +65,7 @@ def test_air_quality_with_decimal_commas_sentinels_and_empty_rows(plant: Plant) 
     assert summary["rows_out"] == 9_357 * 13
     assert summary["rows_split"] == 9_357 * 12
     frame = plant.frame()
-    missing = {name: n for name, n in frame.filter(pl.col("value").is_null())["measurement"].value_counts().iter_rows()}
+    missing = dict(frame.filter(pl.col("value").is_null())["measurement"].value_counts().iter_rows())
     odd = {"CO(GT)": 1683, "NMHC(GT)": 8443, "NOx(GT)": 1639, "NO2(GT)": 1642}
     assert {name: n for name, n in missing.items() if n != 366} == odd
     assert len(missing) == 13
@@ -103,7 +103,7 @@ def test_which_of_two_values_at_one_time_stays(plant: Plant, policy: str, at_two
 
 def test_where_repeated_times_are_an_error_nothing_is_committed(plant: Plant) -> None:
     given(plant, "nab", "realKnownCause/machine_temperature_system_failure.csv")
-    with pytest.raises(RepeatedKeyError, match="machine_temperature_system_failure.*nothing was committed"):
+    with pytest.raises(RepeatedKeyError, match=r"machine_temperature_system_failure.*nothing was committed"):
         plant.compact("records.nab", "sources.records.nab.duplicates=error", conf=conf("nab"))
     assert plant.frame().height == 0
 

@@ -180,3 +180,15 @@ def test_assets_that_change_keep_what_they_were(plant: Plant) -> None:
         ("a1_p1", False), ("a1_p2", False), ("a1_p2", True), ("a1_p3", True),
     ]  # fmt: skip
     assert plant.problems("assets") == []
+
+
+def test_equal_snapshots_of_one_run_are_snapshots_all_the_same(plant: Plant) -> None:
+    for number in (0, 1, 2, 3):
+        plant.deliver("haltian", snapshot(number, "device", [device("a"), device("b", OTHER)]))
+    summary = plant.compact("haltian")["device"]
+    assert (summary["records_in"], summary["rows_out"], summary["duplicates_dropped"]) == (8, 2, 6)
+    assert plant.problems("device") == []
+    plant.deliver("haltian", snapshot(1, "device", [device("b", OTHER)]))  # one of them comes again, otherwise
+    plant.compact("haltian")
+    assert history(plant) == [(DEVICE, "a", 0, 1), (DEVICE, "a", 2, None), (OTHER, "b", 0, None)]
+    assert plant.problems("device") == []

@@ -74,8 +74,8 @@ def open_parquet(item: Item, rules: Rules) -> Opened:
 def read_parquet(documents: Sequence[ParquetDocument], *, coded: bool = False) -> list[Records]:
     """Every row of the documents, by schema, in order of document and row.
 
-    Names and types are those of the files (dictionaries as their values, or, `coded`, all texts as categories). A file whose pages can't be decoded gives no
-    row but one bad record.
+    Names and types are those of the files (dictionaries as their values, or, `coded`, all texts as categories). A file
+    whose pages can't be decoded gives no row but one bad record.
     """
     groups: dict[tuple[tuple[str, str], ...], list[ParquetDocument]] = {}
     for document in documents:

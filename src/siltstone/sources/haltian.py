@@ -20,13 +20,13 @@ from siltstone.conform import Schema
 from siltstone.contracts import READINGS, Contract, history_contract
 from siltstone.datasets import Keyed, Place, Policy
 from siltstone.errors import Unreadable
-from siltstone.events import Field, readings_of, without_repeats
-from siltstone.exact import exact, spoken
 from siltstone.formats.documents import Item, Opened, Records, Rules
 from siltstone.formats.parquet import open_parquet, read_parquet
 from siltstone.kinds import Kind
-from siltstone.misfits import rescued
-from siltstone.readings import finished
+from siltstone.mapping.events import Field, readings_of, without_repeats
+from siltstone.mapping.exact import exact, spoken
+from siltstone.mapping.misfits import rescued
+from siltstone.mapping.readings import finished
 
 SOURCE = "haltian"
 LAYOUT = "{entity}/{YYYY}/{MM}/{YYYY}_{MM}_{DD}_{HH}_{entity}.parquet"

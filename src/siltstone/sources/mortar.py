@@ -30,8 +30,8 @@ from siltstone.datasets import Dataset, Keyed, Place, Policy
 from siltstone.errors import ConfigError, Unreadable
 from siltstone.formats.csv import CsvDocument, open_text, read_csv
 from siltstone.formats.documents import Item, Opened, Records, Rules
-from siltstone.instants import parsed_instants, refusal
-from siltstone.readings import finished, rescued_text
+from siltstone.mapping.instants import parsed_instants, refusal
+from siltstone.mapping.readings import finished, rescued_text
 
 CONTRACTS = (READINGS,)
 LAYOUT = "{collection}/{uuid}.csv"

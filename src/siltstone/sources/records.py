@@ -22,10 +22,10 @@ from siltstone.formats.documents import Document, Item, Opened, Records, Rules
 from siltstone.formats.inflate import inflate
 from siltstone.formats.members import objects_of, read_members
 from siltstone.formats.ndjson_shapes import read_shapes
-from siltstone.readings import finished
+from siltstone.mapping.readings import finished
+from siltstone.mapping.shapes import columns_of, of_path, readings
+from siltstone.mapping.sheets import ColumnSheet, MemberSheet, Sheet
 from siltstone.records_options import PATH, RecordsOptions, records_options
-from siltstone.shapes import columns_of, of_path, readings
-from siltstone.sheets import ColumnSheet, MemberSheet, Sheet
 
 CONTRACTS = (READINGS,)
 

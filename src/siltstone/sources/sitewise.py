@@ -31,14 +31,14 @@ from siltstone.contracts import (
     history_contract,
 )
 from siltstone.datasets import Keyed, Place, Policy
-from siltstone.epochs import instants
 from siltstone.errors import Unreadable
 from siltstone.formats.avro import open_avro, read_avro
 from siltstone.formats.documents import Document, Item, Opened, Records, Rules
 from siltstone.kinds import Kind
-from siltstone.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
-from siltstone.readings import finished, quality_of
-from siltstone.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
+from siltstone.mapping.epochs import instants
+from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
+from siltstone.mapping.readings import finished, quality_of
+from siltstone.mapping.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
 
 _METRICS = ("count", "average", "min", "max", "sum")
 

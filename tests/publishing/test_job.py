@@ -17,11 +17,11 @@ from lakes import Readings, quarters, reading
 from polars.testing import assert_frame_equal
 from worlds import quiet
 
-from siltstone import publications
 from siltstone.config import load_config
 from siltstone.errors import LostRaceError, StorageError, UsageError
-from siltstone.publications import Publication
-from siltstone.publishing import publish
+from siltstone.publishing import editions as publications
+from siltstone.publishing.editions import Publication
+from siltstone.publishing.job import publish
 from siltstone.storage import Storage
 
 if TYPE_CHECKING:

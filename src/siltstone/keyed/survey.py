@@ -13,7 +13,7 @@ from siltstone.conform import base_schema
 from siltstone.datasets import Dataset, Keyed
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Grain, Item, Rules
-from siltstone.keyed_task import complete
+from siltstone.keyed.task import complete
 from siltstone.planning import Sizes
 from siltstone.storage import Storage
 from siltstone.writing import parquet_options

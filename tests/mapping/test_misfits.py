@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from siltstone.epochs import instants
-from siltstone.misfits import as_double, as_flag, as_integer, as_text, joined, rescued
+from siltstone.mapping.epochs import instants
+from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, rescued
 
 NAN, INF = float("nan"), float("inf")
 

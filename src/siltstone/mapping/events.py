@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from siltstone.exact import instant, spoken, text, whole_double
 from siltstone.formats.documents import Ints, Records
-from siltstone.misfits import as_double, rescued
+from siltstone.mapping.exact import instant, spoken, text, whole_double
+from siltstone.mapping.misfits import as_double, rescued
 
 _OWN = ("deviceId", "ts", "organizationId")
 

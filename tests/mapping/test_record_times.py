@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from siltstone.record_times import Times, record_times
+from siltstone.mapping.record_times import Times, record_times
 from siltstone.records_options import RecordsOptions
 
 

@@ -15,16 +15,16 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from siltstone.archives import Kind, Member, archive_name, write_archive
 from siltstone.config import Config
 from siltstone.contracts import READINGS
 from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
-from siltstone.mortar_export import Windows, is_monthly, pieces, stream_of
 from siltstone.planning import Stored
-from siltstone.publications import Edition, Partitions, Publication, StreamFile
+from siltstone.publishing.archives import Kind, Member, archive_name, write_archive
+from siltstone.publishing.editions import Edition, Partitions, Publication, StreamFile
+from siltstone.publishing.mortar_layout import Windows, is_monthly, pieces, stream_of
+from siltstone.publishing.stream_reading import EVERY_SOURCE, Reader
+from siltstone.publishing.stream_writing import MOST_ROWS, StreamWriter, Task, no_rows, task_of
 from siltstone.storage import open_root
-from siltstone.stream_reading import EVERY_SOURCE, Reader
-from siltstone.stream_writing import MOST_ROWS, StreamWriter, Task, no_rows, task_of
 from siltstone.table import Refused, Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress

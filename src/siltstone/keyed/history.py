@@ -15,7 +15,7 @@ from siltstone.contracts import RESCUED, SOURCE_FILE, Contract
 from siltstone.datasets import Dataset, Keyed, Wide
 from siltstone.errors import AccountsError
 from siltstone.histories import merged
-from siltstone.keyed_task import column_of, complete, count_rows, keys_in
+from siltstone.keyed.task import column_of, complete, count_rows, keys_in
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
 from siltstone.writing import PartitionWriter

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from siltstone.hierarchy import tree_paths
+from siltstone.views.hierarchy import tree_paths
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 

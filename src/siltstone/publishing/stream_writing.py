@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from siltstone.arrays import to_numpy
 from siltstone.errors import StorageError
-from siltstone.mortar_export import (
+from siltstone.publishing.editions import StreamFile
+from siltstone.publishing.mortar_layout import (
     FIRST_US,
     LAST_US,
     Piece,
@@ -21,7 +22,6 @@ from siltstone.mortar_export import (
     revised,
     stream_of,
 )
-from siltstone.publications import StreamFile
 from siltstone.storage import Storage
 
 MOST_ROWS = 2 << 20

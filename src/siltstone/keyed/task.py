@@ -19,10 +19,10 @@ from siltstone.datasets import Keyed
 from siltstone.errors import AccountsError
 from siltstone.formats.documents import Ints
 from siltstone.keeping import DUPLICATE, KEPT, SUPERSEDED, settle_keys
+from siltstone.keyed.stored import StoredKeys
 from siltstone.planning import Partition
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
-from siltstone.stored_keys import StoredKeys
 from siltstone.tally import Tally
 from siltstone.writing import DOCUMENT, Output, PartitionWriter, folder_of
 from siltstone.zones import day_text

@@ -7,12 +7,12 @@ from functools import lru_cache
 
 import polars as pl
 
-from siltstone.cells import same_as, written
-from siltstone.readings import quality_of
-from siltstone.record_times import record_times
+from siltstone.mapping.cells import same_as, written
+from siltstone.mapping.readings import quality_of
+from siltstone.mapping.record_times import record_times
+from siltstone.mapping.rescues import RESCUES, rescued
+from siltstone.mapping.sheets import OWN, Sheet
 from siltstone.records_options import CONSTANT, PATH, RecordsOptions, is_column
-from siltstone.rescues import RESCUES, rescued
-from siltstone.sheets import OWN, Sheet
 
 _NO_TEXT = pl.lit(None, pl.String())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.instants import localized, parsed_instants, refusal
+from siltstone.mapping.instants import localized, parsed_instants, refusal
 
 SECOND = 1_000_000
 SEVEN = 1_472_713_200 * SECOND  # 2016-09-01T07:00:00Z

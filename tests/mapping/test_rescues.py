@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.rescues import RESCUES, rescued
+from siltstone.mapping.rescues import RESCUES, rescued
 
 
 def test_texts_are_escaped_and_repeated_keys_are_listed() -> None:

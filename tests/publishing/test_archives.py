@@ -15,7 +15,7 @@ from siltstone import cli
 from siltstone.config import load_config
 from siltstone.errors import StorageError, UsageError
 from siltstone.publish_command import run_publish
-from siltstone.publishing import publish
+from siltstone.publishing.job import publish
 
 A = "01f5cba4-111b-42a4-bbb4-4844ec3ad6f6"
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from siltstone.cells import written
-from siltstone.instants import parsed_instants
+from siltstone.mapping.cells import written
+from siltstone.mapping.instants import parsed_instants
 from siltstone.records_options import OnRepeatedHour, RecordsOptions, TimeUnit
 
 Ints = npt.NDArray[np.int64]

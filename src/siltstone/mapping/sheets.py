@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 import numpy as np
 import polars as pl
 
-from siltstone import cells
 from siltstone.formats.documents import BadRecord, Ints, Lane, Records
 from siltstone.formats.members import NULL, TEXT, Members
+from siltstone.mapping import cells
 
 OWN = pl.Schema({"record": pl.Int64(), "key": pl.String(), "own": pl.String()})
 

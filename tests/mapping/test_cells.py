@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.cells import CELLS, of_column, of_texts, same_as
+from siltstone.mapping.cells import CELLS, of_column, of_texts, same_as
 
 
 def texts(*cells: str | None, decimal: str = ".") -> list[tuple[float | None, str | None, str | None, str | None]]:

@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 
 from siltstone.kinds import Kind
-from siltstone.misfits import as_double, as_integer
+from siltstone.mapping.misfits import as_double, as_integer
 
 _EXACT = 1 << 53
 _DAY_US = 86_400_000_000

@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from siltstone.errors import LostRaceError, StorageError, UnknownOutcomeError, UsageError
-from siltstone.mortar_export import FILE_PATTERN, common_metadata, whole_metadata
+from siltstone.publishing.mortar_layout import FILE_PATTERN, common_metadata, whole_metadata
 from siltstone.storage import Storage
 
 FOLDER = "_siltstone"

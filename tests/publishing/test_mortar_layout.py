@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.contracts import TIMESTAMP
-from siltstone.mortar_export import FIRST_US, LAST_US, Windows, in_files, pieces, revised, stream_of
+from siltstone.publishing.mortar_layout import FIRST_US, LAST_US, Windows, in_files, pieces, revised, stream_of
 
 DAY_US = 86_400_000_000
 

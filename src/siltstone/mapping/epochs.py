@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from siltstone.misfits import as_integer, as_text
+from siltstone.mapping.misfits import as_integer, as_text
 
 _MOST_S = 9_000_000_000_000  # of more seconds the microseconds leave 64 bits
 

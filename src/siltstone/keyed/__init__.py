@@ -1,0 +1,1 @@
+"""Tables whose rows have a key: readings and aggregates, and histories of entities."""

@@ -1,0 +1,1 @@
+"""Writes readings as files for others, and keeps these up to date."""
