@@ -10,6 +10,8 @@ from siltstone.errors import UsageError
 from siltstone.formats.documents import Grain, Rules
 from siltstone.planning import Sizes
 
+_COMMON = {"earliest": "1970-01-01", "future_hours": 24}  # of a source without a section of its own
+
 
 def sizes_of(config: Config) -> Sizes:
     """Accepted and wanted size of a data file, in bytes."""
@@ -51,7 +53,7 @@ def options_of(config: Config, source_name: str) -> dict[str, Any]:
     Raises UsageError where there is no such block.
     """
     section, _, name = source_name.partition(".")
-    options = as_dict(config)["sources"].get(section, {})
+    options = as_dict(config)["sources"].get(section, _COMMON)
     if section != "records":
         return dict(options)
     if name not in options:
