@@ -51,8 +51,8 @@ class Sums:
 
 @dataclass
 class SourceFound:
-    """A source file read again, with the rows in it that others read along have too; `problem` is empty when it could be
-    read as the run had read it."""
+    """A source file read again, with the rows in it that others read along have too; `problem` is empty when it could
+    be read as the run had read it."""
 
     sha256: str = ""
     refused: int = 0

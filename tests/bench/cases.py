@@ -142,7 +142,7 @@ def _haltian(rig: Rig, _: Size) -> list[Entry]:
 
 def _mortar(rig: Rig, _: Size) -> list[Entry]:
     tree = _ready(mortar_tree(rig.cache))
-    peers = [duckdb_mortar(rig, tree), duckdb_mortar(rig, tree, told=True)]
+    peers = [duckdb_mortar(rig, tree, way) for way in ("plain", "told", "united")]
     return [siltstone_source(rig, tree, "mortar"), *peers]
 
 
@@ -194,7 +194,7 @@ CASES = [
     ),
     Case(
         "haltian",
-        lambda _: "haltian: 2,016 hourly files of six measurements that repeat rows, 672 snapshots of two entities",
+        lambda _: "haltian: 8,640 hourly files of six measurements that repeat rows, 2,880 snapshots of two entities",
         _haltian,
         "duckdb",
         by_default=False,

@@ -36,10 +36,11 @@ def duckdb_haltian(rig: Rig, tree: Tree) -> Entry:
     return Entry("duckdb", "DuckDB, union_by_name", command, out, checked_by(rig, CHECK, out, tree), rig.cores)
 
 
-def duckdb_mortar(rig: Rig, tree: Tree, *, told: bool = False) -> Entry:
-    """DuckDB that finds out what each file has or, `told` the columns, need not look."""
-    name = "duckdb-told" if told else "duckdb"
+def duckdb_mortar(rig: Rig, tree: Tree, way: str) -> Entry:
+    """DuckDB that looks what the files have (`plain`), unites them by name, or is told the columns."""
+    name = "duckdb" if way == "plain" else f"duckdb-{way}"
     out = rig.out(f"{name}-mortar")
-    command = script(rig.bench_python, "duckdb_mortar", tree.root, out, "--cores", rig.cores) + ["--told"] * told
-    label = "DuckDB, columns told" if told else "DuckDB, union_by_name"
-    return Entry(name, label, command, out, checked_by(rig, CHECK, out, tree), rig.cores)
+    command = script(rig.bench_python, "duckdb_mortar", tree.root, out, "--cores", rig.cores) + ["--way", way]
+    label = {"plain": "DuckDB", "united": "DuckDB, union_by_name", "told": "DuckDB, columns told"}[way]
+    rounds = 1 if way == "united" else 99
+    return Entry(name, label, command, out, checked_by(rig, CHECK, out, tree), rig.cores, at_most_rounds=rounds)

@@ -73,8 +73,8 @@ def main() -> None:
         f" + {s['values_rescued']:,} rescued",
         f"  time     {s['seconds']:.1f} s for the job on Spark (and {started:.1f} s for Spark to start),"
         f" {second['seconds']:.1f} s to find nothing new",
-        f"  readings {streams + 1:,} files of two sources became {of_building['rows_out'] + of_car['rows_out']:,} rows of"
-        f" one table, in {readings_seconds:.1f} s",
+        f"  readings {streams + 1:,} files of two sources became {of_building['rows_out'] + of_car['rows_out']:,} rows"
+        f" of one table, in {readings_seconds:.1f} s",
         f"  query    {seconds:.3f} s on the table, {raw_seconds:.2f} s on the raw files:"
         f" {raw_seconds / seconds:,.0f} times faster",
         "",
