@@ -78,6 +78,7 @@ def compact(
         if not listing.files.height and (len(datasets) > 1 or is_new):
             continue
         if is_new:
+            engine.prepare(_FEW_TASKS, dataset.name)  # there is work for sure
             table.create()
         run = _Run(dataset, options, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
         summary = run.until_committed(listing)
