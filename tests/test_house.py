@@ -17,8 +17,8 @@ MEMBERS = {
     """,
     2: """
         bins checks compaction config describe engine fetching footers home_rows keyed ledger listing plain_table plans
-        progress publishing quarantine reading rewriting session settings settling storage superseding survey table
-        tables task vacuuming verification waves writing
+        portions progress publishing quarantine reading rewriting session settings settling storage summaries
+        superseding survey table tables task vacuuming verification waves writing
     """,
     3: "__main__ cli doctor publish_command show",
 }

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -21,19 +23,22 @@ from siltstone.footers import check_footers
 from siltstone.keyed.survey import take_keyed_survey
 from siltstone.ledger import Head, Ledger
 from siltstone.listing import Listing, News, compare, list_input
+from siltstone.portions import first_portion
 from siltstone.settings import options_of, settings_of
 from siltstone.settling import settle
 from siltstone.storage import Storage, open_input, open_root
+from siltstone.summaries import minute, summary_of, united
 from siltstone.superseding import Superseded, Superseding, carried, keep_former, refused_among, superseded_by
 from siltstone.survey import spread, take_survey
 from siltstone.table import Change, Refused, Snapshot, Table
 from siltstone.tables import table_at
-from siltstone.waves import Progress, Target, Waves
+from siltstone.waves import Progress, Target, Waves, device_of
 from siltstone.writing import Output
 
 _ATTEMPTS = 6
 _SURVEY_LINES = 500
 _FEW_TASKS = 2
+_SHARE_OF_MEMORY = 16  # of a device's files, whose rows take several times as much
 
 
 def compact(
@@ -80,13 +85,16 @@ def compact(
         if is_new:
             engine.prepare(_FEW_TASKS, dataset.name)  # there is work for sure
             table.create()
-        run = _Run(dataset, options, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
-        summary = run.until_committed(listing)
+        portions: list[dict[str, Any]] = []
+        while not portions or portions[-1]["files_later"]:
+            run = _Run(dataset, options, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
+            portions.append(run.until_committed(listing))
+        summary = united(portions)
         settled = None if dataset.contract.is_history else _settled(table, config, engine, progress, summary["run"])
         summaries.append({**summary, "settled": settled, "seconds": round(time.time() - started, 3)})
         started = time.time()
     if not summaries:
-        limit = f" in folders since {_minute(since)}" if since else ""
+        limit = f" in folders since {minute(since)}" if since else ""
         expected = " or ".join(d.layout for d in datasets)
         raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {expected}.")
     return summaries[0] if len(datasets) == 1 else {"source": source_name, "tables": summaries}
@@ -104,10 +112,6 @@ def _settled(table: Table, config: Config, engine: Engine, progress: Progress, r
         if not run:
             raise
         raise rebuilt(type(error), f"run {run} is committed, but settling failed: {error}") from error
-
-
-def _minute(hour: datetime) -> str:
-    return hour.isoformat(timespec="minutes")
 
 
 class _Run:
@@ -197,6 +201,7 @@ class _Run:
             retry = self._retry_quarantined
             own = ledger.of(self._dataset.name)
             news = compare(there, own, self._store, self._dataset, retry_quarantined=retry, refused=refused)
+            news = self._portion(news)
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
             contract = self._dataset.contract
             stored = self._table.files(snapshot) if contract.key and todo else []
@@ -213,6 +218,15 @@ class _Run:
             if not found:
                 return news
             refused |= found
+
+    def _portion(self, news: News) -> News:
+        """What a run of a keyed dataset takes at a time; files that must be read together are never apart."""
+        contract = self._dataset.contract
+        if not contract.key or contract.is_history or news.together or self._retry_quarantined:
+            return news
+        most = self._settings.memory_bytes // _SHARE_OF_MEMORY
+        todo = first_portion(news.todo, partial(device_of, self._dataset), most)
+        return replace(news, todo=todo, later=news.todo.height - todo.height)
 
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
         """Check what was read and commit it. Raises Refused when another commit came between."""
@@ -234,7 +248,13 @@ class _Run:
         read = [f for f in files if f.state != "deferred"]
         columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
         head = Head.after(ledger.head)
-        summary = self._summary(listing, news, files, fresh, columns)
+        summary = {
+            **summary_of(listing, news, files, fresh, self._dataset.time_units),
+            "table": self._table.storage.root,
+            "engine": self._engine.name,
+            "columns_added": [c.name for c in columns],
+            "grain": self._settings.rules.grain if self._is_dated else None,
+        }
         summary |= {"files_superseded": len(replaced), "rows_superseded": sum(replaced.values())}
         summary["keys_replaced"] = 0 if dropped.carried is not None else dropped.rows_given_way
         if read or news.noted:
@@ -318,50 +338,6 @@ class _Run:
         if snapshot.schema.columns != self._waves.schema.columns:
             raise AccountsError("the schema", ["the table's columns are not those that were added"])
         return snapshot
-
-    def _summary(
-        self,
-        listing: Listing,
-        news: News,
-        files: Sequence[FileAccount],
-        outputs: Sequence[Output],
-        columns: Sequence[Column],
-    ) -> dict[str, Any]:
-        states = [f.state for f in files]
-        whole = total(files)
-        return {
-            "run": "",
-            "table": self._table.storage.root,
-            "engine": self._engine.name,
-            "since": _minute(listing.since) if listing.since else None,
-            "files_listed": listing.files.height,
-            "files_ingested": states.count("ingested"),
-            "files_skipped": news.skipped + len(news.noted),
-            "files_quarantined": states.count("quarantined"),
-            "files_salvaged": sum(f.lane == "salvaged" for f in files),
-            "files_changed": len(news.changed),
-            "files_deferred": states.count("deferred"),
-            "files_ignored": listing.ignored,
-            "records_in": whole.records_in,
-            "rows_out": whole.rows_out,
-            "records_quarantined": whole.records_quarantined,
-            "duplicates_dropped": whole.duplicates_dropped,
-            "keys_superseded": whole.keys_superseded,
-            "rows_split": whole.rows_split,
-            "records_empty": whole.records_empty,
-            "keys_seen": whole.keys_seen,
-            "cells_stored": whole.cells_stored,
-            "nulls": whole.nulls,
-            "values_rescued": whole.values_rescued,
-            "columns_added": [c.name for c in columns],
-            "time_units": {u: n for u in self._dataset.time_units if (n := sum(f.time_units.get(u, 0) for f in files))},
-            "grain": self._settings.rules.grain if self._is_dated else None,
-            "files_written": len(outputs),
-            "bytes_in": sum(f.size for f in files if f.state != "deferred"),
-            "bytes_written": sum(o.bytes for o in outputs),
-            "changed": news.changed[:20],
-            "deferred_files": [f"{f.path} ({f.reason})" for f in files if f.state == "deferred"][:20],
-        }
 
     def _header(
         self,

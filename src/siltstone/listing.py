@@ -35,13 +35,14 @@ class News:
     """A listing against the ledger: files `todo`, with `held_rows`, the rows in the table that they supersede, and
     `held_sha256`, the content that gave these; how many were `skipped` as done (those gone by now included); `noted`
     ones, whose content was done under another etag; `changed` ones, whose new content can't be taken in yet. Of those
-    of the todo that are `together` either all are taken in or none."""
+    of the todo that are `together` either all are taken in or none. `later` more files are left to further portions."""
 
     todo: pl.DataFrame
     skipped: int
     noted: list[FileAccount]
     changed: list[str]
     together: frozenset[str]
+    later: int = 0
 
 
 def list_input(

@@ -40,7 +40,8 @@ class Target:
     is_staged: bool = False
 
 
-def _device(dataset: Dataset, identity: str) -> str:
+def device_of(dataset: Dataset, identity: str) -> str:
+    """Whose files the plan keeps together."""
     place = dataset.locate(identity)
     assert place is not None
     return place.device
@@ -181,7 +182,7 @@ class Waves:
         """Bins of whole devices, since equal keys can be in files of one device only; of a history one bin."""
         if target.dataset.contract.is_history:
             return [self._bin(None, files, target)] if files else []
-        devices = [_device(target.dataset, f.identity) for f in files]
+        devices = [device_of(target.dataset, f.identity) for f in files]
         work = [max(f.size / _WORK_BYTES, 1 / _WORK_FILES) for f in files]
         planned = [Planned(n, (), device, share) for n, (device, share) in enumerate(zip(devices, work, strict=True))]
         bins = plan_bins(planned, Sizes(target=1, smallest=1, largest=2))
@@ -194,7 +195,7 @@ class Waves:
         for done in self.first:
             records = {a.path: a.account.records_in for a in done.report.files}
             for file in (f for f in done.bin.files if f.identity in done.report.deferred):
-                device = _device(target.dataset, file.identity)
+                device = device_of(target.dataset, file.identity)
                 assert done.bin.partition is not None
                 for day, rows in done.report.deferred[file.identity].items():
                     expected = file.size * target.ratio * rows / records[file.identity]
@@ -203,7 +204,7 @@ class Waves:
         homes: dict[tuple[Partition | None, str], list[SourceFile]] = {(p.partition, p.device): [] for p in planned}
         for done in self.first if planned else ():
             for file in done.bin.files:
-                home = done.bin.partition, _device(target.dataset, file.identity)
+                home = done.bin.partition, device_of(target.dataset, file.identity)
                 if home in homes:
                     homes[home].append(replace(file, role="reference"))
         bins = []

@@ -40,7 +40,7 @@ def duckdb_mortar(rig: Rig, tree: Tree, way: str) -> Entry:
     """DuckDB that looks what the files have (`plain`), unites them by name, or is told the columns."""
     name = "duckdb" if way == "plain" else f"duckdb-{way}"
     out = rig.out(f"{name}-mortar")
-    command = script(rig.bench_python, "duckdb_mortar", tree.root, out, "--cores", rig.cores) + ["--way", way]
+    command = script(rig.bench_python, "duckdb_mortar", tree.root, out, "--cores", rig.cores, "--way", way)
     label = {"plain": "DuckDB", "united": "DuckDB, union_by_name", "told": "DuckDB, columns told"}[way]
     rounds = 1 if way == "united" else 99
     return Entry(name, label, command, out, checked_by(rig, CHECK, out, tree), rig.cores, at_most_rounds=rounds)

@@ -3,6 +3,8 @@
 import pytest
 from plants import SERIES, Plant, raw, raw_path
 
+from siltstone import compaction
+
 OTHER = "7020c8e2-e6db-40fa-9845-ed0dddd4c77d_c706d54d-4c11-42dc-9a01-63662fc697b4"
 
 
@@ -129,3 +131,18 @@ def test_nothing_new_writes_nothing(plant: Plant) -> None:
     files = sorted(plant.lake.rglob("*"))
     assert plant.compact("sitewise")["readings"]["run"] == ""
     assert sorted(plant.lake.rglob("*")) == files
+
+
+def test_a_device_with_more_than_a_task_can_hold_is_taken_in_portions(plant: Plant) -> None:
+    plant.deliver("sitewise", {raw_path(n): raw((0, float(n), n), (n, 1.0, 1)) for n in range(1, 6)})
+    whole = plant.compact("sitewise", "engine.memory_mb=1", "settle.after_compact=false")["readings"]
+    assert whole["files_ingested"] == 5
+    other = Plant(plant.root / "other")
+    other.deliver("sitewise", {raw_path(n): raw((0, float(n), n), (n, 1.0, 1)) for n in range(1, 6)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compaction, "_SHARE_OF_MEMORY", 1 << 12)
+        parts = other.compact("sitewise", "engine.memory_mb=1", "settle.after_compact=false")["readings"]
+    assert parts["files_ingested"] == 5
+    assert parts["run"].startswith("00000005")
+    assert other.rows("s", "value", "version") == plant.rows("s", "value", "version")
+    assert other.problems() == []
