@@ -42,11 +42,12 @@ class Account:
         found = []
         went = self.rows_out + self.records_quarantined + self.duplicates_dropped + self.deferred
         if self.records_in + self.rows_split != went + self.keys_superseded + self.records_empty:
+            more = f" + {self.rows_split:,} rows more of them" if self.rows_split else ""
+            superseded = f" + {self.keys_superseded:,} superseded" if self.keys_superseded else ""
+            empty = f" + {self.records_empty:,} without a row" if self.records_empty else ""
             found.append(
-                f"{self.records_in:,} records in + {self.rows_split:,} rows more of them, but {self.rows_out:,} rows "
-                f"out + {self.records_quarantined:,} quarantined + {self.duplicates_dropped:,} duplicates + "
-                f"{self.keys_superseded:,} superseded + {self.records_empty:,} without a row + "
-                f"{self.deferred:,} deferred"
+                f"{self.records_in:,} records in{more}, but {self.rows_out:,} rows out + {self.records_quarantined:,} "
+                f"quarantined + {self.duplicates_dropped:,} duplicates{superseded}{empty} + {self.deferred:,} deferred"
             )
         if self.keys_seen != self.cells_stored + self.nulls + self.values_rescued:
             found.append(

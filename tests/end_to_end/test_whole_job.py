@@ -77,7 +77,7 @@ def test_the_folder_hour_may_be_utc_or_local(world: World, folder: str, shift_ho
         ("2025-12-11", "BRCB", "2025-12-10T20:00:01.000000"),
         ("2025-12-11", "BRCB", "2025-12-10T20:00:02.000000"),
     ]
-    assert (world.headers()[0]["shift_hours"], world.headers()[0]["deferred"]) == (shift_hours, 0)
+    assert (world.headers()[0]["learned"]["datalog"]["shift_hours"], world.headers()[0]["deferred"]) == (shift_hours, 0)
 
 
 def test_rows_of_other_dates_than_their_folders_go_where_they_belong(world: World) -> None:
