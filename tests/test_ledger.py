@@ -185,3 +185,17 @@ def test_copies_under_a_new_etag_do_not_count(table: Storage) -> None:
 def test_without_runs_there_is_no_history(table: Storage) -> None:
     found, files = ledger_module.history(table, None)
     assert (found, files.height) == ([], 0)
+
+
+def test_manifests_and_headers_of_before_the_sources_are_those_of_the_datalogs(
+    table: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = ("dataset", "keys_superseded", "rows_split", "records_empty")
+    real = ledger_module._manifest
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "_manifest", lambda *given: real(*given).drop(later))
+        old = commit(table, None, done("a"), source="datalog", zone="UTC", shift_hours=8, ratio=0.5)
+    new = commit(table, old, done("b"), learned={})
+    assert load(table, new).of("datalog").entries["path"].to_list() == ["b", "a"]
+    assert load(table, old).learned("datalog")["shift_hours"] == 8
+    assert dict(load(table, old).learned("mortar")) == {}

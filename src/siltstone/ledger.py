@@ -247,7 +247,7 @@ def _completed(frame: pl.DataFrame, header: Mapping[str, Any]) -> pl.DataFrame:
     """A manifest or snapshot with the columns that came later."""
     if "dataset" in frame.columns:
         return frame
-    counts = {n: pl.lit(0) for n in ("keys_superseded", "rows_split", "records_empty")}
+    counts = {n: pl.lit(0, pl.Int64()) for n in ("keys_superseded", "rows_split", "records_empty")}
     frame = frame.with_columns(**counts, dataset=pl.lit("datalog"))
     return frame.select(_MANIFEST.names() if "lane" in frame.columns else LEDGER.names())
 
