@@ -184,7 +184,7 @@ def _sum_up(task: SourceCheck, dataset: Dataset, batch: Sequence[Any], files: Se
         for bad in part.bad:
             files[bad.document].refused += 1
         if isinstance(part, Keyed):
-            for index, count in part.repeated_rows.items():
+            for index, count in part.repeated.select("document", "rows").iter_rows():
                 files[index].repeated += count
         rows = _rows_of(part, dataset.contract)
         hashes = _hashes(rows.table, rows.ts_us, rows.day, task.schema)

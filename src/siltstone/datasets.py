@@ -58,6 +58,11 @@ class Wide:
     nulls: Mapping[int, int] = field(default_factory=dict)
 
 
+REPEATED = pl.Schema(
+    {"document": pl.Int64(), "date": pl.Int32(), "site": pl.String(), "records": pl.Int64(), "rows": pl.Int64()}
+)
+
+
 @dataclass(frozen=True)
 class Keyed:
     """Rows of a contract with a key, refused records left out, in order of document and line.
@@ -65,17 +70,16 @@ class Keyed:
     `frame` has the contract's record columns that occur (others are null) and: `ts`, int64 microseconds UTC, of a
     history contract that of the snapshot; `date`, int32, days since 1970 of the partition's date, and `site`, its safe
     value (neither in history contracts); `_rescued`; `document` and `line` as int64, line counting a file's records
-    from 0. A record may give no row or several. `records` counts by document those that were not refused, `repeated`
-    those that are left out since an earlier one of the same documents equals them in everything; these would have
-    given as many rows as `repeated_rows` says.
+    from 0. A record may give no row or several. `records` counts by document those that were not refused. `repeated`
+    tells of those that are left out since an earlier one of the same documents equals them in everything: by
+    `document`, `date` and `site` the number of `records` and of the `rows` that they would have given.
     """
 
     lane: Lane
     frame: pl.DataFrame
     bad: Sequence[BadRecord]
     records: Mapping[int, int]
-    repeated: Mapping[int, int] = field(default_factory=dict)
-    repeated_rows: Mapping[int, int] = field(default_factory=dict)
+    repeated: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPEATED))
 
 
 class Dataset(Protocol):

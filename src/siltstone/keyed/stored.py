@@ -10,52 +10,35 @@ import pyarrow.parquet as pq
 from siltstone.bounds import overlaps
 from siltstone.contracts import RESCUED, SOURCE_FILE
 from siltstone.datasets import Dataset
-from siltstone.planning import Stored
+from siltstone.planning import Partition, Stored
 from siltstone.storage import Storage
-from siltstone.zones import day_text
 
 
 class StoredKeys:
-    """Looks keys up in `stored`, the table's data files; rows of the source files in `anew` don't count."""
+    """Looks keys up in `stored`, the table's data files."""
 
-    def __init__(self, table: Storage, dataset: Dataset, stored: Sequence[Stored], anew: Collection[str]) -> None:
+    def __init__(self, table: Storage, dataset: Dataset, stored: Sequence[Stored]) -> None:
         self._table, self._contract, self._source = table, dataset.contract, dataset.source
-        self._stored, self._anew = stored, list(anew)
+        self._stored = stored
         names = [c.name for c in (*self._contract.leading, *self._contract.record)]
         self._columns = [self._contract.time.name, *names, RESCUED.name, SOURCE_FILE.name]
 
-    def like(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Rows of the table with the key of some row of the frame: key and other columns, `source_file`, `line` (-1),
-        `file` and `position`, its place among the file's rows."""
-        found = [self._empty(frame)]
-        if self._stored and frame.height:
-            parts = frame.partition_by("date", "site", as_dict=True) if self._stored else {}
-            for (date, site), part in parts.items():
-                found += self._in_partition(part, (day_text(int(date)), str(site)))
-        return pl.concat(found)
-
-    def _empty(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def like(self, frame: pl.DataFrame, partition: Partition, anew: Sequence[str]) -> pl.DataFrame:
+        """Rows of a partition with the key of some row of the frame, but those of the source files in `anew`: key and
+        other columns, `source_file`, `line` (-1), `file` and `position`, its place among the file's rows."""
         types = {SOURCE_FILE.name: pl.String(), "line": pl.Int64(), "file": pl.String(), "position": pl.Int64()}
-        return (
-            frame.select(c for c in frame.columns if c not in _OF_THE_RUN)
-            .clear()
-            .with_columns(pl.lit(None, dtype).alias(name) for name, dtype in types.items())
-        )
-
-    def _in_partition(self, part: pl.DataFrame, partition: tuple[str, str]) -> Iterator[pl.DataFrame]:
-        unit = self._contract.sort_by[0]
-        bounds = {name: _bounds(part, column) for name, column in ((unit, unit), (self._contract.time.name, "ts"))}
-        if "source" in part.columns:
-            bounds["source"] = (self._source, self._source)
-        empty = self._empty(part)
-        for file in self._stored:
-            if file.partition == partition and overlaps(file.bounds, bounds):
+        columns = frame.drop("document", "line").schema | types
+        unit, time = self._contract.sort_by[0], self._contract.time.name
+        found = [pl.DataFrame(schema=columns)]
+        near = [s for s in self._stored if s.partition == partition]
+        bounds = {unit: _bounds(frame, unit), time: _bounds(frame, "ts"), "source": (self._source, self._source)}
+        for file in near if frame.height else ():
+            if overlaps(file.bounds, bounds):
                 for rows in self._rows(file.path, bounds):
-                    same = rows.filter(pl.col("source") == self._source)
-                    same = same.filter(~pl.col(SOURCE_FILE.name).is_in(self._anew)) if self._anew else same
-                    yield same.join(part, on=self._contract.key, how="semi", nulls_equal=True).select(
-                        pl.col(name).cast(dtype) for name, dtype in empty.schema.items()
-                    )
+                    same = rows.filter(pl.col("source") == self._source, ~pl.col(SOURCE_FILE.name).is_in(anew))
+                    same = same.join(frame, on=self._contract.key, how="semi", nulls_equal=True)
+                    found.append(same.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
+        return pl.concat(found)
 
     def _rows(self, path: str, bounds: dict[str, tuple[Any, Any]]) -> Iterator[pl.DataFrame]:
         with self._table.open(path) as handle:
@@ -78,9 +61,6 @@ class StoredKeys:
 def _bounds(part: pl.DataFrame, column: str) -> tuple[Any, Any]:
     low, high = part.select(pl.col(column).min().alias("low"), pl.col(column).max().alias("high")).row(0)
     return low, high
-
-
-_OF_THE_RUN = ("date", "site", "document", "line")
 
 
 def _group_bounds(group: pq.RowGroupMetaData, names: Collection[str]) -> dict[str, tuple[Any, Any]]:

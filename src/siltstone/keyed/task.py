@@ -15,7 +15,7 @@ from siltstone.accounts import FileAccount
 from siltstone.arrays import coded_texts, to_arrow
 from siltstone.bins import Bin, Report
 from siltstone.contracts import RESCUED, Contract
-from siltstone.datasets import Keyed
+from siltstone.datasets import REPEATED, Keyed
 from siltstone.errors import AccountsError
 from siltstone.formats.documents import Ints
 from siltstone.keeping import DUPLICATE, KEPT, SUPERSEDED, settle_keys
@@ -38,8 +38,10 @@ def run_keyed(task: Bin) -> Report:
     reader = Reader(task, quarantine)
     keys = Keys(task, reader)
     writers = _Writers(task, reader)
-    for frame in _groups(task, reader):
-        writers.add(keys.settled(frame))
+    for frame, repeated in _groups(task, reader):
+        keys.begin(frame, repeated)
+        for partition, part in by_partition(frame):
+            writers.add(partition, keys.settled(part, partition))
     writers.close()
     return Report(
         files=list(_closed(task, reader, keys, writers)),
@@ -81,15 +83,15 @@ def count_rows(parts: Sequence[Keyed], tally: Tally) -> None:
         begins[1:] = (document[1:] != document[:-1]) | (line[1:] != line[:-1])
         most = int(max(documents, default=0)) + 1
         rows, gave = np.bincount(document, minlength=most), np.bincount(document[begins], minlength=most)
-        repeated, repeated_rows = (
-            np.array([counts.get(index, 0) for index in part.records], np.int64)
-            for counts in (part.repeated, part.repeated_rows)
-        )
-        rows, gave = rows[documents] + repeated_rows, gave[documents] + repeated
+        left_out = part.repeated.group_by("document").agg(pl.col("records").sum(), pl.col("rows").sum())
+        repeated, repeated_rows = np.zeros(most, np.int64), np.zeros(most, np.int64)
+        repeated[left_out["document"].to_numpy()] = left_out["records"].to_numpy()
+        repeated_rows[left_out["document"].to_numpy()] = left_out["rows"].to_numpy()
+        rows, gave = (rows + repeated_rows)[documents], (gave + repeated)[documents]
         tally.add_counts("records_in", documents, records)
         tally.add_counts("rows_split", documents, rows - gave)
         tally.add_counts("records_empty", documents, records - gave)
-        tally.add_counts("duplicates_dropped", documents, repeated_rows)
+        tally.add_counts("duplicates_dropped", documents, repeated_rows[documents])
 
 
 def count_cells(frame: pl.DataFrame, contract: Contract, tally: Tally) -> None:
@@ -112,8 +114,8 @@ def keys_in(rescued: pl.Series) -> pl.Series:
     return rescued.replace_strict(counts, default=0, return_dtype=pl.Int64())
 
 
-def _groups(task: Bin, reader: Reader) -> Iterator[pl.DataFrame]:
-    """The rows of all files of some devices at a time, with the files' rank in the order of their identities."""
+def _groups(task: Bin, reader: Reader) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows of all files of some devices at a time, and what they repeat, with the files' rank in the order of their identities."""
     dataset, contract = reader.dataset, reader.dataset.contract
     devices = [place.device for f in task.files if (place := dataset.locate(f.identity)) is not None]
     order = sorted(range(len(task.files)), key=lambda i: (devices[i], task.files[i].identity))
@@ -131,15 +133,17 @@ def _groups(task: Bin, reader: Reader) -> Iterator[pl.DataFrame]:
         yield from _frame(reader, group, contract)
 
 
-def _frame(reader: Reader, indices: Sequence[int], contract: Contract) -> Iterator[pl.DataFrame]:
-    frames = []
+def _frame(reader: Reader, indices: Sequence[int], contract: Contract) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    frames, repeated = [], []
     for _, parts in reader.rows(indices):
         keyed = cast(Sequence[Keyed], parts)
         count_rows(keyed, reader.tally)
         frames += [complete(part.frame, contract).select(_columns(contract)) for part in keyed if part.frame.height]
+        repeated += [part.repeated for part in keyed if part.repeated.height]
     if frames:
         frame = pl.concat(frames)
-        yield frame if _is_grouped(frame, contract) else in_order(frame, contract)
+        in_place = frame if _is_grouped(frame, contract) else in_order(frame, contract)
+        yield in_place, pl.concat([pl.DataFrame(schema=REPEATED), *repeated])
 
 
 def _is_grouped(frame: pl.DataFrame, contract: Contract) -> bool:
@@ -180,23 +184,31 @@ def _columns(contract: Contract) -> list[str]:
 
 
 class Keys:
-    """Settles rows with equal keys; `replaced` and `leaned_on` are as in `Report`."""
+    """Settles rows with equal keys; `replaced` and `leaned_on` are as in `Report`. A row's site is part of its key."""
 
     def __init__(self, task: Bin, reader: Reader) -> None:
         dataset = reader.dataset
         self._contract, self._policy, self._tally = dataset.contract, dataset.policy, reader.tally
-        anew = {f.identity for f in task.files if f.held_rows}
-        self._stored = StoredKeys(task.table, dataset, task.stored, anew)
+        self._held = {index for index, file in enumerate(task.files) if file.held_rows}
+        self._stored = StoredKeys(task.table, dataset, task.stored if dataset.policy != "all" else ())
         self._files = pl.Series([f.identity for f in task.files], dtype=pl.String())
+        self._anew: list[str] = []
         self.replaced: dict[str, set[int]] = {}
         self.leaned_on: set[str] = set()
         self.folders_of: dict[int, set[Partition]] = {}
 
-    def settled(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows that stay, counted; what becomes of all others is noted."""
+    def begin(self, frame: pl.DataFrame, repeated: pl.DataFrame) -> None:
+        """Rows of some devices come, and what their files repeat: former rows of these files don't count any more."""
+        gave = {*frame["document"].unique(), *repeated["document"].unique()}
+        self._anew = [self._files[index] for index in sorted(gave & self._held)]
+        for index, date, site in repeated.select("document", "date", "site").unique().iter_rows():
+            self.folders_of.setdefault(index, set()).add((day_text(date), site))
+
+    def settled(self, frame: pl.DataFrame, partition: Partition) -> pl.DataFrame:
+        """The rows of a partition that stay, counted; what becomes of all others is noted."""
         key = self._contract.key
-        old = self._stored.like(frame)
-        content = [c for c in frame.columns if c not in ("source", "date", "site", "document", "line", *key)]
+        old = self._stored.like(frame, partition, self._anew)
+        content = [c for c in frame.columns if c not in ("source", "document", "line", *key)]
         new = frame.select(*key, *content, "line", source_file=self._files.gather(frame["document"]))
         result = settle_keys(new, old.select(new.columns), key, self._policy)
         self._note(old, result.give_way, result.leaned_on)
@@ -205,9 +217,8 @@ class Keys:
             self._tally.add(name, document[result.fate == fate])
         kept = frame
         if (result.fate != KEPT).any():
-            dropped = frame.filter(pl.Series(result.fate != KEPT))
-            for index, date, site in dropped.select("document", "date", "site").unique().iter_rows():
-                self.folders_of.setdefault(index, set()).add((day_text(date), site))
+            for index in np.unique(document[result.fate != KEPT]).tolist():
+                self.folders_of.setdefault(index, set()).add(partition)
             kept = frame.filter(pl.Series(result.fate == KEPT))
         count_cells(kept, self._contract, self._tally)
         return kept
@@ -218,15 +229,15 @@ class Keys:
         self.leaned_on.update(old[leaned_on]["file"].unique())
 
 
-def by_partition(frame: pl.DataFrame) -> Iterator[tuple[tuple[int, str], pl.DataFrame]]:
+def by_partition(frame: pl.DataFrame) -> Iterator[tuple[Partition, pl.DataFrame]]:
     """The rows of each date and site, without these columns; mostly there is one of them."""
     keys = ("date", "site")
     if all(frame[key].min() == frame[key].max() for key in keys):
         date, site = frame.row(0, named=True)["date"], frame.row(0, named=True)["site"]
-        yield (date, site), frame.drop(keys)
+        yield (day_text(date), site), frame.drop(keys)
         return
     for (date, site), part in frame.partition_by(keys, include_key=False, as_dict=True).items():
-        yield (cast(int, date), cast(str, site)), part
+        yield (day_text(cast(int, date)), cast(str, site)), part
 
 
 @dataclass
@@ -247,11 +258,10 @@ class _Writers:
         self._waiting: dict[Partition, _Waiting] = {}
         self._rows = 0
 
-    def add(self, frame: pl.DataFrame) -> None:
+    def add(self, partition: Partition, frame: pl.DataFrame) -> None:
         if not frame.height:
             return
-        for (date, site), part in by_partition(frame):
-            self._of((day_text(date), site)).frames.append(part)
+        self._of(partition).frames.append(frame)
         self._rows += frame.height
         if self._rows * _ROW_BYTES > self._task.settings.memory_bytes / 2:
             self._flush()

@@ -1,6 +1,6 @@
 """Records of one measurement of many devices, each with one field or several, to readings: a series per field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -69,32 +69,31 @@ def readings_of(records: Records, measurement: str, fields: Sequence[Field], sou
 
 def without_repeats(
     records: Records, values: Sequence[str], bounds_us: tuple[int, int]
-) -> tuple[Records, Mapping[int, int], Mapping[int, int]]:
-    """The records without those that equal an earlier one in every column; how many of each document are left out, and
-    how many readings they would have given, one for each of the `values` that is not null.
+) -> tuple[Records, pl.DataFrame]:
+    """The records without those that equal an earlier one in every column, and these: `document`, `ts` (microseconds),
+    `site`, and the number of `rows` that they would have given, one for each of the `values` that is not null.
 
     Only records that are sure to give a reading are left out: with a value, a device, and an instant in the bounds.
     Texts may be categorical; those that come back are not.
     """
     frame = records.frame
-    if any(dtype.is_nested() for dtype in frame.dtypes):
-        return records, {}, {}
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical()]
     instants, _ = instant(frame, "ts")
+    site = pl.col("organizationId") if "organizationId" in frame.columns else pl.lit(None, pl.String())
     given = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in values)
     is_sure = (given > 0) & pl.col("deviceId").is_not_null() & instants.is_between(*bounds_us)
-    told = frame.select(given=given, is_sure=is_sure.fill_null(value=False))
-    coded = frame.with_columns(pl.col(texts).to_physical()).with_row_index("{row}")
-    rows = coded.unique(frame.columns, keep="first")["{row}"].to_numpy()
-    gone = told["is_sure"].to_numpy().copy()
-    gone[rows] = False
+    gone = frame.select(is_sure.fill_null(value=False)).to_series().to_numpy().copy()
+    if any(dtype.is_nested() for dtype in frame.dtypes):
+        gone[:] = False
+    else:
+        coded = frame.with_columns(pl.col(texts).to_physical()).with_row_index("{row}")
+        gone[coded.unique(frame.columns, keep="first")["{row}"].to_numpy()] = False
     kept = np.flatnonzero(~gone)
     plain = (frame if len(kept) == frame.height else frame[kept]).with_columns(pl.col(texts).cast(pl.String()))
-    documents, places = np.unique(records.document[gone], return_inverse=True)
-    counts = np.bincount(places), np.bincount(places, weights=told["given"].to_numpy()[gone])
-    repeated, readings = (dict(zip(documents.tolist(), map(int, n), strict=True)) for n in counts)
+    document = pl.Series(records.document, dtype=pl.Int64())
+    told = frame.select(document=document, ts=instants, site=site.cast(pl.String()), rows=given)
     once = replace(records, frame=plain, document=records.document[kept], line=records.line[kept])
-    return once, repeated, readings
+    return once, told.filter(pl.Series(gone))
 
 
 def _by_record(parts: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, Ints, Ints]:

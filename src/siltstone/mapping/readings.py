@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 
 from siltstone.contracts import INVALID_PARTITION, NO_SITE
-from siltstone.datasets import Keyed
+from siltstone.datasets import REPEATED, Keyed
 from siltstone.formats.documents import BadRecord, Lane, Rules
 from siltstone.zones import iso
 
@@ -30,14 +30,14 @@ def finished(
     lane: Lane,
     bad: Sequence[BadRecord] = (),
     records: Mapping[int, int],
-    repeated: Mapping[int, int] | None = None,
-    repeated_rows: Mapping[int, int] | None = None,
+    repeated: pl.DataFrame | None = None,
 ) -> Keyed:
     """Rows with date and safe site; records with a row whose time is missing or out of bounds are refused.
 
     `frame` has columns of a contract that is partitioned by date and site, `ts` (int64 us UTC, null where it can't be
     told), `document`, `line`, and where there are any: `site` (the source's own words), `_rescued`, and `reason` (why
-    the row can't be taken, else null). `records` counts by document those that are not in `bad`.
+    the row can't be taken, else null). `records` counts by document those that are not in `bad`. `repeated` has a row
+    for each record that is left out: `document`, `ts`, `site` and the number of its `rows`.
     """
     uploaded = pl.col("document").replace_strict(
         {d.index: d.modified_us for d in documents}, return_dtype=pl.Int64(), default=0
@@ -59,13 +59,23 @@ def finished(
         counts = lines["document"].value_counts()
         lost = dict(zip(counts["document"].to_list(), counts["count"].to_list(), strict=True))
         records = {index: count - lost.get(index, 0) for index, count in records.items()}
-    frame = _with_site(frame).drop("reason", strict=False)
+    frame = _placed(frame, rules).drop("reason", strict=False)
+    refusals = sorted([*bad, *refused], key=lambda b: (b.document, b.line))
+    if repeated is None or not repeated.height:
+        return Keyed(lane, frame, refusals, records)
+    by_place = (
+        _placed(repeated, rules).group_by("document", "date", "site").agg(records=pl.len(), rows=pl.col("rows").sum())
+    )
+    return Keyed(lane, frame, refusals, records, by_place.select(pl.col(n).cast(t) for n, t in REPEATED.items()))
+
+
+def _placed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """The frame with safe sites, and with the date of each row's partition."""
+    ts = pl.col("ts")
     day = ts // _DAY_US
     if rules.grain == "month":
         day = ts.cast(pl.Datetime("us")).dt.truncate("1mo").cast(pl.Int64()) // _DAY_US
-    frame = frame.with_columns(date=day.cast(pl.Int32()))
-    refusals = sorted([*bad, *refused], key=lambda b: (b.document, b.line))
-    return Keyed(lane, frame, refusals, records, repeated or {}, repeated_rows or {})
+    return _with_site(frame).with_columns(date=day.cast(pl.Int32()))
 
 
 def quality_of(column: str) -> pl.Expr:
@@ -107,7 +117,10 @@ def _with_site(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _rescue_site(row: Mapping[str, str | None]) -> str | None:
     held = orjson.loads(row["_rescued"]) if row["_rescued"] else {}
-    return rescued_text({**held, "site": row["site"] or ""})
+    key = "site"
+    while key in held:
+        key += "_"
+    return rescued_text({**held, key: row["site"] or ""})
 
 
 def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules, raw: Raw) -> list[BadRecord]:

@@ -161,7 +161,7 @@ class Measurements:
             uploaded_us = min(document.modified_us for document in group)
             bounds_us = rules.earliest_us, uploaded_us + rules.future_us
             for records in read_parquet(group, coded=True):
-                once, repeated, rows = without_repeats(records, [field.name for field in fields], bounds_us)
+                once, repeated = without_repeats(records, [field.name for field in fields], bounds_us)
                 keyed = finished(
                     readings_of(once, measurement, fields, SOURCE),
                     documents,
@@ -171,7 +171,6 @@ class Measurements:
                     bad=records.bad,
                     records=_counts(records),
                     repeated=repeated,
-                    repeated_rows=rows,
                 )
                 found.append(keyed)
         return _with_empty(found, documents), schema
