@@ -28,7 +28,15 @@ from siltstone.settings import options_of, settings_of
 from siltstone.settling import settle
 from siltstone.storage import Storage, open_input, open_root
 from siltstone.summaries import minute, summary_of, united
-from siltstone.superseding import Superseded, Superseding, carried, keep_former, refused_among, superseded_by
+from siltstone.superseding import (
+    Superseded,
+    Superseding,
+    carried,
+    keep_former,
+    refused_among,
+    superseded_by,
+    with_notes,
+)
 from siltstone.survey import spread, take_survey
 from siltstone.table import Change, Refused, Snapshot, Table
 from siltstone.tables import table_at
@@ -38,7 +46,7 @@ from siltstone.writing import Output
 _ATTEMPTS = 6
 _SURVEY_LINES = 500
 _FEW_TASKS = 2
-_SHARE_OF_MEMORY = 16  # of a device's files, whose rows take several times as much
+_SHARE_OF_MEMORY = 32  # of a device's files, whose rows take several times as much
 
 
 def compact(
@@ -135,6 +143,8 @@ class _Run:
         self._settings = settings_of(config, dataset.name)
         named_by = "path below source_root" if config.compaction.source_root else "whole path"
         self._meaning = {"zone": self._settings.rules.zone, "files named by": named_by}
+        if site := options.get("site"):
+            self._meaning["site"] = site
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
         self._superseding = Superseding(engine, table, self._settings)
@@ -163,9 +173,10 @@ class _Run:
         """Raise UsageError when a setting that gives the table's rows their meaning is not that of the runs before."""
         learned = ledger.learned(self._dataset.name)
         for key, value in self._meaning.items():
-            if learned and learned[key] != value:
+            if learned and learned.get(key, "") != value:
+                before = learned.get(key, "")
                 raise UsageError(
-                    f"{self._table.storage.root} was written with {key} {learned[key]!r}, this run has {value!r}",
+                    f"{self._table.storage.root} was written with {key} {before!r}, this run has {value!r}",
                     "Give the same value, or another lake.",
                 )
 
@@ -200,12 +211,13 @@ class _Run:
             there = listing.without(self._waves.left)
             retry = self._retry_quarantined
             own = ledger.of(self._dataset.name)
-            news = compare(there, own, self._store, self._dataset, retry_quarantined=retry, refused=refused)
+            news = compare(there, ledger, self._store, self._dataset, retry_quarantined=retry, refused=refused)
             news = self._portion(news)
             todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
             contract = self._dataset.contract
             stored = self._table.files(snapshot) if contract.key and todo else []
-            known = sorted(own.entries.filter(state="ingested")["path"]) if contract.is_history else []
+            stands = (pl.col("state") != "quarantined") | (pl.col("rows_out") > 0)
+            known = sorted(own.entries.filter(stands)["path"]) if contract.is_history else []
             self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored, known)
             if todo:
                 tasks = max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target)
@@ -222,10 +234,11 @@ class _Run:
     def _portion(self, news: News) -> News:
         """What a run of a keyed dataset takes at a time; files that must be read together are never apart."""
         contract = self._dataset.contract
-        if not contract.key or contract.is_history or news.together or self._retry_quarantined:
+        if not contract.key or news.together or self._retry_quarantined:
             return news
         most = self._settings.memory_bytes // _SHARE_OF_MEMORY
-        todo = first_portion(news.todo, partial(device_of, self._dataset), most)
+        whose = (lambda _: "") if contract.is_history else partial(device_of, self._dataset)
+        todo = first_portion(news.todo, whose, most)
         return replace(news, todo=todo, later=news.todo.height - todo.height)
 
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
@@ -240,7 +253,8 @@ class _Run:
         stored = self._table.files(snapshot) if replaced or gives_way or rewritten else []
         dropped = self._superseding.drop(replaced, gives_way, ledger, stored, snapshot.schema, self._tell)
         if self._dataset.contract.is_history:
-            dropped = carried(stored, self._waves.done, held)
+            taken = {f.path for f in files if f.state != "deferred"}
+            dropped = carried(stored, self._waves.done, {p: n for p, n in held.items() if p in taken})
         fresh = [o for done in self._waves.done for o in done.report.outputs]
         self._check(files, fresh, dropped, replaced)
         adjusted = self._adjusted(dropped, ledger) if dropped.gave_way else []
@@ -263,7 +277,7 @@ class _Run:
                 snapshot = self._add_columns(columns, snapshot)
             header = self._header(summary, outputs, columns, ledger)
             header["removed"] = [s.path for s in dropped.removed]
-            accounts = [*read, *news.noted, *adjusted]
+            accounts = [*read, *with_notes(adjusted, news.noted)]
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._tell(f"committing {len(outputs)} files")
             info = {"run": head.name, "rows": summary["rows_out"]}

@@ -87,7 +87,7 @@ class Dataset(Protocol):
 
     `name` is what the ledger calls it, `source` the value of its rows in that column, `layout` shows a path for people.
     `policy` settles rows with equal keys. Of a history contract `whole` says whether a file is a snapshot of the whole
-    table (else of the rows that it had before).
+    table (else of the rows that it had before). `is_by_hour`: folders tell their hour.
     """
 
     @property
@@ -102,6 +102,8 @@ class Dataset(Protocol):
     def policy(self) -> Policy: ...
     @property
     def whole(self) -> bool: ...
+    @property
+    def is_by_hour(self) -> bool: ...
     @property
     def time_units(self) -> Sequence[str]: ...
 

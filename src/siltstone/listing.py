@@ -65,7 +65,11 @@ def list_input(
     ignored = frame.height
     listings = []
     for dataset in datasets:
-        located = [dataset.locate(identity) is not None for identity in frame["identity"]]
+        located = [
+            dataset.locate(identity) is not None
+            and not (since and dataset.is_before(identity.rpartition("/")[0], since))
+            for identity in frame["identity"]
+        ]
         files = frame.filter(pl.Series(located, dtype=pl.Boolean))
         ignored -= files.height
         files = files.select("path", "identity", "size", "etag", "modified_us")
@@ -73,16 +77,22 @@ def list_input(
     return [replace(listings[0], ignored=ignored), *listings[1:]]
 
 
+def _is_wanted(dataset: Dataset, identity: str, since: datetime | None) -> bool:
+    is_old = since is not None and dataset.is_before(identity.rpartition("/")[0], since)
+    return dataset.locate(identity) is not None and not is_old
+
+
 def _objects(store: Storage, datasets: Sequence[Dataset], since: datetime | None) -> pl.DataFrame:
     if since is None:
         return store.objects()
+    if not any(dataset.is_by_hour for dataset in datasets):
+        raise UsageError(f"folders of {datasets[0].source} tell no hour", "Leave --since out.")
 
     def is_old(folder: str) -> bool:
         return all(dataset.is_before(folder, since) for dataset in datasets)
 
     objects = store.objects(enter=lambda folder: not is_old(folder))
-    old = [is_old(uri.rpartition("/")[0]) for uri in objects["uri"]]
-    return objects.filter(~pl.Series(old, dtype=pl.Boolean))
+    return objects.filter(~pl.Series([is_old(uri.rpartition("/")[0]) for uri in objects["uri"]], dtype=pl.Boolean))
 
 
 def compare(
@@ -99,7 +109,9 @@ def compare(
     With `retry_quarantined` files with refused records, or refused as a whole, are new again. A file with a former
     version brings its companions along, or is left out where it can't: one is gone, or its new content is `refused`.
     """
-    known = ledger.entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
+    _refuse_foreign(listing, ledger, dataset)
+    entries = ledger.of(dataset.name).entries
+    known = entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
     joined = listing.files.join(known, on="identity", how="left", maintain_order="left")
     is_retried = pl.lit(retry_quarantined) & (pl.col("state").eq("quarantined") | (pl.col("records_quarantined") > 0))
     is_new = pl.col("old_etag").is_null() | is_retried
@@ -116,8 +128,11 @@ def compare(
         else:
             todo.add(row["identity"])
     listed = set(listing.files["identity"])
+    sharing = (
+        entries.clear() if dataset.contract.is_history else entries
+    )  # a history tells by itself what others showed
     device_of = partial(_device, dataset)
-    found = companions(todo.difference(refused), listed.difference(refused), ledger.entries, device_of)
+    found = companions(todo.difference(refused), listed.difference(refused), sharing, device_of)
     todo = (todo | found.along) - found.left_out
     noted = [n for n in noted if n.path not in todo]
     held_sha256 = pl.when(pl.col("state") != "quarantined").then(pl.col("sha256")).fill_null("")
@@ -129,6 +144,17 @@ def compare(
     )
     skipped = joined.height - files.height - len(noted) - len(found.left_out)
     return News(files, skipped, noted, sorted(found.left_out), found.together)
+
+
+def _refuse_foreign(listing: Listing, ledger: Ledger, dataset: Dataset) -> None:
+    """Raise UsageError where the table has rows of a listed file from another dataset."""
+    foreign = ledger.entries.filter(pl.col("dataset") != dataset.name, pl.col("rows_out") > 0)
+    both = foreign.join(listing.files, left_on="path", right_on="identity", how="semi")
+    for path, name in both.select("path", "dataset").head(1).iter_rows():
+        raise UsageError(
+            f"the table has rows of {path} from {name}, and takes a file from one source only",
+            "Give another lake, or let the sources have files of their own.",
+        )
 
 
 def _device(dataset: Dataset, identity: str) -> tuple[str, str]:

@@ -92,6 +92,16 @@ def carried(stored: Sequence[Stored], done: Sequence[Done], held: Mapping[str, i
     return Superseded(removed, [], {}, cells, adjusted, rows)
 
 
+def with_notes(adjusted: Sequence[FileAccount], noted: Sequence[FileAccount]) -> list[FileAccount]:
+    """Both as one list; a file that was adjusted and noted has one account, under its new etag."""
+    etags = {n.path: n for n in noted}
+    paths = {a.path for a in adjusted}
+    for account in adjusted:
+        if note := etags.get(account.path):
+            account.etag, account.size = note.etag, note.size
+    return [*adjusted, *(n for n in noted if n.path not in paths)]
+
+
 def superseded_by(files: Sequence[FileAccount], held: Mapping[str, int]) -> dict[str, int]:
     """The rows to drop, by source file: those of files that gave rows anew. A version without any replaces nothing."""
     gave = {f.path for f in files if f.state != "deferred" and not _gave_none(f)}

@@ -47,20 +47,21 @@ def device_of(dataset: Dataset, identity: str) -> str:
     return place.device
 
 
-def has_seen(bin: Bin, report: Report, stored: Sequence[Stored]) -> bool:
+def has_seen(bin: Bin, report: Report, stored: Sequence[Stored], known: Sequence[str]) -> bool:
     """Whether a bin's result would be the same against these data files of the table: those that it leaned on or took
-    rows from are there, and no file has come since that may hold one of its keys."""
+    rows from are there, and no file has come since that may hold one of its keys; of a history, whether it has the very
+    files and the `known` snapshots."""
     if bin.partition is not None:
         return True
     paths = {s.path for s in stored}
     if not paths.issuperset([*report.leaned_on, *report.replaced]):
         return False
-    known = {s.path for s in bin.stored}
+    planned = {s.path for s in bin.stored}
     contract = sources.dataset(bin.dataset, bin.options).contract
     if contract.is_history:
-        return paths == {s.path for s in bin.stored}
+        return paths == {s.path for s in bin.stored} and set(known) == set(bin.known)
     bounds = [from_json(o.statistics, contract.time.name) for o in report.outputs]
-    fresh = [s for s in stored if s.path not in known]
+    fresh = [s for s in stored if s.path not in planned]
     return not any(overlaps(s.bounds, b) for s in fresh for b in bounds)
 
 
@@ -129,7 +130,9 @@ class Waves:
         columns the table has otherwise, or whose keys it may have by now, so that `run` does the rest again."""
         self.schema = table_schema.extended((c.key, c.kind) for c in self.schema.columns)
         self._stored, self._known = tuple(stored), tuple(known)
-        kept = [d for d in self.first if self._is_valid(d, todo) and has_seen(d.bin, d.report, self._stored)]
+        kept = [
+            d for d in self.first if self._is_valid(d, todo) and has_seen(d.bin, d.report, self._stored, self._known)
+        ]
         if len(kept) < len(self.first) or not all(self._is_valid(d, todo) for d in self.second or []):
             self.second = None
         self.first = kept

@@ -212,17 +212,19 @@ _SAMPLE = {pa.string(): "x", files.MS: NOON, pa.uint32(): 2**32 - 1, pa.float32(
 def test_an_entity_keeps_every_column_exactly(entity: str) -> None:
     types = files.ENTITIES[entity]
     full: dict[str, Any] = {name: _SAMPLE[kind] for name, kind in types.items()}
-    (found,) = keyed([item(0, entity, [full, {}], datetime(2026, 1, 28, 14))])
     contract = haltian.ENTITIES[entity]
+    bare = dict.fromkeys(contract.key, "another")
+    (found,) = keyed([item(0, entity, [full, bare, {}], datetime(2026, 1, 28, 14))])
     kinds = {column.name: column.kind for column in (*contract.leading, *contract.record)}
     assert set(kinds) == set(types)
     frame = found.frame
     assert frame["ts"].to_list() == [NOON_US + 2 * 3_600_000_000] * 2  # the hour of the name
     assert frame["_rescued"].null_count() == 2
     assert found.records == {0: 2}
+    assert [(bad.line, bad.reason) for bad in found.bad] == [(2, f"{' or '.join(contract.key)} is missing")]
     for name, kind in kinds.items():
         value, nothing = frame[name].to_list()
-        assert (value, nothing) == (0.10000000149011612 if kind == "float" else full[name], None), name
+        assert (value, nothing) == (0.10000000149011612 if kind == "float" else full[name], bare.get(name)), name
         assert frame[name].to_arrow().type in (ARROW_TYPE[kind], pa.large_string()), name
 
 

@@ -11,42 +11,38 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import BadRecord, Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, Records, Rules
 
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 _RATIO_FLOOR = 64 << 20
+_USUAL_RATIO = 16
 _FOOTER = 12  # the magic at both ends and the footer's length
 
 
 @dataclass(frozen=True)
 class ParquetDocument:
-    """A file whose footer could be read; `size` are the bytes of its values when they are decoded."""
+    """A file that was decoded whole, its texts as dictionaries; `size` are the bytes of its values."""
 
     index: int
     path: str
     modified_us: int
-    data: bytes
-    metadata: pq.FileMetaData
+    table: pa.Table
     schema: pa.Schema
     size: int
 
-    def read(self, coded: Sequence[str] = ()) -> pa.Table:
-        """All rows, texts of the columns `coded` as dictionaries. Raises pyarrow's errors where a page can't be
-        decoded."""
-        source = pa.BufferReader(self.data)
-        file = pq.ParquetFile(source, metadata=self.metadata, pre_buffer=False, read_dictionary=list(coded))
-        return file.read(use_threads=False)
-
     def record(self, line: int) -> tuple[int, bytes]:
         """A row as JSON; Parquet has no place for a single one, so the offset is 0."""
-        row = _frame(self.read().slice(line, 1)).with_columns(cs.temporal().to_physical()).row(0, named=True)
+        row = _frame(self.table.slice(line, 1)).with_columns(cs.temporal().to_physical()).row(0, named=True)
         return 0, orjson.dumps(row, default=str)
 
 
 def open_parquet(item: Item, rules: Rules) -> Opened:
-    """The document of a file. Raises Unreadable where it is none, is cut, encrypted, or would grow beyond the limits:
-    `max_text_bytes`, and `max_ratio` for more than 64 MiB."""
+    """The document of a file.
+
+    Raises Unreadable where it is none, is cut, encrypted, or has a page that can't be decoded; and where it would grow
+    beyond the limits: to more than `max_text_bytes` and 16 times its size, or to over 64 MiB and `max_ratio` times.
+    """
     data = item.data
     if not data:
         raise Unreadable("empty file: 0 bytes, not even the magic of Parquet")
@@ -62,20 +58,25 @@ def open_parquet(item: Item, rules: Rules) -> Opened:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"its footer can't be read: {_sentence(error)}") from None
     size = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
-    if size > rules.max_text_bytes:
-        raise Unreadable(f"{size:,} bytes of values, more than limits.max_decompressed_mb allows")
+    if size > rules.max_text_bytes and size > _USUAL_RATIO * len(data):
+        raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_decompressed_mb allows")
     if size > _RATIO_FLOOR and size > rules.max_ratio * len(data):
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_ratio allows")
     if len(set(schema.names)) < len(schema.names):
         raise Unreadable("two of its columns have one name")
-    return Opened(ParquetDocument(item.index, item.path, item.modified_us, data, metadata, schema, size))
+    coded = [f.name for f in schema if pa.types.is_string(f.type)]
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, pre_buffer=False, read_dictionary=coded)
+        table = file.read(use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise Unreadable(f"can't be decoded: {_sentence(error)}") from None
+    return Opened(ParquetDocument(item.index, item.path, item.modified_us, table, schema, size))
 
 
 def read_parquet(documents: Sequence[ParquetDocument], *, coded: bool = False) -> list[Records]:
     """Every row of the documents, by schema, in order of document and row.
 
-    Names and types are those of the files (dictionaries as their values, or, `coded`, all texts as categories). A file
-    whose pages can't be decoded gives no row but one bad record.
+    Names and types are those of the files (dictionaries as their values, or, `coded`, all texts as categories).
     """
     groups: dict[tuple[tuple[str, str], ...], list[ParquetDocument]] = {}
     for document in documents:
@@ -86,19 +87,11 @@ def read_parquet(documents: Sequence[ParquetDocument], *, coded: bool = False) -
 
 def _records(documents: Sequence[ParquetDocument], *, coded: bool) -> Records:
     texts = [f.name for f in documents[0].schema if pa.types.is_string(f.type)] if coded else []
-    tables: list[tuple[int, pa.Table]] = []
-    bad: list[BadRecord] = []
-    for document in documents:
-        try:
-            if document.metadata.num_rows:
-                tables.append((document.index, document.read(texts)))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            bad.append(BadRecord(document.index, 0, 0, f"can't be decoded: {_sentence(error)}", document.data))
-    rows = np.array([table.num_rows for _, table in tables], np.int64)
-    document_of = np.repeat(np.array([index for index, _ in tables], np.int64), rows)
+    rows = np.array([document.table.num_rows for document in documents], np.int64)
+    document_of = np.repeat(np.array([document.index for document in documents], np.int64), rows)
     begins = np.repeat(np.cumsum(rows) - rows, rows)
-    whole = pa.concat_tables([t for _, t in tables]) if tables else documents[0].schema.empty_table()
-    return Records("typed", _frame(whole, texts), document_of, np.arange(len(begins)) - begins, bad)
+    whole = pa.concat_tables([document.table for document in documents])
+    return Records("typed", _frame(whole, texts), document_of, np.arange(len(begins)) - begins)
 
 
 def _frame(table: pa.Table, coded: Sequence[str] = ()) -> pl.DataFrame:

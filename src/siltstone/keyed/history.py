@@ -1,6 +1,6 @@
 """The task of a history: its new snapshots, and what the table tells of those before, become the table anew."""
 
-from bisect import bisect
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -106,7 +106,8 @@ class _Same:
         self._places = [(_scope(dataset, path), _hour_us(dataset, path)) for path in paths]
         self.order = sorted(range(len(paths)), key=lambda i: (self._places[i], paths[i]))
         known = sorted((_scope(dataset, path), _hour_us(dataset, path)) for path in task.known)
-        self._known_before = [bisect(known, place) for place in self._places]
+        self._before = [bisect_left(known, place) for place in self._places]
+        self._behind = [bisect_right(known, place) for place in self._places]
 
     def others(self, reader: Reader) -> Iterator[Any]:
         """The documents of all snapshots that differ from the one before."""
@@ -129,8 +130,8 @@ class _Same:
     def _follows(self, before: int, index: int) -> bool:
         """Whether one snapshot comes right after another, with none that the table knows between them."""
         (scope, hour), (next_scope, next_hour) = self._places[before], self._places[index]
-        between = self._known_before[index] - self._known_before[before]
-        return self._whole and scope == next_scope and hour < next_hour and not between
+        is_alone = self._behind[index] == self._before[before]  # no known snapshot from the one to the other
+        return self._whole and scope == next_scope and hour < next_hour and is_alone
 
 
 def _empty(contract: Contract) -> pl.DataFrame:

@@ -115,7 +115,7 @@ def keys_in(rescued: pl.Series) -> pl.Series:
 
 
 def _groups(task: Bin, reader: Reader) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The rows of all files of some devices at a time, and what they repeat, with the files' rank in the order of their identities."""
+    """The rows of all files of some devices at a time, and what they repeat."""
     dataset, contract = reader.dataset, reader.dataset.contract
     devices = [place.device for f in task.files if (place := dataset.locate(f.identity)) is not None]
     order = sorted(range(len(task.files)), key=lambda i: (devices[i], task.files[i].identity))

@@ -67,6 +67,7 @@ class Datalog:
     layout: str = LAYOUT
     policy: Policy = "lines"
     whole: bool = False
+    is_by_hour: bool = True
     time_units: Sequence[str] = UNITS
 
     def locate(self, path: str) -> Place | None:

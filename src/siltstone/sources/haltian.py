@@ -7,7 +7,7 @@ Files without rows are normal. The export is called beta by its vendor, so colum
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from siltstone.conform import Schema
 from siltstone.contracts import READINGS, Contract, history_contract
 from siltstone.datasets import Keyed, Place, Policy
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.formats.documents import BadRecord, Item, Opened, Records, Rules
 from siltstone.formats.parquet import open_parquet, read_parquet
 from siltstone.kinds import Kind
 from siltstone.mapping.events import Field, readings_of, without_repeats
@@ -130,6 +130,7 @@ class Measurements:
     layout: str = LAYOUT.replace("{entity}", PREFIX + "{name}")
     policy: Policy = "distinct"
     whole: bool = False
+    is_by_hour: bool = True
     time_units: tuple[str, ...] = ()
 
     def locate(self, path: str) -> Place | None:
@@ -185,6 +186,7 @@ class Entity:
     source: str = SOURCE
     policy: Policy = "last"
     whole: bool = True
+    is_by_hour: bool = True
     time_units: tuple[str, ...] = ()
 
     @property
@@ -214,7 +216,9 @@ class Entity:
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
         hours = {document.index: _hour_us(document.path) for document in documents}
         found = [
-            Keyed(records.lane, self._frame(records, hours), records.bad, _counts(records))
+            _with_ids(
+                Keyed(records.lane, self._frame(records, hours), (), _counts(records)), self.contract.key, documents
+            )
             for records in read_parquet(documents)
         ]
         return _with_empty(found, documents), schema
@@ -296,6 +300,21 @@ def _is_text(kind: pa.DataType) -> bool:
 def _counts(records: Records) -> dict[int, int]:
     indices, counts = np.unique(records.document, return_counts=True)
     return dict(zip(indices.tolist(), counts.tolist(), strict=True))
+
+
+def _with_ids(keyed: Keyed, key: Sequence[str], documents: Sequence[Any]) -> Keyed:
+    """The rows with an id; others are refused."""
+    is_without = keyed.frame.select(pl.any_horizontal(pl.col(key).is_null())).to_series()
+    if not is_without.any():
+        return keyed
+    by_index = {document.index: document for document in documents}
+    bad = []
+    records = dict(keyed.records)
+    for index, line in keyed.frame.filter(is_without).select("document", "line").iter_rows():
+        offset, raw = by_index[index].record(line)
+        bad.append(BadRecord(index, line, offset, f"{' or '.join(key)} is missing", raw))
+        records[index] -= 1
+    return replace(keyed, frame=keyed.frame.filter(~is_without), bad=bad, records=records)
 
 
 def _with_empty(found: list[Keyed], documents: Sequence[Any]) -> list[Keyed]:

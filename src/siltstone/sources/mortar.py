@@ -66,6 +66,7 @@ class Mortar:
     contract: Contract = READINGS
     layout: str = LAYOUT
     whole: bool = False
+    is_by_hour: bool = False
     time_units: Sequence[str] = ()
 
     def locate(self, path: str) -> Place | None:

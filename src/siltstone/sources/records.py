@@ -64,6 +64,10 @@ class RecordsDataset:
         return False
 
     @property
+    def is_by_hour(self) -> bool:
+        return False
+
+    @property
     def time_units(self) -> Sequence[str]:
         return ()
 

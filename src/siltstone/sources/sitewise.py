@@ -128,6 +128,7 @@ class Series:
     needed: tuple[str, ...]
     policy: Policy = "version"
     whole: bool = False
+    is_by_hour: bool = True
     time_units: tuple[str, ...] = ()
     source: str = "sitewise"
 
@@ -187,6 +188,7 @@ class Metadata:
     layout: str
     policy: Policy = "last"
     whole: bool = False
+    is_by_hour: bool = False
     time_units: tuple[str, ...] = ()
     source: str = "sitewise"
 
@@ -293,7 +295,8 @@ _SHARED = ("seriesId", "timeInSeconds", "offsetInNanos", "quality", "recordVersi
 
 
 def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) -> pl.DataFrame:
-    """Asset rows with instants as such; the snapshot is of the asset's last update, if that is a possible one."""
+    """Asset rows with instants as such. The snapshot is of the file's upload: rows of one file may have several dates
+    of their last update, or none, and an old one may come back."""
     dates = ["asset_creation_date", "asset_last_update_date"]
     is_date = {name: pl.col(name).is_between(0, _CALENDAR_S, closed="left") for name in dates}
     texts = rescued(frame, {name: pl.col(name).is_not_null() & ~is_date[name] for name in dates})
@@ -302,12 +305,9 @@ def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) ->
     dated = {
         name: pl.when(is_date[name]).then((pl.col(name) * 1e6).round().cast(pl.Int64(), strict=False)) for name in dates
     }
-    updated = dated["asset_last_update_date"]
-    is_possible = updated.is_between(rules.earliest_us, pl.col("ts") + rules.future_us)
     own_id = pl.col("asset_id") + "_" + pl.col("asset_property_id")
     return frame.with_columns(
         *(instant.cast(pl.Datetime("us", "UTC")).alias(name) for name, instant in dated.items()),
-        ts=pl.when(is_possible).then(updated).otherwise("ts"),
         time_series_id=pl.coalesce("time_series_id", own_id),  # of a property without a series
     )
 
