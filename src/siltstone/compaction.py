@@ -257,7 +257,7 @@ class _Run:
             dropped = carried(stored, self._waves.done, {p: n for p, n in held.items() if p in taken})
         fresh = [o for done in self._waves.done for o in done.report.outputs]
         self._check(files, fresh, dropped, replaced)
-        adjusted = self._adjusted(dropped, ledger) if dropped.gave_way else []
+        adjusted = self._adjusted(dropped, ledger, files) if dropped.gave_way else []
         outputs = [*fresh, *dropped.outputs]
         read = [f for f in files if f.state != "deferred"]
         columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
@@ -284,8 +284,13 @@ class _Run:
             self._table.commit(Change(head, outputs, info, removed=dropped.removed), snapshot)
         return summary
 
-    def _adjusted(self, dropped: Superseded, ledger: Ledger) -> list[FileAccount]:
-        accounts = ledgers.accounts(self._table.storage, ledger.head)
+    def _adjusted(self, dropped: Superseded, ledger: Ledger, files: Sequence[FileAccount]) -> list[FileAccount]:
+        """The accounts of files that this run has not read, as far as rows of theirs gave way; of those that it has, the
+        rows kept of a former version are fewer."""
+        read = {f.path: f for f in files}
+        for path in dropped.gave_way.keys() & read.keys():
+            read[path].rows_kept -= dropped.gave_way[path][0]
+        accounts = ledgers.accounts(self._table.storage, ledger.head).filter(~pl.col("path").is_in(list(read)))
         return dropped.adjusted(accounts, is_history=self._dataset.contract.is_history)
 
     def _tell(self, what: str) -> None:
