@@ -97,6 +97,7 @@ def compact(
         while not portions or portions[-1]["files_later"]:
             run = _Run(dataset, options, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
             portions.append(run.until_committed(listing))
+            listing = listing.without(run.deferred)
         summary = united(portions)
         settled = None if dataset.contract.is_history else _settled(table, config, engine, progress, summary["run"])
         summaries.append({**summary, "settled": settled, "seconds": round(time.time() - started, 3)})
@@ -148,6 +149,7 @@ class _Run:
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
         self._superseding = Superseding(engine, table, self._settings)
+        self.deferred: set[str] = set()
 
     def until_committed(self, listing: Listing) -> dict[str, Any]:
         for _ in range(_ATTEMPTS):
@@ -244,6 +246,7 @@ class _Run:
     def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
         """Check what was read and commit it. Raises Refused when another commit came between."""
         files = self._waves.accounts()
+        self.deferred = {f.path for f in files if f.state == "deferred"}
         replaced: dict[str, int] = {}
         held = dict(news.todo.select("identity", "held_rows").iter_rows())
         if not self._dataset.contract.is_history:
@@ -285,8 +288,8 @@ class _Run:
         return summary
 
     def _adjusted(self, dropped: Superseded, ledger: Ledger, files: Sequence[FileAccount]) -> list[FileAccount]:
-        """The accounts of files that this run has not read, as far as rows of theirs gave way; of those that it has, the
-        rows kept of a former version are fewer."""
+        """The accounts of files that this run has not read, as far as rows of theirs gave way. Of those that it has
+        read, fewer rows of a former version are kept."""
         read = {f.path: f for f in files}
         for path in dropped.gave_way.keys() & read.keys():
             read[path].rows_kept -= dropped.gave_way[path][0]

@@ -65,11 +65,7 @@ def list_input(
     ignored = frame.height
     listings = []
     for dataset in datasets:
-        located = [
-            dataset.locate(identity) is not None
-            and not (since and dataset.is_before(identity.rpartition("/")[0], since))
-            for identity in frame["identity"]
-        ]
+        located = [_is_wanted(dataset, identity, since) for identity in frame["identity"]]
         files = frame.filter(pl.Series(located, dtype=pl.Boolean))
         ignored -= files.height
         files = files.select("path", "identity", "size", "etag", "modified_us")

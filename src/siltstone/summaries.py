@@ -13,6 +13,7 @@ _COUNTS = (
     *("duplicates_dropped", "keys_superseded", "keys_replaced", "rows_split", "records_empty", "keys_seen"),
     *("cells_stored", "nulls", "values_rescued", "files_written", "bytes_in", "bytes_written", "files_superseded"),
     "rows_superseded",
+    "files_deferred",
 )
 
 
@@ -70,4 +71,6 @@ def united(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts = {name: sum(s[name] for s in summaries) for name in _COUNTS}
     named = {"run": next((s["run"] for s in reversed(summaries) if s["run"]), "")}
     columns = {"columns_added": [name for s in summaries for name in s["columns_added"]]}
-    return {**last, **counts, **named, **columns, "files_skipped": first["files_skipped"]}
+    at_first = {name: first[name] for name in ("files_listed", "files_skipped")}
+    deferred = {"deferred_files": [file for s in summaries for file in s["deferred_files"]][:20]}
+    return {**last, **counts, **named, **columns, **at_first, **deferred}

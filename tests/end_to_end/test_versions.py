@@ -1,6 +1,7 @@
 """Readings with versions: the newest wins, in a file, across files, across runs and when it comes too late."""
 
 import pytest
+from meetings import Once, between
 from plants import SERIES, Plant, raw, raw_path
 
 from siltstone import compaction
@@ -146,3 +147,16 @@ def test_a_device_with_more_than_a_task_can_hold_is_taken_in_portions(plant: Pla
     assert parts["run"].startswith("00000005")
     assert other.rows("s", "value", "version") == plant.rows("s", "value", "version")
     assert other.problems() == []
+
+
+def test_a_file_that_changed_in_the_first_portion_is_left_and_the_others_go_on(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant.deliver("sitewise", {raw_path(n): raw((n, float(n), 1)) for n in range(1, 4)})
+    monkeypatch.setattr(compaction, "_SHARE_OF_MEMORY", 1 << 20)
+    change = Once(lambda: plant.deliver("sitewise", {raw_path(1): raw((9, 9.0, 1))}))
+    between(monkeypatch, compaction, "list_input", change, after=True)
+    summary = plant.compact("sitewise")["readings"]
+    assert (summary["files_ingested"], summary["files_deferred"]) == (2, 1)
+    assert plant.rows("s", "value") == [(2, 2.0), (3, 3.0)]
+    assert plant.compact("sitewise")["readings"]["files_ingested"] == 1
