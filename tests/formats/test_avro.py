@@ -577,3 +577,16 @@ def test_every_single_byte_changed_is_either_refused_or_read_alike() -> None:
     assert careful.frame.equals(alone.frame.filter(~is_typed))
     assert len(careful.bad) == len(alone.bad) > 100
     assert typed.frame.height > 300
+
+
+def test_deflate_data_may_end_with_a_part_of_its_checksum_and_with_nothing_else() -> None:
+    schema = {"type": "record", "name": "r", "fields": [{"name": "x", "type": "long"}]}
+    buffer = io.BytesIO()
+    fastavro.writer(buffer, schema, [{"x": n} for n in range(50)], codec="deflate")  # leaves three bytes of it
+    data = buffer.getvalue()
+    (records,) = read_avro([open_avro(Item(0, "a", 0, data), Rules()).document])
+    assert records.frame["x"].to_list() == list(range(50))
+    sync = data[-16:]
+    spoiled = data[:-17] + bytes([data[-17] ^ 1]) + sync
+    with pytest.raises(Unreadable, match="3 bytes behind the deflate data"):
+        open_avro(Item(0, "a", 0, spoiled), Rules())

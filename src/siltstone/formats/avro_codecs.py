@@ -3,6 +3,7 @@
 import bz2
 import lzma
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, cast
@@ -127,10 +128,16 @@ def _stepped(stream: Any, data: bytes, budget: Budget, errors: type[Exception], 
         raise BadBlock(f"broken {name}: it has no end") from None
     if not stream.eof:
         raise BadBlock(f"broken {name}: it has no end")
-    if stream.unused_data:
+    text = parts[0] if len(parts) == 1 else b"".join(parts)
+    if stream.unused_data and not (name == "deflate" and _is_checksum(stream.unused_data, text)):
         raise BadBlock(f"{len(stream.unused_data):,} bytes behind the {name} data of a block")
     budget.spend(length)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return text
+
+
+def _is_checksum(tail: bytes, text: bytes) -> bool:
+    """Whether the bytes behind deflate data are of zlib's checksum, which some writers leave there, cut or whole."""
+    return zlib.adler32(text).to_bytes(4, "big").startswith(tail)
 
 
 def _zstandard(data: bytes, budget: Budget) -> bytes:

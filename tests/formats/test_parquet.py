@@ -1,0 +1,91 @@
+"""Parquet documents: exact types, files of one schema in one frame, and what is refused and why."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import Item, Rules
+from siltstone.formats.parquet import ParquetDocument, open_parquet, read_parquet
+
+NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
+TYPES = {
+    "name": pa.string(), "node": pa.uint32(), "status": pa.int8(), "distance": pa.decimal128(10, 0),
+    "at": pa.timestamp("ms", tz="UTC"), "north": pa.float32(),
+}  # fmt: skip
+ROW = {"name": "door", "node": 4_294_967_295, "status": -1, "distance": Decimal(7), "at": NOON, "north": 0.5}
+
+
+def written(*rows: dict[str, Any], **more: pa.DataType) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(list({**TYPES, **more}.items()))), sink)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def opened(*files: bytes, rules: Rules | None = None) -> list[ParquetDocument]:
+    return [open_parquet(Item(n, f"f{n}", 0, data), rules or Rules()).document for n, data in enumerate(files)]
+
+
+def test_types_stay_exactly_what_they_are() -> None:
+    (records,) = read_parquet(opened(written(ROW)))
+    assert records.frame.row(0, named=True) == ROW
+    assert list(records.frame.dtypes) == [
+        pl.String(), pl.UInt32(), pl.Int8(), pl.Decimal(10, 0), pl.Datetime("ms", "UTC"), pl.Float32(),
+    ]  # fmt: skip
+
+
+def test_files_of_one_schema_are_one_frame_and_rows_know_their_file() -> None:
+    files = opened(written(ROW, ROW), written(), written(ROW), written({**ROW, "new": "x"}, new=pa.string()))
+    first, second = read_parquet(files)
+    assert (first.document.tolist(), first.line.tolist()) == ([0, 0, 2], [0, 1, 0])
+    assert (second.document.tolist(), second.frame["new"].to_list()) == ([3], ["x"])
+
+
+def test_texts_can_come_as_categories() -> None:
+    (records,) = read_parquet(opened(written(ROW), written({**ROW, "name": None})), coded=True)
+    assert records.frame["name"].dtype == pl.Categorical()
+    assert records.frame["name"].cast(pl.String()).to_list() == ["door", None]
+
+
+def test_a_row_for_the_quarantine_is_json() -> None:
+    (document,) = opened(written(ROW))
+    offset, raw = document.record(0)
+    assert (offset, raw) == (
+        0,
+        b'{"name":"door","node":4294967295,"status":-1,"distance":"7","at":1769601600000,"north":0.5}',
+    )
+
+
+WHOLE = written(*[ROW] * 100)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "0 bytes"),
+        (b"not at all", "no Parquet: begins with b'not at a'"),
+        (WHOLE[:-9], "cut short"),
+        (b"PARE" + WHOLE[4:-4] + b"PARE", "encrypted"),
+        (WHOLE[:-40] + b"\xff" * 30 + WHOLE[-10:], "its footer can't be read"),
+        (WHOLE[:4] + b"\xff" * 60 + WHOLE[64:], "can't be decoded"),
+    ],
+)
+def test_what_can_not_be_read_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        opened(data)
+
+
+def test_a_file_that_would_grow_without_bounds_is_refused_and_a_large_usual_one_is_not() -> None:
+    table = pa.table({"x": pa.array(range(2_000), pa.int64()), "y": pa.array(["a" * 1_000] * 2_000)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, use_dictionary=False, compression="zstd")
+    data = sink.getvalue().to_pybytes()
+    with pytest.raises(Unreadable, match=r"limits\.max_decompressed_mb"):
+        opened(data, rules=Rules(max_text_bytes=1 << 20))
+    assert opened(WHOLE, rules=Rules(max_text_bytes=10))[0].table.num_rows == 100
