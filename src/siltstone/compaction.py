@@ -159,8 +159,8 @@ class _Run:
             ledger = ledgers.load(self._table.storage, snapshot.head)
             self._refuse_other_meaning(ledger)
             self._keep_grain(ledger)
-            news = self._read(listing, snapshot, ledger)
             try:
+                news = self._read(listing, snapshot, ledger)
                 return self._once(listing, news, snapshot, ledger)
             except (Refused, StorageError) as error:
                 if isinstance(error, StorageError) and not self._table.lost_files(snapshot):

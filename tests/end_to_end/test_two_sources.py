@@ -113,3 +113,14 @@ def test_settling_takes_files_of_both(plant: Plant) -> None:
     plant.compact("sitewise", "sources.sitewise.site=bldg7")
     assert plant.rows("source", "s", "value")[-1] == ("sitewise", 1, 5.0)
     assert plant.problems("readings", "sources.sitewise.site=bldg7") == []
+
+
+def test_a_commit_between_a_runs_look_at_the_version_and_at_its_files_is_planned_around(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant.compact("sitewise")
+    plant.deliver("sitewise", {raw_path(2): raw((5, 5.0, 1))})
+    between(monkeypatch, Table, "files", Once(lambda: plant.compact("mortar")))
+    plant.compact("sitewise")
+    assert plant.frame().height == 6
+    assert plant.problems() == []
