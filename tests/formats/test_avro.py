@@ -590,3 +590,11 @@ def test_deflate_data_may_end_with_a_part_of_its_checksum_and_with_nothing_else(
     spoiled = data[:-17] + bytes([data[-17] ^ 1]) + sync
     with pytest.raises(Unreadable, match="3 bytes behind the deflate data"):
         open_avro(Item(0, "a", 0, spoiled), Rules())
+
+
+def test_a_header_beyond_all_measure_is_refused() -> None:
+    schema = {"type": "record", "name": "r", "doc": "x" * (1 << 20), "fields": [{"name": "x", "type": "long"}]}
+    buffer = io.BytesIO()
+    fastavro.writer(buffer, schema, [], metadata={"note": "x" * (1 << 20)})
+    with pytest.raises(Unreadable, match=r"Avro header of .* bytes is over 1 MiB"):
+        open_avro(Item(0, "a", 0, buffer.getvalue()), Rules())

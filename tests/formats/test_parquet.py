@@ -88,4 +88,28 @@ def test_a_file_that_would_grow_without_bounds_is_refused_and_a_large_usual_one_
     data = sink.getvalue().to_pybytes()
     with pytest.raises(Unreadable, match=r"limits\.max_decompressed_mb"):
         opened(data, rules=Rules(max_text_bytes=1 << 20))
-    assert opened(WHOLE, rules=Rules(max_text_bytes=10))[0].table.num_rows == 100
+    assert opened(WHOLE, rules=Rules(max_text_bytes=100))[0].table.num_rows == 100
+
+
+def test_a_byte_that_changed_on_the_way_is_found_by_the_checksum_of_its_page() -> None:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"x": pa.array([1.0, 1.5, 2.0])})
+    pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
+    data = bytearray(sink.getvalue().to_pybytes())
+    data[data.index(b"\x00\x00\xf8\x3f")] ^= 1  # of the 1.5, which no statistics have
+    with pytest.raises(Unreadable, match="can't be decoded"):
+        opened(bytes(data))
+
+
+def test_text_that_is_no_utf_8_refuses_the_file() -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"s": ["abcdef"]}), sink, compression="none", use_dictionary=False)
+    with pytest.raises(Unreadable, match="can't be decoded"):
+        opened(sink.getvalue().to_pybytes().replace(b"abcdef", b"abc\xff\xfef"))
+
+
+def test_rows_of_nothing_without_end_are_refused() -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"x": pa.nulls(3_000_000, pa.int64())}), sink)
+    with pytest.raises(Unreadable, match="3,000,000 rows, more than"):
+        opened(sink.getvalue().to_pybytes(), rules=Rules(max_text_bytes=256 << 10))

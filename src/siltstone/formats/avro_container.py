@@ -17,6 +17,7 @@ from siltstone.formats.inflate import inflate
 _MAGIC = b"Obj\x01"
 _WRAPPED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 _SYNC_BYTES = 16
+_MAX_HEADER = 1 << 20  # some are kept
 _EMPTY_RECORD = 64  # bytes that a record without any counts for: a block could promise any number of them
 
 Block = tuple[int, bytes]
@@ -133,6 +134,8 @@ def _header(metadata: bytes) -> _Header:
     entries, end = _entries(metadata, 0)
     if end != len(metadata):
         raise Misread("more than metadata")
+    if end > _MAX_HEADER:
+        raise Unreadable(f"its Avro header of {end:,} bytes is over {_MAX_HEADER >> 20} MiB")
     writer = entries.get(b"avro.schema")
     if writer is None:
         raise Unreadable("Avro file without a schema in its header")

@@ -17,6 +17,7 @@ _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 _RATIO_FLOOR = 64 << 20
 _USUAL_RATIO = 16
+_CELLS_A_BYTE = 8  # nulls take a bit each in memory, and next to nothing in the file
 _FOOTER = 12  # the magic at both ends and the footer's length
 
 
@@ -64,10 +65,14 @@ def open_parquet(item: Item, rules: Rules) -> Opened:
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_ratio allows")
     if len(set(schema.names)) < len(schema.names):
         raise Unreadable("two of its columns have one name")
+    if metadata.num_rows * metadata.num_columns > _CELLS_A_BYTE * rules.max_text_bytes:
+        raise Unreadable(f"{metadata.num_rows:,} rows, more than limits.max_decompressed_mb allows")
     coded = [f.name for f in schema if pa.types.is_string(f.type)]
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, pre_buffer=False, read_dictionary=coded)
-        table = file.read(use_threads=False)
+        source = pa.BufferReader(data)
+        checked = {"pre_buffer": False, "page_checksum_verification": True}
+        table = pq.ParquetFile(source, metadata=metadata, read_dictionary=coded, **checked).read(use_threads=False)
+        table.validate(full=True)  # polars takes text for UTF-8 without a look
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"can't be decoded: {_sentence(error)}") from None
     return Opened(ParquetDocument(item.index, item.path, item.modified_us, table, schema, size))
