@@ -23,8 +23,12 @@ def main() -> None:
     for table in truth.entities:
         files = files + live_files(args.out / table)
     result = {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
-    found = ReadingsTruth(*_readings(args.out / "readings", list(truth.counts)), _entities(args.out, truth))
-    print(json.dumps(result | {"problems": problems_of(found, truth)}))
+    print(json.dumps(result | {"problems": problems_of(found_in(args.out, truth), truth)}))
+
+
+def found_in(out: Path, truth: ReadingsTruth) -> ReadingsTruth:
+    """The numbers of a contender's result, of the columns and tables that the truth tells of."""
+    return ReadingsTruth(*_readings(out / "readings", list(truth.counts)), _entities(out, truth))
 
 
 def _readings(table: Path, counted: list[str]) -> tuple[list[Series], dict[str, dict[str, int]]]:

@@ -44,8 +44,8 @@ class Measurement:
 class Export:
     """How many hours it spans, and how many of the devices that a measurement has take part, one of `thinned`."""
 
-    hours: int = 24 * 14
-    thinned: int = 1
+    hours: int = 24 * 60
+    thinned: int = 10
 
     @property
     def files(self) -> int:

@@ -102,8 +102,7 @@ def sitewise_tree(cache: Path) -> Tree:
 
 def haltian_tree(cache: Path) -> Tree:
     """11,520 Parquet files of an organization with few devices: eight an hour for sixty days."""
-    made = Export(hours=24 * 60, thinned=10)
-    return _cached_readings(cache, "haltian", haltian_exports, lambda root: write_export(root, made))
+    return _cached_readings(cache, "haltian", haltian_exports, lambda root: write_export(root, Export()))
 
 
 def mortar_tree(cache: Path) -> Tree:

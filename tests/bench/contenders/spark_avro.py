@@ -16,7 +16,7 @@ from pyspark.sql.window import Window
 from spark_plain import session
 
 _SHA256 = "6a19d90bc3b6e88d8db0fa36a19273aa10fea2dbd7a62bb60e4cedd73051b32d"
-_WARM_FILES = 50
+_WARM_FILES = 1_000
 _SCHEMA = (
     "seriesId string, timeInSeconds bigint, offsetInNanos bigint, quality string, doubleValue double, "
     "stringValue string, integerValue int, booleanValue boolean, jsonValue string, recordVersion bigint"
@@ -41,11 +41,13 @@ def main() -> None:
 
 
 def settings(packages: str, ivy: Path, cores: int) -> dict[str, str]:
-    """Spark would make 313 tasks of 32 tiny files, and 200 of a shuffle."""
+    """What makes it faster here, measured: fewer tasks than 313 of 32 files each, a shuffle to fewer than 200, and
+    folders listed by the driver instead of a task each."""
     return {
         "spark.jars.packages": packages,
         "spark.jars.ivy": str(ivy),
         "spark.sql.shuffle.partitions": str(cores),
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
         "spark.sql.files.openCostInBytes": str(1 << 16),
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     }
