@@ -144,8 +144,8 @@ class _Run:
         self._settings = settings_of(config, dataset.name)
         named_by = "path below source_root" if config.compaction.source_root else "whole path"
         self._meaning = {"zone": self._settings.rules.zone, "files named by": named_by}
-        if site := options.get("site"):
-            self._meaning["site"] = site
+        if "site" in options:
+            self._meaning["site"] = options["site"]
         self._waves = Waves(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
         self._superseding = Superseding(engine, table, self._settings)

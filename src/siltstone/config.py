@@ -21,9 +21,9 @@ from siltstone.errors import ConfigError, UsageError
 from siltstone.kinds import KINDS
 from siltstone.records_options import RecordsOptions
 from siltstone.records_options import problems as problems_of
+from siltstone.sites import is_safe
 
 _BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SITE = re.compile(r"[A-Za-z0-9._-]{0,63}[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
 
 
@@ -338,7 +338,7 @@ def _source_problems(name: str, section: Any) -> Iterator[str]:
         yield f"{name}.earliest: {section.earliest!r} is no date; expected YYYY-MM-DD in quotes"
     for key in ("site", "collection"):
         value = getattr(section, key, "") if name.partition(".records.")[2] == "" else ""
-        if value and not _SITE.fullmatch(value):
+        if value and not is_safe(value):
             yield f"{name}.{key}: {value!r} is no safe folder name; give up to 64 letters, digits, dots, - and _"
     if section.future_hours < 0:
         yield f"{name}.future_hours: {section.future_hours} is below 0"

@@ -121,8 +121,8 @@ def _rewritten(task: Rewrite) -> Rewritten:
 
 
 @contextmanager
-def _named(uri: str) -> Iterator[None]:
-    """An error of reading one of the files names it."""
+def naming(uri: str) -> Iterator[None]:
+    """An error of reading a data file names it."""
     try:
         yield
     except (ValueError, OSError, pa.ArrowException) as error:
@@ -132,7 +132,7 @@ def _named(uri: str) -> Iterator[None]:
 
 def _opened(uri: str, handle: BinaryIO, texts_of: Sequence[str]) -> pq.ParquetFile:
     """The file, its columns `texts_of` to be read as codes."""
-    with _named(uri):
+    with naming(uri):
         return pq.ParquetFile(
             handle,
             buffer_size=_BUFFER_BYTES,
@@ -144,7 +144,7 @@ def _opened(uri: str, handle: BinaryIO, texts_of: Sequence[str]) -> pq.ParquetFi
 
 def _holds(uri: str, handle: BinaryIO, drop: tuple[str, ...]) -> bool:
     """Whether a file has a row from one of the sources."""
-    with _named(uri):
+    with naming(uri):
         metadata = pq.read_metadata(handle)
         if "source_file" not in metadata.schema.names:
             raise ValueError("it has no column source_file")
@@ -195,7 +195,7 @@ class _Whole:
             yield self._tables(uri, file)
 
     def _tables(self, uri: str, file: pq.ParquetFile) -> Iterator[pa.Table]:
-        with _named(uri):
+        with naming(uri):
             for batch in file.iter_batches(self._batch_rows, use_threads=False):
                 self._unread_rows -= batch.num_rows
                 table = self._kept(self._complete(pa.Table.from_batches([batch])))

@@ -9,7 +9,7 @@ from haltian_files import file_of, path_of
 from meetings import Once, between
 from plants import Plant, raw, raw_path
 
-from siltstone.errors import ConfigError, UsageError
+from siltstone.errors import ConfigError, StorageError, UsageError
 from siltstone.table import Table
 
 STREAM = "a0dd74ce-05ee-5fee-8335-2d9856bd52be"
@@ -43,6 +43,20 @@ def names(plant: Plant) -> list[tuple[str, bool]]:
 def touch(plant: Plant, source: str) -> None:
     for path in plant.input(source).rglob("*.*"):
         os.utime(path, (1_766_900_000, 1_766_900_000))
+
+
+def test_a_damaged_data_file_is_named_by_who_looks_for_keys_in_it(plant: Plant) -> None:
+    plant.deliver("sitewise", {raw_path(1): raw((0, 1.0, 5), (9, 1.0, 5))})
+    plant.deliver("haltian", devices(0, "a"))
+    plant.compact("sitewise")
+    plant.compact("haltian")
+    for file in plant.lake.rglob("data_*.parquet"):
+        file.write_bytes(b"PAR1" + b"\xff" * (file.stat().st_size - 4))
+    plant.deliver("sitewise", {raw_path(2): raw((5, 7.0, 1))})
+    plant.deliver("haltian", devices(1, "b"))
+    for source in ("sitewise", "haltian"):
+        with pytest.raises(StorageError, match=r"data_.*\.parquet can't be read: .*siltstone verify tells"):
+            plant.compact(source)
 
 
 @pytest.mark.parametrize(("version", "expected"), [(9, 7.0), (1, 1.0)])
@@ -167,5 +181,6 @@ def test_the_site_of_a_cold_tier_stays(plant: Plant) -> None:
     plant.deliver("sitewise", {raw_path(1): raw((0, 1.0, 1))})
     plant.compact("sitewise", "sources.sitewise.site=north")
     plant.deliver("sitewise", {raw_path(2): raw((0, 2.0, 2))})
-    with pytest.raises(UsageError, match=r"written with site 'north', this run has 'south'"):
-        plant.compact("sitewise", "sources.sitewise.site=south")
+    for site in ("south", ""):
+        with pytest.raises(UsageError, match=rf"written with site 'north', this run has '{site}'"):
+            plant.compact("sitewise", f"sources.sitewise.site='{site}'")

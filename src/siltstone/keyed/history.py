@@ -18,6 +18,7 @@ from siltstone.histories import merged
 from siltstone.keyed.task import column_of, complete, count_rows, keys_in
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
+from siltstone.rewriting import naming
 from siltstone.writing import PartitionWriter
 from siltstone.zones import instant_us
 
@@ -146,7 +147,7 @@ def _stored(task: Bin, contract: Contract) -> pl.DataFrame:
     types = {**_empty(contract).schema, **dict.fromkeys(_TIMES, pl.Int64())}
     frames = [pl.DataFrame(schema={name: types[name] for name in columns})]
     for stored in task.stored:
-        with task.table.open(stored.path) as handle:
+        with task.table.open(stored.path) as handle, naming(task.table.uri(stored.path)):
             file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
             frames.append(pl.DataFrame(file.read(columns=columns)).select(pl.col(n).cast(types[n]) for n in columns))
     return pl.concat(frames)

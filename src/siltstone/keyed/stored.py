@@ -11,6 +11,7 @@ from siltstone.bounds import overlaps
 from siltstone.contracts import RESCUED, SOURCE_FILE
 from siltstone.datasets import Dataset
 from siltstone.planning import Partition, Stored
+from siltstone.rewriting import naming
 from siltstone.storage import Storage
 
 
@@ -41,7 +42,7 @@ class StoredKeys:
         return pl.concat(found)
 
     def _rows(self, path: str, bounds: dict[str, tuple[Any, Any]]) -> Iterator[pl.DataFrame]:
-        with self._table.open(path) as handle:
+        with self._table.open(path) as handle, naming(self._table.uri(path)):
             file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
             begin = 0
             for group in range(file.num_row_groups):

@@ -29,7 +29,7 @@ from siltstone.zones import day_text
 
 _ROW_BYTES = 160  # of Arrow data for a reading, about
 _GROUP_BYTES = 8 << 20  # of source files whose rows are settled at a time, at least
-_ARROW_TEXT = pl.String()
+_TEXT = pl.String()
 
 
 def run_keyed(task: Bin) -> Report:
@@ -55,7 +55,7 @@ def run_keyed(task: Bin) -> Report:
 
 def complete(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """The frame with every column of the contract, in its types."""
-    types = {c.name: _POLARS[c.kind] for c in (*contract.leading, *contract.record)} | {RESCUED.name: _ARROW_TEXT}
+    types = {c.name: _POLARS[c.kind] for c in (*contract.leading, *contract.record)} | {RESCUED.name: _TEXT}
     there = set(frame.columns)
     columns = [pl.col(n).cast(t) if n in there else pl.lit(None, t).alias(n) for n, t in types.items()]
     return frame.with_columns(columns)
@@ -66,8 +66,8 @@ _POLARS: Mapping[str, pl.DataType] = {
     "bigint": pl.Int64(),
     "int": pl.Int32(),
     "boolean": pl.Boolean(),
-    "string": _ARROW_TEXT,
-    "json": _ARROW_TEXT,
+    "string": _TEXT,
+    "json": _TEXT,
     "float": pl.Float32(),
     "timestamp": pl.Datetime("us", "UTC"),
 }

@@ -1,6 +1,5 @@
 """The last step of every source of readings: what its records gave becomes rows of the contract, or is refused."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,9 +9,9 @@ import polars as pl
 from siltstone.contracts import INVALID_PARTITION, NO_SITE
 from siltstone.datasets import REPEATED, Keyed
 from siltstone.formats.documents import BadRecord, Lane, Rules
+from siltstone.sites import is_safe
 from siltstone.zones import iso
 
-_SITE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DAY_US = 86_400_000_000
 
 Raw = Callable[[int, int], tuple[int, bytes]]
@@ -88,8 +87,7 @@ def safe_site(site: str | None) -> str:
     """A site as a partition value: `_none` for none, `_invalid` for what is no safe folder name."""
     if not site:
         return NO_SITE
-    is_safe = _SITE.fullmatch(site) and site.strip(".") and site != "__HIVE_DEFAULT_PARTITION__"
-    return site if is_safe else INVALID_PARTITION
+    return site if is_safe(site) else INVALID_PARTITION
 
 
 def rescued_text(values: Mapping[str, str]) -> str | None:

@@ -1,7 +1,6 @@
 """Reads the data files of the readings table as what can be published of them, row by row accounted for."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from siltstone.contracts import READINGS
 from siltstone.errors import StorageError
 from siltstone.merging import merge_sorted
 from siltstone.planning import Stored
+from siltstone.rewriting import naming
 from siltstone.storage import Storage
 
 EVERY_SOURCE = "all"
@@ -61,7 +61,7 @@ class Reader:
 
     def _tables(self, stored: Stored, batch_rows: int) -> Iterator[pa.Table]:
         counted = self.counted.setdefault(stored.partition, Counted())
-        with self.table.open(stored.path) as handle, _named(self.table.uri(stored.path)):
+        with self.table.open(stored.path) as handle, naming(self.table.uri(stored.path)):
             file = pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
             for batch in file.iter_batches(batch_rows, columns=list(_READ), use_threads=False):
                 table = _complete(pa.Table.from_batches([batch]))
@@ -93,15 +93,3 @@ def _published(table: pa.Table, counted: Counted) -> pa.Table:
 
 def _count(mask: pa.ChunkedArray) -> int:
     return pc.sum(mask).as_py() or 0
-
-
-@contextmanager
-def _named(uri: str) -> Iterator[None]:
-    """An error of reading a file names it."""
-    try:
-        yield
-    except (ValueError, OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-        raise StorageError(
-            f"{uri} can't be read: {reason}", "siltstone verify tells which files are damaged."
-        ) from error

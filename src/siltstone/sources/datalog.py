@@ -25,6 +25,7 @@ from siltstone.datasets import Dataset, Place, Policy, Wide
 from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules, row_cells
 from siltstone.formats.inflate import inflate, inflate_head
 from siltstone.formats.ndjson import parse
+from siltstone.sites import is_safe
 from siltstone.zones import iso, local_days
 
 CONTRACTS = (DATALOG,)
@@ -37,7 +38,6 @@ Ints = npt.NDArray[np.int64]
 
 _PATH = re.compile(r"(?:^|/)(?P<site>[^/]+)/(?P<device>[^/]+)/(?P<hour>[0-9]{10})/[^/._][^/]*$")
 _HOUR = re.compile(r"[0-9]{10}")
-_SITE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])
 
 
@@ -191,8 +191,7 @@ def _local_day(hour: datetime, shift_hours: int) -> str:
 @lru_cache(maxsize=1_024)
 def site_partition(site: str) -> str:
     """The site as a partition value; what is unsafe in a path becomes `_invalid` (source_file keeps the original)."""
-    safe = _SITE.fullmatch(site) and site.strip(".") and site != "__HIVE_DEFAULT_PARTITION__"
-    return site if safe else INVALID_PARTITION
+    return site if is_safe(site) else INVALID_PARTITION
 
 
 def unit_of(head: bytes) -> str:

@@ -22,6 +22,7 @@ from siltstone.formats.documents import Document, Item, Opened, Records, Rules
 from siltstone.formats.inflate import inflate
 from siltstone.formats.members import objects_of, read_members
 from siltstone.formats.ndjson_shapes import read_shapes
+from siltstone.formats.parquet import open_parquet, read_parquet
 from siltstone.mapping.readings import finished
 from siltstone.mapping.shapes import columns_of, of_path, readings
 from siltstone.mapping.sheets import ColumnSheet, MemberSheet, Sheet
@@ -94,8 +95,6 @@ class RecordsDataset:
             case "avro":
                 return open_avro(item, rules)
             case "parquet":
-                from siltstone.formats.parquet import open_parquet
-
                 return open_parquet(item, rules)
             case "ndjson":
                 return _open_ndjson(item, rules)
@@ -154,8 +153,6 @@ def _read(form: str, documents: Sequence[Any]) -> Sequence[Records]:
             return read_csv(documents)
         case "avro":
             return read_avro(documents)
-    from siltstone.formats.parquet import read_parquet
-
     return read_parquet(documents)
 
 
