@@ -16,9 +16,9 @@ MEMBERS = {
         tally views zones
     """,
     2: """
-        bins checks compaction config describe engine fetching footers home_rows keyed ledger listing plain_table plans
-        portions progress publishing quarantine reading rewriting session settings settling storage summaries
-        superseding survey table tables task vacuuming verification waves writing
+        bins checks compaction config describe engine fetching footers home_rows joining keyed ledger listing
+        plain_table plans portions progress publishing quarantine reading rewriting session settings settling storage
+        summaries superseding survey table tables task vacuuming verification waves writing
     """,
     3: "__main__ cli doctor publish_command show",
 }

@@ -29,11 +29,13 @@ version: the highest, of equal versions the last; error: the run stops."""
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a path says: `site`, "" where only the records tell; `device`, whose files one task reads together, since
-    equal keys can be in them only; `hour`, of the folder or the name, by its own clock, None where it has none."""
+    equal keys can be in them only; `hour`, of the folder or the name, by its own clock, None where it has none;
+    `likely_site`, what the records will probably tell, for the plan alone."""
 
     site: str
     device: str
     hour: datetime | None = None
+    likely_site: str = ""
 
 
 @dataclass(frozen=True)

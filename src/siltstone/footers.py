@@ -15,7 +15,7 @@ from siltstone.contracts import Contract
 from siltstone.storage import Storage
 from siltstone.writing import Output
 
-_MAGIC = b"PAR1"
+MAGIC = b"PAR1"
 
 
 def check_footers(
@@ -42,9 +42,18 @@ def check_footers(
 
 def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
     """The Parquet metadata of a file of known size."""
+    return footer_of(footer_text(table, path, size))
+
+
+def footer_text(table: Storage, path: str, size: int) -> bytes:
+    """The Parquet metadata of a file of known size, as it is stored."""
     (length,) = struct.unpack("<I", table.read_range(path, size - 8, size - 4))
-    tail = table.read_range(path, size - 8 - length, size)
-    return pq.read_metadata(pa.BufferReader(_MAGIC + tail))
+    return table.read_range(path, size - 8 - length, size - 8)
+
+
+def footer_of(text: bytes) -> pq.FileMetaData:
+    """Parquet metadata from what is stored of it."""
+    return pq.read_metadata(pa.BufferReader(MAGIC + text + struct.pack("<I", len(text)) + MAGIC))
 
 
 def _found(table: Storage, output: Output) -> tuple[int, pq.FileMetaData | None]:

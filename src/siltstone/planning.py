@@ -1,7 +1,7 @@
 """Sizes to bins and merges: which files are written together so that each has the target size. Arithmetic only."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ Partition = tuple[str, ...]
 
 _MOST_FULL = 4  # files of the right size that one merge may write anew to take up a rest
 _MOST_FILES = 256  # that one merge has open at a time
+_MOST_WORK = 2  # times the usual work of a task
 _MARGIN = 0.03  # merged files are not exactly as large as those they are made of
 
 
@@ -44,6 +45,33 @@ def plan_bins(files: Iterable[Planned], sizes: Sizes) -> list[list[Planned]]:
         weights = [sum(f.output_bytes for f in group) for group in devices]
         for start, end in _cut(weights, _bin_count(sum(weights), sizes)):
             bins.append([f for group in devices[start:end] for f in group])
+    return sorted(bins, key=lambda b: -sum(f.output_bytes for f in b))
+
+
+def plan_work(planned: Iterable[Planned]) -> list[list[Planned]]:
+    """Bins of files for tasks whose rows go wherever they name, `output_bytes` being shares of a task's usual work.
+
+    A partition is a site here. Of several those of at most twice that work stay whole, and small ones come together: a
+    site's rows that come from one task need not be merged. A device that is in several goes where its first one goes.
+    """
+    by_site: dict[Partition, list[Planned]] = {}
+    site_of: dict[str, Partition] = {}
+    for file in sorted(planned, key=lambda f: (f.partition, f.device, f.id)):
+        site = site_of.setdefault(file.device, file.partition)
+        by_site.setdefault(site, []).append(replace(file, partition=site))
+    sizes = Sizes(target=1, smallest=1, largest=_MOST_WORK)
+    bins: list[list[Planned]] = []
+    small: list[Planned] = []
+    for files in by_site.values():
+        work = sum(f.output_bytes for f in (*small, *files))
+        if work > _MOST_WORK or len(by_site) == 1:
+            bins += plan_bins(files, sizes)
+        elif work < 1:
+            small += files
+        else:
+            bins.append([*small, *files])
+            small = []
+    bins += [small] if small else []
     return sorted(bins, key=lambda b: -sum(f.output_bytes for f in b))
 
 

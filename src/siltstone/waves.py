@@ -17,7 +17,7 @@ from siltstone.bounds import from_json, overlaps
 from siltstone.conform import Schema, merge_drift
 from siltstone.datasets import Dataset, WideDataset
 from siltstone.engine import Engine
-from siltstone.planning import Partition, Planned, Sizes, Stored, plan_bins
+from siltstone.planning import Partition, Planned, Stored, plan_bins, plan_work
 from siltstone.storage import Storage
 
 _WORK_BYTES, _WORK_FILES = 32 << 20, 2_500  # what one task of a keyed dataset reads, about
@@ -185,10 +185,13 @@ class Waves:
         """Bins of whole devices, since equal keys can be in files of one device only; of a history one bin."""
         if target.dataset.contract.is_history:
             return [self._bin(None, files, target)] if files else []
-        devices = [device_of(target.dataset, f.identity) for f in files]
-        work = [max(f.size / _WORK_BYTES, 1 / _WORK_FILES) for f in files]
-        planned = [Planned(n, (), device, share) for n, (device, share) in enumerate(zip(devices, work, strict=True))]
-        bins = plan_bins(planned, Sizes(target=1, smallest=1, largest=2))
+        places = [target.dataset.locate(f.identity) for f in files]
+        planned = [
+            Planned(n, (place.site or place.likely_site,), place.device, max(file.size / _WORK_BYTES, 1 / _WORK_FILES))
+            for n, (file, place) in enumerate(zip(files, places, strict=True))
+            if place is not None
+        ]
+        bins = plan_work(planned)
         return [self._bin(None, [files[p.id] for p in group], target) for group in bins]
 
     def _stray_bins(self, target: Target) -> list[Bin]:

@@ -95,6 +95,12 @@ def folder_of(contract: Contract, partition: Partition) -> str:
     return join(*(f"{f.name}={value}" for f, value in zip(contract.partition_by, partition, strict=True)))
 
 
+def path_for(contract: Contract, partition: Partition) -> str:
+    """Where a new data file of a partition goes."""
+    folder = [folder_of(contract, partition)] if partition else []
+    return join(*folder, f"data_{uuid.uuid4().hex}.parquet")
+
+
 class PartitionWriter:
     """Writes the sorted rows of one partition into as many files as their size asks for.
 
@@ -174,8 +180,7 @@ class PartitionWriter:
 
     def _open(self, schema: Schema) -> "_OpenFile":
         contract = self._contract
-        folder = [folder_of(contract, self._partition)] if self._partition else []
-        path = join(*folder, f"data_{uuid.uuid4().hex}.parquet")
+        path = path_for(contract, self._partition)
         arrow = file_schema(contract, schema)
         sink = self._storage.sink(staged(path) if self._is_staged else path)
         return _OpenFile(sink, path, schema, arrow, contract)

@@ -72,7 +72,7 @@ class Mortar:
     def locate(self, path: str) -> Place | None:
         """The stream by the file's name; its collection is told by the file itself unless it is configured."""
         named = _named(path)
-        return None if named is None else Place(self.collection, named[1])
+        return None if named is None else Place(self.collection, named[1], likely_site=named[0])
 
     def is_before(self, folder: str, since: datetime) -> bool:
         """Never: folders say nothing of time."""

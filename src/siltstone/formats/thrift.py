@@ -1,0 +1,142 @@
+"""Thrift's compact protocol, as Parquet's footers and page headers have it, to values that can be changed and written
+again. Source: the Apache Thrift specification, "Thrift Compact protocol encoding"."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Struct = dict[int, tuple[int, Any]]
+"""Field id -> its type and value: a bool, an int, a float, bytes, a list (element type, values), or a Struct."""
+
+_TRUE, _FALSE, _BYTE, _INTS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
+_DEEPEST = 32
+
+
+def decoded(data: bytes, start: int = 0) -> tuple[Struct, int]:
+    """The struct that begins at `start`, and where it ends. Raises ValueError when there is none."""
+    try:
+        return _struct(data, start, 0)
+    except IndexError as error:
+        raise ValueError("a Thrift struct is cut off") from error
+
+
+def encoded(struct: Mapping[int, tuple[int, Any]]) -> bytes:
+    """The bytes of a struct; its fields in the order of their ids."""
+    out = bytearray()
+    _put_struct(out, struct)
+    return bytes(out)
+
+
+def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
+    if depth > _DEEPEST:
+        raise ValueError("a Thrift struct is nested too deep")
+    found: Struct = {}
+    field = 0
+    while head := data[at]:
+        at += 1
+        kind = head & 15
+        if head >> 4:
+            field += head >> 4
+        else:
+            field, at = _int(data, at)
+        if kind in (_TRUE, _FALSE):
+            found[field] = kind, kind == _TRUE
+        else:
+            value, at = _value(data, at, kind, depth)
+            found[field] = kind, value
+    return found, at + 1
+
+
+def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
+    if kind in _INTS:
+        return _int(data, at)
+    if kind == _BINARY:
+        length, at = _varint(data, at)
+        if at + length > len(data):
+            raise IndexError
+        return data[at : at + length], at + length
+    if kind == _STRUCT:
+        return _struct(data, at, depth + 1)
+    if kind in _LISTS:
+        return _list(data, at, depth)
+    if kind == _DOUBLE:
+        return data[at : at + 8], at + 8
+    if kind in (_TRUE, _FALSE, _BYTE):
+        return data[at], at + 1
+    raise ValueError(f"a Thrift struct has a field of type {kind}")
+
+
+def _list(data: bytes, at: int, depth: int) -> tuple[tuple[int, list[Any]], int]:
+    head = data[at]
+    length, at = (head >> 4, at + 1) if head >> 4 < 15 else _varint(data, at + 1)
+    values = []
+    for _ in range(length):
+        value, at = _value(data, at, head & 15, depth)
+        values.append(value)
+    return (head & 15, values), at
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+
+
+def _int(data: bytes, at: int) -> tuple[int, int]:
+    value, at = _varint(data, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
+def _put_struct(out: bytearray, struct: Mapping[int, tuple[int, Any]]) -> None:
+    last = 0
+    for field in sorted(struct):
+        kind, value = struct[field]
+        if kind in (_TRUE, _FALSE):
+            kind = _TRUE if value else _FALSE
+        if 0 < field - last < 16:
+            out.append((field - last) << 4 | kind)
+        else:
+            out.append(kind)
+            _put_int(out, field)
+        last = field
+        if kind not in (_TRUE, _FALSE):
+            _put_value(out, kind, value)
+    out.append(0)
+
+
+def _put_value(out: bytearray, kind: int, value: Any) -> None:
+    if kind in _INTS:
+        _put_int(out, value)
+    elif kind == _BINARY:
+        _put_varint(out, len(value))
+        out += value
+    elif kind == _STRUCT:
+        _put_struct(out, value)
+    elif kind in _LISTS:
+        of, values = value
+        if len(values) < 15:
+            out.append(len(values) << 4 | of)
+        else:
+            out.append(15 << 4 | of)
+            _put_varint(out, len(values))
+        for item in values:
+            _put_value(out, of, item)
+    elif kind == _DOUBLE:
+        out += value
+    else:
+        out.append(value)
+
+
+def _put_varint(out: bytearray, value: int) -> None:
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+
+
+def _put_int(out: bytearray, value: int) -> None:
+    _put_varint(out, value << 1 if value >= 0 else ~value << 1 | 1)
