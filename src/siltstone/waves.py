@@ -20,7 +20,7 @@ from siltstone.engine import Engine
 from siltstone.planning import Partition, Planned, Stored, plan_bins, plan_work
 from siltstone.storage import Storage
 
-_WORK_BYTES, _WORK_FILES = 32 << 20, 2_500  # what one task of a keyed dataset reads, about
+_WORK_BYTES, _WORK_FILES = 32 << 20, 1_250  # what one task of a keyed dataset reads, about
 Progress = Callable[[str, int, int, int], None]
 """Called with what goes on, files done, files in all, and input bytes done."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -18,12 +19,13 @@ _ENCRYPTED = b"PARE"
 _RATIO_FLOOR = 64 << 20
 _USUAL_RATIO = 16
 _CELLS_A_BYTE = 8  # nulls take a bit each in memory, and next to nothing in the file
+_CHECKED: dict[str, Any] = {"pre_buffer": False, "page_checksum_verification": True}
 _FOOTER = 12  # the magic at both ends and the footer's length
 
 
 @dataclass(frozen=True)
 class ParquetDocument:
-    """A file that was decoded whole, its texts as dictionaries; `size` are the bytes of its values."""
+    """A file that was decoded whole; `size` are the bytes of its values."""
 
     index: int
     path: str
@@ -38,8 +40,8 @@ class ParquetDocument:
         return 0, orjson.dumps(row, default=str)
 
 
-def open_parquet(item: Item, rules: Rules) -> Opened:
-    """The document of a file.
+def open_parquet(item: Item, rules: Rules, *, coded: bool = True) -> Opened:
+    """The document of a file, its texts as dictionaries if `coded`: faster where many rows have the same ones.
 
     Raises Unreadable where it is none, is cut, encrypted, or has a page that can't be decoded; and where it would grow
     beyond the limits: to more than `max_text_bytes` and 16 times its size, or to over 64 MiB and `max_ratio` times.
@@ -54,7 +56,8 @@ def open_parquet(item: Item, rules: Rules) -> Opened:
     if len(data) < _FOOTER or not data.endswith(_MAGIC):
         raise Unreadable("Parquet cut short: it does not end with a footer")
     try:
-        metadata = pq.read_metadata(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data), **_CHECKED)
+        metadata = file.metadata
         schema = metadata.schema.to_arrow_schema()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"its footer can't be read: {_sentence(error)}") from None
@@ -67,11 +70,11 @@ def open_parquet(item: Item, rules: Rules) -> Opened:
         raise Unreadable("two of its columns have one name")
     if metadata.num_rows * metadata.num_columns > _CELLS_A_BYTE * rules.max_text_bytes:
         raise Unreadable(f"{metadata.num_rows:,} rows, more than limits.max_decompressed_mb allows")
-    coded = [f.name for f in schema if pa.types.is_string(f.type)]
+    texts = [f.name for f in schema if pa.types.is_string(f.type)]
     try:
-        source = pa.BufferReader(data)
-        checked = {"pre_buffer": False, "page_checksum_verification": True}
-        table = pq.ParquetFile(source, metadata=metadata, read_dictionary=coded, **checked).read(use_threads=False)
+        if coded and texts:
+            file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=texts, **_CHECKED)
+        table = file.read(use_threads=False)
         table.validate(full=True)  # polars takes text for UTF-8 without a look
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"can't be decoded: {_sentence(error)}") from None

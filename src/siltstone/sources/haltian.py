@@ -206,7 +206,7 @@ class Entity:
         return _is_before(folder, since)
 
     def open(self, item: Item, rules: Rules) -> Opened:
-        opened = open_parquet(item, rules)
+        opened = open_parquet(item, rules, coded=False)
         types = _types(opened, *self.contract.key, *NEEDED.get(self.entity, ()))
         for name in self.contract.key:
             if not _is_text(types[name]):
