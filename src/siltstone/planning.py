@@ -58,7 +58,7 @@ def plan_work(planned: Iterable[Planned]) -> list[list[Planned]]:
     site_of: dict[str, Partition] = {}
     for file in sorted(planned, key=lambda f: (f.partition, f.device, f.id)):
         site = site_of.setdefault(file.device, file.partition)
-        by_site.setdefault(site, []).append(replace(file, partition=site))
+        by_site.setdefault(site, []).append(file if file.partition == site else replace(file, partition=site))
     sizes = Sizes(target=1, smallest=1, largest=_MOST_WORK)
     bins: list[list[Planned]] = []
     small: list[Planned] = []

@@ -186,9 +186,10 @@ class Waves:
         if target.dataset.contract.is_history:
             return [self._bin(None, files, target)] if files else []
         places = [target.dataset.locate(f.identity) for f in files]
+        work = [max(f.size / _WORK_BYTES, 1 / _WORK_FILES) for f in files]
         planned = [
-            Planned(n, (place.site or place.likely_site,), place.device, max(file.size / _WORK_BYTES, 1 / _WORK_FILES))
-            for n, (file, place) in enumerate(zip(files, places, strict=True))
+            Planned(n, (place.site or place.likely_site,), place.device, share)
+            for n, (place, share) in enumerate(zip(places, work, strict=True))
             if place is not None
         ]
         bins = plan_work(planned)

@@ -141,10 +141,7 @@ class Series:
         """The series, and the hour of the start in the name; of the folder, should the two contradict each other."""
         if not path.endswith(".avro") or f"/{self.prefix}_" not in f"/{path}":
             return None
-        match = _SERIES_FILE.search(path)
-        if match is None or match["prefix"] != self.prefix:
-            return None
-        return Place(self.site, match["id"], _hour(match["year"], match["month"], match["day"], match["start"]))
+        return _place(path, self.prefix, self.site)
 
     def is_before(self, folder: str, since: datetime) -> bool:
         match = _DATED.search(folder)
@@ -342,6 +339,14 @@ def _has_any(frame: pl.DataFrame, name: str) -> bool:
 def _fields(writer: bytes) -> tuple[str, ...]:
     """The names of a schema's fields."""
     return tuple(field["name"] for field in orjson.loads(writer)["fields"])
+
+
+@lru_cache(maxsize=65_536)  # a run asks several times for each file
+def _place(path: str, prefix: str, site: str) -> Place | None:
+    match = _SERIES_FILE.search(path)
+    if match is None or match["prefix"] != prefix:
+        return None
+    return Place(site, match["id"], _hour(match["year"], match["month"], match["day"], match["start"]))
 
 
 def _hour(year: str, month: str, day: str, start: str) -> datetime | None:
