@@ -4,7 +4,8 @@ delta-rs checks neither names nor types nor the files themselves, so nothing is 
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import pyarrow as pa
@@ -12,10 +13,23 @@ import pyarrow.parquet as pq
 
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
+from siltstone.errors import StorageError
 from siltstone.storage import Storage
 from siltstone.writing import Output
 
 MAGIC = b"PAR1"
+NEXT_MOVE = "siltstone verify tells which files are damaged."
+_LEAST = 12  # bytes of a Parquet file: the magic at both ends and the length of a footer
+
+
+@contextmanager
+def naming(uri: str) -> Iterator[None]:
+    """An error of reading a data file names it."""
+    try:
+        yield
+    except (ValueError, OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise StorageError(f"{uri} can't be read: {reason}", NEXT_MOVE) from error
 
 
 def check_footers(
@@ -47,7 +61,11 @@ def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
 
 def footer_text(table: Storage, path: str, size: int) -> bytes:
     """The Parquet metadata of a file of known size, as it is stored."""
+    if size < _LEAST:
+        raise ValueError(f"it has {size} bytes, which is no Parquet file")
     (length,) = struct.unpack("<I", table.read_range(path, size - 8, size - 4))
+    if length > size - _LEAST:
+        raise ValueError("it does not end with a footer of Parquet")
     return table.read_range(path, size - 8 - length, size - 8)
 
 

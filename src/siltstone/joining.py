@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from siltstone.bounds import Bounds, Instant, delta_statistics
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
-from siltstone.footers import MAGIC, footer_of, footer_text
+from siltstone.footers import MAGIC, footer_of, footer_text, naming
 from siltstone.formats.thrift import Struct, decoded, encoded
 from siltstone.planning import Partition
 from siltstone.storage import Sink, Storage
@@ -63,8 +63,11 @@ def joined(
     is_staged: bool,
 ) -> tuple[Output, int] | None:
     """One file of all, and the cells of its record columns; None where they overlap, have other columns than the table
-    by now, or are so small that their row groups should become one. Raises ValueError for a page that is damaged."""
-    parts = [_part(table, path) for path in paths]
+    by now, or are so small that their row groups should become one. Raises StorageError for a page that is damaged."""
+    sizes = [table.size(path) for path in paths]
+    if not all(sizes):
+        return None  # one is gone, as merging will say
+    parts = [_part(table, path, size) for path, size in zip(paths, sizes, strict=True)]
     if sum(part.end for part in parts) > most_bytes or not all(_is_plain(part) for part in parts):
         return None
     names = file_schema(contract, schema).names
@@ -89,10 +92,10 @@ def joined(
     return Output(path, partition, size, rows, now_ms, statistics, sink.sha256, is_staged), cells
 
 
-def _part(table: Storage, path: str) -> _Part:
-    size = table.size(path)
-    text = footer_text(table, path, size)
-    return _Part(path, footer_of(text), decoded(text)[0], size - len(text) - 8)
+def _part(table: Storage, path: str, size: int) -> _Part:
+    with naming(table.uri(path)):
+        text = footer_text(table, path, size)
+        return _Part(path, footer_of(text), decoded(text)[0], size - len(text) - len(MAGIC) - 4)
 
 
 def _is_plain(part: _Part) -> bool:
@@ -130,15 +133,15 @@ def _in_order(parts: Sequence[_Part], contract: Contract) -> list[_Part] | None:
 
 
 def _copy(table: Storage, part: _Part, sink: Sink) -> None:
-    """Copy the pages of a file and move the places that its footer names. ValueError for a page that is damaged."""
+    """Copy the pages of a file and move the places that its footer names. StorageError for a page that is damaged."""
     shift = sink.bytes_written - len(MAGIC)
-    with table.open(part.path) as handle:
+    with table.open(part.path) as handle, naming(table.uri(part.path)):
         handle.seek(len(MAGIC))
         for chunk in part.chunks:
             meta = chunk[_META][1]
             pages = handle.read(meta[_CHUNK_BYTES][1])
             if len(pages) < meta[_CHUNK_BYTES][1] or not _is_sound(pages):
-                raise ValueError(f"{part.path} has a damaged page in column {b'.'.join(meta[3][1][1]).decode()}")
+                raise ValueError(f"a page of column {b'.'.join(meta[3][1][1]).decode()} is damaged")
             sink.write(pages)
             for field in (_DATA_AT, _DICTIONARY_AT):
                 _move(meta, field, shift)

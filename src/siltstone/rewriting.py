@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
@@ -16,6 +16,7 @@ from siltstone.arrays import DIGESTS, row_digest, texts, to_arrow
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
 from siltstone.errors import AccountsError, StorageError
+from siltstone.footers import NEXT_MOVE, naming
 from siltstone.joining import joined
 from siltstone.merging import merge_sorted
 from siltstone.planning import Partition, Sizes
@@ -24,7 +25,6 @@ from siltstone.writing import Output, PartitionWriter, file_schema
 
 _FEWEST_ROWS, _MOST_ROWS = 256, 65_536
 _BUFFER_BYTES = 64 << 10
-_NEXT_MOVE = "siltstone verify tells which files are damaged."
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _rewritten(task: Rewrite) -> Rewritten:
         except ValueError as error:
             shown = f"{', '.join(task.files[:3])}{' ...' if len(task.files) > 3 else ''}"
             where = f"a data file of {table.root} can't be merged: {error}; it is one of {shown}"
-            raise StorageError(where, _NEXT_MOVE) from error
+            raise StorageError(where, NEXT_MOVE) from error
         writer.close()
     if written % DIGESTS != whole.digest % DIGESTS:
         raise AccountsError("/".join(task.partition), ["the rows merged are not those that were read"])
@@ -125,29 +125,17 @@ def _rewritten(task: Rewrite) -> Rewritten:
 
 def _joined(task: Rewrite, contract: Contract) -> Rewritten | None:
     """The task done without decoding, where that can be."""
-    shown = ", ".join(task.files[:3])
-    with naming(task.table.uri(shown)):
-        found = joined(
-            task.table,
-            task.files,
-            contract,
-            task.partition,
-            task.schema,
-            most_bytes=task.sizes.largest,
-            group_bytes=task.group_bytes,
-            is_staged=task.is_staged,
-        )
+    found = joined(
+        task.table,
+        task.files,
+        contract,
+        task.partition,
+        task.schema,
+        most_bytes=task.sizes.largest,
+        group_bytes=task.group_bytes,
+        is_staged=task.is_staged,
+    )
     return Rewritten([found[0]], found[1], {}) if found else None
-
-
-@contextmanager
-def naming(uri: str) -> Iterator[None]:
-    """An error of reading a data file names it."""
-    try:
-        yield
-    except (ValueError, OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-        raise StorageError(f"{uri} can't be read: {reason}", _NEXT_MOVE) from error
 
 
 def _opened(uri: str, handle: BinaryIO, texts_of: Sequence[str]) -> pq.ParquetFile:

@@ -259,8 +259,10 @@ def test_what_is_neither_kind_of_file_is_unreadable(path: str, header: str, reas
 
 def test_files_are_found_by_their_ending_and_their_name_is_the_device() -> None:
     dataset = datasets({})[0]
-    assert dataset.locate(f"s3://bucket/soda/{UUID.upper()}.csv.gz") == Place("", UUID)
-    assert dataset.locate("bldg1/outhttp___x#BLDG1.AHU.CCV.csv") == Place("", "outhttp___x#BLDG1.AHU.CCV")
+    assert dataset.locate(f"s3://bucket/soda/{UUID.upper()}.csv.gz") == Place("", UUID, likely_site="soda")
+    assert dataset.locate("bldg1/outhttp___x#BLDG1.AHU.CCV.csv") == Place(
+        "", "outhttp___x#BLDG1.AHU.CCV", likely_site="bldg1"
+    )
     assert datasets({"collection": "here"})[0].locate("/a.CSV") == Place("here", "a")
     for path in ("bldg1/bldg1.ttl", "bldg1/.hidden.csv", "bldg1/_x.csv", "bldg1/csv", "bldg1/x.csv.bak"):
         assert dataset.locate(path) is None

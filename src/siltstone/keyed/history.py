@@ -14,11 +14,11 @@ from siltstone.bins import Bin, Report
 from siltstone.contracts import RESCUED, SOURCE_FILE, Contract
 from siltstone.datasets import Dataset, Keyed, Wide
 from siltstone.errors import AccountsError
+from siltstone.footers import naming
 from siltstone.histories import merged
 from siltstone.keyed.task import column_of, complete, count_rows, keys_in
 from siltstone.quarantine import QuarantineWriter
 from siltstone.reading import Reader
-from siltstone.rewriting import naming
 from siltstone.writing import PartitionWriter
 from siltstone.zones import instant_us
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from siltstone.bounds import overlaps
 from siltstone.contracts import RESCUED, SOURCE_FILE
 from siltstone.datasets import Dataset
+from siltstone.footers import naming
 from siltstone.planning import Partition, Stored
-from siltstone.rewriting import naming
 from siltstone.storage import Storage
 
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from siltstone.contracts import READINGS
 from siltstone.errors import StorageError
+from siltstone.footers import naming
 from siltstone.merging import merge_sorted
 from siltstone.planning import Stored
-from siltstone.rewriting import naming
 from siltstone.storage import Storage
 
 EVERY_SOURCE = "all"
