@@ -1,0 +1,193 @@
+"""Partial states: what the points of a bucket say by themselves, so that states of neighbouring buckets merge exactly.
+
+A state covers the time from its first point to its last one. What lies between two states is the piece between the last
+point of one and the first of the next; so merging needs no other points, and the state of a coarser bucket is made of
+those of finer ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from siltstone.aggregates.pieces import Ends, Parts, Pieces, Ways, pieces_between
+from siltstone.aggregates.points import Ints
+
+KEY = ["series", "bucket"]
+COLUMNS: dict[str, pl.DataType] = {
+    "series": pl.Int64(),
+    "bucket": pl.Int64(),
+    # of any quality
+    "first_ts": pl.Int64(),
+    "first_value": pl.Float64(),
+    "first_quality": pl.Int8(),
+    "last_ts": pl.Int64(),
+    "last_value": pl.Float64(),
+    "last_quality": pl.Int8(),
+    # usable ones; null where there is none
+    "start_ts": pl.Int64(),
+    "start_value": pl.Float64(),
+    "stop_ts": pl.Int64(),
+    "stop_value": pl.Float64(),
+    "low": pl.Float64(),
+    "low_ts": pl.Int64(),
+    "high": pl.Float64(),
+    "high_ts": pl.Int64(),
+    "n": pl.Int64(),
+    "n_bad": pl.Int64(),
+    "sum": pl.Float64(),
+    "m2": pl.Float64(),  # sum of the squared distances from the mean
+    "transitions": pl.Int64(),
+    "increase": pl.Float64(),
+    # of the time between the first and the last point
+    "covered_us": pl.Int64(),
+    "good_us": pl.Int64(),
+    "area": pl.Float64(),  # value x microseconds
+    "area_m2": pl.Float64(),  # integral of the squared distance from the average
+}
+TIMES: dict[str, pl.DataType] = {**{k: pl.Int64() for k in KEY}, "value": pl.Float64(), "us": pl.Int64()}
+SKETCH: dict[str, pl.DataType] = {**{k: pl.Int64() for k in KEY}, "key": pl.Int32(), "count": pl.Int64()}
+
+
+@dataclass(frozen=True)
+class States:
+    """`rows`: COLUMNS, in order of series and time. `times`: the time at each value of a row, TIMES; `sketch`: how many
+    values each key of the quantiles' sketch has, SKETCH; both empty where they are not wanted."""
+
+    rows: pl.DataFrame
+    times: pl.DataFrame
+    sketch: pl.DataFrame
+
+    def __len__(self) -> int:
+        return self.rows.height
+
+    @classmethod
+    def empty(cls) -> "States":
+        return cls(pl.DataFrame(schema=COLUMNS), pl.DataFrame(schema=TIMES), pl.DataFrame(schema=SKETCH))
+
+    def renumbered(self, bucket: pl.Expr) -> "States":
+        """The same rows in other buckets, told from `bucket` or `series`; to be united then."""
+        return States(*(frame.with_columns(bucket.alias("bucket")) for frame in (self.rows, self.times, self.sketch)))
+
+
+def joined(states: Sequence[States]) -> States:
+    """The rows of several, in order."""
+    if len(states) == 1:
+        return states[0]
+    parts = [States.empty(), *states]
+    rows = pl.concat([s.rows for s in parts]).sort("series", "first_ts", maintain_order=True)
+    return States(rows, pl.concat([s.times for s in parts]), pl.concat([s.sketch for s in parts]))
+
+
+def gaps(rows: pl.DataFrame, ways: Ways) -> tuple[Ints, Pieces]:
+    """The rows that another one of the same series follows, and the piece between the two.
+
+    Raises ValueError where two rows overlap in time: only their points tell what is known there.
+    """
+    series, first, last = (rows[name].to_numpy() for name in ("series", "first_ts", "last_ts"))
+    left = np.flatnonzero(series[1:] == series[:-1])
+    if (first[left + 1] <= last[left]).any():
+        raise ValueError("two states of a series overlap in time")
+    ends = ends_of(rows, "last"), ends_of(rows, "first")
+    return left, pieces_between(ends[0].where(left), ends[1].where(left + 1), ways.at(series[left]))
+
+
+def ends_of(rows: pl.DataFrame, which: str) -> Ends:
+    value = rows[f"{which}_value"].fill_null(0.0).to_numpy()
+    return Ends(rows[f"{which}_ts"].to_numpy(), value, rows[f"{which}_quality"].to_numpy())
+
+
+def united(states: States, ways: Ways) -> States:
+    """One state for each series and bucket, of its rows and the pieces between them; `ways`: of each series.
+
+    Raises ValueError where two rows overlap in time.
+    """
+    rows = states.rows
+    left, pieces = gaps(rows, ways)
+    bucket = rows["bucket"].to_numpy()
+    within = bucket[left + 1] == bucket[left]
+    if within.any():
+        left, pieces = left[within], pieces.where(within)
+        parts = pieces.part(pieces.begin, pieces.end)
+        rows = _grouped(rows, left, parts)
+        has_states = ways.has_states[states.rows["series"].to_numpy()[left]]
+        gap_times = times_of(states.rows.select(KEY)[left], pieces.value, parts, has_states)
+        states = States(rows, pl.concat([states.times, gap_times]), states.sketch)
+    return States(
+        states.rows,
+        states.times.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum()),
+        states.sketch.group_by(*KEY, "key", maintain_order=True).agg(pl.col("count").sum()),
+    )
+
+
+def times_of(
+    keys: pl.DataFrame,
+    value: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    parts: Parts,
+    told: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
+) -> pl.DataFrame:
+    """The time that each part stands at its value, where that can be `told`."""
+    frame = keys.with_columns(value=pl.Series(value), us=pl.Series(parts.width))
+    return frame.filter(pl.Series(told & (parts.width > 0)))
+
+
+def _grouped(rows: pl.DataFrame, left: Ints, parts: Parts) -> pl.DataFrame:
+    """Rows of one key as one, with the parts that follow the rows `left`."""
+    gap = {
+        "gap_us": parts.width,
+        "gap_good": parts.good_us,
+        "gap_area": parts.area,
+        "gap_mean": parts.mean,
+        "gap_m2": parts.squares,
+    }
+    spread = {name: np.zeros(rows.height, values.dtype) for name, values in gap.items()}
+    for name, values in gap.items():
+        spread[name][left] = values
+    c = pl.col
+    used = c("n") > 0
+    mean, average = (
+        c("sum").sum() / c("n").sum(),
+        (c("area") + c("gap_area")).sum() / (c("covered_us") + c("gap_us")).sum(),
+    )
+    before, now = c("stop_value").filter(used).shift(), c("start_value").filter(used)
+    return (
+        rows.with_columns(**{name: pl.Series(values) for name, values in spread.items()})
+        .group_by(KEY, maintain_order=True)
+        .agg(
+            *(c(f"first_{part}").first() for part in ("ts", "value", "quality")),
+            *(c(f"last_{part}").last() for part in ("ts", "value", "quality")),
+            *(c(f"start_{part}").drop_nulls().first() for part in ("ts", "value")),
+            *(c(f"stop_{part}").drop_nulls().last() for part in ("ts", "value")),
+            c("low").min(),
+            c("low_ts").filter(c("low") == c("low").min()).first(),
+            c("high").max(),
+            c("high_ts").filter(c("high") == c("high").max()).first(),
+            c("n").sum(),
+            c("n_bad").sum(),
+            c("sum").sum(),
+            (c("m2") + pl.when(used).then(c("n") * (c("sum") / c("n") - mean).pow(2)).otherwise(0.0)).sum().alias("m2"),
+            c("transitions").sum() + (before != now).sum(),
+            c("increase").sum() + rise(before, now).sum(),
+            c("covered_us").sum() + c("gap_us").sum(),
+            c("good_us").sum() + c("gap_good").sum(),
+            c("area").sum() + c("gap_area").sum(),
+            (
+                c("area_m2").sum()
+                + c("gap_m2").sum()
+                + _apart(c("area") / c("covered_us"), c("covered_us"), average)
+                + _apart(c("gap_mean"), c("gap_us"), average)
+            ).alias("area_m2"),
+        )
+        .select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    )
+
+
+def _apart(mean: pl.Expr, width: pl.Expr, average: pl.Expr) -> pl.Expr:
+    """What the distance of parts' means from the whole average adds to its second moment."""
+    return pl.when(width > 0).then(width * (mean - average).pow(2)).otherwise(0.0).sum()
+
+
+def rise(before: pl.Expr, now: pl.Expr) -> pl.Expr:
+    """What a counter counted between two values: after a fall it counts from 0."""
+    return pl.when(now >= before).then(now - before).when(now < before).then(now).otherwise(0.0)
