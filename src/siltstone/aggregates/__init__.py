@@ -1,0 +1,1 @@
+"""Time aggregates of sorted series: pure, over whole arrays."""
