@@ -41,7 +41,7 @@ def test_base_yaml_has_every_key_with_its_default_in_the_same_order() -> None:
     assert load_config([str(CONF / "base.yaml")]) == load_config() == Config()
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in CONF.glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted({p.name for p in CONF.glob("*.yaml")} - {"measurements.yaml"}))
 def test_every_shipped_file_is_valid(name: str) -> None:
     load_config([str(CONF / name)])
 

@@ -12,13 +12,13 @@ SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds records_options sites",
     1: """
-        arrays bounds companions conform datasets duplicates formats histories keeping mapping merging planning sources
-        tally views zones
+        aggregates arrays bounds companions conform datasets duplicates formats histories keeping mapping merging
+        planning sources tally views zones
     """,
     2: """
         bins checks compaction config describe engine fetching footers home_rows joining keyed ledger listing
-        plain_table plans portions progress publishing quarantine reading rewriting session settings settling storage
-        summaries superseding survey table tables task vacuuming verification waves writing
+        measurements plain_table plans portions progress publishing quarantine reading rewriting session settings
+        settling storage summaries superseding survey table tables task vacuuming verification waves writing yaml_files
     """,
     3: "__main__ cli doctor publish_command show",
 }

@@ -17,11 +17,12 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from siltstone.errors import ConfigError, UsageError
+from siltstone.errors import ConfigError
 from siltstone.kinds import KINDS
 from siltstone.records_options import RecordsOptions
 from siltstone.records_options import problems as problems_of
 from siltstone.sites import is_safe
+from siltstone.yaml_files import read_yaml
 
 _BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
@@ -156,7 +157,7 @@ def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Conf
     problems: list[str] = []
     merged: dict[str, Any] = {}
     for file in files:
-        _overlay(merged, _read(Path(file), problems), Config, "", file, problems)
+        _overlay(merged, read_yaml(Path(file), "--conf", problems), Config, "", file, problems)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -186,33 +187,6 @@ def _endpoint_of_environment() -> str:
 def as_dict(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values, in the order of conf/base.yaml."""
     return asdict(config)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that notes every key given twice."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.repeated: list[str] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in sorted({k for k in keys if keys.count(k) > 1}):
-            self.repeated.append(f"key {key!r} is given twice in line {node.start_mark.line + 1} and below")
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path, problems: list[str]) -> Any:
-    try:
-        loader = _StrictLoader(path.read_text())
-        value = loader.get_single_data()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "Give --conf an existing YAML file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: {' '.join(str(error).split())}")
-        return {}
-    problems += [f"{path}: {repeated}" for repeated in loader.repeated]
-    return value or {}
 
 
 def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where: str, problems: list[str]) -> None:

@@ -28,12 +28,9 @@ class ConfigError(SiltstoneError):
 
     exit_code = 2
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], next_move: str = "Fix it, then: siltstone doctor --conf FILE") -> None:
         count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        super().__init__(
-            f"configuration: {count}\n" + "\n".join(f"  {p}" for p in problems),
-            "Fix it, then: siltstone doctor --conf FILE",
-        )
+        super().__init__(f"configuration: {count}\n" + "\n".join(f"  {p}" for p in problems), next_move)
 
 
 class RepeatedKeyError(SiltstoneError):

@@ -1,1 +1,1 @@
-"""Time aggregates of event series: pure kernels on sorted points, whose partial states merge exactly."""
+"""Time aggregates of sorted series: pure, over whole arrays."""

@@ -1,6 +1,6 @@
 """From states to rows: what the neighbours say of a bucket's first and last moments is added, and every measure told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,7 +37,7 @@ def finished(
     *,
     empty: Empty = "skip",
     min_pct_good: float = 0.0,
-    wanted_quantiles: Sequence[float] = (),
+    wanted_quantiles: Mapping[str, float] | None = None,
     within: tuple[int, int] | None = None,
 ) -> Finished:
     """The rows of all states, or of those that begin `within` [start, end); others tell what was before and comes after.
@@ -65,8 +65,7 @@ def finished(
         )
     rows = _measures(told, watermark_us, min_pct_good)
     if wanted_quantiles:
-        names = {f"p{100 * q:g}": q for q in wanted_quantiles}
-        rows = rows.join(quantiles(whole.sketch, KEY, names), on=KEY, how="left", maintain_order="left")
+        rows = rows.join(quantiles(whole.sketch, KEY, dict(wanted_quantiles)), on=KEY, how="left", maintain_order="left")
     times = times.group_by(*KEY, "value").agg(pl.col("us").sum()).sort(*KEY, "value")
     return Finished(rows, times, whole)
 

@@ -1,19 +1,129 @@
-"""How a series is read between its points."""
+"""How a series is read between its points, and which rule says so.
 
-from dataclasses import dataclass
+A rule is found by what a reading says of its series: source, device, measurement and series id. Between its points a
+series may be a step (a state: the last value holds), a line (a temperature), a count that restarts, or no signal at
+all: totals of periods.
+"""
+
+import fnmatch
+import re
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 Kind = Literal["step", "linear", "next", "counter", "bucketed"]
+Uncertain = Literal["bad", "good", "keep"]
+
 NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True)
 class Interpretation:
-    """`max_hold_us`, `max_gap_us`: NO_LIMIT for none; `uncertain`: what uncertain quality counts as."""
+    """How a series is read between its points.
+
+    - `kind`: step: a value holds until the next point of any quality. linear: a line between usable neighbours.
+      next: a value belongs to the time before its point. counter: a step whose fall means a restart from 0.
+      bucketed: a value is the total of a period that ends at its time; between points nothing is known.
+    - `max_hold_us`: longest time that a value holds. `max_gap_us`: longest gap that a line crosses. NO_LIMIT: none.
+    - `uncertain`: what a point of uncertain quality counts as: bad, good, or keep: known, but not good.
+    - `sentinels`: values that mean bad.
+    - `period_us`: of bucketed values; 0 where nobody says it.
+    """
 
     kind: Kind = "step"
     max_hold_us: int = NO_LIMIT
     max_gap_us: int = NO_LIMIT
-    uncertain: Literal["bad", "good", "keep"] = "bad"
+    uncertain: Uncertain = "bad"
     sentinels: tuple[float, ...] = ()
     period_us: int = 0
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which series a rule is for: all that fit every pattern.
+
+    `*` is any text, `?` one character, `[ab]` one of those; the case of letters does not count, since firmware spells
+    one name in several ways. A series without a device or measurement has an empty one.
+    """
+
+    source: str = "*"
+    device: str = "*"
+    measurement: str = "*"
+    series: str = "*"
+
+    @property
+    def looks_at_the_series(self) -> bool:
+        """Whether source and measurement alone do not decide."""
+        return (self.device, self.series) != ("*", "*")
+
+    def fits_kind(self, source: str, measurement: str) -> bool:
+        return _fits(self.source, source) and _fits(self.measurement, measurement)
+
+    def fits_series(self, device: str, series: str) -> bool:
+        return _fits(self.device, device) and _fits(self.series, series)
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return pattern == "*" or _compiled(pattern).match(text) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern), re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The interpretation of the series that match."""
+
+    match: Match
+    interpretation: Interpretation
+
+
+@dataclass(frozen=True)
+class Interpretations:
+    """Rules in order; the first that fits a series wins, and a series that none fits is a step without limits."""
+
+    rules: tuple[Rule, ...] = ()
+    _of_kind: dict[tuple[str, str], tuple[Rule, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def of(self, source: str | None, device: str | None, measurement: str | None, series: str | None) -> Interpretation:
+        """How the series is read; None is an empty text."""
+        for rule in self._candidates(source or "", measurement or ""):
+            if rule.match.fits_series(device or "", series or ""):
+                return rule.interpretation
+        return _STEP
+
+    def _candidates(self, source: str, measurement: str) -> tuple[Rule, ...]:
+        """The rules that fit source and measurement, up to the first that fits all of their series; kept."""
+        known = self._of_kind.get((source, measurement))
+        if known is None:
+            found = []
+            for rule in self.rules:
+                if rule.match.fits_kind(source, measurement):
+                    found.append(rule)
+                    if not rule.match.looks_at_the_series:
+                        break
+            known = self._of_kind[(source, measurement)] = tuple(found)
+        return known
+
+
+_STEP = Interpretation()
+
+_UNITS_US = {
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 604_800_000_000,
+}
+_DURATION = re.compile(r"([0-9]{1,9})(ms|[smhdw])")
+
+
+def duration_us(text: object) -> int | None:
+    """Microseconds of a duration such as 90s, 15m, 1h or 2d (of 24 hours); None where it is none, or 0."""
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    return (int(found[1]) * _UNITS_US[found[2]] or None) if found else None

@@ -1,0 +1,234 @@
+"""Rows of a table to the points of its series: of readings a point each, of a wide table one for each value."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Points
+from siltstone.aggregation.terms import Terms
+
+READ = ("series_id", "ts", "ts_nanos", "version", "value", "text", "quality", "source", "device_id", "measurement")
+ABOUT = {name: pl.String() for name in ("site", "series_id", "source", "device_id", "measurement")}
+
+
+@dataclass
+class Counted:
+    """Of rows that passed: rows read, points used, rows and cells that are none, and those whose time came again."""
+
+    rows: int = 0
+    points: int = 0
+    left_out: int = 0
+    repeated: int = 0
+
+    def add(self, other: "Counted") -> None:
+        for name in vars(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass
+class Names:
+    """The series met so far, in order of number: what is known of each, and the texts that their values stand for."""
+
+    about: list[tuple[str | None, ...]] = field(default_factory=list)
+    texts: dict[float, str] = field(default_factory=dict)
+
+    def frame(self) -> pl.DataFrame:
+        return pl.DataFrame(self.about, schema=ABOUT, orient="row")
+
+
+@dataclass(frozen=True)
+class Read:
+    """Points, the first of whose series has the number `first`."""
+
+    points: Points
+    first: int
+
+
+class ReadingPoints:
+    """Sorted tables of readings to points; equal times of a series across two tables meet."""
+
+    def __init__(self, terms: Terms, site: str, window: tuple[int, int]) -> None:
+        self._terms, self._site, self._window = terms, site, window
+        self._held: pl.DataFrame | None = None
+        self.names, self.counted = Names(), Counted()
+
+    def of(self, tables: Iterator[pa.Table]) -> Iterator[Read]:
+        for table in tables:
+            if table.num_rows:
+                yield from self._read(self._with_held(table))
+        if self._held is not None:
+            yield from self._points(self._held)
+
+    def _with_held(self, table: pa.Table) -> pl.DataFrame:
+        """The rows, those that waited before them, without those of the last instant, which wait."""
+        self.counted.rows += table.num_rows
+        frame = pl.DataFrame(table.select([n for n in READ if n in table.column_names]))
+        frame = frame.with_columns(pl.col("series_id").cast(pl.String()), ts=pl.col("ts").dt.epoch("us"))
+        whole = frame if self._held is None else pl.concat([self._held, frame])
+        last = whole.row(-1, named=True)
+        is_last = (pl.col("series_id") == last["series_id"]) & (pl.col("ts") == last["ts"])
+        self._held = whole.filter(is_last)
+        return whole.head(whole.height - self._held.height)
+
+    def _read(self, frame: pl.DataFrame) -> Iterator[Read]:
+        if frame.height:
+            yield from self._points(frame)
+
+    def _points(self, frame: pl.DataFrame) -> Iterator[Read]:
+        runs = frame["series_id"].rle().struct.unnest()
+        lengths = runs["len"].to_numpy().astype(np.int64)
+        ends = np.cumsum(lengths)
+        heads = frame[(ends - lengths)].select("series_id", "source", "device_id", "measurement").rows()
+        wanted = [self._terms.wants(self._site, series, device, name) for series, _, device, name in heads]
+        if not all(wanted):
+            kept = np.repeat(np.array(wanted), lengths)
+            self.counted.left_out += int((~kept).sum())
+            frame, lengths = frame.filter(pl.Series(kept)), lengths[np.array(wanted)]
+            heads = [head for head, is_wanted in zip(heads, wanted, strict=True) if is_wanted]
+        if not frame.height:
+            return
+        first = len(self.names.about)
+        if first and self.names.about[-1][1] == heads[0][0]:
+            first -= 1
+            heads_new = heads[1:]
+        else:
+            heads_new = heads
+        self.names.about += [(self._site, *head) for head in heads_new]
+        code = np.repeat(np.arange(len(heads)), lengths)
+        yield from self._cleaned(frame, code, len(heads), first)
+
+    def _cleaned(self, frame: pl.DataFrame, code: "np.ndarray[tuple[int], np.dtype[np.int64]]", series: int, first: int) -> Iterator[Read]:
+        ts = frame["ts"].to_numpy()
+        inside = (ts >= self._window[0]) & (ts < self._window[1])
+        again = np.append((ts[1:] == ts[:-1]) & (code[1:] == code[:-1]), False)
+        if again.any():
+            again = self._older(frame, code, ts, again)
+        keep = inside & ~again
+        self.counted.left_out += int((~inside).sum())
+        self.counted.repeated += int((inside & again).sum())
+        self.counted.points += int(keep.sum())
+        if not keep.all():
+            frame, code, ts = frame.filter(pl.Series(keep)), code[keep], ts[keep]
+        starts = np.searchsorted(code, np.arange(series + 1))
+        yield Read(Points(starts, ts, self._values(frame), _qualities(frame["quality"])), first)
+
+    def _older(self, frame: pl.DataFrame, code, ts, again):  # type: ignore[no-untyped-def]
+        """Of the rows of one instant all but the newest: the greatest nanoseconds, then version, then the last one."""
+        shared = again | np.concatenate(([False], again[:-1]))
+        rows = frame.select("ts_nanos", "version").with_columns(code=pl.Series(code), ts=pl.Series(ts)).with_row_index()
+        chosen = rows.filter(pl.Series(shared)).sort(
+            "code", "ts", pl.col("ts_nanos").fill_null(0), pl.col("version").fill_null(-(1 << 62)), "index"
+        )
+        newest = chosen.group_by("code", "ts", maintain_order=True).agg(pl.col("index").last())["index"].to_numpy()
+        older = shared.copy()
+        older[newest] = False
+        return older
+
+    def _values(self, frame: pl.DataFrame):  # type: ignore[no-untyped-def]
+        """Numbers as they are; a text is the number that stands for it."""
+        value = frame["value"].fill_null(float("nan"))
+        if frame["text"].null_count() < frame.height:
+            texts = frame["text"].unique().drop_nulls()
+            numbers = {text: text_number(text) for text in texts.cast(pl.String()).to_list()}
+            self.names.texts |= {number: text for text, number in numbers.items()}
+            stands = frame["text"].cast(pl.String()).replace_strict(numbers, default=None, return_dtype=pl.Float64)
+            value = pl.select(pl.coalesce(pl.lit(stands), pl.lit(value))).to_series()
+        return value.to_numpy()
+
+
+def text_number(text: str) -> float:
+    """The number that stands for a text as a state: 52 bits of its hash, so that equal texts have equal ones."""
+    return float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") >> 4)
+
+
+def _qualities(words: pl.Series):  # type: ignore[no-untyped-def]
+    """good or nothing said: GOOD; uncertain: UNCERTAIN; anything else: BAD."""
+    codes = {"good": GOOD, "uncertain": UNCERTAIN}
+    if words.null_count() == len(words):
+        return np.full(len(words), GOOD, np.int8)
+    kinds = words.cast(pl.String()).unique()
+    if kinds.to_list() == ["good"]:
+        return np.full(len(words), GOOD, np.int8)
+    table = {word: codes.get(word.lower(), BAD) for word in kinds.drop_nulls().to_list()}
+    return words.cast(pl.String()).replace_strict(table, default=GOOD, return_dtype=pl.Int8).to_numpy()
+
+
+class WidePoints:
+    """Sorted tables of a wide table to points: of each column, those of its rows that have a value."""
+
+    def __init__(self, terms: Terms, site: str, window: tuple[int, int], unit: str, time: str, source: str) -> None:
+        self._terms, self._site, self._window = terms, site, window
+        self._unit, self._time, self._source = unit, time, source
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._held: pl.DataFrame | None = None
+        self.names, self.counted = Names(), Counted()
+
+    def of(self, tables: Iterator[pa.Table]) -> Iterator[Read]:
+        for table in tables:
+            if not table.num_rows:
+                continue
+            self.counted.rows += table.num_rows
+            frame = pl.DataFrame(table)
+            frame = frame.with_columns(pl.col(self._unit).cast(pl.String()).fill_null(""), ts=pl.col(self._time).dt.epoch("us"))
+            whole = frame if self._held is None else pl.concat([self._held, frame], how="diagonal")
+            last = whole.row(-1, named=True)
+            self._held = whole.filter((pl.col(self._unit) == last[self._unit]) & (pl.col("ts") == last["ts"]))
+            yield from self._read(whole.head(whole.height - self._held.height))
+        if self._held is not None:
+            yield from self._read(self._held)
+
+    def _read(self, frame: pl.DataFrame) -> Iterator[Read]:
+        inside = frame["ts"].is_between(*self._window, closed="left")
+        self.counted.left_out += frame.height - int(inside.sum())
+        frame = frame.filter(inside)
+        for unit, rows in _runs(frame, self._unit):
+            for column in self._terms.columns:
+                if column in rows.columns and self._terms.wants(self._site, f"{unit}/{column}", unit, column):
+                    yield from self._column(rows, unit, column)
+
+    def _column(self, rows: pl.DataFrame, unit: str, column: str) -> Iterator[Read]:
+        found = rows[column]
+        kept = rows if found.null_count() == 0 else rows.filter(found.is_not_null())
+        ts = kept["ts"].to_numpy()
+        if not len(ts):
+            return
+        again = np.append(ts[1:] == ts[:-1], False)
+        number = self._number(unit, column)
+        value = self._values(kept[column])
+        if again.any():
+            ts, value = ts[~again], value[~again]
+        self.counted.repeated += int(again.sum())
+        self.counted.points += len(ts)
+        yield Read(Points(np.array([0, len(ts)]), ts, value, np.full(len(ts), GOOD, np.int8)), number)
+
+    def _number(self, unit: str, column: str) -> int:
+        key = unit, column
+        if key not in self._numbers:
+            self._numbers[key] = len(self.names.about)
+            self.names.about.append((self._site, f"{unit}/{column}", self._source, unit, column))
+        return self._numbers[key]
+
+    def _values(self, column: pl.Series):  # type: ignore[no-untyped-def]
+        if column.dtype in (pl.String, pl.Categorical):
+            texts = {text: text_number(text) for text in column.cast(pl.String()).unique().to_list()}
+            self.names.texts |= {number: text for text, number in texts.items()}
+            return column.cast(pl.String()).replace_strict(texts, return_dtype=pl.Float64).to_numpy()
+        return column.cast(pl.Float64()).to_numpy()
+
+
+def _runs(frame: pl.DataFrame, by: str) -> Iterator[tuple[str, pl.DataFrame]]:
+    runs = frame[by].rle().struct.unnest()
+    end = 0
+    for length, value in runs.select("len", "value").iter_rows():
+        yield value, frame.slice(end, length)
+        end += length
+
+
+def needed_columns(terms: Terms, unit: str, time: str, there: Sequence[str]) -> list[str]:
+    """The columns of a data file that are read."""
+    wanted = (unit, time, *terms.columns) if terms.columns else READ
+    return [name for name in wanted if name in there]

@@ -1,0 +1,140 @@
+"""The tasks that read data files: each makes partial states of some row groups and writes them to a file."""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from siltstone.aggregates import kernel
+from siltstone.aggregates.pieces import Ways
+from siltstone.aggregates.states import States, joined, united
+from siltstone.aggregation.series_points import Counted, Names, Read, ReadingPoints, WidePoints, needed_columns
+from siltstone.aggregation.state_files import write_states
+from siltstone.aggregation.terms import Terms
+from siltstone.footers import naming
+from siltstone.merging import merge_sorted
+from siltstone.storage import Storage
+
+_BATCH_ROWS = 1 << 18
+_CHUNK_BYTES = 32 << 20
+_UNITE_ROWS = 1 << 20  # of states that wait to be united
+
+
+@dataclass(frozen=True)
+class StateTask:
+    """Row groups of data files of one partition (`groups`: of each file, none for all), whose rows of `window` become
+    states. With several files their rows are merged. `only`: names the file with the series and buckets that are
+    wanted, "" for all."""
+
+    table: Storage
+    out: Storage
+    files: tuple[str, ...]
+    groups: tuple[int, ...]
+    site: str
+    unit: str
+    time: str
+    source: str
+    terms: Terms
+    window: tuple[int, int]
+    only: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "terms": self.terms.as_dict()}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "StateTask":
+        lists = {name: tuple(row[name]) for name in ("files", "groups", "window")}
+        places = {name: Storage.from_dict(row[name]) for name in ("table", "out")}
+        return cls(**{**row, **lists, **places, "terms": Terms.from_dict(row["terms"])})
+
+    def run(self) -> "StatesFound":
+        return _found(self)
+
+    def result(self, row: Mapping[str, Any]) -> "StatesFound":
+        return StatesFound(**{**row, "counted": Counted(**row["counted"])})
+
+
+@dataclass(frozen=True)
+class StatesFound:
+    """The file with the states, "" where there are none; how many; evenly spread names of their series; what was read;
+    the latest instant (None: no point)."""
+
+    path: str
+    states: int
+    names: list[str]
+    counted: Counted
+    latest_us: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _found(task: StateTask) -> StatesFound:
+    kind: type[WidePoints] | type[ReadingPoints] = WidePoints if task.terms.columns else ReadingPoints
+    more = {"unit": task.unit, "time": task.time, "source": task.source} if task.terms.columns else {}
+    reader = kind(task.terms, task.site, task.window, **more)  # type: ignore[arg-type]
+    with ExitStack() as opened:
+        states = _states(task, reader.of(_tables(task, opened)), reader.names)
+    if not len(states):
+        return StatesFound("", 0, [], reader.counted, None)
+    path = f"{uuid.uuid4().hex}.parquet"
+    names = reader.names.frame()
+    write_states(task.out, path, states, names, reader.names.texts)
+    keys = names.sort("site", "series_id").select(pl.concat_str("site", "series_id", separator="\0")).to_series()
+    spread = keys.gather_every(max(1, len(keys) // 64)).to_list()
+    return StatesFound(path, len(states), spread, reader.counted, states.rows["last_ts"].max())  # type: ignore[arg-type]
+
+
+def _tables(task: StateTask, opened: ExitStack) -> Iterator[pa.Table]:
+    runs = [_run(task, path, opened) for path in task.files]
+    if len(runs) == 1:
+        return runs[0]
+    return merge_sorted(runs, (task.unit, task.time), _CHUNK_BYTES)
+
+
+def _run(task: StateTask, path: str, opened: ExitStack) -> Iterator[pa.Table]:
+    handle = opened.enter_context(task.table.open(path))
+    with naming(task.table.uri(path)):
+        there = pq.read_schema(handle).names
+        columns = needed_columns(task.terms, task.unit, task.time, there)
+        texts = [n for n in columns if n not in (task.time, "value", "ts_nanos", "version", *task.terms.columns)]
+        file = pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
+        groups = list(task.groups) or None
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
+    terms = task.terms
+    waiting: list[States] = []
+    held = 0
+    ways = Ways.of([])
+    for read in reads:
+        ways = ways_of(names.about, terms)
+        count = len(read.points.starts) - 1
+        chosen = names.about[read.first : read.first + count]
+        interpretations = [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in chosen]
+        found = kernel.states(
+            read.points,
+            interpretations,
+            terms.buckets,
+            times=terms.wants_times,
+            sketch=bool(terms.quantiles),
+            first_series=read.first,
+        )
+        waiting.append(found)
+        held += len(found)
+        if held > _UNITE_ROWS:
+            waiting = [united(joined(waiting), ways)]
+            held = 0
+    return united(joined(waiting), ways) if waiting else States.empty()
+
+
+def ways_of(about: Sequence[tuple[str | None, ...]], terms: Terms) -> Ways:
+    """How each series is read."""
+    return Ways.of([terms.interpretations.of(source, device, name, series) for _, series, source, device, name in about])

@@ -1,0 +1,95 @@
+"""What an aggregate is asked for; plain values, so that it travels to tasks and stays in the output's manifests."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+from siltstone.aggregates.buckets import Buckets, buckets_of
+from siltstone.aggregates.interpretation import Interpretation, Interpretations, Match, Rule
+from siltstone.errors import UsageError
+
+MEASURES = (
+    *("time_weighted_average", "integral", "transitions", "first", "last", "start_value", "end_value"),
+    *("min", "min_ts", "max", "max_ts", "count", "sum", "mean", "stddev", "time_weighted_stddev", "increase"),
+)
+"""Those that are told when none is named; `time_in_state` and quantiles such as `p50` and `p99.9` cost more."""
+TIME_IN_STATE = "time_in_state"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What gives the rows of an output their meaning. `columns`: of a wide table, each a measurement of its unit."""
+
+    every: str
+    zone: str = "UTC"
+    origin: str = ""
+    measures: tuple[str, ...] = MEASURES
+    columns: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    measurements: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    empty: str = "skip"
+    min_pct_good: float = 0.0
+    rules: tuple[Mapping[str, Any], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Terms":
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()})
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        return buckets_of(self.every, self.zone, self.origin or None)
+
+    @cached_property
+    def interpretations(self) -> Interpretations:
+        rules = []
+        for row in self.rules:
+            how = {**row["interpretation"], "sentinels": tuple(row["interpretation"]["sentinels"])}
+            rules.append(Rule(Match(**row["match"]), Interpretation(**how)))
+        return Interpretations(tuple(rules))
+
+    @property
+    def wants_times(self) -> bool:
+        return TIME_IN_STATE in self.measures
+
+    @property
+    def quantiles(self) -> dict[str, float]:
+        """Name -> share, of the quantiles among the measures."""
+        return {name: quantile_of(name) for name in self.measures if quantile_of(name) is not None}  # type: ignore[misc]
+
+    def wants(self, site: str, series: str, device: str | None, measurement: str | None) -> bool:
+        """Whether a series is asked for: by every filter that is given, one of its patterns."""
+        pairs = ((self.sites, site), (self.series, series), (self.devices, device), (self.measurements, measurement))
+        return all(not wanted or any(fnmatchcase(text or "", w) for w in wanted) for wanted, text in pairs)
+
+
+def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:
+    """The rules as plain values."""
+    return tuple({"match": asdict(r.match), "interpretation": asdict(r.interpretation)} for r in interpretations.rules)
+
+
+def checked_measures(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The measures in their usual order, each once; UsageError for one that is none."""
+    for name in names:
+        if name not in (*MEASURES, TIME_IN_STATE) and quantile_of(name) is None:
+            raise UsageError(
+                f"no measure {name!r}", f"There are {', '.join((*MEASURES, TIME_IN_STATE))}, and quantiles p1 to p99.9."
+            )
+    usual = (*MEASURES, TIME_IN_STATE)
+    asked = dict.fromkeys(names)
+    return (*(n for n in usual if n in asked), *(n for n in asked if n not in usual)) or MEASURES
+
+
+def quantile_of(name: str) -> float | None:
+    """0.5 of p50; None for what names no quantile."""
+    try:
+        share = float(name[1:]) / 100 if name.startswith("p") and name[1:2].isdigit() else -1.0
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
