@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
 import polars as pl
+import pyarrow as pa
 from deltalake import DeltaTable, Field
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -103,9 +104,9 @@ class Table:
         contract = self.contract
         self.storage.make()
         time, *partition = [
-            Field(f.name, PrimitiveType(_delta_type(f.type))) for f in (contract.time, *contract.partition_by)
+            Field(f.name, _delta_type(f.type)) for f in (contract.time, *contract.partition_by)
         ]
-        added = [Field(f.name, PrimitiveType(_delta_type(f.type))) for f in contract.added]
+        added = [Field(f.name, _delta_type(f.type)) for f in contract.added]
         record = [_field(c) for c in contract.record]
         schema = DeltaSchema([time, *(_field(c) for c in contract.leading), *partition, *added, *record])
         try:
@@ -255,5 +256,7 @@ def _field(column: Column) -> Field:
     return Field(column.name, PrimitiveType(_DELTA_TYPE[column.kind]), metadata=metadata)
 
 
-def _delta_type(arrow: Any) -> str:
-    return {"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string")
+def _delta_type(arrow: pa.DataType) -> Any:
+    if pa.types.is_nested(arrow):
+        return Field.from_arrow(pa.field("nested", arrow)).type
+    return PrimitiveType({"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string"))

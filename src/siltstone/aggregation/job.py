@@ -115,6 +115,7 @@ class _Aggregating:
         self._table.recover()
         planned = self._table.snapshot()
         assert planned is not None
+        self._work.make()
         tasks = self._tasks(stored)
         found = self._run(tasks, "reading")
         try:

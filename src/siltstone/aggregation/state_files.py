@@ -64,4 +64,4 @@ def read_states(out: Storage, paths: Sequence[str], low: str, high: str) -> tupl
         labels = pl.read_json(io.StringIO(pl.read_parquet_metadata(data)["texts"]), schema={"value": pl.Float64, "text": pl.String})
         texts |= dict(labels.iter_rows())
     schema = {**COLUMNS, **FOLDED, **ABOUT}
-    return pl.concat([pl.DataFrame(schema=schema), *(f.select(schema) for f in frames)]), texts
+    return pl.concat([pl.DataFrame(schema=schema), *(f.select(*schema) for f in frames)]), texts
