@@ -12,7 +12,7 @@ SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds records_options sites",
     1: """
-        arrays bounds companions conform datasets duplicates formats histories keeping mapping merging planning sources
+        aggregates arrays bounds companions conform datasets duplicates formats histories keeping mapping merging planning sources
         tally views zones
     """,
     2: """
