@@ -13,6 +13,7 @@ import numpy as np
 from siltstone.aggregates.points import Ints
 
 _SECOND_US = 1_000_000
+_BEGINNING = -(1 << 62)  # of time, microseconds; far enough from the least int64 that sums with an offset don't wrap
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Before, every zone keeps its mean local time; after, the offset of the last instant is taken to stay.
 _FIRST, _LAST = datetime(1800, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -29,22 +30,22 @@ class WallClock:
         self.offset: Ints = np.array([offset for _, offset in changes], np.int64)
         self.since: Ints = np.array([since for since, _ in changes], np.int64)
         ends = self.since[1:] + self.offset[:-1]
-        self.shown_before: Ints = np.maximum.accumulate(np.r_[np.iinfo(np.int64).min, ends])
+        self.shown_before: Ints = np.maximum.accumulate(np.r_[_BEGINNING, ends])
 
     def latest_shown(self, ts: Ints) -> Ints:
         """The latest wall time that the clocks have shown by each instant: what they show, unless put back since."""
         if len(ts) == 0:
             return ts
         first, last = np.searchsorted(self.since, [ts.min(), ts.max()], side="right") - 1
-        if first == last:
-            return np.maximum(ts + self.offset[first], self.shown_before[first] - 1)
-        at = np.searchsorted(self.since[first + 1 : last + 1], ts, side="right") + first
-        return np.maximum(ts + self.offset[at], self.shown_before[at] - 1)
+        at = first if first == last else np.searchsorted(self.since[first + 1 : last + 1], ts, side="right") + first
+        shown: Ints = np.maximum(ts + self.offset[at], self.shown_before[at] - 1)
+        return shown
 
     def first_instant(self, wall: Ints) -> Ints:
         """The first instant at which the clocks show each wall time or a later one."""
         at = np.searchsorted(self.shown_before[1:], wall, side="right")
-        return np.maximum(wall - self.offset[at], self.since[at])
+        instants: Ints = np.maximum(wall - self.offset[at], self.since[at])
+        return instants
 
     def jumps(self) -> tuple[Ints, Ints]:
         """Where the clocks were put forward: the wall times that no instant shows, from and (exclusive) to."""
@@ -61,10 +62,8 @@ def wall_clock(zone: str) -> WallClock:
 
 def _offsets(zone: ZoneInfo) -> list[tuple[int, int]]:
     """From which instant on each offset holds, both microseconds."""
-    before = np.iinfo(np.int64).min
-    changes: list[tuple[int, int]] = []
     moment, offset = _FIRST, _offset_s(_FIRST, zone)
-    changes.append((int(before), offset * _SECOND_US))
+    changes = [(_BEGINNING, offset * _SECOND_US)]
     while moment < _LAST:
         following = moment + _PROBE
         if (later := _offset_s(following, zone)) != offset:
@@ -94,5 +93,3 @@ def _offset_s(instant: datetime, zone: ZoneInfo) -> int:
     offset = instant.astimezone(zone).utcoffset()
     assert offset is not None
     return round(offset.total_seconds())
-
-
