@@ -60,7 +60,8 @@ class Shifts:
     def wall(self, numbers: Ints) -> Ints:
         days = numbers // len(self.times_us)
         times: Ints = np.array(self.times_us)
-        return days * DAY_US + times[numbers - days * len(times)]
+        walls: Ints = days * DAY_US + times[numbers - days * len(times)]
+        return walls
 
 
 WallEdges = Days | Months | Shifts
