@@ -16,6 +16,9 @@ HOUR = 3_600_000_000
 DAY = 24 * HOUR
 
 
+SHIFTS = "shifts@18:00,06:00"
+
+
 def us(text: str) -> int:
     return (datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
@@ -58,13 +61,10 @@ def around(ts: str, every: str, zone: str = "UTC", origin: str | None = None) ->
         ("2026-03-15T12:00:00Z", "1mo", "UTC", "2020-01-21T06:00", "2026-02-21 06:00:00", "2026-03-21 06:00:00"),
         ("2026-03-15T12:00:00Z", "1y", "UTC", "2020-04-01", "2025-04-01 00:00:00", "2026-04-01 00:00:00"),
         ("2026-03-15T12:00:00Z", "1y6mo", "UTC", None, "2025-07-01 00:00:00", "2027-01-01 00:00:00"),
-        ("2025-12-09T21:59:59Z", "shifts@06:00,18:00", "Asia/Makassar", None)
-        + ("2025-12-09 10:00:00", "2025-12-09 22:00:00"),
-        ("2025-12-09T22:00:00Z", "shifts@18:00,06:00", "Asia/Makassar", None)
-        + ("2025-12-09 22:00:00", "2025-12-10 10:00:00"),
+        ("2025-12-09T21:59:59Z", SHIFTS, "Asia/Makassar", None, "2025-12-09 10:00:00", "2025-12-09 22:00:00"),
+        ("2025-12-09T22:00:00Z", SHIFTS, "Asia/Makassar", None, "2025-12-09 22:00:00", "2025-12-10 10:00:00"),
         # the night shift of the change lasts 11 h
-        ("2026-03-29T00:00:00Z", "shifts@06:00,18:00", "Europe/Berlin", None)
-        + ("2026-03-28 17:00:00", "2026-03-29 04:00:00"),
+        ("2026-03-29T00:00:00Z", SHIFTS, "Europe/Berlin", None, "2026-03-28 17:00:00", "2026-03-29 04:00:00"),
     ],
 )
 def test_an_instant_is_in_its_bucket(ts: str, every: str, zone: str, origin: str | None, start: str, end: str) -> None:

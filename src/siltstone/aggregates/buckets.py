@@ -82,7 +82,13 @@ class OnTheWall:
         return numbers
 
     def bounds(self, numbers: Ints) -> tuple[Ints, Ints]:
-        return self._start(numbers), self._start(numbers + 1)
+        if len(numbers) == 0:
+            return numbers, numbers
+        first, last = int(numbers.min()), int(numbers.max())
+        if last - first >= len(numbers):
+            return self._start(numbers), self._start(numbers + 1)
+        edges = self._start(np.arange(first, last + 2))
+        return edges[numbers - first], edges[numbers - first + 1]
 
     def divides(self, coarser: Buckets, first_us: int, last_us: int) -> bool:
         return _are_edges(self, coarser, first_us, last_us)
