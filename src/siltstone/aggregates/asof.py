@@ -1,0 +1,157 @@
+"""As-of join: to each row of one table the row of another that was in force at its time, by a sorted search per key."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from siltstone.aggregates.placing import places
+from siltstone.aggregates.points import Ints
+from siltstone.errors import UsageError
+
+Direction = Literal["backward", "forward", "nearest"]
+How = Literal["left", "inner", "right"]
+_KEY = "#key"
+_NONE = -1
+
+
+def asof(
+    left: pl.DataFrame,
+    right: pl.DataFrame,
+    *,
+    on: str = "ts",
+    by: Sequence[str] = ("series_id",),
+    direction: Direction = "backward",
+    tolerance_us: int | None = None,
+    allow_exact: bool = True,
+    how: How = "left",
+    suffix: str = "_right",
+) -> pl.DataFrame:
+    """The rows of `left`, in their order, each with the row of `right` of the same key whose time is nearest.
+
+    - `on`: the column of times in both: timestamps of any unit, or whole numbers.
+    - `by`: the columns of the key, none for one common series. A null in the key or in the time matches nothing.
+    - `direction`: backward: the latest at or before the row's time, forward: the earliest at or after it, nearest: the
+      nearer of both, the earlier one of two as near. Without `allow_exact` a row at the very time does not count. Of
+      several rows of `right` with equal key and time, the last counts.
+    - `tolerance_us`: the greatest distance, included; microseconds, or in the unit of whole numbers.
+    - `how`: left: every row of `left`, null where nothing matches; inner: only those with a match; right: these, then
+      every row of `right` that none took.
+
+    Columns: those of `left`, then those of `right` but the key; a name that `left` has too gets the suffix, and so does
+    the time (`ts_right`: null where nothing matched). Raises UsageError for columns that don't fit.
+    """
+    _check(left, right, on, by, suffix)
+    left_ts, right_ts, tolerance = _times(left[on], right[on], tolerance_us)
+    left_key, right_key = _keys(left, right, by)
+    match: Ints = np.full(left.height, _NONE, np.int64)
+    usable = right_ts.is_not_null() & (right_key >= 0)
+    asking = (left_ts.is_not_null() & (left_key >= 0)).arg_true().to_numpy()
+    events = _Events.of(usable.arg_true().to_numpy(), right_key.to_numpy(), right_ts.fill_null(0).to_numpy())
+    key, ts = left_key.to_numpy()[asking], left_ts.fill_null(0).to_numpy()[asking]
+    match[asking] = events.nearest(key, ts, direction, tolerance, allow_exact)
+    names = {name: name + suffix if name == on or name in left.columns else name for name in right.columns}
+    beside = right.drop(by).rename({name: new for name, new in names.items() if name not in by})
+    rows = pl.Series(match).set(pl.Series(match < 0), None)
+    joined = pl.concat([left, beside.select(pl.all().gather(rows))], how="horizontal")
+    if how == "left":
+        return joined
+    joined = joined.filter(pl.Series(match >= 0))
+    if how == "inner":
+        return joined
+    untaken = np.setdiff1d(np.arange(right.height), match)
+    alone = pl.concat([right.select(by), beside], how="horizontal")[untaken]
+    return pl.concat([joined, alone], how="diagonal")
+
+
+class _Events:
+    """Rows sorted by key and time, one for each: `starts` (keys + 1 offsets), `ts`, `row`."""
+
+    def __init__(self, starts: Ints, ts: Ints, row: Ints) -> None:
+        self.starts, self.ts, self.row = starts, ts, row
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[np.integer], key: Ints, ts: Ints) -> "_Events":
+        """Chosen rows of a table; the last of those with equal key and time."""
+        key, ts = key[rows], ts[rows]
+        follows = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & (ts[1:] >= ts[:-1]))
+        if not follows.all():
+            order = np.lexsort((ts, key))
+            rows, key, ts = rows[order], key[order], ts[order]
+        is_last = np.r_[(key[1:] != key[:-1]) | (ts[1:] != ts[:-1]), np.ones(min(len(key), 1), bool)]
+        rows, key, ts = rows[is_last], key[is_last], ts[is_last]
+        keys = int(key[-1]) + 1 if len(key) else 0
+        return cls(np.searchsorted(key, np.arange(keys + 1)), ts, rows.astype(np.int64))
+
+    def nearest(self, key: Ints, at: Ints, direction: Direction, tolerance: int | None, allow_exact: bool) -> Ints:
+        """The row for each key and time, -1 for none."""
+        if len(self.ts) == 0:
+            return np.full(len(at), _NONE, np.int64)
+        found = np.full(len(at), _NONE, np.int64)
+        distance = np.full(len(at), np.iinfo(np.int64).max if tolerance is None else tolerance, np.int64)
+        if direction != "forward":
+            place = places(self.starts, self.ts, key, at, "right" if allow_exact else "left") - 1
+            self._take(place, place >= self.starts[key], at, found, distance)
+        if direction != "backward":
+            place = places(self.starts, self.ts, key, at, "left" if allow_exact else "right")
+            if direction == "nearest":
+                distance[found >= 0] -= 1  # as near is not nearer
+            self._take(place, place < self.starts[key + 1], at, found, distance)
+        return found
+
+    def _take(self, place: Ints, is_there: npt.NDArray[np.bool_], at: Ints, found: Ints, distance: Ints) -> None:
+        """Note the row at each place, unless it is further than the distance, which becomes its own."""
+        chosen = np.flatnonzero(is_there)
+        away = np.abs(self.ts[place[chosen]] - at[chosen])
+        near = away <= distance[chosen]
+        chosen = chosen[near]
+        found[chosen], distance[chosen] = self.row[place[chosen]], away[near]
+
+
+def _check(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], suffix: str) -> None:
+    for column in (on, *by):
+        for side, frame in (("left", left), ("right", right)):
+            if column not in frame.columns:
+                raise UsageError(f"as-of join: the {side} table has no column {column}", "Give `on` and `by` of both.")
+        if column != on and left[column].dtype != right[column].dtype:
+            raise UsageError(
+                f"as-of join: {column} is {left[column].dtype} on the left and {right[column].dtype} on the right",
+                "Cast one of them.",
+            )
+    added = [name + suffix if name == on or name in left.columns else name for name in right.columns if name not in by]
+    repeated = sorted({name for name in added if name in left.columns or added.count(name) > 1})
+    if repeated:
+        raise UsageError(f"as-of join: {', '.join(repeated)} would stand twice in the result", "Give another `suffix`.")
+
+
+def _times(left: pl.Series, right: pl.Series, tolerance_us: int | None) -> tuple[pl.Series, pl.Series, int | None]:
+    """The times of both sides as int64 of one unit, and the tolerance in it."""
+    if left.dtype.is_integer() and right.dtype.is_integer():
+        return left.cast(pl.Int64()), right.cast(pl.Int64()), tolerance_us
+    kinds = [series.dtype for series in (left, right)]
+    zoned = [isinstance(kind, pl.Datetime) and kind.time_zone is not None for kind in kinds]
+    if not all(isinstance(kind, pl.Datetime) for kind in kinds) or zoned[0] != zoned[1]:
+        raise UsageError(
+            f"as-of join: {left.name} is {kinds[0]} on the left and {kinds[1]} on the right",
+            "Cast both to timestamps with a zone, or both to whole numbers.",
+        )
+    is_fine = any(isinstance(kind, pl.Datetime) and kind.time_unit == "ns" for kind in kinds)
+    cast = [series.dt.cast_time_unit("ns" if is_fine else "us").to_physical() for series in (left, right)]
+    return cast[0], cast[1], tolerance_us * 1_000 if is_fine and tolerance_us is not None else tolerance_us
+
+
+def _keys(left: pl.DataFrame, right: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, pl.Series]:
+    """A number for each key, from 0; -1 for one that the right table has not, or that holds a null."""
+    if not by:
+        return pl.zeros(left.height, pl.Int64(), eager=True), pl.zeros(right.height, pl.Int64(), eager=True)
+    distinct = right.select(by).drop_nulls().unique().with_row_index(_KEY)
+    numbered = [
+        frame.select(by)
+        .join(distinct, on=list(by), how="left", maintain_order="left")[_KEY]
+        .cast(pl.Int64())
+        .fill_null(-1)
+        for frame in (left, right)
+    ]
+    return numbered[0], numbered[1]
