@@ -103,9 +103,7 @@ class Table:
         """Create the empty table; losing the race against another run is no error."""
         contract = self.contract
         self.storage.make()
-        time, *partition = [
-            Field(f.name, _delta_type(f.type)) for f in (contract.time, *contract.partition_by)
-        ]
+        time, *partition = [Field(f.name, _delta_type(f.type)) for f in (contract.time, *contract.partition_by)]
         added = [Field(f.name, _delta_type(f.type)) for f in contract.added]
         record = [_field(c) for c in contract.record]
         schema = DeltaSchema([time, *(_field(c) for c in contract.leading), *partition, *added, *record])

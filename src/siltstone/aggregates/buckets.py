@@ -65,6 +65,23 @@ class Elapsed:
 
 
 @dataclass(frozen=True)
+class Ever:
+    """One bucket for all time."""
+
+    name: str = "ever"
+
+    def number(self, ts: Ints) -> Ints:
+        return np.zeros(len(ts), np.int64)
+
+    def bounds(self, numbers: Ints) -> tuple[Ints, Ints]:
+        ends = np.full(len(numbers), 1 << 61)
+        return -ends, ends
+
+    def divides(self, coarser: Buckets, first_us: int, last_us: int) -> bool:
+        return isinstance(coarser, Ever)
+
+
+@dataclass(frozen=True)
 class OnTheWall:
     """Buckets between times that the clocks of a zone show."""
 

@@ -65,7 +65,9 @@ def finished(
         )
     rows = _measures(told, watermark_us, min_pct_good)
     if wanted_quantiles:
-        rows = rows.join(quantiles(whole.sketch, KEY, dict(wanted_quantiles)), on=KEY, how="left", maintain_order="left")
+        rows = rows.join(
+            quantiles(whole.sketch, KEY, dict(wanted_quantiles)), on=KEY, how="left", maintain_order="left"
+        )
     times = times.group_by(*KEY, "value").agg(pl.col("us").sum()).sort(*KEY, "value")
     return Finished(rows, times, whole)
 

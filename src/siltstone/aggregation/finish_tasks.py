@@ -23,12 +23,13 @@ class FinishTask:
     """Series whose names (site, NUL, series) lie in [low, high) ("": no bound).
 
     Their states are in the files `states` of `folder`, in the data files `stored` of `base`, an output table, without
-    the keys in the file `replaced`; `before` and `after` are files with the edges of data outside the window. Rows of
+    the keys in the file `replaced`; `before` and `after` are files in `edges` with the first and last points of data files outside the window. Rows of
     buckets that start within the window go to `table`, of the `dates` alone where there are any.
     """
 
     table: Storage
     folder: Storage
+    edges: Storage
     states: tuple[str, ...]
     low: str
     high: str
@@ -50,7 +51,7 @@ class FinishTask:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "FinishTask":
-        places = {name: Storage.from_dict(row[name]) for name in ("table", "folder")}
+        places = {name: Storage.from_dict(row[name]) for name in ("table", "folder", "edges")}
         places["base"] = Storage.from_dict(row["base"]) if row["base"] else None  # type: ignore[assignment]
         lists = {name: tuple(row[name]) for name in ("states", "window", "before", "after", "stored", "dates")}
         return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])})
@@ -106,7 +107,7 @@ def _rows(task: FinishTask) -> tuple[pl.DataFrame, dict[float, str]]:
     rows, texts = read_states(task.folder, task.states, wanted)
     for paths, is_before in ((task.before, True), (task.after, False)):
         if paths:
-            edges, more = read_states(task.folder, paths, wanted)
+            edges, more = read_states(task.edges, paths, wanted)
             rows, texts = pl.concat([rows, edge_of(edges, is_before=is_before)]), texts | more
     if task.base is not None and task.stored:
         old, more = stored_states(task.base, task.stored, wanted)

@@ -65,14 +65,20 @@ def contract_of(terms: Terms) -> Contract:
 
 def table_of(finished: Finished, names: pl.DataFrame, texts: Mapping[float, str], terms: Terms) -> pl.DataFrame:
     """The rows as they are stored, in order of series and bucket, with their `date`. `names`: of each series number."""
-    rows = finished.rows.join(names.with_row_index("series").cast({"series": pl.Int64}), on="series", how="left", maintain_order="left")
+    rows = finished.rows.join(
+        names.with_row_index("series").cast({"series": pl.Int64}), on="series", how="left", maintain_order="left"
+    )
     states = folded(finished.states)
     labels = _labels(states, texts)
     if labels.height:
         is_text = pl.col("series").is_in(labels["series"].implode())
         numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
         rows = rows.with_columns(pl.when(~is_text).then(pl.col(n)).alias(n) for n in numbers)
-    states = states.join(labels, on="series", how="left", maintain_order="left") if labels.height else states.with_columns(pl.lit(None, _TEXTS).alias("texts"))
+    states = (
+        states.join(labels, on="series", how="left", maintain_order="left")
+        if labels.height
+        else states.with_columns(pl.lit(None, _TEXTS).alias("texts"))
+    )
     states = states.select(*KEY, pl.struct(*INNER, "times", "sketch", "texts").alias(STATE))
     rows = rows.join(states, on=KEY, how="left", maintain_order="left")
     if terms.wants_times:
@@ -88,16 +94,24 @@ def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
     if not texts:
         return pl.DataFrame()
     known = pl.DataFrame({"value": list(texts), "text": list(texts.values())})
-    ends = [states.select("series", value=name) for name in ("first_value", "last_value", "start_value", "stop_value", "low", "high")]
-    times = states.select("series", "times").explode("times").select("series", value=pl.col("times").struct.field("value"))
+    ends = [
+        states.select("series", value=name)
+        for name in ("first_value", "last_value", "start_value", "stop_value", "low", "high")
+    ]
+    times = (
+        states.select("series", "times").explode("times").select("series", value=pl.col("times").struct.field("value"))
+    )
     found = pl.concat([*ends, times]).drop_nulls().unique().join(known, on="value")
     return found.sort("series", "value").group_by("series", maintain_order=True).agg(texts=pl.struct("value", "text"))
 
 
 def _in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
-    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema={"value": pl.Float64, "text": pl.String})
+    known = pl.DataFrame(
+        {"value": list(texts), "text": list(texts.values())}, schema={"value": pl.Float64, "text": pl.String}
+    )
     told = times.join(known, on="value", how="left").with_columns(
-        key=pl.coalesce("text", pl.col("value").map_elements(lambda v: f"{v:.15g}", pl.String)), value=pl.col("us") / 1e6
+        key=pl.coalesce("text", pl.col("value").map_elements(lambda v: f"{v:.15g}", pl.String)),
+        value=pl.col("us") / 1e6,
     )
     return told.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
 

@@ -101,7 +101,9 @@ class ReadingPoints:
         code = np.repeat(np.arange(len(heads)), lengths)
         yield from self._cleaned(frame, code, len(heads), first)
 
-    def _cleaned(self, frame: pl.DataFrame, code: "np.ndarray[tuple[int], np.dtype[np.int64]]", series: int, first: int) -> Iterator[Read]:
+    def _cleaned(
+        self, frame: pl.DataFrame, code: "np.ndarray[tuple[int], np.dtype[np.int64]]", series: int, first: int
+    ) -> Iterator[Read]:
         ts = frame["ts"].to_numpy()
         inside = (ts >= self._window[0]) & (ts < self._window[1])
         again = np.append((ts[1:] == ts[:-1]) & (code[1:] == code[:-1]), False)
@@ -173,7 +175,9 @@ class WidePoints:
                 continue
             self.counted.rows += table.num_rows
             frame = pl.DataFrame(table)
-            frame = frame.with_columns(pl.col(self._unit).cast(pl.String()).fill_null(""), ts=pl.col(self._time).dt.epoch("us"))
+            frame = frame.with_columns(
+                pl.col(self._unit).cast(pl.String()).fill_null(""), ts=pl.col(self._time).dt.epoch("us")
+            )
             whole = frame if self._held is None else pl.concat([self._held, frame], how="diagonal")
             last = whole.row(-1, named=True)
             self._held = whole.filter((pl.col(self._unit) == last[self._unit]) & (pl.col("ts") == last["ts"]))

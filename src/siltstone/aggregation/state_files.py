@@ -54,7 +54,9 @@ def unfolded(rows: pl.DataFrame) -> States:
     long = {}
     for name, schema in (("times", TIMES), ("sketch", SKETCH)):
         found = rows.select(*KEY, name).filter(pl.col(name).list.len() > 0).explode(name).unnest(name)
-        long[name] = found.select(pl.col(n).cast(t) for n, t in schema.items()) if found.height else pl.DataFrame(schema=schema)
+        long[name] = (
+            found.select(pl.col(n).cast(t) for n, t in schema.items()) if found.height else pl.DataFrame(schema=schema)
+        )
     ordered = rows.select(COLUMNS.keys()).sort("series", "first_ts", maintain_order=True)
     return States(ordered, long["times"], long["sketch"])
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone.aggregates import kernel
+from siltstone.aggregates.buckets import Ever
 from siltstone.aggregates.pieces import Ways
-from siltstone.aggregates.states import States, joined, united
+from siltstone.aggregates.states import KEY, States, joined, united
 from siltstone.aggregation.series_points import Counted, Names, Read, ReadingPoints, WidePoints, needed_columns
-from siltstone.aggregation.state_files import write_states
+from siltstone.aggregation.state_files import read_keys, write_states
 from siltstone.aggregation.terms import Terms
 from siltstone.footers import naming
 from siltstone.merging import merge_sorted
@@ -29,7 +30,8 @@ _UNITE_ROWS = 1 << 20  # of states that wait to be united
 class StateTask:
     """Row groups of data files of one partition (`groups`: of each file, none for all), whose rows of `window` become
     states. With several files their rows are merged. `only`: names the file with the series and buckets that are
-    wanted, "" for all."""
+    wanted, "" for all. With `edges` there is one state for each series of the file, kept there under the file's name:
+    the first and last point are looked up, whatever the buckets."""
 
     table: Storage
     out: Storage
@@ -42,6 +44,7 @@ class StateTask:
     terms: Terms
     window: tuple[int, int]
     only: str = ""
+    edges: Storage | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "terms": self.terms.as_dict()}
@@ -50,6 +53,7 @@ class StateTask:
     def from_dict(cls, row: Mapping[str, Any]) -> "StateTask":
         lists = {name: tuple(row[name]) for name in ("files", "groups", "window")}
         places = {name: Storage.from_dict(row[name]) for name in ("table", "out")}
+        places["edges"] = Storage.from_dict(row["edges"]) if row["edges"] else None  # type: ignore[assignment]
         return cls(**{**row, **lists, **places, "terms": Terms.from_dict(row["terms"])})
 
     def run(self) -> "StatesFound":
@@ -75,19 +79,35 @@ class StatesFound:
 
 
 def _found(task: StateTask) -> StatesFound:
+    if task.edges is not None and (there := task.edges.size(_edge_name(task))):
+        return StatesFound(_edge_name(task), there, [], Counted(), None)
     kind: type[WidePoints] | type[ReadingPoints] = WidePoints if task.terms.columns else ReadingPoints
     more = {"unit": task.unit, "time": task.time, "source": task.source} if task.terms.columns else {}
     reader = kind(task.terms, task.site, task.window, **more)  # type: ignore[arg-type]
     with ExitStack() as opened:
         states = _states(task, reader.of(_tables(task, opened)), reader.names)
-    if not len(states):
-        return StatesFound("", 0, [], reader.counted, None)
-    path = f"{uuid.uuid4().hex}.parquet"
     names = reader.names.frame()
-    write_states(task.out, path, states, names, reader.names.texts)
+    if task.only:
+        states = _chosen(states, names, read_keys(task.out, task.only))
+    if not len(states) and task.edges is None:
+        return StatesFound("", 0, [], reader.counted, None)
+    path = f"{uuid.uuid4().hex}.parquet" if task.edges is None else _edge_name(task)
+    write_states(task.edges or task.out, path, states, names, reader.names.texts)
     keys = names.sort("site", "series_id").select(pl.concat_str("site", "series_id", separator="\0")).to_series()
     spread = keys.gather_every(max(1, len(keys) // 64)).to_list()
     return StatesFound(path, len(states), spread, reader.counted, states.rows["last_ts"].max())  # type: ignore[arg-type]
+
+
+def _edge_name(task: StateTask) -> str:
+    return f"{task.files[0].rpartition('/')[2]}"
+
+
+def _chosen(states: States, names: pl.DataFrame, keys: pl.DataFrame) -> States:
+    """The states of the keys alone."""
+    numbered = names.select("site", "series_id").with_row_index("series").cast({"series": pl.Int64})
+    wanted = keys.join(numbered, on=["site", "series_id"]).select(KEY)
+    frames = (states.rows, states.times, states.sketch)
+    return States(*(f.join(wanted, on=KEY, how="semi", maintain_order="left") for f in frames))
 
 
 def _tables(task: StateTask, opened: ExitStack) -> Iterator[pa.Table]:
@@ -118,11 +138,13 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
         ways = ways_of(names.about, terms)
         count = len(read.points.starts) - 1
         chosen = names.about[read.first : read.first + count]
-        interpretations = [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in chosen]
+        interpretations = [
+            terms.interpretations.of(source, device, name, series) for _, series, source, device, name in chosen
+        ]
         found = kernel.states(
             read.points,
             interpretations,
-            terms.buckets,
+            terms.buckets if task.edges is None else Ever(),
             times=terms.wants_times,
             sketch=bool(terms.quantiles),
             first_series=read.first,
@@ -137,4 +159,6 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
 
 def ways_of(about: Sequence[tuple[str | None, ...]], terms: Terms) -> Ways:
     """How each series is read."""
-    return Ways.of([terms.interpretations.of(source, device, name, series) for _, series, source, device, name in about])
+    return Ways.of(
+        [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in about]
+    )

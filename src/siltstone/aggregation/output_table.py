@@ -1,0 +1,85 @@
+"""The output table at a path: opened, held against what it was made with, its files against what was written."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from siltstone import ledger as ledgers
+from siltstone.aggregation.output import contract_of
+from siltstone.aggregation.reading_plan import Period
+from siltstone.aggregation.terms import Terms
+from siltstone.config import Config
+from siltstone.conform import Schema
+from siltstone.errors import UsageError
+from siltstone.footers import read_footer
+from siltstone.storage import open_root
+from siltstone.table import Table
+from siltstone.tables import table_at
+from siltstone.writing import Output
+
+
+def output_table(uri: str, terms: Terms, config: Config) -> Table:
+    """The table to write, of the configured format where it is new; UsageError where a table of another kind is there."""
+    storage = open_root(uri, config.storage)
+    table = table_at(storage, contract_of(terms), config.compaction.format)
+    try:
+        snapshot = table.snapshot()
+    except UsageError:
+        snapshot = None
+        if not _is_output(table):
+            raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.") from None
+    if snapshot is not None and snapshot.head is not None and not _is_output(table):
+        raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.")
+    return table
+
+
+def _is_output(table: Table) -> bool:
+    snapshot = table.snapshot()
+    return snapshot is not None and newest_header(table).get("kind") in ("aggregate", "rollup")
+
+
+def newest_header(table: Table) -> Mapping[str, Any]:
+    """What the newest run said of itself; empty before the first."""
+    snapshot = table.snapshot()
+    return {} if snapshot is None else ledgers.load(table.storage, snapshot.head).newest
+
+
+def check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period) -> None:
+    """Raise UsageError where an output was made with other terms than are asked for now."""
+    if not newest:
+        return
+    before, now = Terms.from_dict(newest["terms"]).as_dict(), terms.as_dict()
+    other = [name for name in now if _plain(before[name]) != _plain(now[name])]
+    if newest["period"] != [period.start_us, period.end_us]:
+        other.append("period")
+    if other:
+        told = ", ".join(f"{n} {_shown(before.get(n))}, now {_shown(now.get(n))}" for n in other if n != "period")
+        raise UsageError(
+            f"{table.storage.root} was made with other terms: {told or 'another --from or --to'}",
+            "Give the same, or another folder for the output.",
+        )
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _shown(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
+
+
+def check_output(table: Table, outputs: Sequence[Output], schema: Schema) -> list[str]:
+    """What is wrong with the files that were written, by their footers."""
+    problems = []
+    for output in outputs:
+        size = table.storage.size(output.written_to)
+        if size != output.bytes:
+            problems.append(f"{output.path}: {output.bytes:,} bytes were written, {size:,} are there")
+            continue
+        footer = read_footer(table.storage, output.written_to, size)
+        if footer.num_rows != output.rows:
+            problems.append(f"{output.path}: {output.rows:,} rows were written, its footer says {footer.num_rows:,}")
+        names = set(footer.schema.to_arrow_schema().names)
+        if missing := [name for name in schema.by_name if name not in names]:
+            problems.append(f"{output.path}: no column {', '.join(missing)}")
+    return problems

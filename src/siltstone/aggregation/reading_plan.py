@@ -1,0 +1,82 @@
+"""Which task reads what: each data file once, files whose points may interleave together, large files in parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from siltstone.contracts import Contract
+from siltstone.planning import Stored
+
+EARLIEST_US, LATEST_US = -(1 << 61), 1 << 61
+
+
+@dataclass(frozen=True)
+class Period:
+    """The buckets wanted: those that start in [start_us, end_us)."""
+
+    start_us: int = EARLIEST_US
+    end_us: int = LATEST_US
+
+    @property
+    def is_whole(self) -> bool:
+        return (self.start_us, self.end_us) == (EARLIEST_US, LATEST_US)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Data files with points in a period, and those whose points lie all before or all after it."""
+
+    within: list[Stored]
+    before: list[Stored]
+    after: list[Stored]
+
+
+def split(stored: Sequence[Stored], contract: Contract, start_us: int, end_us: int) -> Split:
+    """The files by where their instants lie; `end_us` is outside of the period."""
+    found = Split([], [], [])
+    for file in stored:
+        first, last = file.bounds.get(contract.time.name, (None, None))
+        if last is not None and last < start_us:
+            found.before.append(file)
+        elif first is not None and first >= end_us:
+            found.after.append(file)
+        else:
+            found.within.append(file)
+    return found
+
+
+def latest_us(stored: Sequence[Stored], contract: Contract) -> int | None:
+    """The latest instant of all files; None where none tells one."""
+    ends = [file.bounds.get(contract.time.name, (None, None))[1] for file in stored]
+    return max((int(end) for end in ends if end is not None), default=None)
+
+
+def overlapping(stored: Sequence[Stored], contract: Contract) -> list[list[Stored]]:
+    """The files in groups: two of one partition whose ranges of units overlap are in one, since points of a series may
+    be in both."""
+    unit = contract.sort_by[0]
+    found: list[list[Stored]] = []
+    for _, members in groupby(sorted(stored, key=lambda s: (s.partition, s.first_unit)), key=lambda s: s.partition):
+        last: Any = None
+        for file in members:
+            low, high = file.bounds.get(unit, (None, None))
+            if last is None or low is None or low > last:
+                found.append([])
+                last = high
+            found[-1].append(file)
+            last = high if last is None or high is None else max(last, high)
+    return found
+
+
+def portions(counts: Sequence[int], most: int) -> list[tuple[int, ...]]:
+    """Row groups of a file, in runs of about so many rows."""
+    found: list[list[int]] = [[]]
+    held = 0
+    for group, rows in enumerate(counts):
+        if found[-1] and held + rows > most:
+            found.append([])
+            held = 0
+        found[-1].append(group)
+        held += rows
+    return [tuple(groups) for groups in found]
