@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from siltstone import __version__
+from siltstone.aggregate_command import aggregate_arguments, rollup_arguments, run_aggregate, run_rollup
 from siltstone.config import Config, load_config
 from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine, start_server
 from siltstone.errors import SiltstoneError
@@ -261,6 +262,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     survey.add_argument("--all", action="store_true", help="read every file")
     _common(survey)
+
+    aggregate = "time-weighted aggregates of a table's series, in buckets; only what changed is computed again"
+    aggregate_arguments(command("aggregate", lambda args: run_aggregate(args, _engine), aggregate))
+    rollup = "coarser buckets from a table of aggregates, by its states; readings are not read again"
+    rollup_arguments(command("rollup", lambda args: run_rollup(args, _engine), rollup))
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -328,7 +329,7 @@ class _Aggregating:
             replaced=replaced,
             dates=tuple(dates),
         )
-        tasks = [replace(task, low=low, high=high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+        tasks = [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
         self._progress(f"finishing {sum(f.states for f in states):,} buckets", 0, 0, 0)
         return self._engine.run(tasks, lambda _: None)
 

@@ -1,5 +1,6 @@
 """The output table at a path: opened, held against what it was made with, its files against what was written."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,8 +48,8 @@ def check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Pe
     """Raise UsageError where an output was made with other terms than are asked for now."""
     if not newest:
         return
-    before, now = Terms.from_dict(newest["terms"]).as_dict(), terms.as_dict()
-    other = [name for name in now if _plain(before[name]) != _plain(now[name])]
+    before, now = newest["terms"], json.loads(json.dumps(terms.as_dict()))
+    other = [name for name in now if before.get(name) != now[name]]
     if newest["period"] != [period.start_us, period.end_us]:
         other.append("period")
     if other:
@@ -57,10 +58,6 @@ def check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Pe
             f"{table.storage.root} was made with other terms: {told or 'another --from or --to'}",
             "Give the same, or another folder for the output.",
         )
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _shown(value: Any) -> str:

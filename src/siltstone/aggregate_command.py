@@ -1,0 +1,226 @@
+"""`siltstone aggregate` and `siltstone rollup`: their arguments, and what people read of them on stdout."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from siltstone.config import Config, load_config
+from siltstone.engine import Engine
+from siltstone.errors import UsageError
+from siltstone.progress import Reporter
+
+_EVERY = "length of a bucket: 1m 5m 15m 1h 1d 1w 1mo, any such length, or shifts@06:00,18:00"
+_MEASURE = (
+    "a measure, repeatable: time_weighted_average, integral, transitions, first, last, start_value, end_value, min, "
+    "min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase (default: all of these), "
+    "time_in_state, and quantiles such as p50 or p99"
+)
+
+
+def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The arguments of the aggregate job, shared with jobs/aggregate.py."""
+    parser.add_argument("input", help="a table: LAKE/readings, or a wide one such as LAKE/datalog with --columns")
+    parser.add_argument("output", help="folder or s3:// URI of the table of aggregates; created if missing")
+    parser.add_argument("--every", metavar="LENGTH", help=f"{_EVERY}; default: by the range of --from and --to")
+    _bucket_arguments(parser)
+    parser.add_argument(
+        "--from", dest="start", metavar="T", help="buckets that start at or after: RFC 3339, or a date of the zone"
+    )
+    parser.add_argument("--to", dest="end", metavar="T", help="and before; values hold until then")
+    parser.add_argument(
+        "--columns", default="", metavar="A,B", help="of a wide table: the columns, each a measurement of its unit"
+    )
+    for name, what in (
+        ("series", "series ids"),
+        ("device", "devices"),
+        ("measurement", "measurements"),
+        ("site", "sites"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="PATTERN",
+            help=f"only these {what}; * for any text; repeatable",
+        )
+    parser.add_argument(
+        "--measurements",
+        metavar="FILE",
+        help="YAML with how series are read between points, before siltstone's own rules",
+    )
+    parser.add_argument(
+        "--min-pct-good",
+        type=float,
+        default=0.0,
+        metavar="PCT",
+        help="values of buckets with less good time are null (default: 0)",
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="compute every bucket again, not only those that changed files touch"
+    )
+    _common(parser)
+    return parser
+
+
+def rollup_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The arguments of the rollup job."""
+    parser.add_argument("base", help="a table that siltstone aggregate has made")
+    parser.add_argument("output", help="folder or s3:// URI of the coarser table; created if missing")
+    parser.add_argument("--every", metavar="LENGTH", required=True, help=_EVERY)
+    _bucket_arguments(parser)
+    _common(parser)
+    return parser
+
+
+def _bucket_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--zone",
+        metavar="ZONE",
+        help="IANA zone of days, weeks, months and shifts (default: UTC; of a rollup the base's)",
+    )
+    parser.add_argument(
+        "--origin", default="", metavar="T", help="an instant, or a date of the zone, at which a bucket starts"
+    )
+    parser.add_argument("--measure", action="append", default=[], metavar="NAME", help=_MEASURE)
+    parser.add_argument(
+        "--empty",
+        choices=("skip", "carry"),
+        help="buckets without points: no row (default), or one with the value carried in",
+    )
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("delta", "parquet"), help="of a new table (default: delta)")
+    parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    parser.add_argument(
+        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    parser.add_argument("--debug", action="store_true", help="errors with their trace")
+
+
+def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
+    """Aggregate as the arguments say, print the summary; 0."""
+    config = _config(args)
+    from siltstone.aggregates.buckets import auto_resolution
+    from siltstone.aggregation.job import aggregate_table
+    from siltstone.aggregation.reading_plan import Period
+    from siltstone.aggregation.terms import Terms, checked_measures, rows_of
+    from siltstone.measurements import load_interpretations
+
+    zone = args.zone or "UTC"
+    default = Period()
+    period = Period(
+        default.start_us if args.start is None else instant_us(args.start, zone, "--from"),
+        default.end_us if args.end is None else instant_us(args.end, zone, "--to"),
+    )
+    if period.end_us <= period.start_us:
+        raise UsageError("--to is not after --from", "Give a later --to.")
+    every = args.every
+    if every is None:
+        if args.start is None or args.end is None:
+            raise UsageError(
+                "no --every", "Give one, such as --every 1h, or --from and --to for a resolution by range."
+            )
+        every = auto_resolution(period.end_us - period.start_us)
+        if every == "raw":
+            raise UsageError("a range below 2 hours is best read as it is", "Read the table itself, or give --every.")
+    terms = Terms(
+        every=every,
+        zone=zone,
+        origin=args.origin,
+        measures=checked_measures(tuple(args.measure)),
+        columns=tuple(c.strip() for c in args.columns.split(",") if c.strip()),
+        series=tuple(args.series),
+        devices=tuple(args.device),
+        measurements=tuple(args.measurement),
+        sites=tuple(args.site),
+        empty=args.empty or "skip",
+        min_pct_good=args.min_pct_good,
+        rules=rows_of(load_interpretations(args.measurements)),
+    )
+    with Reporter() as progress:
+        engine: Engine = engine_of(args.engine, config)
+        summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
+    print_aggregated(summary, as_json=args.json)
+    return 0
+
+
+def run_rollup(args: argparse.Namespace, engine_of: Any) -> int:
+    """Roll up as the arguments say, print the summary; 0."""
+    config = _config(args)
+    from siltstone.aggregation.rollup import rollup_table
+    from siltstone.aggregation.terms import checked_measures
+
+    measures = checked_measures(tuple(args.measure)) if args.measure else ()
+    with Reporter() as progress:
+        engine: Engine = engine_of(args.engine, config)
+        summary = rollup_table(
+            args.base,
+            args.output,
+            args.every,
+            args.zone,
+            args.origin,
+            measures,
+            config,
+            engine,
+            progress,
+            empty=args.empty,
+        )
+    print_aggregated(summary, as_json=args.json)
+    return 0
+
+
+def _config(args: argparse.Namespace) -> Config:
+    given = [f"compaction.format={args.format}"] if args.format else []
+    return load_config(args.conf, [*args.set, *given])
+
+
+def instant_us(text: str, zone: str, option: str) -> int:
+    """Microseconds of an RFC 3339 instant, or of the start of a date in a zone. UsageError for anything else."""
+    try:
+        if len(text) == 10:
+            moment = datetime.combine(date.fromisoformat(text), datetime.min.time(), ZoneInfo(zone))
+        else:
+            moment = datetime.fromisoformat(text)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+    except (ValueError, KeyError):
+        raise UsageError(
+            f"{option} {text!r} is no time", "Give 2026-01-31, 2026-01-31T06:00:00Z or with an offset."
+        ) from None
+    whole = moment.astimezone(UTC)
+    return int(whole.replace(microsecond=0).timestamp()) * 1_000_000 + whole.microsecond
+
+
+def print_aggregated(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was computed, for people, and with `as_json` one JSON object on the last line."""
+    s, console = summary, Console(soft_wrap=True, highlight=False, markup=False)
+    if not s["run"]:
+        lines = [f"nothing to do: {s['table']} is what its {s['files_known']:,} data files say ({s['seconds']:.1f} s)"]
+    else:
+        watermark = datetime.fromtimestamp(s["watermark_us"] / 1e6, UTC).isoformat(timespec="seconds")
+        provisional = f", {s['provisional']:,} provisional (they end after {watermark})" if s["provisional"] else ""
+        read = [
+            f"read         {s['rows_in']:,} rows: {s['points']:,} points + {s['repeated']:,} repeated + "
+            f"{s['rows_left_out']:,} left out"
+            if "repeated" in s
+            else f"read         {s['rows_in']:,} rows of {s['base']} with {s['points']:,} points; no readings"
+        ]
+        touched = s.get("buckets_touched")
+        lines = [
+            *read,
+            *([f"touched      {touched:,} buckets by new, changed or gone files"] if touched is not None else []),
+            f"buckets      {s['rows_out']:,} rows of {s['every']} for {s['series']:,} series{provisional}",
+            f"written      {s['files_written']:,} files, {s['bytes_written'] / 1e6:,.1f} MB"
+            + (f"; {s['files_removed']:,} replaced" if s["files_removed"] else ""),
+            f"table        {s['table']} (run {s['run']}, {s['engine']}, {s['seconds']:.1f} s)",
+        ]
+    console.print(*lines, sep="\n", soft_wrap=True)
+    if as_json:
+        print(json.dumps(s, default=str), flush=True)  # noqa: T201

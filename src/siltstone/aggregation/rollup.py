@@ -1,0 +1,233 @@
+"""Coarser buckets from the states of an output table: the readings are not read again."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from siltstone import __version__
+from siltstone import ledger as ledgers
+from siltstone.aggregates.buckets import base_for
+from siltstone.aggregation.finish_tasks import FinishTask
+from siltstone.aggregation.output import contract_of
+from siltstone.aggregation.output_table import check_output, check_same, newest_header, output_table
+from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period
+from siltstone.aggregation.terms import TIME_IN_STATE, Terms
+from siltstone.config import Config
+from siltstone.engine import Engine
+from siltstone.errors import AccountsError, LostRaceError, UsageError
+from siltstone.ledger import Head
+from siltstone.planning import Stored
+from siltstone.settings import sizes_of
+from siltstone.storage import open_root
+from siltstone.table import Change, Refused, Table
+from siltstone.tables import table_at
+from siltstone.waves import Progress
+
+_ATTEMPTS = 6
+_FINISH_ROWS = 2_000_000
+
+
+def rollup_table(
+    base_uri: str,
+    output_uri: str,
+    every: str,
+    zone: str | None,
+    origin: str,
+    measures: Sequence[str],
+    config: Config,
+    engine: Engine,
+    progress: Progress,
+    *,
+    empty: str | None = None,
+) -> dict[str, Any]:
+    """Write an output table of coarser buckets from another one's states; the run's summary.
+
+    Raises UsageError where the buckets don't align, naming a base that does, or where the base lacks what a measure
+    needs.
+    """
+    started = time.time()
+    engine.prepare(1)
+    base = _base(base_uri, config)
+    for _ in range(_ATTEMPTS):
+        base.recover()
+        snapshot = base.snapshot()
+        header = newest_header(base)
+        if snapshot is None or not header:
+            raise UsageError(f"{base.storage.root} has no aggregates", "siltstone aggregate makes them.")
+        before = Terms.from_dict(header["terms"])
+        terms = _terms(before, every, zone, origin, measures, empty)
+        stored = base.files(snapshot)
+        _check_aligned(before, terms, stored)
+        try:
+            summary = _rolled(base, stored, header, terms, output_uri, config, engine, progress)
+        except Refused:
+            progress("another run committed first: planning again", 0, 0, 0)
+            continue
+        return {**summary, "seconds": round(time.time() - started, 3)}
+    raise LostRaceError(f"{_ATTEMPTS} times another run committed to {output_uri} first", "Run again.")
+
+
+def _base(uri: str, config: Config) -> Table:
+    storage = open_root(uri, config.storage)
+    table = table_at(storage, contract_of(Terms("1h")))
+    try:
+        header = newest_header(table)
+    except (UsageError, KeyError):
+        header = {}
+    if header.get("kind") not in ("aggregate", "rollup"):
+        raise UsageError(f"{storage.root} is no table of aggregates", "Give one that siltstone aggregate has made.")
+    return table
+
+
+def _terms(
+    before: Terms, every: str, zone: str | None, origin: str, measures: Sequence[str], empty: str | None
+) -> Terms:
+    """What is asked for, of what the base has."""
+    wanted = tuple(measures) or before.measures
+    if TIME_IN_STATE in wanted and TIME_IN_STATE not in before.measures:
+        raise UsageError("the base has no times in states", f"Make it with --measure {TIME_IN_STATE}.")
+    terms = replace(
+        before,
+        every=every,
+        zone=before.zone if zone is None else zone,
+        origin=origin,
+        measures=wanted,
+        empty=before.empty if empty is None else empty,
+    )
+    if terms.quantiles and not before.quantiles:
+        raise UsageError(
+            "the base has no quantiles", "Make it with one, such as --measure p50; all come from the same."
+        )
+    return terms
+
+
+def _check_aligned(before: Terms, terms: Terms, stored: Sequence[Stored]) -> None:
+    starts = [file.bounds["bucket_start"] for file in stored if file.bounds.get("bucket_start", (None,))[0] is not None]
+    if not starts:
+        return
+    first, last = min(int(s[0]) for s in starts), max(int(s[1]) for s in starts)
+    if not before.buckets.divides(terms.buckets, first, last):
+        raise UsageError(
+            f"{terms.buckets.name} can't be made of {before.buckets.name}: the edges don't meet",
+            f"Use a base of {base_for(terms.buckets, first, last)}: siltstone aggregate ... --every that.",
+        )
+
+
+def _rolled(
+    base: Table,
+    stored: Sequence[Stored],
+    header: Mapping[str, Any],
+    terms: Terms,
+    output_uri: str,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
+) -> dict[str, Any]:
+    table = output_table(output_uri, terms, config)
+    if table.storage.root == base.storage.root:
+        raise UsageError("the rollup would overwrite its base", "Give another folder.")
+    if table.snapshot() is None:
+        table.create()
+    table.recover()
+    planned = table.snapshot()
+    assert planned is not None
+    ledger = ledgers.load(table.storage, planned.head)
+    _check_same(table, ledger.newest, terms)
+    old = table.files(planned)
+    written = engine.run(_tasks(base, stored, header, terms, table, config), lambda _: None)
+    outputs = [o for w in written for o in w.outputs]
+    points = sum(w.points for w in written)
+    problems = check_output(table, outputs, planned.schema)
+    if points != _points_of(base, stored):
+        problems.append(f"{_points_of(base, stored):,} points in the base, {points:,} in the rollup")
+    if problems:
+        raise AccountsError("this rollup", problems)
+    summary = {
+        "table": table.storage.root,
+        "input": base.storage.root,
+        "engine": engine.name,
+        "every": terms.buckets.name,
+        "base": Terms.from_dict(header["terms"]).buckets.name,
+        "rows_in": sum(f.rows for f in stored),
+        "points": points,
+        "series": sum(w.series for w in written),
+        "rows_out": sum(o.rows for o in outputs),
+        "rows": sum(o.rows for o in outputs),
+        "provisional": sum(w.provisional for w in written),
+        "files_written": len(outputs),
+        "files_removed": len(old),
+        "bytes_written": sum(o.bytes for o in outputs),
+        "watermark_us": header["watermark_us"],
+    }
+    head = Head.after(planned.head)
+    whole = {
+        **summary,
+        "kind": "rollup",
+        "siltstone": __version__,
+        "terms": terms.as_dict(),
+        "period": [EARLIEST_US, LATEST_US],
+        "files": [],
+        "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+        "removed": [s.path for s in old],
+        "outputs": [o.as_dict() for o in outputs],
+        "quarantine": [],
+        "columns": [],
+    }
+    ledgers.write_manifest(table.storage, head, ledger, whole, [], dataset="rollup")
+    progress(f"committing {len(outputs)} files", 0, 0, 0)
+    table.commit(Change(head, outputs, {"run": head.name, "rows": summary["rows"]}, removed=old), planned)
+    return {**summary, "run": head.name}
+
+
+def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms) -> None:
+    if newest and newest["kind"] != "rollup":
+        raise UsageError(f"{table.storage.root} is made of readings", "Give another folder for the rollup.")
+    check_same(table, newest, terms, Period())
+
+
+def _points_of(base: Table, stored: Sequence[Stored]) -> int:
+    found = 0
+    for file in stored:
+        with base.storage.open(file.path) as handle:
+            found += int(pl.read_parquet(handle, columns=["n"])["n"].sum())
+    return found
+
+
+def _tasks(
+    base: Table, stored: Sequence[Stored], header: Mapping[str, Any], terms: Terms, table: Table, config: Config
+) -> list[FinishTask]:
+    count = max(1, round(sum(f.rows for f in stored) / _FINISH_ROWS))
+    bounds = ["", *_cuts(base, stored, count), ""]
+    task = FinishTask(
+        table=table.storage,
+        folder=base.storage,
+        edges=base.storage,
+        states=(),
+        low="",
+        high="",
+        terms=terms,
+        window=(EARLIEST_US, LATEST_US),
+        watermark_us=header["watermark_us"],
+        sizes=sizes_of(config),
+        group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
+        is_staged=table.is_staged,
+        base=base.storage,
+        stored=tuple(f.path for f in stored),
+    )
+    return [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
+
+
+def _cuts(base: Table, stored: Sequence[Stored], count: int) -> list[str]:
+    """Names between which lie about equally many rows of the largest file."""
+    if count == 1:
+        return []
+    largest = max(stored, key=lambda f: f.rows)
+    with base.storage.open(largest.path) as handle:
+        rows = pl.read_parquet(handle, columns=["site", "series_id"])
+    names = rows.select(pl.concat_str("site", "series_id", separator="\0")).to_series().sort()
+    return sorted({names[len(names) * i // count] for i in range(1, count)})
