@@ -48,14 +48,19 @@ class Segments:
         return {float(state): int(us) / 1e6 for state, us in zip(states, held, strict=True)}
 
 
-def drawn(series: Series, until_us: int, *, stepped: bool, held: Mask | None = None, flat: Mask | None = None) -> Segments:
-    """The pieces from each point to the next, from the last one flat to `until_us` (no further than the points if that
-    is earlier). `held`: the points that a piece starts from (default all); `flat`: those held flat though not stepped."""
-    ends = np.append(series.ts[1:], max(until_us, int(series.ts[-1]))) if len(series) else series.ts
-    level = np.append(np.full(max(len(series) - 1, 0), stepped), True)[: len(series)]
+def drawn(
+    series: Series, until_us: int, *, stepped: bool, held: Mask | None = None, flat: Mask | None = None
+) -> Segments:
+    """The pieces from each point to the next, and from the last one flat to `until_us`, if that is later.
+
+    `held`: the points that a piece starts from (default all). `flat`: those held flat though not `stepped`."""
+    if not len(series):
+        return Segments(series.ts, series.ts, series.value, series.value)
+    ends = np.append(series.ts[1:], max(until_us, int(series.ts[-1])))
+    level = np.append(np.full(len(series) - 1, stepped), True)
     if flat is not None:
         level = level | flat
-    last = np.where(level, series.value, np.append(series.value[1:], 0.0)[: len(series)])
+    last = np.where(level, series.value, np.append(series.value[1:], 0.0))
     kept = ends > series.ts
     if held is not None:
         kept = kept & held
