@@ -23,7 +23,7 @@ _CONVENTIONS: Mapping[str, Convention] = {"flux": FLUX, "opcua": OPCUA, "sitewis
 MEASURES: Mapping[str, tuple[str, ...]] = {name: tuple(c.names) for name, c in _CONVENTIONS.items()}
 """The measures of each convention, by the project's names and by the peer's own."""
 
-RULES: Mapping[str, str] = {name: c.rules for name, c in _CONVENTIONS.items()}
+RULES: Mapping[str, str] = {name: " ".join(c.rules.split()) for name, c in _CONVENTIONS.items()}
 """Per convention: bounds, quality, NaN, duplicates, single points, empty windows, stamp."""
 
 

@@ -22,20 +22,21 @@ from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.points import BAD, GOOD, Floats
 
 RULES = """\
-Window [start, end), stamped at start; the known data ends with the window that holds the last sample, or at `data_end_us`;
-windows before the first sample or beyond the end are BadNoData (null). Quality: `uncertain` = bad is TreatUncertainAsBad;
-good counts Uncertain as Good (as the .NET server does), keep as neither, but usable for lines (as node-opcua does). Values
-that are not finite are Bad. Of points with one time the last is used. Every measure comes with a status; where that is Bad
-the value is null. `Interpolative`, `StartBound`, `EndBound`: a usable sample at that time, else the last usable value
-(stepped) or the line between usable neighbours, across Bad ones; after the last sample flat, or sloped with
-`sloped_extrapolation`. `TimeAverage`, `Total`: lines with interpolated bounds whatever the kind; the average divides by the
-window, less the time before the first usable sample. `TimeAverage2`, `Total2`: simple bounds, steps or lines by kind; time
-that is not Good leaves the area and the time; held flat to a Bad sample. `DurationGood`, `DurationBad`,
-`DurationInStateZero`, `DurationInStateNonZero` in milliseconds, `PercentGood`, `PercentBad` of the window up to the end of
-the data: a sample's quality holds until the next one, time before the first is Bad. `Minimum`, `Maximum`, `Range`,
-`Average`, `Count` and the deviations: Good samples in the window, no bounds. One sample: held flat after it. Empty windows
-within the data: the bounds still give values, the measures of samples are null, Count 0. `NumberOfTransitions`: samples
-that are not Bad and differ from the one before them; the very first of a series counts, which is the peer's habit."""
+Window [start, end), stamped at start; the known data ends with the window that holds the last sample, or at
+`data_end_us`; windows before the first sample or beyond the end are BadNoData (null). Quality: `uncertain` = bad is
+TreatUncertainAsBad; good counts Uncertain as Good (as the .NET server does), keep as neither, but usable for lines
+(as node-opcua does). Values that are not finite are Bad. Of points with one time the last is used. Every measure
+comes with a status; where that is Bad the value is null. `Interpolative`, `StartBound`, `EndBound`: a usable sample
+at that time, else the last usable value (stepped) or the line between usable neighbours, across Bad ones; after the
+last sample flat, or sloped with `sloped_extrapolation`. `TimeAverage`, `Total`: lines with interpolated bounds
+whatever the kind; the average divides by the window, less the time before the first usable sample. `TimeAverage2`,
+`Total2`: simple bounds, steps or lines by kind; time that is not Good leaves the area and the time; held flat to a
+Bad sample. `DurationGood`, `DurationBad`, `DurationInStateZero`, `DurationInStateNonZero` in milliseconds,
+`PercentGood`, `PercentBad` of the window up to the end of the data: a sample's quality holds until the next one,
+time before the first is Bad. `Minimum`, `Maximum`, `Range`, `Average`, `Count` and the deviations: Good samples in
+the window, no bounds. One sample: held flat after it. Empty windows within the data: the bounds still give values,
+the measures of samples are null, Count 0. `NumberOfTransitions`: samples that are not Bad and differ from the one
+before them; the very first of a series counts, which is the peer's habit."""
 
 
 def _of_samples(measure: Callable[[Floats], float]) -> Callable[[Reading, Window], Judged]:

@@ -14,17 +14,18 @@ from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.points import GOOD
 
 RULES = """\
-Window (start, end], stamped at end: a point at the end belongs to it, one at the start to the window before. Only Good
-points with a finite value count (Uncertain if the interpretation calls it good). Of points with one time the last is used.
-`avg`, `count`, `min`, `max`, `sum`, `stdev`, `first`, `last`: over the points in the window; null (count 0) without one.
-`earliest` and `latest`: the last value at or before start and end, however old. `statetime`: seconds during which the value
-is above 0; a value holds until the next Good point, also the one before the window and after the last point; before the
-first point nothing is counted; null if there is no point up to the end, 0 if there is but it was never positive.
-`TimeWeightedAvg`: LOCF for the kinds step and counter, lines between two Good points for linear, else the Good value held
-to the next point; from a point that is not Good to the next Good one nothing is known; divided by the known time.
-`TimeWeightedStDev`: on LOCF, weighted by seconds, with the sum of weights less one below (`stdev_algorithm` p: the sum).
-`interpolated`: the value at the stamp: LOCF, or the line between the Good points around it (null beyond the last point).
-Whether the peer's stdev divides by n - 1 or n is not documented: n - 1, or n with `stdev_algorithm` p."""
+Window (start, end], stamped at end: a point at the end belongs to it, one at the start to the window before. Only
+Good points with a finite value count (Uncertain if the interpretation calls it good). Of points with one time the
+last is used. `avg`, `count`, `min`, `max`, `sum`, `stdev`, `first`, `last`: over the points in the window; null
+(count 0) without one. `earliest` and `latest`: the last value at or before start and end, however old. `statetime`:
+seconds during which the value is above 0; a value holds until the next Good point, also the one before the window
+and after the last point; before the first point nothing is counted; null if there is no point up to the end, 0 if
+there is but it was never positive. `TimeWeightedAvg`: LOCF for the kinds step and counter, lines between two Good
+points for linear, else the Good value held to the next point; from a point that is not Good to the next Good one
+nothing is known; divided by the known time. `TimeWeightedStDev`: on LOCF, weighted by seconds, with the sum of
+weights less one below (`stdev_algorithm` p: the sum). `interpolated`: the value at the stamp: LOCF, or the line
+between the Good points around it (null beyond the last point). Whether the peer's stdev divides by n - 1 or n is not
+documented: n - 1, or n with `stdev_algorithm` p."""
 
 
 @dataclass(frozen=True)

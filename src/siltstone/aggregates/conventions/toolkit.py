@@ -14,15 +14,15 @@ from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.points import GOOD, UNCERTAIN
 
 RULES = """\
-Window [start, end), stamped at start. Between points: the last value (LOCF) for the kinds step and counter, straight lines
-for linear. Bounds: with `bounds` = none (names `average`, `integral`) a window knows its own points only, from the first to
-the last of them; with neighbour (`interpolated_average`, `interpolated_integral`) it also takes the last point of the window
-directly before and the first of the one directly after, so LOCF covers start to end and a line reaches the edges where there
-is such a point, but an empty window between stops the state. LOCF holds to the end of the window, a line stops at its last
-point. Quality: it knows none; Bad points and nulls are left out without leaving a gap, Uncertain counts as the
-interpretation says (kept: used); NaN is not handled and makes the result null. Of points with one time the first is used.
-One point: integral 0 and average null without neighbours. Empty window: null, whatever lies around it. The average is the
-area divided by the covered time."""
+Window [start, end), stamped at start. Between points: the last value (LOCF) for the kinds step and counter, straight
+lines for linear. Bounds: with `bounds` = none (names `average`, `integral`) a window knows its own points only, from
+the first to the last of them; with neighbour (`interpolated_average`, `interpolated_integral`) it also takes the
+last point of the window directly before and the first of the one directly after, so LOCF covers start to end and a
+line reaches the edges where there is such a point, but an empty window between stops the state. LOCF holds to the
+end of the window, a line stops at its last point. Quality: it knows none; Bad points and nulls are left out without
+leaving a gap, Uncertain counts as the interpretation says (kept: used); NaN is not handled and makes the result
+null. Of points with one time the first is used. One point: integral 0 and average null without neighbours. Empty
+window: null, whatever lies around it. The average is the area divided by the covered time."""
 
 Bounds = Literal["none", "neighbour"]
 
@@ -69,7 +69,7 @@ class _Reading:
 
 def _used(series: Series, uncertain: str) -> Mask:
     """Which points count. Values that are not finite do: the peer does not look for them."""
-    return (series.quality == GOOD) | ((series.quality == UNCERTAIN) & (uncertain != "bad"))
+    return np.isin(series.quality, [GOOD] if uncertain == "bad" else [GOOD, UNCERTAIN])
 
 
 def _average(bounds: Bounds) -> Callable[[_Reading, int], float]:
