@@ -12,8 +12,8 @@ SRC = Path(siltstone.__file__).parent
 MEMBERS = {
     0: "siltstone accounts contracts errors kinds records_options sites",
     1: """
-        aggregates arrays bounds companions conform datasets duplicates formats histories keeping mapping merging planning
-        sources tally views zones
+        aggregates arrays bounds companions conform datasets duplicates formats histories keeping mapping merging
+        planning sources tally views zones
     """,
     2: """
         bins checks compaction config describe engine fetching footers home_rows joining keyed ledger listing

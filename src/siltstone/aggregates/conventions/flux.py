@@ -17,12 +17,12 @@ RULES = """\
 Window [start, end), stamped at start; nothing outside it is looked at, so nothing is carried in. Quality: Bad
 points, nulls and values that are not finite are left out and the line is drawn across them; Uncertain counts as the
 interpretation says (kept: used). Of points with one time the first is used. Points out of time order are an error.
-`integral` adds up the straight lines between the points, divided by `unit_s`: with `interpolate` = none from the
-first to the last point only, so none or one point gives 0; with linear the first and the last line are prolonged
-with their own slope to the edges, one point is a constant over the window, none gives 0. `timeWeightedAvg` is the
-integral with linear, divided by the window's length: it can leave the range of the values, and is 0 for an empty
-window. `stateDuration` and `stateCount` are the row of the window's last point: -1 outside the state, else seconds
-or points since the run began inside the window. `time_in_state` holds each value until the next point or the
+`integral` adds up the straight lines between the points whatever the kind, divided by `unit_s`: with `interpolate` =
+none from the first to the last point only, so none or one point gives 0; with linear the first and the last line are
+prolonged with their own slope to the edges, one point is a constant over the window, none gives 0. `timeWeightedAvg`
+is the integral with linear, divided by the window's length: it can leave the range of the values, and is 0 for an
+empty window. `stateDuration` and `stateCount` are the row of the window's last point: -1 outside the state, else
+seconds or points since the run began inside the window. `time_in_state` holds each value until the next point or the
 window's end. Other measures: null without a point."""
 
 NOT_IN_STATE = -1.0
