@@ -5,7 +5,7 @@ from one_series import points, values, windows
 
 from siltstone.aggregates.conventions import stamps_us
 
-# The documentation's metric rows: one value a second, 1 at the first minute's 30th second, 31 at its end, then 32 to 60.
+# The documentation's metric rows: one value a second, 1 at 30 s of the first minute, 31 at its end, then 32 to 60.
 START = 1_637_334_000
 COUNTING = points(*((START + 29 + n, float(n)) for n in range(1, 61)))
 
@@ -39,6 +39,11 @@ def test_statetime_carries_the_state_in_and_counts_nothing_before_the_first_poin
     assert values("sitewise", rows, spans, "statetime") == [None, 5.0, 2.0, 0.0, 2.0, 10.0]
     states = values("sitewise", rows, spans, "time_in_state")
     assert states == [None, {1.0: 5.0}, {0.0: 8.0, 1.0: 2.0}, {0.0: 10.0}, {0.0: 8.0, 2.5: 2.0}, {2.5: 10.0}]
+
+
+def test_a_state_that_ends_with_a_window_is_not_in_the_next() -> None:
+    rows = points((0, 1.0), (10, 0.0))
+    assert values("sitewise", rows, windows(0, 10, 20), "time_in_state") == [{1.0: 10.0}, {0.0: 10.0}]
 
 
 def test_interpolated_values_stand_at_the_stamp() -> None:

@@ -51,7 +51,7 @@ class _Reading:
         first, beyond = np.searchsorted(self.used.ts, (window.start_us, window.end_us))
         if before is not None and len(self.used.inside(before)):
             first -= 1
-        if after is not None and len(self.used.inside(after)) and not stepped:
+        if after is not None and len(self.used.inside(after)):
             beyond += 1
         line = Series(self.used.ts[first:beyond], self.used.value[first:beyond], self.used.quality[first:beyond])
         until_us = window.end_us if stepped else int(line.ts[-1])
