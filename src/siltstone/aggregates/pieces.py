@@ -121,7 +121,6 @@ def pieces_between(left: Ends, right: Ends, ways: Ways) -> Pieces:
         rise = np.subtract(right.value, left.value, out=np.zeros(len(begin)), where=is_line)
         slope = np.divide(rise, span, out=slope, where=is_line)
         end = np.where(is_line, right.ts, end)
-        is_good = np.where(is_line, is_good & (right.quality == GOOD), is_good)
     if (backwards := ways.kind == _NEXT).any():
         reach = np.where(right.quality > BAD, np.minimum(right.ts - left.ts, ways.hold), 0)
         begin = np.where(backwards, right.ts - reach, begin)
