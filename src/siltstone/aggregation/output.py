@@ -82,7 +82,7 @@ def table_of(finished: Finished, names: pl.DataFrame, texts: Mapping[float, str]
     states = states.select(*KEY, pl.struct(*INNER, "times", "sketch", "texts").alias(STATE))
     rows = rows.join(states, on=KEY, how="left", maintain_order="left")
     if terms.wants_times:
-        rows = rows.join(_in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
+        rows = rows.join(in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
     return rows.with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
 
 
@@ -105,7 +105,8 @@ def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
     return found.sort("series", "value").group_by("series", maintain_order=True).agg(texts=pl.struct("value", "text"))
 
 
-def _in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
+def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
+    """series, bucket and `time_in_state`: a list of key (the text, or the number as text) and value (seconds)."""
     known = pl.DataFrame(
         {"value": list(texts), "text": list(texts.values())}, schema={"value": pl.Float64, "text": pl.String}
     )

@@ -1,0 +1,110 @@
+"""The same aggregates on any Spark DataFrame: in notebooks, and in jobs of one's own.
+
+DataFrame API only, so that it runs on Spark 3.5 to 4.1 and over Spark Connect. Spark brings each series' rows together
+and in order, on disk where they are many; the kernels see them as a stream of Arrow batches.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from siltstone.aggregates.interpretation import Interpretation, Interpretations
+from siltstone.aggregation.terms import TIME_IN_STATE, Terms, checked_measures, rows_of
+from siltstone.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+_NEEDED = ("series_id", "ts", "value")
+_NUMBERS = {"transitions": "bigint", "count": "bigint", "min_ts": "timestamp", "max_ts": "timestamp"}
+_TRUST = {
+    **dict.fromkeys(("n", "n_bad"), "bigint"),
+    **dict.fromkeys(("covered_s", "good_s", "pct_good"), "double"),
+    "carried_in": "boolean",
+    **dict.fromkeys(("first_ts", "last_ts"), "timestamp"),
+    "provisional": "boolean",
+}
+
+
+def aggregate(
+    df: "DataFrame",
+    every: str,
+    measures: Sequence[str] = (),
+    *,
+    zone: str = "UTC",
+    origin: str = "",
+    empty: str = "skip",
+    min_pct_good: float = 0.0,
+    interpretation: Interpretation | None = None,
+    interpretations: Interpretations | None = None,
+    until: datetime | None = None,
+) -> "DataFrame":
+    """Time aggregates of a DataFrame with `series_id` (string), `ts` (timestamp), `value` (a number) and perhaps
+    `quality` (good or null, uncertain, anything else is bad), `source`, `device_id`, `measurement`.
+
+    A row for each series and bucket, with the measures of `siltstone aggregate` under their names; rows of one series
+    and instant count once, the last one by value. `interpretation`: how every series is read; else `interpretations`,
+    rules such as `siltstone.measurements.load_interpretations()` gives; else as steps. `until`: where what is known
+    ends; else the latest instant, for which the DataFrame is read once more. siltstone must be installed where Spark's
+    workers are.
+
+    Raises UsageError for columns that are missing and words that mean nothing.
+    """
+    from pyspark.sql import functions as F
+
+    if missing := [name for name in _NEEDED if name not in df.columns]:
+        raise UsageError(f"the DataFrame has no column {', '.join(missing)}", f"Needed: {', '.join(_NEEDED)}.")
+    rules = () if interpretations is None else rows_of(interpretations)
+    terms = Terms(
+        every=every,
+        zone=zone,
+        origin=origin,
+        measures=checked_measures(tuple(measures)),
+        empty=empty,
+        min_pct_good=min_pct_good,
+        rules=rules,
+    )
+    assert terms.buckets
+    optional = ("quality", "source", "device_id", "measurement")
+    columns = [F.col(n).cast("string").alias(n) if n in df.columns else F.lit(None).cast("string").alias(n) for n in optional]
+    rows = df.select(
+        F.col("series_id").cast("string").alias("series_id"),
+        F.unix_micros(F.col("ts").cast("timestamp")).alias("ts"),
+        F.col("value").cast("double").alias("value"),
+        F.lit(None).cast("string").alias("text"),
+        F.lit(0).alias("ts_nanos"),
+        F.lit(None).cast("bigint").alias("version"),
+        *columns,
+    ).where("series_id is not null and ts is not null")
+    if until is None:
+        (latest,) = rows.agg(F.max("ts")).head() or (None,)
+        watermark = 0 if latest is None else int(latest)
+    else:
+        watermark = round(until.timestamp() * 1e6)
+    in_order = rows.repartition("series_id").sortWithinPartitions("series_id", "ts", "value")
+    how = None if interpretation is None else asdict(interpretation)
+    return in_order.mapInArrow(_of_partition(terms.as_dict(), how, watermark), _schema(terms))
+
+
+def _schema(terms: Terms) -> str:
+    measures = {name: _NUMBERS.get(name, "double") for name in terms.measures if name != TIME_IN_STATE}
+    columns = {"series_id": "string", "bucket_start": "timestamp", "bucket_end": "timestamp", **measures, **_TRUST}
+    if terms.wants_times:
+        columns[TIME_IN_STATE] = "map<string, double>"
+    return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+
+
+def _of_partition(terms: Mapping[str, Any], how: Mapping[str, Any] | None, watermark_us: int) -> Any:
+    """A function for mapInArrow; all that it needs travels as plain values."""
+
+    def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
+        import os
+
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        from siltstone.aggregation.partitions import rows_of_partition
+
+        yield from rows_of_partition(batches, terms, how, watermark_us)
+
+    return run

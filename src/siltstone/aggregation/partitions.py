@@ -1,0 +1,79 @@
+"""A stream of sorted Arrow batches to finished rows, for a worker of Spark."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from siltstone.aggregates import kernel
+from siltstone.aggregates.finishing import finished
+from siltstone.aggregates.interpretation import Interpretation
+from siltstone.aggregates.states import States, joined
+from siltstone.aggregation.output import in_state
+from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
+from siltstone.aggregation.series_points import ReadingPoints
+from siltstone.aggregation.terms import TIME_IN_STATE, Terms
+from siltstone.contracts import TIMESTAMP
+
+_INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
+_TRUST = ("n", "n_bad", "covered_s", "good_s", "pct_good", "carried_in", "first_ts", "last_ts", "provisional")
+_BATCH_ROWS = 1 << 16
+
+
+def rows_of_partition(
+    batches: Iterable[pa.RecordBatch], terms: Mapping[str, Any], how: Mapping[str, Any] | None, watermark_us: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows of all series of a partition, whose batches are sorted by series and time (columns series_id, ts in
+    microseconds, value, quality, source, device_id, measurement)."""
+    asked = Terms.from_dict(terms)
+    one = None if how is None else Interpretation(**{**how, "sentinels": tuple(how["sentinels"])})
+    reader = ReadingPoints(asked, "", (EARLIEST_US, LATEST_US))
+
+    def interpretation(about: tuple[str | None, ...]) -> Interpretation:
+        _, series, source, device, measurement = about
+        return one or asked.interpretations.of(source, device, measurement, series)
+
+    found: list[States] = []
+    for read in reader.of(_tables(batches)):
+        about = reader.names.about[read.first : read.first + len(read.points.starts) - 1]
+        interpretations = [interpretation(a) for a in about]
+        wanted = {"times": asked.wants_times, "sketch": bool(asked.quantiles)}
+        found.append(kernel.states(read.points, interpretations, asked.buckets, first_series=read.first, **wanted))
+    if not found:
+        return
+    done = finished(
+        joined(found),
+        [interpretation(a) for a in reader.names.about],
+        asked.buckets,
+        watermark_us,
+        empty=asked.empty,
+        min_pct_good=asked.min_pct_good,
+        wanted_quantiles=asked.quantiles,
+    )
+    rows = done.rows.with_columns(
+        series_id=pl.Series([a[1] for a in reader.names.about], dtype=pl.String()).gather(done.rows["series"])
+    )
+    if asked.wants_times:
+        rows = rows.join(in_state(done.times, {}), on=["series", "bucket"], how="left", maintain_order="left")
+    yield from _arrow(rows, asked).to_batches(_BATCH_ROWS)
+
+
+def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    for batch in batches:
+        table = pa.Table.from_batches([batch])
+        place = table.column_names.index("ts")
+        yield table.set_column(place, "ts", table["ts"].cast(TIMESTAMP))
+
+
+def _arrow(rows: pl.DataFrame, terms: Terms) -> pa.Table:
+    columns: dict[str, Any] = {}
+    names = [*(n for n in terms.measures if n != TIME_IN_STATE), *_TRUST]
+    for name in ("series_id", "bucket_start", "bucket_end", *names):
+        column = rows[name].to_arrow(compat_level=pl.CompatLevel.oldest())
+        columns[name] = column.cast(TIMESTAMP) if name in _INSTANTS else column
+        if pa.types.is_large_string(columns[name].type):
+            columns[name] = columns[name].cast(pa.string())
+    if terms.wants_times:
+        columns[TIME_IN_STATE] = rows[TIME_IN_STATE].to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.map_(pa.string(), pa.float64()))
+    return pa.table(columns)
