@@ -75,6 +75,7 @@ class _Events:
     @classmethod
     def of(cls, rows: npt.NDArray[np.integer], key: Ints, ts: Ints) -> "_Events":
         """Chosen rows of a table; the last of those with equal key and time."""
+        keys = int(key.max(initial=_NONE)) + 1
         key, ts = key[rows], ts[rows]
         follows = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & (ts[1:] >= ts[:-1]))
         if not follows.all():
@@ -82,7 +83,6 @@ class _Events:
             rows, key, ts = rows[order], key[order], ts[order]
         is_last = np.r_[(key[1:] != key[:-1]) | (ts[1:] != ts[:-1]), np.ones(min(len(key), 1), bool)]
         rows, key, ts = rows[is_last], key[is_last], ts[is_last]
-        keys = int(key[-1]) + 1 if len(key) else 0
         return cls(np.searchsorted(key, np.arange(keys + 1)), ts, rows.astype(np.int64))
 
     def nearest(self, key: Ints, at: Ints, direction: Direction, tolerance: int | None, allow_exact: bool) -> Ints:
