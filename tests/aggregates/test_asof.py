@@ -63,6 +63,19 @@ def test_which_row_is_taken(options: dict[str, Any], expected: list[str | None])
     assert states(**options) == expected
 
 
+def test_of_two_as_near_the_earlier_is_taken() -> None:
+    left, right = table("ts", (10,)), table("ts v", (7, 1), (13, 2), (14, 3))
+    assert asof(left, right, by=(), direction="nearest")["v"].to_list() == [1]
+    assert asof(left, right.tail(2), by=(), direction="nearest")["v"].to_list() == [2]
+
+
+@pytest.mark.parametrize("direction", ["backward", "forward", "nearest"])
+def test_of_many_rows_at_one_time_the_last_is_taken(direction: Direction) -> None:
+    right = table("series_id ts v", *(("ab"[i % 2], 7, i) for i in range(300)))
+    left = table("series_id ts", ("b", 7), ("a", 7))
+    assert asof(left, right, direction=direction)["v"].to_list() == [299, 298]
+
+
 def test_rows_stay_in_order_with_the_columns_of_both() -> None:
     joined = asof(LEFT, RIGHT, direction="forward")
     assert_frame_equal(joined.select(LEFT.columns), LEFT)

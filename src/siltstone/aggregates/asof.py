@@ -54,8 +54,7 @@ def asof(
     events = _distinct(_sorted(usable[1].to_numpy(), right_key.to_numpy(), right_ts.fill_null(0).to_numpy()))
     match: Ints = np.full(left.height, _NONE, np.int64)
     match[asking.row] = _nearest(events, asking, direction, tolerance, allow_exact)
-    names = {name: name + suffix if name == on or name in left.columns else name for name in right.columns}
-    beside = right.drop(by).rename({name: new for name, new in names.items() if name not in by})
+    beside = right.drop(by).rename(_names_beside(left, right, on, by, suffix))
     rows = pl.Series(match).set(pl.Series(match < 0), None)
     joined = pl.concat([left, beside.select(pl.all().gather(rows))], how="horizontal")
     if how == "left":
@@ -137,10 +136,16 @@ def _check(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], 
                 f"as-of join: {column} is {left[column].dtype} on the left and {right[column].dtype} on the right",
                 "Cast one of them.",
             )
-    added = [name + suffix if name == on or name in left.columns else name for name in right.columns if name not in by]
+    added = list(_names_beside(left, right, on, by, suffix).values())
     repeated = sorted({name for name in added if name in left.columns or added.count(name) > 1})
     if repeated:
         raise UsageError(f"as-of join: {', '.join(repeated)} would stand twice in the result", "Give another `suffix`.")
+
+
+def _names_beside(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], suffix: str) -> dict[str, str]:
+    """The names that the columns of the right table, but the key, have in the result."""
+    names = [name for name in right.columns if name not in by]
+    return {name: name + suffix if name == on or name in left.columns else name for name in names}
 
 
 def _times(left: pl.Series, right: pl.Series, tolerance_us: int | None) -> tuple[pl.Series, pl.Series, int | None]:
