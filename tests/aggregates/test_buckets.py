@@ -177,13 +177,15 @@ def test_only_edges_in_the_range_count() -> None:
     days, hours = buckets_of("1d", "Australia/Lord_Howe"), buckets_of("1h")
     assert hours.divides(days, us("2025-11-01T00:00:00Z"), us("2026-03-01T00:00:00Z"))
     assert not hours.divides(days, us("2025-09-01T00:00:00Z"), us("2026-03-01T00:00:00Z"))
+    # the day of the change began at 13:30Z, before this range
+    assert hours.divides(days, us("2025-10-04T14:00:00Z"), us("2026-03-01T00:00:00Z"))
     shifted = buckets_of("1h", origin="2025-01-01T00:15:00Z")
     ten = us("2025-01-01T10:00:00Z")
     assert hours.divides(shifted, ten, ten + 10 * 60_000_000)  # no edge in it
     assert not hours.divides(shifted, ten, ten + 15 * 60_000_000)  # one, at its very end
-    assert buckets_of("45m").divides(
-        buckets_of("1h", origin="2025-01-01T00:15:00Z"), us("2025-01-01T01:00:00Z"), ten
-    ) is (False)
+    other = buckets_of("45m")  # at 00:00 and 00:45
+    assert other.divides(hours, us("2025-01-01T00:00:00Z"), us("2025-01-01T00:59:59Z"))
+    assert not other.divides(hours, us("2025-01-01T00:00:00Z"), us("2025-01-01T01:00:00Z"))
 
 
 @pytest.mark.parametrize(

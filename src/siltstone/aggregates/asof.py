@@ -1,6 +1,7 @@
 """As-of join: to each row of one table the row of another that was in force at its time, by a sorted search per key."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,8 +14,10 @@ from siltstone.errors import UsageError
 
 Direction = Literal["backward", "forward", "nearest"]
 How = Literal["left", "inner", "right"]
+Mask = npt.NDArray[np.bool_]
 _KEY = "#key"
 _NONE = -1
+_ONE_NUMBER = 1 << 62
 
 
 def asof(
@@ -46,14 +49,12 @@ def asof(
     _check(left, right, on, by, suffix)
     left_ts, right_ts, tolerance = _times(left[on], right[on], tolerance_us)
     left_key, right_key = _keys(left, right, by)
+    usable = [(ts.is_not_null() & (key >= 0)).arg_true() for ts, key in ((left_ts, left_key), (right_ts, right_key))]
+    asking = _sorted(usable[0].to_numpy(), left_key.to_numpy(), left_ts.fill_null(0).to_numpy())
+    events = _distinct(_sorted(usable[1].to_numpy(), right_key.to_numpy(), right_ts.fill_null(0).to_numpy()))
     match: Ints = np.full(left.height, _NONE, np.int64)
-    usable = right_ts.is_not_null() & (right_key >= 0)
-    asking = (left_ts.is_not_null() & (left_key >= 0)).arg_true().to_numpy()
-    events = _Events.of(usable.arg_true().to_numpy(), right_key.to_numpy(), right_ts.fill_null(0).to_numpy())
-    key, ts = left_key.to_numpy()[asking], left_ts.fill_null(0).to_numpy()[asking]
-    match[asking] = events.nearest(key, ts, direction, tolerance, allow_exact)
-    names = {name: name + suffix if name == on or name in left.columns else name for name in right.columns}
-    beside = right.drop(by).rename({name: new for name, new in names.items() if name not in by})
+    match[asking.row] = _nearest(events, asking, direction, tolerance, allow_exact)
+    beside = right.drop(by).rename(_names_beside(left, right, on, by, suffix))
     rows = pl.Series(match).set(pl.Series(match < 0), None)
     joined = pl.concat([left, beside.select(pl.all().gather(rows))], how="horizontal")
     if how == "left":
@@ -66,48 +67,63 @@ def asof(
     return pl.concat([joined, alone], how="diagonal")
 
 
-class _Events:
-    """Rows sorted by key and time, one for each: `starts` (keys + 1 offsets), `ts`, `row`."""
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a table, by key and time."""
 
-    def __init__(self, starts: Ints, ts: Ints, row: Ints) -> None:
-        self.starts, self.ts, self.row = starts, ts, row
+    row: Ints
+    key: Ints
+    ts: Ints
 
-    @classmethod
-    def of(cls, rows: npt.NDArray[np.integer], key: Ints, ts: Ints) -> "_Events":
-        """Chosen rows of a table; the last of those with equal key and time."""
-        key, ts = key[rows], ts[rows]
-        follows = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & (ts[1:] >= ts[:-1]))
-        if not follows.all():
-            order = np.lexsort((ts, key))
-            rows, key, ts = rows[order], key[order], ts[order]
-        is_last = np.r_[(key[1:] != key[:-1]) | (ts[1:] != ts[:-1]), np.ones(min(len(key), 1), bool)]
-        rows, key, ts = rows[is_last], key[is_last], ts[is_last]
-        keys = int(key[-1]) + 1 if len(key) else 0
-        return cls(np.searchsorted(key, np.arange(keys + 1)), ts, rows.astype(np.int64))
+    def where(self, chosen: Ints | Mask) -> "_Rows":
+        return _Rows(self.row[chosen], self.key[chosen], self.ts[chosen])
 
-    def nearest(self, key: Ints, at: Ints, direction: Direction, tolerance: int | None, allow_exact: bool) -> Ints:
-        """The row for each key and time, -1 for none."""
-        if len(self.ts) == 0:
-            return np.full(len(at), _NONE, np.int64)
-        found = np.full(len(at), _NONE, np.int64)
-        distance = np.full(len(at), np.iinfo(np.int64).max if tolerance is None else tolerance, np.int64)
-        if direction != "forward":
-            place = places(self.starts, self.ts, key, at, "right" if allow_exact else "left") - 1
-            self._take(place, place >= self.starts[key], at, found, distance)
-        if direction != "backward":
-            place = places(self.starts, self.ts, key, at, "left" if allow_exact else "right")
-            if direction == "nearest":
-                distance[found >= 0] -= 1  # as near is not nearer
-            self._take(place, place < self.starts[key + 1], at, found, distance)
+
+def _sorted(rows: npt.NDArray[np.integer], key: Ints, ts: Ints) -> _Rows:
+    """Chosen rows of a table in order of key, time and row."""
+    found = _Rows(rows.astype(np.int64), key[rows], ts[rows])
+    key, ts = found.key, found.ts
+    if ((key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & (ts[1:] >= ts[:-1]))).all():
         return found
+    low = int(ts.min())
+    width = int(ts.max()) - low + 1
+    if (int(key.max()) + 1) * width > _ONE_NUMBER:
+        return found.where(np.lexsort((ts, key)))
+    both = pl.DataFrame({"both": key * width + (ts - low)}).with_row_index("place")
+    return found.where(both.sort("both", maintain_order=True)["place"].to_numpy().astype(np.int64))
 
-    def _take(self, place: Ints, is_there: npt.NDArray[np.bool_], at: Ints, found: Ints, distance: Ints) -> None:
-        """Note the row at each place, unless it is further than the distance, which becomes its own."""
+
+def _distinct(rows: _Rows) -> _Rows:
+    """The last of those with equal key and time."""
+    is_last = np.ones(len(rows.row), bool)
+    is_last[:-1] = (rows.key[1:] != rows.key[:-1]) | (rows.ts[1:] != rows.ts[:-1])
+    return rows.where(is_last)
+
+
+def _nearest(events: _Rows, asking: _Rows, direction: Direction, tolerance: int | None, allow_exact: bool) -> Ints:
+    """The row of an event for each that asks, -1 for none."""
+    found = np.full(len(asking.row), _NONE, np.int64)
+    if len(events.row) == 0 or len(asking.row) == 0:
+        return found
+    distance = np.full(len(found), np.iinfo(np.int64).max if tolerance is None else tolerance, np.int64)
+    starts: Ints = np.searchsorted(events.key, np.arange(max(events.key[-1], asking.key[-1]) + 2))
+
+    def take(place: Ints, is_there: Mask) -> None:
+        """Note the event at each place, unless it is further than the distance, which becomes its own."""
         chosen = np.flatnonzero(is_there)
-        away = np.abs(self.ts[place[chosen]] - at[chosen])
+        away = np.abs(events.ts[place[chosen]] - asking.ts[chosen])
         near = away <= distance[chosen]
         chosen = chosen[near]
-        found[chosen], distance[chosen] = self.row[place[chosen]], away[near]
+        found[chosen], distance[chosen] = events.row[place[chosen]], away[near]
+
+    if direction != "forward":
+        place = places(starts, events.ts, asking.key, asking.ts, "right" if allow_exact else "left") - 1
+        take(place, place >= starts[asking.key])
+    if direction != "backward":
+        place = places(starts, events.ts, asking.key, asking.ts, "left" if allow_exact else "right")
+        distance[found >= 0] -= 1  # as near is not nearer
+        take(place, place < starts[asking.key + 1])
+    return found
 
 
 def _check(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], suffix: str) -> None:
@@ -120,10 +136,16 @@ def _check(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], 
                 f"as-of join: {column} is {left[column].dtype} on the left and {right[column].dtype} on the right",
                 "Cast one of them.",
             )
-    added = [name + suffix if name == on or name in left.columns else name for name in right.columns if name not in by]
+    added = list(_names_beside(left, right, on, by, suffix).values())
     repeated = sorted({name for name in added if name in left.columns or added.count(name) > 1})
     if repeated:
         raise UsageError(f"as-of join: {', '.join(repeated)} would stand twice in the result", "Give another `suffix`.")
+
+
+def _names_beside(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], suffix: str) -> dict[str, str]:
+    """The names that the columns of the right table, but the key, have in the result."""
+    names = [name for name in right.columns if name not in by]
+    return {name: name + suffix if name == on or name in left.columns else name for name in names}
 
 
 def _times(left: pl.Series, right: pl.Series, tolerance_us: int | None) -> tuple[pl.Series, pl.Series, int | None]:
@@ -146,7 +168,7 @@ def _keys(left: pl.DataFrame, right: pl.DataFrame, by: Sequence[str]) -> tuple[p
     """A number for each key, from 0; -1 for one that the right table has not, or that holds a null."""
     if not by:
         return pl.zeros(left.height, pl.Int64(), eager=True), pl.zeros(right.height, pl.Int64(), eager=True)
-    distinct = right.select(by).drop_nulls().unique().with_row_index(_KEY)
+    distinct = right.select(by).drop_nulls().unique(maintain_order=True).with_row_index(_KEY)
     numbered = [
         frame.select(by)
         .join(distinct, on=list(by), how="left", maintain_order="left")[_KEY]

@@ -22,15 +22,14 @@ _PROBE = timedelta(days=5)  # no zone has changed its offset twice within 6 days
 
 class WallClock:
     """The clocks of one zone. `since`: from which instant on each offset holds, microseconds, the first being the
-    beginning of time; `offset`: local minus UTC, microseconds; `shown_before`: the wall time that the clocks have not
-    reached by `since`, the greatest of all earlier offsets."""
+    beginning of time; `offset`: local minus UTC, microseconds; `shown_before`: the wall time that the clocks were about
+    to reach at `since`. It rises: offsets last for days and change by one at most."""
 
     def __init__(self, zone: str) -> None:
         changes = _offsets(ZoneInfo(zone))
         self.offset: Ints = np.array([offset for _, offset in changes], np.int64)
         self.since: Ints = np.array([since for since, _ in changes], np.int64)
-        ends = self.since[1:] + self.offset[:-1]
-        self.shown_before: Ints = np.maximum.accumulate(np.r_[_BEGINNING, ends])
+        self.shown_before: Ints = np.r_[_BEGINNING, self.since[1:] + self.offset[:-1]]
 
     def latest_shown(self, ts: Ints) -> Ints:
         """The latest wall time that the clocks have shown by each instant: what they show, unless put back since."""

@@ -68,7 +68,9 @@ def aggregate(
     )
     assert terms.buckets
     optional = ("quality", "source", "device_id", "measurement")
-    columns = [F.col(n).cast("string").alias(n) if n in df.columns else F.lit(None).cast("string").alias(n) for n in optional]
+    columns = [
+        F.col(n).cast("string").alias(n) if n in df.columns else F.lit(None).cast("string").alias(n) for n in optional
+    ]
     rows = df.select(
         F.col("series_id").cast("string").alias("series_id"),
         F.unix_micros(F.col("ts").cast("timestamp")).alias("ts"),

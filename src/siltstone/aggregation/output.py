@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from siltstone.aggregates.finishing import Finished
 from siltstone.aggregates.states import COLUMNS, KEY
@@ -125,6 +127,20 @@ def arrow_of(rows: pl.DataFrame, terms: Terms) -> pa.Table:
         column = rows[name].to_arrow()
         columns[name] = column.cast(TIMESTAMP) if name in _INSTANTS else column
     for field in contract.added:
-        found = rows[field.name].to_arrow() if field.name in rows.columns else pa.nulls(rows.height)
-        columns[field.name] = found.cast(field.type) if found.type != field.type else found
+        if field.name not in rows.columns:
+            columns[field.name] = pa.nulls(rows.height, field.type)
+        elif field.name == TIME_IN_STATE:
+            columns[field.name] = map_of(rows[field.name])
+        else:
+            columns[field.name] = rows[field.name].to_arrow(compat_level=pl.CompatLevel.oldest()).cast(field.type)
     return pa.table(columns)
+
+
+def map_of(lists: pl.Series) -> pa.MapArray:
+    """A column of lists of key and value as maps; null where there is no list."""
+    flat = lists.drop_nulls().explode().drop_nulls().struct.unnest()
+    lengths = lists.list.len().fill_null(0).to_numpy()
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    keys, values = (flat[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in ("key", "value"))
+    missing = pc.is_null(lists.to_arrow()) if lists.null_count() else None
+    return pa.MapArray.from_arrays(pa.array(offsets), keys.cast(pa.string()), values, mask=missing)

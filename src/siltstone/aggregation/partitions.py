@@ -10,7 +10,7 @@ from siltstone.aggregates import kernel
 from siltstone.aggregates.finishing import finished
 from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.states import States, joined
-from siltstone.aggregation.output import in_state
+from siltstone.aggregation.output import in_state, map_of
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.series_points import ReadingPoints
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
@@ -75,5 +75,5 @@ def _arrow(rows: pl.DataFrame, terms: Terms) -> pa.Table:
         if pa.types.is_large_string(columns[name].type):
             columns[name] = columns[name].cast(pa.string())
     if terms.wants_times:
-        columns[TIME_IN_STATE] = rows[TIME_IN_STATE].to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.map_(pa.string(), pa.float64()))
+        columns[TIME_IN_STATE] = map_of(rows[TIME_IN_STATE])
     return pa.table(columns)
