@@ -5,28 +5,30 @@ or about the points in the window. The kernel is tested against this and shares 
 
 Decided here, where the definitions are silent:
 
-1.  A window is [s, e). The value at s is that of the point at s (even if it holds for no time; None if it is bad), and
-    without such a point the known one from s on; the value at e is the one up to e (the limit from the left), so that a point at e, which is the
-    next window's, does not show. Both are None where the value is unknown there.
-2.  Known time ends at the watermark: so in a window that ends after it, the value at e is unknown. A watermark before the
-    last point counts as the time of the last point.
-3.  `next` is `step` in the mirror of time: P_i's value is known on [max(t_{i-1}, t_i - max_hold), t_i). The time before a
-    bad point is unknown, that after it belongs to the point that follows; before the first point and after the last
-    one nothing is known.
-4.  linear: neighbours are points with no other point between them, bad ones included. max_gap is the longest gap that is
-    crossed (equal to it still is), max_hold bounds flat time only. After a gap that is too long for a line the value
-    is held flat, at most to the next point.
+1.  A window is [s, e). The value at s is that of the point at s (even if it holds for no time; None if it is bad),
+    and without such a point the known one from s on; the value at e is the one up to e (the limit from the left), so
+    that a point at e, which is the next window's, does not show. Both are None where the value is unknown there.
+2.  Known time ends at the watermark: so in a window that ends after it, the value at e is unknown. A watermark before
+    the last point counts as the time of the last point.
+3.  `next` is `step` in the mirror of time: P_i's value is known on [max(t_{i-1}, t_i - max_hold), t_i). The time
+    before a bad point is unknown, that after it belongs to the point that follows; before the first point and after
+    the last one nothing is known.
+4.  linear: neighbours are points with no other point between them, bad ones included. max_gap is the longest gap that
+    is crossed (equal to it still is), max_hold bounds flat time only. After a gap that is too long for a line the
+    value is held flat, at most to the next point.
 5.  Good time: of a line both ends must be good, else the one point whose value it is.
-6.  min and max: the earliest time of an equal value counts; a value at e has the time e, though e is outside the window.
-7.  count, n, n_bad, transitions and increase of an empty window are 0: they count or add what its points did. sum, mean, first, last, min, max, ... are
-    None, never 0. integral and average are None where no time is covered.
+6.  min and max: the earliest time of an equal value counts; a value at e has the time e, though e is outside the
+    window.
+7.  count, n, n_bad, transitions and increase of an empty window are 0: they count or add what its points did. sum,
+    mean, first and last are None then, never 0; min and max where nothing is known, integral and average where no time
+    is covered.
 8.  transitions and increase look past bad points to the usable one before, however far before s.
-9.  increase: after a fall the new value itself is added, even if it is negative. It does not depend on the kind. The very
-    first usable point of a series adds nothing.
+9.  increase: after a fall the new value itself is added, even if it is negative. It does not depend on the kind. The
+    very first usable point of a series adds nothing.
 10. bucketed: no time is covered; `sum` is over the points in the window, whatever `period_us`.
 11. Time in state of a linear series is empty: a line is in no state, and its flat parts alone would mislead.
-12. carried_in: s lies inside a piece (known before s and at s) and no point of any quality is at s. True for a line that
-    crosses s; for `next` too: its value then comes from a point after s.
+12. carried_in: s lies inside a piece (known before s and at s) and no point of any quality is at s. True for a line
+    that crosses s; for `next` too: its value then comes from a point after s.
 13. Standard deviations are given as their squares: `stddev_squared` (sample, n - 1; None below two points) and
     `time_weighted_stddev_squared` (of the covered time).
 14. A value that is no finite number or is a sentinel makes its point bad, whatever its quality.
@@ -220,12 +222,12 @@ def _of_edges(
 def _of_points(values: Sequence[Fraction]) -> Row:
     """What every usable point in the window counts for once."""
     n = len(values)
-    mean = sum(values) / n if n else None
+    total, squares = sum(values, Fraction(0)), sum((v * v for v in values), Fraction(0))
     return {
         "count": n,
-        "sum": sum(values) if n else None,
-        "mean": mean,
-        "stddev_squared": sum((v - mean) ** 2 for v in values) / (n - 1) if mean is not None and n > 1 else None,
+        "sum": total if n else None,
+        "mean": total / n if n else None,
+        "stddev_squared": (squares - total * total / n) / (n - 1) if n > 1 else None,
         "first": values[0] if n else None,
         "last": values[-1] if n else None,
     }

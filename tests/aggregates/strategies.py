@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -122,12 +123,11 @@ def points_of(series: Sequence[Series]) -> Points:
 
 @st.composite
 def splits(draw: st.DrawFn, series: Sequence[Series], max_cuts: int = 4) -> list[list[Series]]:
-    """The series in chunks of time, cut anywhere, in any order of the chunks; a chunk may lack points of some series."""
+    """The series in chunks of time, cut anywhere, in any order; a chunk may lack points of some series."""
     times = sorted({ts for one in series for ts, _, _ in one})
     cuts = sorted(draw(st.sets(st.sampled_from(times), max_size=max_cuts)))
     bounds = [times[0], *cuts, times[-1] + 1]
     chunks = [
-        [[point for point in one if begin <= point[0] < end] for one in series]
-        for begin, end in zip(bounds[:-1], bounds[1:], strict=True)
+        [[point for point in one if begin <= point[0] < end] for one in series] for begin, end in pairwise(bounds)
     ]
     return draw(st.permutations([chunk for chunk in chunks if any(chunk)]))
