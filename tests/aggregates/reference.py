@@ -16,7 +16,7 @@ Decided here, where the definitions are silent:
 4.  linear: neighbours are points with no other point between them, bad ones included. max_gap is the longest gap that
     is crossed (equal to it still is), max_hold bounds flat time only. After a gap that is too long for a line the
     value is held flat, at most to the next point.
-5.  Good time: of a line both ends must be good, else the one point whose value it is.
+5.  Good time is that of pieces whose point is good: of a line the one at its begin, else the one whose value it is.
 6.  min and max: the earliest time of an equal value counts; a value at e has the time e, though e is outside the
     window.
 7.  count, n, n_bad, transitions and increase of an empty window are 0: they count or add what its points did. sum,
@@ -135,7 +135,7 @@ def _pieces(points: Sequence[Point], read: Read, watermark_us: int) -> list[Piec
         elif read.kind == "linear" and _is_line(a, b, read.max_gap_us):
             assert a.value is not None
             assert b.value is not None
-            found.append(Piece(a.ts, b.ts, a.value, b.value, a.is_good and b.is_good))
+            found.append(Piece(a.ts, b.ts, a.value, b.value, a.is_good))
         else:
             found.append(_held(a, a.ts, min(b.ts, a.ts + read.max_hold_us)))
     if read.kind != "next":

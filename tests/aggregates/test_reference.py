@@ -209,9 +209,9 @@ def test_uncertain_points_count_as_the_interpretation_says(counts_as: Any, cover
     assert has(found, covered_s=covered, good_s=good, pct_good=good, n=n, n_bad=2 - n)
 
 
-def test_a_line_is_good_if_both_its_ends_are() -> None:
+def test_a_line_is_as_good_as_the_point_that_it_begins_at() -> None:
     read = Interpretation("linear", uncertain="keep")
-    assert has(row((0, 1), (20, 5), (60, 5, UNCERTAIN), (90, 1), read=read), covered_s=100, good_s=20 + 10)
+    assert has(row((0, 1), (20, 5), (60, 5, UNCERTAIN), (90, 1), read=read), covered_s=100, good_s=60 + 10)
 
 
 def test_what_is_known_ends_at_the_watermark() -> None:
