@@ -1,4 +1,4 @@
-"""From states to rows: what the neighbours say of a bucket's first and last moments is added, and every measure told."""
+"""From states to rows: what the neighbours say of a bucket's first and last moments is added, and each measure told."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def finished(
     wanted_quantiles: Mapping[str, float] | None = None,
     within: tuple[int, int] | None = None,
 ) -> Finished:
-    """The rows of all states, or of those that begin `within` [start, end); others tell what was before and comes after.
+    """The rows of all states, or of those that begin `within` [start, end); others tell what was before and comes next.
 
     `interpretations`: of each series. What is known ends at the watermark; rows of buckets that end after it are
     provisional. `empty`: "carry" gives also the buckets without points a row, from a series' first point to the
@@ -128,7 +128,7 @@ def _told(
         total_m2=pl.Series(m2),
         start_known=_known(start_value, knows_start),
         end_known=_known(after.pieces.at(end), knows_end),
-        carried_in=pl.Series(is_held & (first.ts > start)),
+        carried_in=pl.Series(is_held & (before.begin < start) & (first.ts > start)),
         transitions=pl.Series(rows["transitions"].to_numpy() + _stepped(rows)[0]),
         increase=pl.Series(rows["increase"].to_numpy() + _stepped(rows)[1]),
     )
@@ -173,7 +173,7 @@ def _carried(
         total_m2=pl.Series(part.squares),
         start_known=_known(pieces.at(start), is_held),
         end_known=_known(pieces.at(end), knows_end),
-        carried_in=pl.Series(is_held),
+        carried_in=pl.Series(is_held & (pieces.begin < start)),
         **{name: pl.lit(0, pl.Int64()) for name in ("n", "n_bad", "transitions")},
         **{name: pl.lit(0.0) for name in ("sum", "m2", "increase")},
     )

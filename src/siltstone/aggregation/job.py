@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone import __version__, sources
+from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregation.changes import dates_of, in_rectangles, light_rows, same_rows
 from siltstone.aggregation.finish_tasks import FinishTask, Written
+from siltstone.aggregation.input_table import input_table
 from siltstone.aggregation.output_table import check_output, check_same, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period, latest_us, overlapping, portions, split
 from siltstone.aggregation.series_points import Counted
@@ -24,16 +25,14 @@ from siltstone.aggregation.state_files import KEYS, Wanted, read_states, write_k
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
-from siltstone.contracts import READINGS, Contract
 from siltstone.engine import Engine
 from siltstone.errors import AccountsError, LostRaceError, UsageError
 from siltstone.footers import read_footer
 from siltstone.ledger import Head
 from siltstone.planning import Stored
 from siltstone.settings import sizes_of
-from siltstone.storage import Storage, open_root
+from siltstone.storage import Storage
 from siltstone.table import Change, Refused, Snapshot, Table
-from siltstone.tables import table_at
 from siltstone.waves import Progress
 from siltstone.writing import Output
 
@@ -75,30 +74,6 @@ def aggregate_table(
         f"{_ATTEMPTS} times another run committed to {output_uri} first; this one committed nothing",
         "Run again when fewer runs write to it.",
     )
-
-
-def input_table(uri: str, terms: Terms, config: Config) -> Table:
-    """The table to aggregate; UsageError where there is none, or not of the kind that the terms ask for."""
-    storage = open_root(uri, config.storage)
-    name = storage.root.rstrip("/").rpartition("/")[2]
-    contracts: Mapping[str, Contract] = sources.contracts()
-    contract = contracts.get(name)
-    if contract is None or not storage.exists():
-        raise UsageError(
-            f"no table of siltstone at {storage.root}",
-            f"Give the folder of one, such as LAKE/readings; there are {', '.join(sorted(contracts))}.",
-        )
-    if contract.is_history or (contract.key and contract is not READINGS):
-        raise UsageError(f"{name} has no readings to aggregate", "Give LAKE/readings, or a wide table and --columns.")
-    if bool(terms.columns) != (contract is not READINGS):
-        raise UsageError(
-            f"{name} is a {'wide table' if contract is not READINGS else 'table of readings'}",
-            "Say which columns: --columns a,b." if contract is not READINGS else "Leave --columns out.",
-        )
-    table = table_at(storage, contract)
-    if table.snapshot() is None:
-        raise UsageError(f"no table at {storage.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
-    return table
 
 
 class _Aggregating:
