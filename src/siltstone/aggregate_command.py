@@ -61,6 +61,12 @@ def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         help="values of buckets with less good time are null (default: 0)",
     )
     parser.add_argument(
+        "--convention",
+        choices=("default", "opcua", "toolkit", "flux", "sitewise"),
+        default="default",
+        help="whose definitions: siltstone's own (default), or another system's, with its own measures, to compare with",
+    )
+    parser.add_argument(
         "--full", action="store_true", help="compute every bucket again, not only those that changed files touch"
     )
     _common(parser)
@@ -109,9 +115,10 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = _config(args)
     from siltstone.aggregates.buckets import auto_resolution
+    from siltstone.aggregation.convention_job import aggregate_by_convention
     from siltstone.aggregation.job import aggregate_table
     from siltstone.aggregation.reading_plan import Period
-    from siltstone.aggregation.terms import Terms, checked_measures, rows_of
+    from siltstone.aggregation.terms import Terms, checked_convention, checked_measures, rows_of
     from siltstone.measurements import load_interpretations
 
     zone = args.zone or "UTC"
@@ -135,7 +142,10 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         every=every,
         zone=zone,
         origin=args.origin,
-        measures=checked_measures(tuple(args.measure)),
+        measures=checked_measures(tuple(args.measure))
+        if args.convention == "default"
+        else checked_convention(args.convention, tuple(args.measure)),
+        convention=args.convention,
         columns=tuple(c.strip() for c in args.columns.split(",") if c.strip()),
         series=tuple(args.series),
         devices=tuple(args.device),
@@ -147,7 +157,10 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     )
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
-        summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
+        if args.convention == "default":
+            summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
+        else:
+            summary = aggregate_by_convention(args.input, args.output, terms, period, config, engine, progress)
     print_aggregated(summary, as_json=args.json)
     return 0
 
@@ -210,6 +223,8 @@ def print_aggregated(summary: Mapping[str, Any], *, as_json: bool) -> None:
             f"read         {s['rows_in']:,} rows: {s['points']:,} points + {s['repeated']:,} repeated + "
             f"{s['rows_left_out']:,} left out"
             if "repeated" in s
+            else f"read         {s['rows_in']:,} rows, by the convention {s['convention']}"
+            if "convention" in s
             else f"read         {s['rows_in']:,} rows of {s['base']} with {s['points']:,} points; no readings"
         ]
         touched = s.get("buckets_touched")

@@ -26,14 +26,15 @@ def output_table(uri: str, terms: Terms, config: Config) -> Table:
         snapshot = table.snapshot()
     except UsageError:
         snapshot = None
-        if not _is_output(table):
+        if not is_output(table):
             raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.") from None
-    if snapshot is not None and snapshot.head is not None and not _is_output(table):
+    if snapshot is not None and snapshot.head is not None and not is_output(table):
         raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.")
     return table
 
 
-def _is_output(table: Table) -> bool:
+def is_output(table: Table) -> bool:
+    """Whether the table is one that aggregate or rollup has made."""
     snapshot = table.snapshot()
     return snapshot is not None and newest_header(table).get("kind") in ("aggregate", "rollup")
 

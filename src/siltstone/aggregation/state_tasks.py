@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -85,7 +85,7 @@ def _found(task: StateTask) -> StatesFound:
     more = {"unit": task.unit, "time": task.time, "source": task.source} if task.terms.columns else {}
     reader = kind(task.terms, task.site, task.window, **more)  # type: ignore[arg-type]
     with ExitStack() as opened:
-        states = _states(task, reader.of(_tables(task, opened)), reader.names)
+        states = _states(task, reader.of(tables_of(task, task.files, task.groups, opened)), reader.names)
     names = reader.names.frame()
     if task.only:
         states = _chosen(states, names, read_keys(task.out, task.only))
@@ -110,22 +110,35 @@ def _chosen(states: States, names: pl.DataFrame, keys: pl.DataFrame) -> States:
     return States(*(f.join(wanted, on=KEY, how="semi", maintain_order="left") for f in frames))
 
 
-def _tables(task: StateTask, opened: ExitStack) -> Iterator[pa.Table]:
-    runs = [_run(task, path, opened) for path in task.files]
-    if len(runs) == 1:
-        return runs[0]
-    return merge_sorted(runs, (task.unit, task.time), _CHUNK_BYTES)
+class Reading(Protocol):
+    """What a task says of the data files that it reads."""
+
+    @property
+    def table(self) -> Storage: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def time(self) -> str: ...
+    @property
+    def terms(self) -> Terms: ...
 
 
-def _run(task: StateTask, path: str, opened: ExitStack) -> Iterator[pa.Table]:
+def tables_of(task: Reading, files: Sequence[str], groups: Sequence[int], opened: ExitStack) -> Iterator[pa.Table]:
+    """The rows of data files of one partition as one sorted run; of `groups` of the only one, where there are any."""
+    runs = [_run(task, path, groups, opened) for path in files]
+    return runs[0] if len(runs) == 1 else merge_sorted(runs, (task.unit, task.time), _CHUNK_BYTES)
+
+
+def _run(task: Reading, path: str, groups: Sequence[int], opened: ExitStack) -> Iterator[pa.Table]:
     handle = opened.enter_context(task.table.open(path))
     with naming(task.table.uri(path)):
         there = pq.read_schema(handle).names
         columns = needed_columns(task.terms, task.unit, task.time, there)
         texts = [n for n in columns if n not in (task.time, "value", "ts_nanos", "version", *task.terms.columns)]
         file = pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
-        groups = list(task.groups) or None
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
+        for batch in file.iter_batches(
+            _BATCH_ROWS, row_groups=list(groups) or None, columns=columns, use_threads=False
+        ):
             yield pa.Table.from_batches([batch])
 
 

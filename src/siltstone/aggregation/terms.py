@@ -33,6 +33,7 @@ class Terms:
     sites: tuple[str, ...] = ()
     empty: str = "skip"
     min_pct_good: float = 0.0
+    convention: str = "default"
     rules: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,6 +73,19 @@ class Terms:
 def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:
     """The rules as plain values."""
     return tuple({"match": asdict(r.match), "interpretation": asdict(r.interpretation)} for r in interpretations.rules)
+
+
+def checked_convention(name: str, measures: tuple[str, ...]) -> tuple[str, ...]:
+    """The measures of a convention that are asked for, or all that are numbers; UsageError for unknown ones."""
+    from siltstone.aggregates.conventions import MEASURES as KNOWN
+
+    if name not in KNOWN:
+        raise UsageError(f"no convention {name!r}", f"There are default, {', '.join(KNOWN)}.")
+    if unknown := [m for m in measures if m not in KNOWN[name]]:
+        raise UsageError(
+            f"the convention {name} has no measure {', '.join(unknown)}", f"It has {', '.join(KNOWN[name])}."
+        )
+    return measures or tuple(m for m in MEASURES if m in KNOWN[name])
 
 
 def checked_measures(names: tuple[str, ...]) -> tuple[str, ...]:

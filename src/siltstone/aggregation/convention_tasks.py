@@ -1,0 +1,198 @@
+"""Aggregates as another system defines them: tasks that read all points of some series and ask the convention."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from siltstone.aggregates.conventions import Window, evaluate, stamps_us
+from siltstone.aggregates.interpretation import Interpretation
+from siltstone.aggregates.points import GOOD, Ints, Points
+from siltstone.aggregation.finish_tasks import Written
+from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
+from siltstone.aggregation.series_points import ReadingPoints, WidePoints
+from siltstone.aggregation.state_tasks import tables_of
+from siltstone.aggregation.terms import Terms
+from siltstone.conform import Schema, base_schema
+from siltstone.contracts import TIMESTAMP, Column, Contract, Field
+from siltstone.planning import Partition, Sizes
+from siltstone.storage import Storage
+from siltstone.writing import Output, PartitionWriter
+
+_ABOUT = ("site", "source", "device_id", "measurement")
+
+
+def contract_of_convention(terms: Terms) -> Contract:
+    """The contract of a table made by a convention: `stamp` is how it dates a window."""
+    texts = Column("series_id", "string", "series_id")
+    columns = [
+        *(Column(name, "string", name) for name in _ABOUT),
+        *(Column(name, "timestamp", name) for name in ("bucket_end", "stamp")),
+        *(Column(name, "double", name) for name in terms.measures),
+        *(
+            Column(f"{name}_status", "string", f"{name}_status")
+            for name in terms.measures
+            if terms.convention == "opcua"
+        ),
+        Column("n", "bigint", "n"),
+    ]
+    return Contract(
+        table="aggregates of time",
+        partition_by=(Field("date", pa.date32(), "UTC date of bucket_start"),),
+        time=Field("bucket_start", TIMESTAMP, "start of the window"),
+        leading=(texts,),
+        added=(),
+        record=tuple(columns),
+        sort_by=("series_id", "bucket_start"),
+    )
+
+
+@dataclass(frozen=True)
+class ConventionTask:
+    """The data files of one site (`partitions`: those of one partition together), whose series are evaluated in the
+    windows that start in `window`; what is known ends at the watermark."""
+
+    table: Storage
+    out: Storage
+    partitions: tuple[tuple[str, ...], ...]
+    site: str
+    unit: str
+    time: str
+    source: str
+    terms: Terms
+    window: tuple[int, int]
+    watermark_us: int
+    sizes: Sizes
+    group_bytes: int
+    is_staged: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "terms": self.terms.as_dict()}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "ConventionTask":
+        places = {name: Storage.from_dict(row[name]) for name in ("table", "out")}
+        lists = {"partitions": tuple(tuple(p) for p in row["partitions"]), "window": tuple(row["window"])}
+        return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])})
+
+    def run(self) -> Written:
+        return _written(self)
+
+    def result(self, row: Mapping[str, Any]) -> Written:
+        return Written(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+
+
+def _written(task: ConventionTask) -> Written:
+    frames = [frame for about, points in _series(task) if (frame := _rows(task, about, points)) is not None]
+    if not frames:
+        return Written([], 0, 0, 0)
+    table = pl.concat(frames, how="diagonal_relaxed").sort("series_id", "site", "bucket_start")
+    contract = contract_of_convention(task.terms)
+    outputs: list[Output] = []
+    for (day,), part in table.partition_by("date", as_dict=True, maintain_order=True).items():
+        outputs += _files(task, contract, (str(day),), part)
+    return Written(outputs, int(table["n"].sum()), len(frames), 0)
+
+
+def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Points]]:
+    """Every series with all of its points."""
+    terms, whole = task.terms, (EARLIEST_US, LATEST_US)
+    held: dict[tuple[str | None, ...], list[Points]] = {}
+    for files in task.partitions:
+        reader: ReadingPoints | WidePoints = ReadingPoints(terms, task.site, whole)
+        if terms.columns:
+            reader = WidePoints(terms, task.site, whole, task.unit, task.time, task.source)
+        with ExitStack() as opened:
+            for read in reader.of(tables_of(task, files, (), opened)):
+                for place, (start, end) in enumerate(zip(read.points.starts[:-1], read.points.starts[1:], strict=True)):
+                    own = slice(int(start), int(end))
+                    part = read.points
+                    about = reader.names.about[read.first + place]
+                    points = Points(np.array([0, end - start]), part.ts[own], part.value[own], part.quality[own])
+                    held.setdefault(about, []).append(points)
+    for about, parts in held.items():
+        yield about, _joined(parts)
+
+
+def _joined(parts: Sequence[Points]) -> Points:
+    ordered = sorted((p for p in parts if len(p.ts)), key=lambda p: int(p.ts[0]))
+    whole = [np.concatenate([getattr(p, name) for p in ordered]) for name in ("ts", "value", "quality")]
+    return Points(np.array([0, len(whole[0])]), *whole)
+
+
+def _rows(task: ConventionTask, about: tuple[str | None, ...], points: Points) -> pl.DataFrame | None:
+    _, series, source, device, measurement = about
+    terms = task.terms
+    numbers = _numbers(task, points.ts)
+    if not len(numbers):
+        return None
+    starts, ends = terms.buckets.bounds(numbers)
+    windows = [Window(int(s), int(e)) for s, e in zip(starts, ends, strict=True)]
+    how: Interpretation = terms.interpretations.of(source, device, measurement, series)
+    usable = ~np.isin(points.value, how.sentinels)
+    kept = Points(points.starts, points.ts, points.value, np.where(usable, points.quality, 0).astype(np.int8))
+    found = evaluate(terms.convention, kept, windows, terms.measures, how)
+    places = np.searchsorted(points.ts[points.quality == GOOD], np.concatenate((starts, ends)))
+    counts = places[len(starts) :] - places[: len(starts)]
+    texts = dict(zip(("site", "series_id", "source", "device_id", "measurement"), about, strict=True))
+    return pl.DataFrame(
+        {
+            **{name: pl.Series([text] * len(starts), dtype=pl.String()) for name, text in texts.items()},
+            "bucket_start": starts,
+            "bucket_end": ends,
+            "stamp": np.array(stamps_us(terms.convention, windows), np.int64),
+            "n": counts.astype(np.int64),
+            **{name: _column(values) for name, values in found.items()},
+        }
+    ).with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
+
+
+def _numbers(task: ConventionTask, ts: Ints) -> Ints:
+    """The windows from a series' first point to its last one, or to the end of the period."""
+    buckets = task.terms.buckets
+    first, last = buckets.number(np.array([ts[0], max(int(ts[-1]), task.watermark_us - 1)])).tolist()
+    numbers = np.arange(first, last + 1)
+    starts, _ = buckets.bounds(numbers)
+    return numbers[(starts >= task.window[0]) & (starts < task.window[1])]
+
+
+def _column(values: Any) -> pl.Series:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        return pl.Series(values.astype(np.float64)).fill_nan(None)
+    return pl.Series([None if v is None else str(v) for v in values], dtype=pl.String())
+
+
+def _files(task: ConventionTask, contract: Contract, partition: Partition, rows: pl.DataFrame) -> list[Output]:
+    schema: Schema = base_schema(contract)
+    writer = PartitionWriter(
+        task.out,
+        contract,
+        partition,
+        None,
+        sizes=task.sizes,
+        group_bytes=task.group_bytes,
+        schema=lambda: schema,
+        expected=lambda: 0.0,
+        is_staged=task.is_staged,
+    )
+    instants = {"bucket_start", "bucket_end", "stamp"}
+    columns: dict[str, Any] = {}
+    for name in (contract.time.name, *(c.name for c in (*contract.leading, *contract.record))):
+        column = rows[name].to_arrow()
+        columns[name] = column.cast(TIMESTAMP) if name in instants else column
+    writer.write(pa.table(columns), breaks=False)
+    writer.close()
+    return writer.outputs
+
+
+def partitions_of(paths: Sequence[tuple[Partition, str]]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Site -> the data files of each of its partitions."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for partition, members in groupby(sorted(paths), key=lambda p: p[0]):
+        found.setdefault(partition[-1] if partition else "", []).append(tuple(path for _, path in members))
+    return {site: tuple(parts) for site, parts in found.items()}
