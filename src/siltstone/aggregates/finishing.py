@@ -57,12 +57,7 @@ def finished(
         told = pl.concat([told, carried], how="diagonal").sort(KEY)
         times = pl.concat([times, more])
     if within is not None:
-        told = told.filter(pl.col("bucket_start") >= within[0], pl.col("bucket_start") < within[1])
-        kept = told.select(KEY)
-        times = times.join(kept, on=KEY, how="semi")
-        whole = States(
-            *(f.join(kept, on=KEY, how="semi", maintain_order="left") for f in (whole.rows, whole.times, whole.sketch))
-        )
+        told, times, whole = _inside(told, times, whole, within)
     rows = _measures(told, watermark_us, min_pct_good)
     if wanted_quantiles:
         rows = rows.join(
@@ -70,6 +65,19 @@ def finished(
         )
     times = times.group_by(*KEY, "value").agg(pl.col("us").sum()).sort(*KEY, "value")
     return Finished(rows, times, whole)
+
+
+def _inside(
+    told: pl.DataFrame, times: pl.DataFrame, whole: States, within: tuple[int, int]
+) -> tuple[pl.DataFrame, pl.DataFrame, States]:
+    """What begins in the period."""
+    kept = told.filter(pl.col("bucket_start") >= within[0], pl.col("bucket_start") < within[1])
+    if kept.height == told.height:
+        return told, times, whole
+    keys = kept.select(KEY)
+    tables = (times, whole.rows, whole.times, whole.sketch)
+    times, *states = (f.join(keys, on=KEY, how="semi", maintain_order="left") for f in tables)
+    return kept, times, States(*states)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import polars as pl
 
 from siltstone.aggregates.finishing import finished
 from siltstone.aggregation.output import arrow_of, contract_of, table_of
+from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.state_files import Wanted, read_keys, read_states, stored_states, unfolded
 from siltstone.aggregation.terms import Terms
 from siltstone.conform import base_schema
@@ -16,6 +17,12 @@ from siltstone.storage import Storage
 from siltstone.writing import Output, PartitionWriter
 
 _NAME = ["site", "series_id"]
+_FEW_TASKS, _FEWEST, _MOST = 4, 300_000, 4_000_000  # tasks, and states of each
+
+
+def finish_tasks(states: int) -> int:
+    """How many tasks finish so many states: each writes a file of every date, so they are few."""
+    return max(1, min(_FEW_TASKS, round(states / _FEWEST)), round(states / _MOST))
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def _written(task: FinishTask) -> Written:
         empty=terms.empty,
         min_pct_good=terms.min_pct_good,
         wanted_quantiles=terms.quantiles,
-        within=task.window,
+        within=None if task.window == (EARLIEST_US, LATEST_US) else task.window,
     )
     table = table_of(found, names, texts, terms)
     if task.dates:

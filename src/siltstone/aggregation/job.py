@@ -16,7 +16,7 @@ import polars as pl
 from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregation.changes import dates_of, in_rectangles, light_rows, same_rows
-from siltstone.aggregation.finish_tasks import FinishTask, Written
+from siltstone.aggregation.finish_tasks import FinishTask, Written, finish_tasks
 from siltstone.aggregation.input_table import input_table
 from siltstone.aggregation.output_table import check_output, check_same, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period, latest_us, overlapping, portions, split
@@ -37,7 +37,6 @@ from siltstone.waves import Progress
 from siltstone.writing import Output
 
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
-_FINISH_ROWS = 2_000_000  # states that one task finishes, about
 _ATTEMPTS = 6
 
 
@@ -281,7 +280,7 @@ class _Aggregating:
         dates: Sequence[str] = (),
     ) -> list[Written]:
         states = [f for f in found if f.path]
-        count = 1 if base else max(1, round(sum(f.states for f in states) / _FINISH_ROWS))
+        count = 1 if base else finish_tasks(sum(f.states for f in states))
         names = sorted(name for f in states for name in f.names)
         bounds = ["", *dict.fromkeys(names[len(names) * i // count] for i in range(1, count)), ""]
         task = FinishTask(

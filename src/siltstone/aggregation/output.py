@@ -67,9 +67,7 @@ def contract_of(terms: Terms) -> Contract:
 
 def table_of(finished: Finished, names: pl.DataFrame, texts: Mapping[float, str], terms: Terms) -> pl.DataFrame:
     """The rows as they are stored, in order of series and bucket, with their `date`. `names`: of each series number."""
-    rows = finished.rows.join(
-        names.with_row_index("series").cast({"series": pl.Int64}), on="series", how="left", maintain_order="left"
-    )
+    rows = finished.rows.hstack(names[finished.rows["series"]])
     states = folded(finished.states)
     labels = _labels(states, texts)
     if labels.height:
@@ -82,7 +80,10 @@ def table_of(finished: Finished, names: pl.DataFrame, texts: Mapping[float, str]
         else states.with_columns(pl.lit(None, _TEXTS).alias("texts"))
     )
     states = states.select(*KEY, pl.struct(*INNER, "times", "sketch", "texts").alias(STATE))
-    rows = rows.join(states, on=KEY, how="left", maintain_order="left")
+    if states.height == rows.height:  # each row has points, and both are in order
+        rows = rows.with_columns(states[STATE])
+    else:
+        rows = rows.join(states, on=KEY, how="left", maintain_order="left")
     if terms.wants_times:
         rows = rows.join(in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
     return rows.with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
@@ -97,7 +98,7 @@ def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
         return pl.DataFrame()
     known = pl.DataFrame({"value": list(texts), "text": list(texts.values())})
     ends = [
-        states.select("series", value=name)
+        states.filter(pl.col(name).is_in(list(texts))).select("series", value=name).unique()
         for name in ("first_value", "last_value", "start_value", "stop_value", "low", "high")
     ]
     times = (

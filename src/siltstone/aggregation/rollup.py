@@ -12,7 +12,7 @@ import polars as pl
 from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregates.buckets import base_for
-from siltstone.aggregation.finish_tasks import FinishTask
+from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import check_output, check_same, newest_header, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period
@@ -29,7 +29,6 @@ from siltstone.tables import table_at
 from siltstone.waves import Progress
 
 _ATTEMPTS = 6
-_FINISH_ROWS = 2_000_000
 
 
 def rollup_table(
@@ -201,7 +200,7 @@ def _points_of(base: Table, stored: Sequence[Stored]) -> int:
 def _tasks(
     base: Table, stored: Sequence[Stored], header: Mapping[str, Any], terms: Terms, table: Table, config: Config
 ) -> list[FinishTask]:
-    count = max(1, round(sum(f.rows for f in stored) / _FINISH_ROWS))
+    count = finish_tasks(sum(f.rows for f in stored))
     bounds = ["", *_cuts(base, stored, count), ""]
     task = FinishTask(
         table=table.storage,
