@@ -130,7 +130,7 @@ def run_compact(args: argparse.Namespace) -> int:
     from siltstone.show import print_summary
 
     with Reporter() as progress:
-        engine = _engine(args.engine, config)
+        engine = engine_of(args.engine, config)
         chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
         summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
     print_summary(summary, as_json=args.json)
@@ -149,7 +149,8 @@ def _is_spark(engine: str | None) -> bool:
     return engine == "spark" or (engine is None and is_inside_spark())
 
 
-def _engine(name: str | None, config: Config) -> Engine:
+def engine_of(name: str | None, config: Config) -> Engine:
+    """The engine of that name: the Spark session that there is, or a pool of processes."""
     if _is_spark(name):
         return SparkEngine(spark_session("siltstone"))
     return LocalEngine(config.engine.workers)
@@ -185,7 +186,7 @@ def _settle(args: argparse.Namespace) -> int:
 
     config = load_config(args.conf, args.set)
     with Reporter() as progress:
-        engine = _engine(args.engine, config)
+        engine = engine_of(args.engine, config)
         summary = settle(
             open_table(args.lake, args.table, config.storage), config, engine, progress, dry_run=args.dry_run
         )
@@ -202,7 +203,7 @@ def _verify(args: argparse.Namespace) -> int:
 
     with Reporter() as progress:
         table = open_table(args.lake, args.table, config.storage)
-        summary = verify(table, config, _engine(args.engine, config), progress)
+        summary = verify(table, config, engine_of(args.engine, config), progress)
     print_verified(summary, as_json=args.json)
     return 7 if summary["problems"] else 0
 
@@ -264,9 +265,9 @@ def _parser() -> argparse.ArgumentParser:
     _common(survey)
 
     aggregate = "time-weighted aggregates of a table's series, in buckets; only what changed is computed again"
-    aggregate_arguments(command("aggregate", lambda args: run_aggregate(args, _engine), aggregate))
+    aggregate_arguments(command("aggregate", lambda args: run_aggregate(args, engine_of), aggregate))
     rollup = "coarser buckets from a table of aggregates, by its states; readings are not read again"
-    rollup_arguments(command("rollup", lambda args: run_rollup(args, _engine), rollup))
+    rollup_arguments(command("rollup", lambda args: run_rollup(args, engine_of), rollup))
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 
