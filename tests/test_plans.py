@@ -6,9 +6,14 @@ from typing import Any
 import pytest
 from builders import BASE
 
+from siltstone.aggregation.convention_tasks import ConventionTask
+from siltstone.aggregation.finish_tasks import FinishTask
+from siltstone.aggregation.state_tasks import StateTask
+from siltstone.aggregation.terms import Terms, rows_of
 from siltstone.bins import Bin, SourceFile
 from siltstone.checks import DataCheck, SourceCheck
 from siltstone.config import Access, load_config
+from siltstone.measurements import load_interpretations
 from siltstone.planning import Stored
 from siltstone.plans import _KINDS
 from siltstone.rewriting import Rewrite
@@ -21,11 +26,37 @@ SETTINGS = settings_of(load_config(), "datalog")
 FILE = SourceFile("a", "in/a", 1, "etag", 2, "stray", 3)
 STORED = Stored("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_id": (None, None)})
 DAY = ("2025-12-10", "BRCB")
+WORK = Storage("/lake/hourly/_siltstone/work")
+TERMS = Terms("1h", columns=("speed",), rules=rows_of(load_interpretations()))
 TASKS = [
     Bin("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
     Bin("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
     Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True, (3, 5)),
     SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
+    StateTask(TABLE, WORK, ("f",), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "keys", WORK),
+    FinishTask(
+        TABLE,
+        WORK,
+        WORK,
+        ("s",),
+        "a",
+        "b",
+        TERMS,
+        (3, 4),
+        5,
+        SETTINGS.sizes,
+        6,
+        True,
+        ("e1",),
+        ("e2",),
+        INPUT,
+        ("f",),
+        "keys",
+        ("2025-12-10",),
+    ),
+    ConventionTask(
+        TABLE, WORK, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, SETTINGS.sizes, 6, False
+    ),
     DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
 ]
 

@@ -71,8 +71,14 @@ class Terms:
 
 
 def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:
-    """The rules as plain values."""
-    return tuple({"match": asdict(r.match), "interpretation": asdict(r.interpretation)} for r in interpretations.rules)
+    """The rules as plain values, as JSON would give them back."""
+    return tuple(
+        {
+            "match": asdict(rule.match),
+            "interpretation": {**asdict(rule.interpretation), "sentinels": list(rule.interpretation.sentinels)},
+        }
+        for rule in interpretations.rules
+    )
 
 
 def checked_convention(name: str, measures: tuple[str, ...]) -> tuple[str, ...]:
