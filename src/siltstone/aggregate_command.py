@@ -239,3 +239,15 @@ def print_aggregated(summary: Mapping[str, Any], *, as_json: bool) -> None:
     console.print(*lines, sep="\n", soft_wrap=True)
     if as_json:
         print(json.dumps(s, default=str), flush=True)  # noqa: T201
+
+
+def print_conventions(*, as_json: bool) -> int:
+    """The rules and measures of every convention; 0."""
+    from siltstone.aggregates.conventions import MEASURES, RULES
+
+    console = Console(highlight=False, markup=False)
+    for name, rules in RULES.items():
+        console.print(f"{name}\n  {rules}\n  measures: {', '.join(MEASURES[name])}\n")
+    if as_json:
+        print(json.dumps({name: {"rules": RULES[name], "measures": MEASURES[name]} for name in RULES}))  # noqa: T201
+    return 0

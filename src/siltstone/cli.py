@@ -12,7 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from siltstone import __version__
-from siltstone.aggregate_command import aggregate_arguments, rollup_arguments, run_aggregate, run_rollup
+from siltstone.aggregate_command import (
+    aggregate_arguments,
+    print_conventions,
+    rollup_arguments,
+    run_aggregate,
+    run_rollup,
+)
 from siltstone.config import Config, load_config
 from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine, start_server
 from siltstone.errors import SiltstoneError
@@ -268,6 +274,13 @@ def _parser() -> argparse.ArgumentParser:
     aggregate_arguments(command("aggregate", lambda args: run_aggregate(args, engine_of), aggregate))
     rollup = "coarser buckets from a table of aggregates, by its states; readings are not read again"
     rollup_arguments(command("rollup", lambda args: run_rollup(args, engine_of), rollup))
+
+    conventions = command(
+        "conventions",
+        lambda args: print_conventions(as_json=args.json),
+        "whose definitions --convention knows: rules and measures",
+    )
+    _common(conventions)
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 
