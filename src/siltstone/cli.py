@@ -186,16 +186,14 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _settle(args: argparse.Namespace) -> int:
-    from siltstone.describe import open_table
+    from siltstone.describe import no_aggregates, open_table
     from siltstone.settling import settle
     from siltstone.show import print_settled
 
     config = load_config(args.conf, args.set)
     with Reporter() as progress:
-        engine = engine_of(args.engine, config)
-        summary = settle(
-            open_table(args.lake, args.table, config.storage), config, engine, progress, dry_run=args.dry_run
-        )
+        table = no_aggregates(open_table(args.lake, args.table, config.storage), "each run writes whole dates anew")
+        summary = settle(table, config, engine_of(args.engine, config), progress, dry_run=args.dry_run)
     print_settled(summary, as_json=args.json)
     return 0
 
@@ -203,12 +201,13 @@ def _settle(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     config = load_config(args.conf, args.set)
     _prepare(args.engine)
-    from siltstone.describe import open_table
+    from siltstone.describe import no_aggregates, open_table
     from siltstone.show import print_verified
     from siltstone.verification import verify
 
     with Reporter() as progress:
         table = open_table(args.lake, args.table, config.storage)
+        no_aggregates(table, "siltstone aggregate with --full computes it again from its input")
         summary = verify(table, config, engine_of(args.engine, config), progress)
     print_verified(summary, as_json=args.json)
     return 7 if summary["problems"] else 0

@@ -8,6 +8,7 @@ import polars as pl
 
 from siltstone import ledger as ledgers
 from siltstone import sources
+from siltstone.aggregation.output_table import output_at
 from siltstone.config import Access, Config
 from siltstone.errors import UsageError
 from siltstone.quarantine import read_quarantine
@@ -29,9 +30,18 @@ def open_table(lake_uri: str, name: str, access: Access) -> Table:
     contracts = sources.contracts()
     there = [known for known in contracts if lake.child(known).exists()]
     if name not in there:
+        if (table := output_at(lake.child(name))) is not None:
+            return table
         found = f"Tables there: {', '.join(there)}" if there else "It has no tables; siltstone compact makes them."
         raise UsageError(f"no table {name!r} in {lake.root}", found)
     return table_at(lake.child(name), contracts[name])
+
+
+def no_aggregates(table: Table, instead: str) -> Table:
+    """The table, or UsageError for one of aggregates, saying what serves `instead`."""
+    if table.contract.table not in sources.contracts():
+        raise UsageError(f"{table.storage.root} is a table of aggregates", f"For those {instead}.")
+    return table
 
 
 def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, Any]:
@@ -61,7 +71,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
         entry["rows"] += f.rows
         entry["bytes"] += f.bytes
     return {
-        "table": table.contract.table,
+        "table": table.storage.root.rpartition("/")[2],
         "version": snapshot.version,
         "rows": sum(f.rows for f in files),
         "files": len(files),
@@ -82,7 +92,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
 def _run(header: Mapping[str, Any]) -> dict[str, Any]:
     """What happened in a run of a kind: `compact`, or `settle`, which only has files removed and written."""
     about = {"run": header["name"], "kind": header["kind"], "files_removed": len(header["removed"])}
-    if header["kind"] == "settle":
+    if header["kind"] != "compact":
         return {
             **about,
             **{key: header[key] for key in ("committed", "engine")},

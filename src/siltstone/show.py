@@ -166,8 +166,9 @@ def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
         runs = Grid("run", "committed", "engine", "files", "rows", "quarantined", "new columns", "times in", box=None)
         for r in t["runs"][:_RUNS_SHOWN]:
             done = (r["run"], r["committed"], r["engine"])
-            if r["kind"] == "settle":
-                runs.add_row(*done, f"settled {r['files_removed']:,} to {r['files_written']:,}")
+            if r["kind"] != "compact":
+                what = {"settle": "settled"}.get(r["kind"], r["kind"])
+                runs.add_row(*done, f"{what} {r['files_removed']:,} to {r['files_written']:,}")
                 continue
             refused = f"{r['files_quarantined']:,} files, {r['records_quarantined']:,} records"
             counts = f"{r['files_ingested']:,}", f"{r['rows_out']:,}"

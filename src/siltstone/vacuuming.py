@@ -20,7 +20,7 @@ from siltstone.quarantine import quarantine_file
 from siltstone.table import Refused, Table
 from siltstone.waves import Progress
 
-_OWN = tuple(f"{FOLDER}/{part}/" for part in ("runs", "ledger", "quarantine", "plans"))
+_OWN = tuple(f"{FOLDER}/{part}/" for part in ("runs", "ledger", "quarantine", "plans", "work"))
 _DATA_FILE = re.compile(r"_?data_[0-9a-f]{32}\.parquet")  # also one that is staged, or cut short while it was written
 _PART = re.compile(r"-[0-9]{4}\.quarantine$")
 

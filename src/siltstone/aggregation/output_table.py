@@ -10,9 +10,9 @@ from siltstone.aggregation.reading_plan import Period
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.conform import Schema
-from siltstone.errors import UsageError
+from siltstone.errors import SiltstoneError, UsageError
 from siltstone.footers import read_footer
-from siltstone.storage import open_root
+from siltstone.storage import Storage, open_root
 from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.writing import Output
@@ -81,3 +81,14 @@ def check_output(table: Table, outputs: Sequence[Output], schema: Schema) -> lis
         if missing := [name for name in schema.by_name if name not in names]:
             problems.append(f"{output.path}: no column {', '.join(missing)}")
     return problems
+
+
+def output_at(storage: Storage) -> Table | None:
+    """The table of aggregates at a path, whatever its measures; None where there is none."""
+    if not storage.exists():
+        return None
+    table = table_at(storage, contract_of(Terms("1h")))
+    try:
+        return table if is_output(table) else None
+    except (SiltstoneError, KeyError):
+        return None
