@@ -16,9 +16,14 @@ from building import write_building
 from car import SAMPLE as TRACE
 from car import write_trace
 
+from siltstone.aggregate_command import print_aggregated
+from siltstone.aggregation.job import aggregate_table
+from siltstone.aggregation.reading_plan import Period
+from siltstone.aggregation.terms import Terms, rows_of
 from siltstone.compaction import compact
 from siltstone.config import load_config
 from siltstone.engine import SparkEngine
+from siltstone.measurements import load_interpretations
 from siltstone.progress import Reporter
 from siltstone.session import spark_session
 from siltstone.show import print_summary
@@ -60,6 +65,8 @@ def main() -> None:
     say("\nOne table for both: SELECT source, site, series, readings, first, last FROM lake/readings")
     print(summary_of(lake / "readings"))
 
+    hourly = aggregate_readings(lake, engine)
+
     s = first
     lines = [
         "",
@@ -75,6 +82,8 @@ def main() -> None:
         f" {second['seconds']:.1f} s to find nothing new",
         f"  readings {streams + 1:,} files of two sources became {of_building['rows_out'] + of_car['rows_out']:,} rows"
         f" of one table, in {readings_seconds:.1f} s",
+        f"  hourly   {hourly['points']:,} of them became {hourly['rows_out']:,} hours of {hourly['series']:,} series,"
+        f" in {hourly['seconds']:.1f} s",
         f"  query    {seconds:.3f} s on the table, {raw_seconds:.2f} s on the raw files:"
         f" {raw_seconds / seconds:,.0f} times faster",
         "",
@@ -99,6 +108,20 @@ def compact_readings(lake: Path, engine: SparkEngine) -> tuple[int, dict, dict]:
         car = compact("records.openxc", str(traces), str(lake), load_config([str(OPENXC)]), engine, progress)
         print_summary(car, as_json=False)
     return len(names), building, car
+
+
+def aggregate_readings(lake: Path, engine: SparkEngine) -> dict:
+    """Hourly time-weighted averages, of sensors as lines and of states as steps, into LAKE/hourly."""
+    terms = Terms("1h", rules=rows_of(load_interpretations()))
+    table, out = str(lake / "readings"), str(lake / "hourly")
+    say(f"\nsiltstone aggregate {table} {out} --every 1h --engine spark")
+    with Reporter() as progress:
+        summary = aggregate_table(table, out, terms, Period(), load_config(), engine, progress)
+    print_aggregated(summary, as_json=False)
+    say("\nThe car's speed, weighted by time, beside the mean of its messages:")
+    columns = ("bucket_start", "time_weighted_average", "mean", "min", "max", "covered_s", "pct_good", "n")
+    print(pl.scan_delta(out).filter(pl.col("measurement") == "vehicle_speed").select(columns).collect())
+    return summary
 
 
 def summary_of(readings: Path) -> pl.DataFrame:
