@@ -31,6 +31,7 @@ from siltstone.show import print_summary
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".demo"
 OPENXC = ROOT / "conf/examples/openxc.yaml"
+HOLDS = ROOT / "conf/examples/openxc_measurements.yaml"
 SETTINGS = ["sources.datalog.earliest='2012-01-01'"]  # the car drove in 2012
 
 
@@ -112,9 +113,9 @@ def compact_readings(lake: Path, engine: SparkEngine) -> tuple[int, dict, dict]:
 
 def aggregate_readings(lake: Path, engine: SparkEngine) -> dict:
     """Hourly time-weighted averages, of sensors as lines and of states as steps, into LAKE/hourly."""
-    terms = Terms("1h", rules=rows_of(load_interpretations()))
+    terms = Terms("1h", rules=rows_of(load_interpretations(str(HOLDS))))
     table, out = str(lake / "readings"), str(lake / "hourly")
-    say(f"\nsiltstone aggregate {table} {out} --every 1h --engine spark")
+    say(f"\nsiltstone aggregate {table} {out} --every 1h --measurements {HOLDS.relative_to(ROOT)} --engine spark")
     with Reporter() as progress:
         summary = aggregate_table(table, out, terms, Period(), load_config(), engine, progress)
     print_aggregated(summary, as_json=False)
