@@ -16,6 +16,7 @@ from siltstone.aggregate_command import aggregate_arguments, rollup_arguments, r
 from siltstone.config import Config, load_config
 from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine, start_server
 from siltstone.errors import SiltstoneError
+from siltstone.plot_command import plot_arguments, run_plot
 from siltstone.progress import Reporter
 from siltstone.publish_command import publish_arguments, run_publish
 from siltstone.session import is_inside_spark, spark_session
@@ -267,6 +268,9 @@ def _parser() -> argparse.ArgumentParser:
     aggregate_arguments(command("aggregate", lambda args: run_aggregate(args, _engine), aggregate))
     rollup = "coarser buckets from a table of aggregates, by its states; readings are not read again"
     rollup_arguments(command("rollup", lambda args: run_rollup(args, _engine), rollup))
+
+    plot = "draw series of a table of aggregates: values, min to max, coverage; a PNG or a page for the browser"
+    plot_arguments(command("plot", run_plot, plot))
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 
