@@ -117,7 +117,7 @@ def _panel(series: "SeriesRows", interpretations: "Interpretations", measure: st
     kind = interpretations.of(s.source, s.device_id, s.measurement, s.series_id).kind
     name = s.measurement or s.series_id
     told = dict.fromkeys(t for t in (s.site, s.device_id, s.series_id) if t and t not in (NO_SITE, name))
-    return panel_of(name, "  ·  ".join(told), kind, measure or usual_measure(kind, s.rows), s.rows)
+    return panel_of(name, tuple(told), kind, measure or usual_measure(kind, s.rows), s.rows)
 
 
 def _picture_file(given: str) -> Path:

@@ -99,21 +99,26 @@ def _legend(panels: Sequence[Panel], colours: dict[str, str]) -> Iterator[tuple[
         yield [Box(0, -6, 24, 12, colour)], _cut(state, 12, 90)
     if any(set(times) - set(colours) for p in panels for times in p.states):
         yield [Box(0, -6, 24, 12, REST)], "other states"
-    yield [Box(0, -4, 24, 8, MISSING), Box(0, 0, 24, 4, LINE)], "share of good time, and the rest"
+    yield [Box(0, -4, 24, 8, MISSING), Box(0, 0, 24, 4, LINE)], "coverage: good time, the rest"
     if any(p.provisional.any() for p in panels):
         yield [Box(0, -6, 24, 12, is_hatched=True)], "provisional"
 
 
 def _titles(panel: Panel, top: float) -> Iterator[Mark]:
-    how = {"states": "share of each state, %", "bars": panel.measure}.get(
-        panel.shape, f"{panel.measure}, {panel.shape}"
-    )
+    how = {"states": "share of each state, %", "bars": panel.measure}.get(panel.shape)
     name = _cut(panel.name, 13, 560)
     room = WIDTH - _RIGHT - _LEFT - len(name) * 13 * _LETTER * 1.1 - 24
+    about = _about(how or f"{panel.measure}, {panel.shape}", panel.about, room)
     yield Label(_LEFT, top + 16, name, 13, INK, is_bold=True)
-    yield Label(
-        WIDTH - _RIGHT, top + 16, _cut(f"{how}  ·  {panel.about}" if panel.about else how, 11, room), 11, FAINT, "end"
-    )
+    yield Label(WIDTH - _RIGHT, top + 16, about, 11, FAINT, "end")
+
+
+def _about(how: str, parts: Sequence[str], room: float) -> str:
+    """What is drawn and of which series; where that is too wide, without its longest part."""
+    whole = "  ·  ".join((how, *parts))
+    if len(parts) > 1 and len(whole) > room / (11 * _LETTER):
+        return _about(how, [part for part in parts if part != max(parts, key=len)], room)
+    return _cut(whole, 11, room)
 
 
 def _grid(panel: Panel, frame: Frame, ticks: Sequence[Tick]) -> Iterator[Mark]:
@@ -126,6 +131,7 @@ def _grid(panel: Panel, frame: Frame, ticks: Sequence[Tick]) -> Iterator[Mark]:
     for tick in ticks:
         x = frame.x(tick.at)
         yield Line([(x, frame.top), (x, frame.bottom)], GRID)
+    yield Label(frame.left - 8, frame.bottom + 13, "coverage", 10, FAINT, "end")
     if not panel.is_known.any():
         middle = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
         yield Label(*middle, "no values: nothing is known here, or they are texts", 12, FAINT, "middle")
@@ -138,7 +144,7 @@ def _time_axis(ticks: Sequence[Tick], heading: Heading, bottom: float) -> Iterat
     if len(unders) > 1 and unders[1][0] - unders[0][0] < _UNDER_PX:
         unders = unders[1:]
     for x, tick in zip(places, ticks, strict=True):
-        yield Line([(x, bottom - 2), (x, bottom + 3)], FAINT)
+        yield Line([(x, bottom + 1), (x, bottom + 5)], FAINT)
         yield Label(x, bottom + 17, tick.label, 11, INK, "middle")
     for x, under in unders:
         yield Label(x, bottom + 33, under, 11, INK, "middle", is_bold=True)

@@ -27,14 +27,14 @@ _BY_KIND: Mapping[Kind, str] = {"counter": "increase", "bucketed": "sum"}
 class Panel:
     """A series over its buckets, in order of time; null is NaN.
 
-    - `name`, `about`: the measurement, and which series it is of. `measure`, `shape`: what is drawn, and how.
+    - `name`, `about`: the measurement, and what else names the series. `measure`, `shape`: what is drawn, and how.
     - `start`, `end`: of the buckets, microseconds since 1970 UTC. `value`; `low` and `high`: the band, NaN for none.
     - `pct_good`: 0 to 100. `n`: points. `provisional`: bool.
     - `states`: of the shape "states" a mapping state -> seconds for each bucket.
     """
 
     name: str
-    about: str
+    about: tuple[str, ...]
     measure: str
     shape: Shape
     start: Ints
@@ -73,7 +73,7 @@ def usual_measure(kind: Kind, rows: pl.DataFrame) -> str:
     return next((name for name in there if name in (USUAL, "mean", "last", "max", "sum")), there[0])
 
 
-def panel_of(name: str, about: str, kind: Kind, measure: str, rows: pl.DataFrame) -> Panel:
+def panel_of(name: str, about: tuple[str, ...], kind: Kind, measure: str, rows: pl.DataFrame) -> Panel:
     """The panel of a series from its rows in order of time: bucket_start, bucket_end (int64 microseconds), pct_good, n,
     provisional, the measure, and min and max where the table has them."""
     nothing = np.full(rows.height, np.nan)

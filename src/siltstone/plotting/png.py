@@ -2,9 +2,13 @@
 
 import io
 import warnings
+from typing import TYPE_CHECKING, Any
 
 from siltstone.errors import UsageError
-from siltstone.plotting.scene import Area, Box, Dot, Label, Line, Scene
+from siltstone.plotting.scene import Area, Box, Dot, Label, Line, Mark, Scene
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SCALE = 1.5  # pixels of the file per pixel of the scene
 _POINT = 72 / 100  # points per pixel of the scene, at 100 of them to the inch
@@ -31,24 +35,23 @@ def png_of(scene: Scene) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(scene.width / 100, scene.height / 100), dpi=100 * _SCALE, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), frameon=False)
     axes.set(xlim=(0, scene.width), ylim=(scene.height, 0), xticks=[], yticks=[])
     buffer = io.BytesIO()
-    fonts = {"font.family": "DejaVu Sans", "hatch.linewidth": 0.5}
+    fonts: Any = {"font.family": "DejaVu Sans", "hatch.linewidth": 0.5}
     with rc_context(fonts), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         for depth, mark in enumerate(scene.marks):
             _draw(axes, mark, depth)
-        canvas.print_png(buffer)
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
-def _draw(axes: "object", mark: "object", depth: int) -> None:
-    from matplotlib.axes import Axes
+def _draw(axes: "Axes", mark: Mark, depth: int) -> None:
     from matplotlib.patches import Circle, Polygon, Rectangle
 
-    assert isinstance(axes, Axes)
+    look: dict[str, Any]
     match mark:
         case Box():
             if mark.is_hatched:

@@ -141,7 +141,7 @@ def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -
     if chosen.height > MOST_SERIES:
         few = ", ".join(chosen["series_id"].head(_SHOWN))
         raise UsageError(
-            f"{chosen.height:,} series fit, and a picture shows at most {MOST_SERIES}: {few} ...",
+            f"{chosen.height:,} series fit, and a picture shows at most {MOST_SERIES}: {few} and others",
             "Name fewer: --series, --device, --measurement and --site take patterns, and all that are given must fit.",
         )
     return chosen
@@ -184,7 +184,7 @@ def _rows(
         if own.height > MOST_BUCKETS:
             raise UsageError(
                 f"{named['series_id']} has {own.height:,} buckets, and a picture shows at most {MOST_BUCKETS:,}",
-                f"Give --from and --to, or coarser buckets: siltstone rollup {table.storage.root} NEW_TABLE --every 1d.",
+                f"Give --from and --to, or make coarser buckets: siltstone rollup {table.storage.root} OUT --every 1d.",
             )
         if own.height:
             found.append(SeriesRows(**named, rows=own))
