@@ -1,12 +1,12 @@
 """Where everything of a picture goes: panels one below the other over one axis of time, each with its coverage."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from siltstone.plotting.axis import Tick, day_text, local, time_ticks, value_ticks
-from siltstone.plotting.palette import FAINT, GRID, INK, LINE, MISSING, REST, STATES, VALUE
+from siltstone.plotting.palette import FAINT, GOOD, GRID, INK, MISSING, REST, STATES, VALUE
 from siltstone.plotting.panel_marks import Frame, marks_of
 from siltstone.plotting.panels import Panel, states_by_time
 from siltstone.plotting.scene import Box, Label, Line, Mark, Scene
@@ -15,8 +15,9 @@ WIDTH = 1200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 28, 98, 64
 _HEIGHTS = {1: 600, 2: 318, 3: 212}
 _LEAST_HEIGHT = 160
-_TITLE, _STRIP, _GAP = 26, 8, 18
+_TITLE, _APART, _STRIP, _GAP = 26, 8, 8, 18
 _TICK_PX, _UNDER_PX = 76, 92
+_LEGEND_LINE = 24
 _LETTER = 0.6  # of the size: the mean width of a letter, about
 
 
@@ -37,23 +38,24 @@ def scene_of(panels: Sequence[Panel], heading: Heading) -> Scene:
     colours = dict(zip(states, STATES, strict=False))
     most = (WIDTH - _LEFT - _RIGHT) // _TICK_PX
     ticks = time_ticks(*heading.span, heading.zone, most)
-    marks: list[Mark] = [*_heading(panels, heading, colours)]
+    legend, depth = _legend(panels, colours)
+    marks: list[Mark] = [*_heading(heading), *legend]
     for number, panel in enumerate(panels):
-        top = _TOP + number * height
+        top = _TOP + depth + number * height
         low, high = bounds_of(panel)
         frame = Frame(
             left=_LEFT,
             right=WIDTH - _RIGHT,
             top=top + _TITLE,
-            bottom=top + height - _GAP - _STRIP - 6,
+            bottom=top + height - _GAP - _STRIP - _APART,
             span=heading.span,
             low=low,
             high=high,
         )
         marks += _titles(panel, top)
         marks += _grid(panel, frame, ticks)
-        marks += marks_of(panel, frame, colours, strip=(frame.bottom + 5, _STRIP), zone=heading.zone)
-    bottom = _TOP + len(panels) * height - _GAP
+        marks += marks_of(panel, frame, colours, strip=(frame.bottom + _APART, _STRIP), zone=heading.zone)
+    bottom = _TOP + depth + len(panels) * height - _GAP
     marks += _time_axis(ticks, heading, bottom)
     return Scene(WIDTH, bottom + _BOTTOM, f"{heading.table}, {heading.every} buckets", marks)
 
@@ -76,30 +78,38 @@ def bounds_of(panel: Panel) -> tuple[float, float]:
     return (0.0 if is_from_zero else low - room), (0.0 if panel.shape == "bars" and high == 0 < -low else high + room)
 
 
-def _heading(panels: Sequence[Panel], heading: Heading, colours: dict[str, str]) -> Iterator[Mark]:
-    yield Label(_LEFT, 34, _cut(heading.table, 17, 600), 17, INK, is_bold=True)
+def _heading(heading: Heading) -> Iterator[Mark]:
+    yield Label(_LEFT, 34, _cut(heading.table, 17, 500), 17, INK, is_bold=True)
     span = " to ".join(f"{day_text(t.date())} {t:%H:%M}" for t in (local(us, heading.zone) for us in heading.span))
     yield Label(WIDTH - _RIGHT, 34, f"{heading.every} buckets, {span}, {heading.zone}", 12, FAINT, "end")
-    x = float(_LEFT)
-    for sample, text in _legend(panels, colours):
-        for mark in sample:
-            yield Box(x + mark.x, 68 + mark.y, mark.width, mark.height, mark.fill, mark.opacity, mark.is_hatched)
-        yield Label(x + 30, 73, text, 12, INK)
-        x += 30 + _LETTER * 12 * len(text) + 22
 
 
-def _legend(panels: Sequence[Panel], colours: dict[str, str]) -> Iterator[tuple[list[Box], str]]:
+def _legend(panels: Sequence[Panel], colours: dict[str, str]) -> tuple[list[Mark], int]:
+    """What the marks mean, in as many lines as it takes, and the pixels that more lines than one take."""
+    marks: list[Mark] = []
+    x, y = float(_LEFT), 68
+    for sample, text in _samples(panels, colours):
+        width = 30 + _LETTER * 12 * len(text)
+        if x + width > WIDTH - _RIGHT and x > _LEFT:
+            x, y = float(_LEFT), y + _LEGEND_LINE
+        marks += (replace(mark, x=x + mark.x, y=y + mark.y) for mark in sample)
+        marks.append(Label(x + 30, y + 5, text, 12, INK))
+        x += width + 18
+    return marks, y - 68
+
+
+def _samples(panels: Sequence[Panel], colours: dict[str, str]) -> Iterator[tuple[list[Box], str]]:
     if any(p.shape in ("step", "linear") for p in panels):
         yield [Box(0, -1, 24, 2, VALUE)], "value"
-    if any(p.shape == "bars" for p in panels):
-        yield [Box(0, -6, 24, 12, VALUE, 0.75)], "amount in the bucket"
     if any(np.isfinite(p.low).any() for p in panels):
         yield [Box(0, -6, 24, 12, VALUE, 0.2)], "min to max"
+    if any(p.shape == "bars" for p in panels):
+        yield [Box(0, -6, 24, 12, VALUE, 0.75)], "amount in the bucket"
     for state, colour in colours.items():
-        yield [Box(0, -6, 24, 12, colour)], _cut(state, 12, 90)
+        yield [Box(0, -6, 24, 12, colour)], _cut(state, 12, 180)
     if any(set(times) - set(colours) for p in panels for times in p.states):
         yield [Box(0, -6, 24, 12, REST)], "other states"
-    yield [Box(0, -4, 24, 8, MISSING), Box(0, 0, 24, 4, LINE)], "coverage: good time, the rest"
+    yield [Box(0, -4, 24, 4, MISSING), Box(0, 0, 24, 4, GOOD)], "coverage: good time, the rest"
     if any(p.provisional.any() for p in panels):
         yield [Box(0, -6, 24, 12, is_hatched=True)], "provisional"
 
@@ -131,7 +141,7 @@ def _grid(panel: Panel, frame: Frame, ticks: Sequence[Tick]) -> Iterator[Mark]:
     for tick in ticks:
         x = frame.x(tick.at)
         yield Line([(x, frame.top), (x, frame.bottom)], GRID)
-    yield Label(frame.left - 8, frame.bottom + 13, "coverage", 10, FAINT, "end")
+    yield Label(frame.left - 8, frame.bottom + _APART + _STRIP, "coverage", 10, FAINT, "end")
     if not panel.is_known.any():
         middle = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
         yield Label(*middle, "no values: nothing is known here, or they are texts", 12, FAINT, "middle")
@@ -145,9 +155,9 @@ def _time_axis(ticks: Sequence[Tick], heading: Heading, bottom: float) -> Iterat
         unders = unders[1:]
     for x, tick in zip(places, ticks, strict=True):
         yield Line([(x, bottom + 1), (x, bottom + 5)], FAINT)
-        yield Label(x, bottom + 17, tick.label, 11, INK, "middle")
+        yield Label(min(x, WIDTH - 24), bottom + 17, tick.label, 11, INK, "middle")
     for x, under in unders:
-        yield Label(x, bottom + 33, under, 11, INK, "middle", is_bold=True)
+        yield Label(min(x, WIDTH - 46), bottom + 33, under, 11, INK, "middle", is_bold=True)
     yield Label((_LEFT + WIDTH - _RIGHT) / 2, bottom + 53, f"time, {heading.zone}", 12, FAINT, "middle")
 
 

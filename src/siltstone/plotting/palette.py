@@ -2,8 +2,8 @@
 
 INK, FAINT, GRID = "#1f2937", "#5b6472", "#e5e7eb"
 VALUE = "#0072B2"
-LINE, MISSING = "#8a97a8", "#E69F00"
+GOOD, MISSING = "#8a97a8", "#E69F00"
 """Of the strip of coverage: good time, and the rest."""
-STATES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+STATES = ("#0072B2", "#F0E442", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#30343b")
 REST = "#9ca3af"
-"""States beyond those."""
+"""Of the states beyond those."""

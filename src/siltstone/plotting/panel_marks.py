@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siltstone.plotting.axis import day_text, local, number_text
-from siltstone.plotting.palette import LINE, MISSING, REST, VALUE
+from siltstone.plotting.palette import GOOD, MISSING, REST, VALUE
 from siltstone.plotting.panels import Panel
 from siltstone.plotting.scene import Area, Box, Dot, Line, Mark, Point
 
@@ -145,7 +145,7 @@ def _coverage(panel: Panel, frame: Frame, top: float, height: float) -> Iterator
         if good < height:
             yield Box(left, top, right - left, height - good, MISSING)
         if good:
-            yield Box(left, top + height - good, right - left, good, LINE)
+            yield Box(left, top + height - good, right - left, good, GOOD)
         i = j + 1
 
 
