@@ -132,7 +132,7 @@ def _about(how: str, parts: Sequence[str], room: float) -> str:
 
 
 def _grid(panel: Panel, frame: Frame, ticks: Sequence[Tick]) -> Iterator[Mark]:
-    rows = max(2, int((frame.bottom - frame.top) // 34))
+    rows = max(2, int((frame.bottom - frame.top) // 30))
     wanted = value_ticks(frame.low, frame.high, rows if panel.shape != "states" else min(rows, 4))
     for tick in wanted:
         y = frame.y(tick.at)

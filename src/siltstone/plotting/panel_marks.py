@@ -161,7 +161,8 @@ def told(panel: Panel, i: int, zone: str) -> str:
         lines.append(f"{panel.measure} {_number(panel.value[i])}")
     if np.isfinite(panel.low[i]):
         lines.append(f"min {_number(panel.low[i])}, max {_number(panel.high[i])}")
-    lines.append(f"{int(panel.n[i]):,} points, good {panel.pct_good[i]:.4g} % of the time")
+    points = f"{int(panel.n[i]):,} point{'s' * (panel.n[i] != 1)}"
+    lines.append(f"{points}, good {panel.pct_good[i]:.4g} % of the time")
     if panel.provisional[i]:
         lines.append("provisional: later readings can change it")
     return "\n".join(lines)

@@ -24,7 +24,7 @@ MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of
 _NAMES = ("site", "series_id", "source", "device_id", "measurement")
 _ALWAYS = ("bucket_start", "bucket_end", "n", "pct_good", "provisional")
 _ATTEMPTS = 3
-_SHOWN = 5
+_SHOWN, _LOOKED_AT = 5, 5_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,13 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
             f"{storage.root} is no table of aggregates",
             "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",
         )
-    return Aggregates(table, Terms.from_dict(header["terms"]))
+    terms = Terms.from_dict(header["terms"])
+    if terms.convention != "default":
+        raise UsageError(
+            f"{storage.root} is made by the convention {terms.convention}, whose rows tell no coverage to draw",
+            "Plot a table that siltstone aggregate has made without --convention.",
+        )
+    return Aggregates(table, terms)
 
 
 def read_series(found: Aggregates, wanted: Wanted, period: Period, measure: str | None) -> list[SeriesRows]:
@@ -158,8 +164,10 @@ def _near(names: pl.DataFrame, wanted: Wanted) -> str:
     for column, patterns in pairs:
         if patterns:
             there = names[column].drop_nulls().unique().sort().to_list()
-            near = [n for p in patterns for n in difflib.get_close_matches(p, there[:20_000], _SHOWN, 0.5)]
-            shown = ", ".join(near or there[:_SHOWN])
+            words = [pattern.strip("*").casefold() for pattern in patterns]
+            near = [n for n in there if any(word and word in n.casefold() for word in words)][:_SHOWN]
+            near += [n for p in patterns for n in difflib.get_close_matches(p, there[:_LOOKED_AT], _SHOWN, 0.5)]
+            shown = ", ".join(list(dict.fromkeys(near))[:_SHOWN] or there[:_SHOWN])
             what = f"{column.removesuffix('_id')}{'' if column == 'series_id' else 's'}"
             return f"{'Near' if near else f'Of its {len(there):,} {what}'}: {shown}. Patterns: * is any text."
     return "Leave the patterns out."
