@@ -161,7 +161,7 @@ def told(panel: Panel, i: int, zone: str) -> str:
         lines.append(f"{panel.measure} {_number(panel.value[i])}")
     if np.isfinite(panel.low[i]):
         lines.append(f"min {_number(panel.low[i])}, max {_number(panel.high[i])}")
-    points = f"{int(panel.n[i]):,} point{'s' * (panel.n[i] != 1)}"
+    points = "1 point" if panel.n[i] == 1 else f"{int(panel.n[i]):,} points"
     lines.append(f"{points}, good {panel.pct_good[i]:.4g} % of the time")
     if panel.provisional[i]:
         lines.append("provisional: later readings can change it")
