@@ -91,7 +91,7 @@ def run_plot(args: argparse.Namespace) -> int:
     first = min(int(p.start[0]) for p in panels) if args.start is None else period.start_us
     last = max(int(p.end[-1]) for p in panels)
     span = first, last if args.end is None else max(last, period.end_us)
-    scene = scene_of(panels, Heading(found.name, found.terms.buckets.name, zone, span))
+    scene = scene_of(panels, Heading(found.name, found.terms.every, zone, span))
     picture = png_of(scene) if is_png else page_of(scene).encode()
     _write(out, picture)
     summary = {

@@ -12,6 +12,7 @@ _DAY_S = 86_400
 _CLOCK_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
 _DAYS = (1, 2, 7, 14)
 _MONTHS = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
+_MOST_TRIED = 8
 _MONTH_S = 30.4 * _DAY_S
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -98,13 +99,15 @@ def _instant_us(wall: datetime, zone: str) -> int:
 
 
 def value_ticks(low: float, high: float, most: int) -> list[Tick]:
-    """Ticks in [low, high] at round numbers, at most about `most`."""
+    """Ticks in [low, high] at round numbers: about `most` of them or fewer, but two at least."""
     raw = (high - low) / max(most, 1)
     if not (math.isfinite(raw) and raw > 0):
         return [Tick(low, number_text(low))]
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    if last - first < 1 and most < _MOST_TRIED:
+        return value_ticks(low, high, most + 1)
     return [Tick(n * step, _axis_text(n * step, step, max(abs(low), abs(high)))) for n in range(first, last + 1)]
 
 
