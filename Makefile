@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .bench/venv
 # The cluster has its own Spark, and runs no tests.
-NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta flask flask-cors hypothesis moto mypy pytest ruff venv-pack
+NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta flask flask-cors hypothesis moto mypy pytest ruff venv-pack \
+	matplotlib contourpy cycler fonttools kiwisolver pillow
 
 help:  ## this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -22,6 +22,7 @@ from siltstone.aggregate_command import (
 from siltstone.config import Config, load_config
 from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine, start_server
 from siltstone.errors import SiltstoneError
+from siltstone.plot_command import plot_arguments, run_plot
 from siltstone.progress import Reporter
 from siltstone.publish_command import publish_arguments, run_publish
 from siltstone.session import is_inside_spark, spark_session
@@ -280,6 +281,9 @@ def _parser() -> argparse.ArgumentParser:
         "whose definitions --convention knows: rules and measures",
     )
     _common(conventions)
+
+    plot = "draw series of a table of aggregates: values, min to max, coverage; a PNG or a page for the browser"
+    plot_arguments(command("plot", run_plot, plot))
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 

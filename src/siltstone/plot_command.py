@@ -1,0 +1,160 @@
+"""`siltstone plot`: its arguments, and the picture that it writes."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from siltstone.aggregate_command import instant_us
+from siltstone.config import load_config
+from siltstone.contracts import NO_SITE
+from siltstone.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from siltstone.aggregates.interpretation import Interpretations
+    from siltstone.plotting.panels import Panel
+    from siltstone.plotting.series_rows import SeriesRows
+
+_ENDINGS = (".png", ".html")
+
+
+def plot_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The arguments of the plot command."""
+    parser.add_argument("table", help="a table of aggregates, such as LAKE/hourly")
+    parser.add_argument("--out", required=True, metavar="FILE", help="picture to write: NAME.png, or NAME.html")
+    for name, what in (
+        ("series", "series ids"),
+        ("device", "devices"),
+        ("measurement", "measurements"),
+        ("site", "sites"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            action="extend",
+            nargs="+",
+            default=[],
+            metavar="PATTERN",
+            help=f"only these {what}; * for any text",
+        )
+    parser.add_argument(
+        "--measure",
+        metavar="NAME",
+        help="what to draw, such as p50, n or time_in_state (default: the time-weighted average; of counters the "
+        "increase, of totals the sum)",
+    )
+    parser.add_argument(
+        "--from", dest="start", metavar="T", help="buckets that start at or after: RFC 3339, or a date of the zone"
+    )
+    parser.add_argument("--to", dest="end", metavar="T", help="and before")
+    parser.add_argument("--zone", metavar="ZONE", help="IANA zone of the axis (default: the table's)")
+    parser.add_argument(
+        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    parser.add_argument("--debug", action="store_true", help="errors with their trace")
+    return parser
+
+
+def run_plot(args: argparse.Namespace) -> int:
+    """Draw as the arguments say, print where the picture is; 0."""
+    config = load_config(args.conf, args.set)
+    from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period
+    from siltstone.aggregation.terms import checked_measures
+    from siltstone.plotting.layout import Heading, scene_of
+    from siltstone.plotting.page import page_of
+    from siltstone.plotting.panels import TRUST
+    from siltstone.plotting.png import png_of, require_matplotlib
+    from siltstone.plotting.series_rows import Wanted, open_aggregates, read_series
+
+    out = _picture_file(args.out)
+    is_png = out.suffix.lower() == ".png"
+    if is_png:
+        require_matplotlib()
+    if args.measure is not None and args.measure not in TRUST:
+        checked_measures((args.measure,))
+    found = open_aggregates(args.table, config)
+    zone = _zone(args.zone or found.terms.zone)
+    period = Period(
+        EARLIEST_US if args.start is None else instant_us(args.start, zone, "--from"),
+        LATEST_US if args.end is None else instant_us(args.end, zone, "--to"),
+    )
+    if period.end_us <= period.start_us:
+        raise UsageError("--to is not after --from", "Give a later --to.")
+    wanted = Wanted(tuple(args.series), tuple(args.device), tuple(args.measurement), tuple(args.site))
+    series = read_series(found, wanted, period, args.measure)
+    panels = [_panel(s, found.terms.interpretations, args.measure) for s in series]
+    first = min(int(p.start[0]) for p in panels) if args.start is None else period.start_us
+    last = max(int(p.end[-1]) for p in panels)
+    span = first, last if args.end is None else max(last, period.end_us)
+    scene = scene_of(panels, Heading(found.name, found.terms.every, zone, span))
+    picture = png_of(scene) if is_png else page_of(scene).encode()
+    _write(out, picture)
+    summary = {
+        "out": str(out),
+        "bytes": len(picture),
+        "table": found.table.storage.root,
+        "buckets": sum(len(p.start) for p in panels),
+        "zone": zone,
+        "series": [
+            {"series_id": s.series_id, "site": s.site, "measure": p.measure, "shape": p.shape}
+            for s, p in zip(series, panels, strict=True)
+        ],
+    }
+    print_plotted(summary, as_json=args.json)
+    return 0
+
+
+def _panel(series: "SeriesRows", interpretations: "Interpretations", measure: str | None) -> "Panel":
+    """The panel of a series, drawn as the table's rules read it."""
+    from siltstone.plotting.panels import panel_of, usual_measure
+
+    s = series
+    kind = interpretations.of(s.source, s.device_id, s.measurement, s.series_id).kind
+    name = s.measurement or s.series_id
+    told = dict.fromkeys(t for t in (s.site, s.device_id, s.series_id) if t and t not in (NO_SITE, name))
+    return panel_of(name, tuple(told), kind, measure or usual_measure(kind, s.rows), s.rows)
+
+
+def _picture_file(given: str) -> Path:
+    """The local file to write; UsageError where it can't be one."""
+    out = Path(given)
+    if "://" in given:
+        raise UsageError(f"--out {given} is no local file", "Give one, then copy it there.")
+    if out.suffix.lower() not in _ENDINGS:
+        raise UsageError(f"--out {given} ends in neither .png nor .html", f"Give {out.stem or 'picture'}.png or .html.")
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent}", f"mkdir -p {out.parent}, or give another --out.")
+    return out
+
+
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, KeyError, OSError):
+        raise UsageError(
+            f"--zone {name!r} is no time zone", "Give an IANA name, such as Europe/Zurich or UTC."
+        ) from None
+
+
+def _write(out: Path, picture: bytes) -> None:
+    try:
+        out.write_bytes(picture)
+    except OSError as error:
+        raise StorageError(f"can't write {out}: {error.strerror}", "Check its permissions.") from error
+
+
+def print_plotted(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """Where the picture is and what it shows; with `as_json` one JSON object on the last line."""
+    s, console = summary, Console(soft_wrap=True, highlight=False, markup=False)
+    measures = ", ".join(dict.fromkeys(f"{p['measure']} ({p['shape']})" for p in s["series"]))
+    console.print(
+        f"drawn        {s['out']}, {s['bytes'] / 1e3:,.0f} kB: {s['buckets']:,} buckets of {len(s['series'])} series, "
+        f"{measures}, {s['zone']}"
+    )
+    if as_json:
+        print(json.dumps(s), flush=True)  # noqa: T201

@@ -1,0 +1,124 @@
+"""What a series' picture shows: which measure, drawn how, over which buckets."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from siltstone.aggregates.interpretation import Kind
+from siltstone.aggregates.points import Floats, Ints
+
+Shape = Literal["step", "linear", "bars", "states"]
+
+TIME_IN_STATE = "time_in_state"
+USUAL = "time_weighted_average"
+TRUST = ("n", "n_bad", "covered_s", "good_s", "pct_good")
+INSTANTS = ("min_ts", "max_ts")
+_AMOUNTS = ("integral", "transitions", "count", "sum", "increase", "n", "n_bad", "covered_s", "good_s")
+_OF_OTHER_UNITS = (*_AMOUNTS, "stddev", "time_weighted_stddev", "pct_good")
+_BY_KIND: Mapping[Kind, str] = {"counter": "increase", "bucketed": "sum"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A series over its buckets, in order of time; null is NaN.
+
+    - `name`, `about`: the measurement, and what else names the series. `measure`, `shape`: what is drawn, and how.
+    - `start`, `end`: of the buckets, microseconds since 1970 UTC. `value`; `low` and `high`: the band, NaN for none.
+    - `pct_good`: 0 to 100. `n`: points. `provisional`: bool.
+    - `states`: of the shape "states" a mapping state -> seconds for each bucket.
+    """
+
+    name: str
+    about: tuple[str, ...]
+    measure: str
+    shape: Shape
+    start: Ints
+    end: Ints
+    value: Floats
+    low: Floats
+    high: Floats
+    pct_good: Floats
+    n: Ints
+    provisional: npt.NDArray[np.bool_]
+    states: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def is_known(self) -> npt.NDArray[np.bool_]:
+        """Of each bucket, whether it has something to draw."""
+        return np.array([bool(s) for s in self.states], bool) if self.shape == "states" else np.isfinite(self.value)
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """First and last bucket of each stretch of values without a gap: nothing is drawn between two of them."""
+        known, touches = self.is_known, self.end[:-1] == self.start[1:]
+        breaks = [0, *(np.flatnonzero(~(known[1:] & known[:-1] & touches)) + 1).tolist(), len(known)]
+        for first, stop in pairwise(breaks):
+            if stop > first and known[first]:
+                yield first, stop - 1
+
+
+def usual_measure(kind: Kind, rows: pl.DataFrame) -> str:
+    """What is drawn of a series when nobody asks: totals of totals, the rise of counters, else the average; the times
+    in states of texts; of a table without it the first measure that it has."""
+    there = [name for name in rows.columns if name not in INSTANTS]
+    wanted = _BY_KIND.get(kind, USUAL)
+    if wanted in there and (rows[wanted].count() or TIME_IN_STATE not in there):
+        return wanted
+    if TIME_IN_STATE in there and rows[TIME_IN_STATE].count():
+        return TIME_IN_STATE
+    return next((name for name in there if name in (USUAL, "mean", "last", "max", "sum")), there[0])
+
+
+def panel_of(name: str, about: tuple[str, ...], kind: Kind, measure: str, rows: pl.DataFrame) -> Panel:
+    """The panel of a series from its rows in order of time: bucket_start, bucket_end (int64 microseconds), pct_good, n,
+    provisional, the measure, and min and max where the table has them."""
+    nothing = np.full(rows.height, np.nan)
+    is_states = measure == TIME_IN_STATE
+    shape: Shape = "step"
+    if is_states or measure in _AMOUNTS:
+        shape = "states" if is_states else "bars"
+    elif kind == "linear" and measure not in _OF_OTHER_UNITS:
+        shape = "linear"
+    has_band = shape in ("step", "linear") and measure not in _OF_OTHER_UNITS and {"min", "max"} <= {*rows.columns}
+    value = nothing if is_states else _reals(rows[measure])
+    is_known = np.isfinite(value)
+    return Panel(
+        name=name,
+        about=about,
+        measure=measure,
+        shape=shape,
+        start=rows["bucket_start"].to_numpy(),
+        end=rows["bucket_end"].to_numpy(),
+        value=value,
+        low=np.where(is_known, _reals(rows["min"]), np.nan) if has_band else nothing,
+        high=np.where(is_known, _reals(rows["max"]), np.nan) if has_band else nothing,
+        pct_good=np.nan_to_num(_reals(rows["pct_good"])),
+        n=rows["n"].fill_null(0).to_numpy(),
+        provisional=rows["provisional"].fill_null(value=False).to_numpy(),
+        states=tuple(s or {} for s in rows[TIME_IN_STATE].to_list()) if is_states else (),
+    )
+
+
+def _reals(column: pl.Series) -> Floats:
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def states_by_time(panels: list[Panel], most: int) -> list[str]:
+    """The states with the most time over all panels, at most so many, in order of their names."""
+    seconds: dict[str, float] = {}
+    for panel in panels:
+        for times in panel.states:
+            for state, s in times.items():
+                seconds[state] = seconds.get(state, 0.0) + s
+    return sorted(sorted(seconds, key=lambda s: (-seconds[s], s))[:most], key=_by_number)
+
+
+def _by_number(state: str) -> tuple[float, str]:
+    try:
+        return float(state), state
+    except ValueError:
+        return float("inf"), state

@@ -1,0 +1,76 @@
+"""A picture as plain marks in pixels from its upper left corner: what the PNG and the page both draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Anchor = Literal["start", "middle", "end"]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle; without `fill` it is hatched where `is_hatched`, and else only a place for the tooltip `tip`."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    fill: str = ""
+    opacity: float = 1.0
+    is_hatched: bool = False
+    tip: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points."""
+
+    points: Sequence[Point]
+    colour: str
+    width: float = 1.0
+
+
+@dataclass(frozen=True)
+class Area:
+    """A filled polygon."""
+
+    points: Sequence[Point]
+    fill: str
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A filled circle."""
+
+    x: float
+    y: float
+    radius: float
+    fill: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """Text on a base line; `x` is its start, middle or end."""
+
+    x: float
+    y: float
+    text: str
+    size: float
+    colour: str
+    anchor: Anchor = "start"
+    is_bold: bool = False
+
+
+Mark = Box | Line | Area | Dot | Label
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All marks, later ones above earlier ones; `name` is what the picture is called."""
+
+    width: int
+    height: int
+    name: str
+    marks: Sequence[Mark]

@@ -1,0 +1,208 @@
+"""The rows of the wanted series out of a table of aggregates."""
+
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from siltstone.aggregation.output import contract_of
+from siltstone.aggregation.output_table import newest_header
+from siltstone.aggregation.reading_plan import Period, split
+from siltstone.aggregation.terms import Terms
+from siltstone.config import Config
+from siltstone.errors import LostRaceError, StorageError, UsageError
+from siltstone.planning import Stored
+from siltstone.plotting.panels import INSTANTS, TRUST
+from siltstone.storage import open_root
+from siltstone.table import Refused, Table
+from siltstone.tables import table_at
+
+MOST_SERIES = 12
+MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of pixels
+_NAMES = ("site", "series_id", "source", "device_id", "measurement")
+_ALWAYS = ("bucket_start", "bucket_end", "n", "pct_good", "provisional")
+_ATTEMPTS = 3
+_SHOWN, _LOOKED_AT = 5, 5_000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Patterns of series, of which one of each kind that is given has to fit; `*` is any text."""
+
+    series: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    measurements: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        named = {"series": self.series, "device": self.devices, "measurement": self.measurements, "site": self.sites}
+        return " and ".join(f"{name} {' or '.join(map(repr, given))}" for name, given in named.items() if given)
+
+
+@dataclass(frozen=True)
+class SeriesRows:
+    """A series, and its rows in order of time; instants of buckets are int64 microseconds."""
+
+    site: str
+    series_id: str
+    source: str | None
+    device_id: str | None
+    measurement: str | None
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """A table of aggregates, and the terms that it was made with."""
+
+    table: Table
+    terms: Terms
+
+    @property
+    def name(self) -> str:
+        return self.table.storage.root.rpartition("/")[2]
+
+
+def open_aggregates(uri: str, config: Config) -> Aggregates:
+    """The table of aggregates at a path; UsageError where there is none."""
+    storage = open_root(uri, config.storage)
+    table = table_at(storage, contract_of(Terms("1h")))
+    try:
+        header = newest_header(table)
+    except (UsageError, KeyError):
+        header = {}
+    if header.get("kind") not in ("aggregate", "rollup"):
+        raise UsageError(
+            f"{storage.root} is no table of aggregates",
+            "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",
+        )
+    terms = Terms.from_dict(header["terms"])
+    if terms.convention != "default":
+        raise UsageError(
+            f"{storage.root} is made by the convention {terms.convention}, whose rows tell no coverage to draw",
+            "Plot a table that siltstone aggregate has made without --convention.",
+        )
+    return Aggregates(table, terms)
+
+
+def read_series(found: Aggregates, wanted: Wanted, period: Period, measure: str | None) -> list[SeriesRows]:
+    """The rows of the buckets that start in a period, with `measure`, or with every one that may be drawn.
+
+    Raises UsageError where there is no such series or measure, or more than a picture shows.
+    """
+    table = found.table
+    columns = _columns(found, measure)
+    for _ in range(_ATTEMPTS):
+        snapshot = table.snapshot()
+        assert snapshot is not None
+        try:
+            stored = split(table.files(snapshot), table.contract, period.start_us, period.end_us).within
+        except Refused:
+            continue
+        return _rows(table, stored, _wanted_names(found, stored, wanted), period, columns)
+    raise LostRaceError(
+        f"other runs committed to {table.storage.root} again and again", "Run again when fewer runs write to it."
+    )
+
+
+def _columns(found: Aggregates, measure: str | None) -> list[str]:
+    """Which columns to read."""
+    terms = found.terms
+    drawable = [m for m in terms.measures if m not in INSTANTS]
+    if measure is None:
+        chosen = drawable
+    elif measure in (*drawable, *TRUST):
+        chosen = [measure, *(m for m in ("min", "max") if m in drawable)]
+    else:
+        is_instant = measure in terms.measures
+        raise UsageError(
+            f"{measure} is an instant, not a value to draw"
+            if is_instant
+            else f"{found.table.storage.root} has no measure {measure!r}",
+            f"It has {', '.join((*drawable, *TRUST))}"
+            + ("." if is_instant else "; another: siltstone aggregate INPUT NEW_TABLE --measure NAME."),
+        )
+    return list(dict.fromkeys((*chosen, *_ALWAYS)))
+
+
+def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -> pl.DataFrame:
+    """The series that fit, in order of measurement, device and name."""
+    table, every = found.table, found.terms.every
+    frames = [_read(table, file, list(_NAMES)).unique() for file in stored]
+    schema = dict.fromkeys(_NAMES, pl.String)
+    names = pl.concat([pl.DataFrame(schema=schema), *frames]).unique(["site", "series_id"], keep="first")
+    if not names.height:
+        raise UsageError(
+            f"{table.storage.root} has no buckets in that time" if not stored else f"{table.storage.root} is empty",
+            "Give other --from and --to, or leave them out.",
+        )
+    asked = Terms(every, series=wanted.series, devices=wanted.devices, measurements=wanted.measurements,
+                  sites=wanted.sites)  # fmt: skip
+    fits = [asked.wants(r["site"], r["series_id"], r["device_id"], r["measurement"]) for r in names.rows(named=True)]
+    chosen = names.filter(pl.Series(fits, dtype=pl.Boolean)).sort("measurement", "device_id", "series_id", "site")
+    if not chosen.height:
+        raise UsageError(f"no series of {table.storage.root} has {wanted}", _near(names, wanted))
+    if chosen.height > MOST_SERIES:
+        few = ", ".join(chosen["series_id"].head(_SHOWN))
+        raise UsageError(
+            f"{chosen.height:,} series fit, and a picture shows at most {MOST_SERIES}: {few} and others",
+            "Name fewer: --series, --device, --measurement and --site take patterns, and all that are given must fit.",
+        )
+    return chosen
+
+
+def _near(names: pl.DataFrame, wanted: Wanted) -> str:
+    """Names like those that were asked for, or some of those there are."""
+    pairs = (
+        ("series_id", wanted.series),
+        ("device_id", wanted.devices),
+        ("measurement", wanted.measurements),
+        ("site", wanted.sites),
+    )
+    for column, patterns in pairs:
+        if patterns:
+            there = names[column].drop_nulls().unique().sort().to_list()
+            words = [pattern.strip("*").casefold() for pattern in patterns]
+            near = [n for n in there if any(word and word in n.casefold() for word in words)][:_SHOWN]
+            near += [n for p in patterns for n in difflib.get_close_matches(p, there[:_LOOKED_AT], _SHOWN, 0.5)]
+            shown = ", ".join(list(dict.fromkeys(near))[:_SHOWN] or there[:_SHOWN])
+            what = f"{column.removesuffix('_id')}{'' if column == 'series_id' else 's'}"
+            return f"{'Near' if near else f'Of its {len(there):,} {what}'}: {shown}. Patterns: * is any text."
+    return "Leave the patterns out."
+
+
+def _rows(
+    table: Table, stored: Sequence[Stored], names: pl.DataFrame, period: Period, columns: list[str]
+) -> list[SeriesRows]:
+    key = ["site", "series_id"]
+    low, high = names["series_id"].min(), names["series_id"].max()
+    frames = []
+    for file in stored:
+        least, most = file.bounds.get("series_id", (None, None))
+        if least is None or most is None or not (least > high or most < low):
+            frames.append(_read(table, file, [*key, *columns]).join(names.select(key), on=key, how="semi"))
+    instants = [pl.col(name).dt.epoch("us") for name in ("bucket_start", "bucket_end")]
+    rows = pl.concat(frames).with_columns(instants)
+    rows = rows.filter(pl.col("bucket_start") >= period.start_us, pl.col("bucket_start") < period.end_us)
+    found = []
+    for named in names.select(_NAMES).rows(named=True):
+        own = rows.filter(site=named["site"], series_id=named["series_id"]).drop(key).sort("bucket_start")
+        if own.height > MOST_BUCKETS:
+            raise UsageError(
+                f"{named['series_id']} has {own.height:,} buckets, and a picture shows at most {MOST_BUCKETS:,}",
+                f"Give --from and --to, or make coarser buckets: siltstone rollup {table.storage.root} OUT --every 1d.",
+            )
+        if own.height:
+            found.append(SeriesRows(**named, rows=own))
+    if not found:
+        raise UsageError("the series have no buckets in that time", "Give other --from and --to, or leave them out.")
+    return found
+
+
+def _read(table: Table, file: Stored, columns: list[str]) -> pl.DataFrame:
+    fetched = table.storage.read(file.path)
+    if fetched is None:
+        raise StorageError(f"{table.storage.uri(file.path)} is gone", "Run again.")
+    return pl.read_parquet(io.BytesIO(fetched.data), columns=columns).select(columns)
