@@ -84,8 +84,8 @@ class _Block:
         ends = Ends(ts, self.value, quality)
         left, right = ends.where(slice(None, -1)), ends.where(slice(1, None))
         self.pieces = pieces_between(left, right, ways.at(series[:-1]))
-        whole = self.pieces.part(self.pieces.begin, self.pieces.end)
-        self.parts = replace(whole, width=np.where(self.follows, whole.width, 0))
+        whole = self.pieces.whole
+        self.parts = replace(whole, width=whole.width * self.follows)
 
     def states(self, *, times: bool, sketch: bool) -> States:
         begins = np.concatenate(([0], np.flatnonzero(~self.follows) + 1))
@@ -170,12 +170,17 @@ class _Block:
 
     def _steps(self, begins: Ints, row: Ints) -> tuple[Ints, Floats]:
         """Changes and rises between usable points of a row."""
-        value, of = (self.value, row) if self.all_usable else (self.value[self.usable], row[self.usable])
+        if self.all_usable:
+            step = np.diff(self.value)
+            rises = np.where(step >= 0, step, self.value[1:]) * self.follows
+            changes = (step != 0) & self.follows
+            return np.add.reduceat(np.append(changes, 0), begins), np.add.reduceat(np.append(rises, 0.0), begins)
+        value, of = self.value[self.usable], row[self.usable]
         within = of[1:] == of[:-1]
         step = np.diff(value)
-        changes = np.bincount(of[1:][within & (step != 0)], minlength=len(begins))
+        steps = np.bincount(of[1:][within & (step != 0)], minlength=len(begins)).astype(np.int64)
         rises = np.where(step >= 0, step, value[1:])
-        return changes, np.bincount(of[1:], np.where(within, rises, 0.0), minlength=len(begins))
+        return steps, np.bincount(of[1:], np.where(within, rises, 0.0), minlength=len(begins))
 
     def _times(self, keys: pl.DataFrame, row: Ints) -> pl.DataFrame:
         told = self.ways.has_states[self.series[:-1]]

@@ -77,6 +77,13 @@ class Pieces:
         """The value at an instant of each piece, also at its end."""
         return self.value + self.slope * (ts - self.begin)
 
+    @property
+    def whole(self) -> "Parts":
+        """Each piece from its begin to its end."""
+        width = self.end - self.begin
+        mean = self.value + self.slope * (width / 2) if self.slope.any() else self.value
+        return Parts(width, mean, self.slope, self.is_good)
+
     def part(self, start: Ints, end: Ints) -> "Parts":
         """What of each piece lies in [start, end)."""
         begin, stop = np.maximum(self.begin, start), np.minimum(self.end, end)
@@ -111,7 +118,10 @@ class Parts:
 def pieces_between(left: Ends, right: Ends, ways: Ways) -> Pieces:
     """The piece between each left point and its right one; `right` of quality NONE: only an instant that ends it."""
     known = left.quality > BAD
-    begin, held = left.ts, np.where(known, np.minimum(right.ts - left.ts, ways.hold), 0)
+    begin, held = left.ts, right.ts - left.ts
+    np.minimum(held, ways.hold, out=held)
+    if not known.all():
+        held *= known
     end = begin + held
     value, slope = left.value, np.zeros(len(begin))
     is_good = left.quality == GOOD

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from siltstone.aggregates.pieces import Ends, Parts, Pieces, Ways, pieces_between
+from siltstone.aggregates.pieces import Ends, Parts, Ways, pieces_between
 from siltstone.aggregates.points import Ints
 
 KEY = ["series", "bucket"]
@@ -76,21 +76,15 @@ def joined(states: Sequence[States]) -> States:
     if len(states) == 1:
         return states[0]
     parts = [States.empty(), *states]
-    rows = pl.concat([s.rows for s in parts]).sort("series", "first_ts", maintain_order=True)
+    rows = in_order(pl.concat([s.rows for s in parts]))
     return States(rows, pl.concat([s.times for s in parts]), pl.concat([s.sketch for s in parts]))
 
 
-def gaps(rows: pl.DataFrame, ways: Ways) -> tuple[Ints, Pieces]:
-    """The rows that another one of the same series follows, and the piece between the two.
-
-    Raises ValueError where two rows overlap in time: only their points tell what is known there.
-    """
-    series, first, last = (rows[name].to_numpy() for name in ("series", "first_ts", "last_ts"))
-    left = np.flatnonzero(series[1:] == series[:-1])
-    if (first[left + 1] <= last[left]).any():
-        raise ValueError("two states of a series overlap in time")
-    ends = ends_of(rows, "last"), ends_of(rows, "first")
-    return left, pieces_between(ends[0].where(left), ends[1].where(left + 1), ways.at(series[left]))
+def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows in order of series and time; mostly they are."""
+    series, first = rows["series"].to_numpy(), rows["first_ts"].to_numpy()
+    rises = (series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (first[1:] >= first[:-1]))
+    return rows if rises.all() else rows[np.lexsort((first, series))]
 
 
 def ends_of(rows: pl.DataFrame, which: str) -> Ends:
@@ -103,22 +97,35 @@ def united(states: States, ways: Ways) -> States:
 
     Raises ValueError where two rows overlap in time.
     """
-    rows = states.rows
-    left, pieces = gaps(rows, ways)
-    bucket = rows["bucket"].to_numpy()
-    within = bucket[left + 1] == bucket[left]
+    rows, times, sketch = states.rows, states.times, states.sketch
+    series, first, last, bucket = (rows[n].to_numpy() for n in ("series", "first_ts", "last_ts", "bucket"))
+    same_series = series[1:] == series[:-1]
+    if (same_series & (first[1:] <= last[:-1])).any():
+        raise ValueError("two states of a series overlap in time")
+    within = same_series & (bucket[1:] == bucket[:-1])
     if within.any():
-        left, pieces = left[within], pieces.where(within)
-        parts = pieces.part(pieces.begin, pieces.end)
-        rows = _grouped(rows, left, parts)
-        has_states = ways.has_states[states.rows["series"].to_numpy()[left]]
-        gap_times = times_of(states.rows.select(KEY)[left], pieces.value, parts, has_states)
-        states = States(rows, pl.concat([states.times, gap_times]), states.sketch)
+        together = np.flatnonzero(np.append(within, False) | np.concatenate(([False], within)))
+        shared, apart = rows[together], np.ones(rows.height, bool)
+        apart[together] = False
+        one, gap_times = _united_rows(shared, ways)
+        rows = in_order(pl.concat([rows.filter(pl.Series(apart)), one]))
+        times = pl.concat([times, gap_times])
     return States(
-        states.rows,
-        states.times.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum()),
-        states.sketch.group_by(*KEY, "key", maintain_order=True).agg(pl.col("count").sum()),
+        rows,
+        times.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum()),
+        sketch.group_by(*KEY, "key", maintain_order=True).agg(pl.col("count").sum()),
     )
+
+
+def _united_rows(rows: pl.DataFrame, ways: Ways) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that share their keys, in order, as one for each key; and the time at each value between them."""
+    series, bucket = rows["series"].to_numpy(), rows["bucket"].to_numpy()
+    left = np.flatnonzero((series[1:] == series[:-1]) & (bucket[1:] == bucket[:-1]))
+    ways_at = ways.at(series[left])
+    pieces = pieces_between(ends_of(rows, "last").where(left), ends_of(rows, "first").where(left + 1), ways_at)
+    parts = pieces.part(pieces.begin, pieces.end)
+    times = times_of(rows.select(KEY)[left], pieces.value, parts, ways_at.has_states)
+    return _grouped(rows, left, parts), times
 
 
 def times_of(
