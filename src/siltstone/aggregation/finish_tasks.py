@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregates.finishing import finished
-from siltstone.aggregation.output import arrow_of, contract_of, table_of
+from siltstone.aggregation.output import arrow_of, contract_of, table_of, textual_series
 from siltstone.aggregation.state_files import Wanted, read_keys, read_states, stored_states, unfolded
 from siltstone.aggregation.terms import Terms
 from siltstone.conform import base_schema
@@ -22,9 +22,10 @@ _NAME = ["site", "series_id"]
 class FinishTask:
     """Series whose names (site, NUL, series) lie in [low, high) ("": no bound).
 
-    Their states are in the files `states` of `folder`, in the data files `stored` of `base`, an output table, without
-    the keys in the file `replaced`; `before` and `after` are files in `edges` with the first and last points of data files outside the window. Rows of
-    buckets that start within the window go to `table`, of the `dates` alone where there are any.
+    Their states are in the files `states` of `folder`, and in the data files `stored` of `base`, an output table, but
+    for the keys in the file `replaced`. `before` and `after` are files in `edges` with the first and last points that
+    lie outside the window (microseconds, [start, end)). Rows of buckets that start within it go to `table`, of the
+    `dates` alone where there are any.
     """
 
     table: Storage
@@ -51,8 +52,8 @@ class FinishTask:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "FinishTask":
-        places = {name: Storage.from_dict(row[name]) for name in ("table", "folder", "edges")}
-        places["base"] = Storage.from_dict(row["base"]) if row["base"] else None  # type: ignore[assignment]
+        names = ("table", "folder", "edges", "base")
+        places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
         lists = {name: tuple(row[name]) for name in ("states", "window", "before", "after", "stored", "dates")}
         return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])})
 
@@ -65,7 +66,7 @@ class FinishTask:
 
 @dataclass(frozen=True)
 class Written:
-    """The new data files; usable points, rows and series in them, and how many rows are provisional."""
+    """The new data files; in them points (usable ones and others), series, and rows that are provisional."""
 
     outputs: list[Output]
     points: int
@@ -79,6 +80,8 @@ class Written:
 def _written(task: FinishTask) -> Written:
     terms = task.terms
     rows, texts = _rows(task)
+    if not rows.height:
+        return Written([], 0, 0, 0)
     names = rows.select(*_NAME, "source", "device_id", "measurement").unique(_NAME, keep="first").sort(_NAME)
     numbers = names.select(_NAME).with_row_index("series").cast({"series": pl.Int64})
     rows = rows.drop("series", "bucket").join(numbers, on=_NAME, how="left", maintain_order="left")
@@ -93,12 +96,12 @@ def _written(task: FinishTask) -> Written:
         wanted_quantiles=terms.quantiles,
         within=task.window,
     )
-    table = table_of(found, names, texts, terms)
+    table = table_of(found, names, texts, textual_series(rows, texts), terms)
     if task.dates:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
     outputs = _files(task, table)
-    sums = table.select(pl.col("n").sum(), pl.struct(_NAME).n_unique().alias("series"), pl.col("provisional").sum())
-    return Written(outputs, *(int(value) for value in sums.row(0)))
+    points = table["n"].sum() + table["n_bad"].sum()
+    return Written(outputs, int(points), table.select(_NAME).n_unique(), int(table["provisional"].sum()))
 
 
 def _rows(task: FinishTask) -> tuple[pl.DataFrame, dict[float, str]]:
