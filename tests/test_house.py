@@ -16,11 +16,12 @@ MEMBERS = {
         planning sources tally views zones
     """,
     2: """
-        bins checks compaction config describe engine fetching footers home_rows joining keyed ledger listing
-        measurements plain_table plans portions progress publishing quarantine reading rewriting session settings
-        settling storage summaries superseding survey table tables task vacuuming verification waves writing yaml_files
+        aggregation bins checks compaction config describe engine fetching footers home_rows joining keyed ledger
+        listing measurements plain_table plans portions progress publishing quarantine reading rewriting session
+        settings settling storage summaries superseding survey table tables task vacuuming verification waves writing
+        yaml_files
     """,
-    3: "__main__ cli doctor publish_command show",
+    3: "__main__ aggregate_command cli doctor publish_command show",
 }
 RINGS = {number: set(members.split()) for number, members in MEMBERS.items()}
 FILES = sorted(SRC.rglob("*.py"))

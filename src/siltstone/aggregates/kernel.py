@@ -173,9 +173,9 @@ class _Block:
         value, of = (self.value, row) if self.all_usable else (self.value[self.usable], row[self.usable])
         within = of[1:] == of[:-1]
         step = np.diff(value)
-        changes = np.bincount(of[1:][within & (step != 0)], minlength=len(begins))
-        rises = np.where(step >= 0, step, value[1:])
-        return changes, np.bincount(of[1:], np.where(within, rises, 0.0), minlength=len(begins))
+        changes: Ints = np.bincount(of[1:][within & (step != 0)], minlength=len(begins))
+        rises = np.where(within, np.where(step >= 0, step, value[1:]), 0.0)
+        return changes, np.bincount(of[1:], rises, minlength=len(begins)).astype(np.float64)
 
     def _times(self, keys: pl.DataFrame, row: Ints) -> pl.DataFrame:
         told = self.ways.has_states[self.series[:-1]]

@@ -26,7 +26,7 @@ def places(starts: Ints, ts: Ints, series: Ints, at: Ints, side: Literal["left",
     found: Ints = np.empty(len(at), np.int64)
     order = np.argsort(series, kind="stable")
     firsts = np.arange(0, count, at_once)
-    cuts = np.searchsorted(series[order], np.r_[firsts, count])
+    cuts: Ints = np.searchsorted(series[order], np.append(firsts, count))
     for first, begin, end in zip(firsts.tolist(), cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
         rows = order[begin:end]
         own = starts[first : first + at_once + 1]
@@ -40,8 +40,8 @@ def _placed(
 ) -> Ints:
     """The places, by one number for series and instant, which an int64 holds."""
     if len(starts) == 2:
-        found: Ints = np.searchsorted(ts, at, side=side)
-        return found
+        alone: Ints = np.searchsorted(ts, at, side=side)
+        return alone
     keys = np.repeat(np.arange(len(starts) - 1) * width - low, np.diff(starts)) + ts
-    found = np.searchsorted(keys, series * width - low + at, side=side)
+    found: Ints = np.searchsorted(keys, series * width - low + at, side=side)
     return found

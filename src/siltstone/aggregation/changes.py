@@ -7,13 +7,14 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregates.buckets import Buckets
+from siltstone.aggregates.points import Ints
 from siltstone.aggregation.state_files import KEYS
 from siltstone.footers import naming
 from siltstone.planning import Stored
 from siltstone.storage import Storage
 
 _NAME = ["site", "series_id"]
-LIGHT = [*_NAME, "bucket_start", "n", "provisional"]
+LIGHT = [*_NAME, "bucket_start", "n"]
 
 
 def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]:
@@ -28,8 +29,8 @@ def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]
 
 
 def light_rows(table: Storage, stored: Sequence[Stored], buckets: Buckets) -> pl.DataFrame:
-    """Series, bucket, points and whether it is provisional, of every row of an output."""
-    schema = {**KEYS, "n": pl.Int64(), "provisional": pl.Boolean()}
+    """Series, bucket and number of usable points of every row of an output: KEYS and `n`."""
+    schema = {**KEYS, "n": pl.Int64()}
     frames = [pl.DataFrame(schema=schema)]
     for file in stored:
         fetched = table.read(file.path)
@@ -54,9 +55,23 @@ def in_rectangles(light: pl.DataFrame, buckets: Buckets, gone: Sequence[Mapping[
     return pl.concat(found).unique()
 
 
-def dates_of(light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets) -> list[str]:
+def at_the_ends(light: pl.DataFrame, *, first: bool, last: bool) -> pl.DataFrame:
+    """The keys of the first and the last row of each series: what points before and after all of them may change."""
+    ends = [pl.col("bucket").min()] * first + [pl.col("bucket").max().alias("last")] * last
+    found = light.group_by(_NAME).agg(ends)
+    parts = [found.select(*_NAME, bucket=name) for name in found.columns[len(_NAME) :]]
+    return pl.concat([pl.DataFrame(schema=KEYS), *parts]).unique()
+
+
+def dates_of(
+    light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets, known_until_us: int, newest: int | None
+) -> list[str]:
     """The dates whose rows may be others now: those of the touched buckets, of the rows up to the next and previous one
-    with points of their series, and of provisional rows."""
+    with points of their series, and of rows that end after `known_until_us`, the earlier one of both watermarks.
+
+    `newest`: number of the newest bucket where empty ones have rows too, else None: such rows follow a touched bucket
+    up to the next row of its series.
+    """
     marked = touched.with_columns(is_touched=pl.lit(value=True))
     rows = light.join(marked, on=list(KEYS), how="full", coalesce=True).sort(*_NAME, "bucket")
     has_points = pl.col("n").fill_null(1) > 0
@@ -73,8 +88,17 @@ def dates_of(light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets) -> li
         )
     )
     near = rows.with_columns(block=block).join(touched_blocks.filter("near"), on=[*_NAME, "block"], how="semi")
-    buckets_near = pl.concat([near["bucket"], rows.filter(pl.col("provisional"))["bucket"]]).unique().sort()
-    starts = pl.Series(buckets.bounds(buckets_near.to_numpy())[0], dtype=pl.Int64)
-    return sorted(
-        set(pl.select(pl.from_epoch(starts, time_unit="us").dt.date().cast(pl.String())).to_series().to_list())
-    )
+    ends = pl.Series(buckets.bounds(rows["bucket"].to_numpy())[1], dtype=pl.Int64)
+    numbers = [near["bucket"], rows.filter(ends > known_until_us)["bucket"]]
+    if newest is not None:
+        until = pl.col("bucket").shift(-1).over(_NAME).fill_null(newest + 1)
+        following = rows.with_columns(until=until).filter("is_touched")
+        numbers.append(following.select(pl.int_ranges("bucket", "until")).to_series().explode().drop_nulls())
+    starts = buckets.bounds(pl.concat(numbers).unique().sort().to_numpy())[0]
+    return dates_at(starts)
+
+
+def dates_at(instants: Ints) -> list[str]:
+    """The UTC dates of instants (microseconds), each once, rising."""
+    days = pl.from_epoch(pl.Series(instants, dtype=pl.Int64), time_unit="us").dt.date().unique().sort()
+    return days.cast(pl.String()).to_list()

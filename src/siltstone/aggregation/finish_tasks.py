@@ -100,8 +100,8 @@ def _written(task: FinishTask) -> Written:
     if task.dates:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
     outputs = _files(task, table)
-    points = table["n"].sum() + table["n_bad"].sum()
-    return Written(outputs, int(points), table.select(_NAME).n_unique(), int(table["provisional"].sum()))
+    points = sum(int(value) for name in ("n", "n_bad") for value in table.select(pl.col(name).sum()).to_series())
+    return Written(outputs, points, table.select(_NAME).n_unique(), int(table["provisional"].sum()))
 
 
 def _rows(task: FinishTask) -> tuple[pl.DataFrame, dict[float, str]]:

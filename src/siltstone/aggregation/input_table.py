@@ -1,0 +1,57 @@
+"""The table that an aggregate is made of: found, and held against what is asked for."""
+
+import difflib
+from collections.abc import Mapping
+
+from siltstone import sources
+from siltstone.aggregation.terms import Terms
+from siltstone.config import Config
+from siltstone.contracts import READINGS, Contract
+from siltstone.errors import UsageError
+from siltstone.storage import open_root
+from siltstone.table import Snapshot, Table
+from siltstone.tables import table_at
+
+
+def input_table(uri: str, terms: Terms, config: Config) -> Table:
+    """The table to aggregate; UsageError where there is none, or not of the kind that the terms ask for."""
+    storage = open_root(uri, config.storage)
+    name = storage.root.rstrip("/").rpartition("/")[2]
+    contracts: Mapping[str, Contract] = sources.contracts()
+    contract = contracts.get(name)
+    if contract is None or not storage.exists():
+        raise UsageError(
+            f"no table of siltstone at {storage.root}",
+            f"Give the folder of one, such as LAKE/readings; there are {', '.join(sorted(contracts))}.",
+        )
+    if contract.is_history or (contract.key and contract is not READINGS):
+        raise UsageError(f"{name} has no readings to aggregate", "Give LAKE/readings, or a wide table and --columns.")
+    if bool(terms.columns) != (contract is not READINGS):
+        raise UsageError(
+            f"{name} is a {'wide table' if contract is not READINGS else 'table of readings'}",
+            "Say which columns: --columns a,b." if contract is not READINGS else "Leave --columns out.",
+        )
+    table = table_at(storage, contract)
+    existing(table)
+    return table
+
+
+def check_columns(table: Table, snapshot: Snapshot, terms: Terms) -> None:
+    """Raise UsageError where a wide table lacks a column that is asked for."""
+    there = snapshot.schema.by_name
+    if not (unknown := [column for column in terms.columns if column not in there]):
+        return
+    near = [n for column in unknown for n in difflib.get_close_matches(column, there, 1)]
+    some = f"It has {', '.join(sorted(there)[:12])}{' ...' if len(there) > 12 else ''}."
+    raise UsageError(
+        f"{table.storage.root} has no column {', '.join(unknown)}",
+        f"Did you mean {', '.join(near)}? {some}" if near else some,
+    )
+
+
+def existing(table: Table) -> Snapshot:
+    """The newest version of a table; UsageError where there is none."""
+    snapshot = table.snapshot()
+    if snapshot is None:
+        raise UsageError(f"no table at {table.storage.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
+    return snapshot
