@@ -108,13 +108,14 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = _config(args)
-    from siltstone.aggregates.buckets import auto_resolution
+    from siltstone.aggregates.buckets import auto_resolution, buckets_of
     from siltstone.aggregation.job import aggregate_table
     from siltstone.aggregation.reading_plan import Period
     from siltstone.aggregation.terms import Terms, checked_measures, rows_of
     from siltstone.measurements import load_interpretations
 
     zone = args.zone or "UTC"
+    buckets_of("1d", zone)  # so that a zone that is none is not blamed on --from
     default = Period()
     period = Period(
         default.start_us if args.start is None else instant_us(args.start, zone, "--from"),
