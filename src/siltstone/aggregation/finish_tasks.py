@@ -127,8 +127,8 @@ def edge_of(edges: pl.DataFrame, *, is_before: bool) -> pl.DataFrame:
     first one of files after it."""
     side, used = ("last", "stop") if is_before else ("first", "start")
     other, other_used = ("first", "start") if is_before else ("last", "stop")
-    order = edges.sort(f"{side}_ts", descending=not is_before).unique(_NAME, keep="first", maintain_order=True)
-    usable = edges.drop_nulls(f"{used}_ts").sort(f"{used}_ts", descending=not is_before)
+    order = edges.sort(f"{side}_ts", descending=is_before).unique(_NAME, keep="first", maintain_order=True)
+    usable = edges.drop_nulls(f"{used}_ts").sort(f"{used}_ts", descending=is_before)
     values = usable.unique(_NAME, keep="first", maintain_order=True).select(*_NAME, f"{used}_ts", f"{used}_value")
     order = order.drop(f"{used}_ts", f"{used}_value").join(values, on=_NAME, how="left")
     ends = {f"{other}_{part}": pl.col(f"{side}_{part}") for part in ("ts", "value", "quality")}

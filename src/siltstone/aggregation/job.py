@@ -172,7 +172,7 @@ class _Aggregating:
         gone = [files[path] for path in files if path not in now and not self._has_successor(path, headers, now)]
         if not added and not gone and self._watermark == self._ledger.newest["watermark_us"]:
             return self._nothing(len(now))
-        light = light_rows(self._table.storage, self._old, buckets)
+        light = light_rows(self._table.storage, self._old, self._terms)
         inside = self._split(added).within
         fresh = self._read(self._state_tasks(inside, self._span)) if inside else []
         touched = pl.concat([in_rectangles(light, buckets, gone), self._keys(fresh)]).unique()
