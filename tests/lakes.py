@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from siltstone import ledger
 from siltstone.config import Access
 from siltstone.conform import base_schema
 from siltstone.contracts import READINGS
@@ -74,7 +75,18 @@ class Readings:
         assert snapshot is not None
         outputs = [o for day, site in sorted({_place(r) for r in rows}) for o in _written(table, rows, day, site)]
         removed = [s for s in table.files(snapshot) if s.partition in replaces]
-        table.commit(Change(Head.after(snapshot.head), outputs, {}, removed=removed), snapshot)
+        head = Head.after(snapshot.head)
+        header = {
+            "kind": "compact",
+            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+            "removed": [s.path for s in removed],
+            "outputs": [o.as_dict() for o in outputs],
+            "quarantine": [],
+            "columns": [],
+        }
+        known = ledger.load(table.storage, snapshot.head)
+        ledger.write_manifest(table.storage, head, known, header, [], dataset="tests")
+        table.commit(Change(head, outputs, {}, removed=removed), snapshot)
 
 
 def _place(row: Row) -> tuple[str, str]:

@@ -64,7 +64,7 @@ def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         "--convention",
         choices=("default", "opcua", "toolkit", "flux", "sitewise"),
         default="default",
-        help="whose definitions: siltstone's own (default), or another system's, with its own measures, to compare with",
+        help="whose definitions: siltstone's own (default), or another system's, to compare with",
     )
     parser.add_argument(
         "--full", action="store_true", help="compute every bucket again, not only those that changed files touch"
@@ -114,7 +114,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = _config(args)
-    from siltstone.aggregates.buckets import auto_resolution
+    from siltstone.aggregates.buckets import auto_resolution, buckets_of
     from siltstone.aggregation.convention_job import aggregate_by_convention
     from siltstone.aggregation.job import aggregate_table
     from siltstone.aggregation.reading_plan import Period
@@ -122,6 +122,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     from siltstone.measurements import load_interpretations
 
     zone = args.zone or "UTC"
+    buckets_of("1d", zone)  # so that a zone that is none is not blamed on --from
     default = Period()
     period = Period(
         default.start_us if args.start is None else instant_us(args.start, zone, "--from"),

@@ -1,4 +1,4 @@
-"""From states to rows: what the neighbours say of a bucket's first and last moments is added, and each measure told."""
+"""From states to rows: what neighbours say of a bucket's first and last moments is added, and every measure told."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from siltstone.aggregates.states import KEY, States, ends_of, times_of, united
 
 Empty = Literal["skip", "carry"]
 _SECOND = 1e6
+_FAR_US = 1 << 55  # beyond every instant, and not beyond calendars
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def finished(
     wanted_quantiles: Mapping[str, float] | None = None,
     within: tuple[int, int] | None = None,
 ) -> Finished:
-    """The rows of all states, or of those that begin `within` [start, end); others tell what was before and comes next.
+    """The rows of all states, or of buckets that begin `within` [start, end): others tell what was before and is after.
 
     `interpretations`: of each series. What is known ends at the watermark; rows of buckets that end after it are
     provisional. `empty`: "carry" gives also the buckets without points a row, from a series' first point to the
@@ -53,16 +54,17 @@ def finished(
     after = _After.of(whole.rows, ways, watermark_us)
     told, times = _told(whole, after, ways, buckets, watermark_us)
     if empty == "carry":
-        carried, more = _carried(whole.rows, after, ways, buckets, watermark_us)
+        carried, more = _carried(whole.rows, after, ways, buckets, watermark_us, within)
         told = pl.concat([told, carried], how="diagonal").sort(KEY)
         times = pl.concat([times, more])
     if within is not None:
         told, times, whole = _inside(told, times, whole, within)
     rows = _measures(told, watermark_us, min_pct_good)
     if wanted_quantiles:
-        rows = rows.join(
-            quantiles(whole.sketch, KEY, dict(wanted_quantiles)), on=KEY, how="left", maintain_order="left"
-        )
+        shares = quantiles(whole.sketch, KEY, dict(wanted_quantiles))
+        rows = rows.join(shares, on=KEY, how="left", maintain_order="left")
+        is_enough = pl.col("pct_good") >= min_pct_good
+        rows = rows.with_columns(pl.when(is_enough).then(name).alias(name) for name in wanted_quantiles)
     times = times.group_by(*KEY, "value").agg(pl.col("us").sum()).sort(*KEY, "value")
     return Finished(rows, times, whole)
 
@@ -157,15 +159,24 @@ def _stepped(rows: pl.DataFrame) -> tuple[Ints, Floats]:
 
 
 def _carried(
-    rows: pl.DataFrame, after: _After, ways: Ways, buckets: Buckets, watermark_us: int
+    rows: pl.DataFrame,
+    after: _After,
+    ways: Ways,
+    buckets: Buckets,
+    watermark_us: int,
+    within: tuple[int, int] | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows for the buckets that have no points."""
+    """Rows for the buckets that have no points, at least those that begin `within`."""
     bucket, series = rows["bucket"].to_numpy(), rows["series"].to_numpy()
     newest = buckets.number(np.array([watermark_us - 1]))[0] + 1
     until = np.where(after.has_next, np.append(bucket[1:], newest), np.maximum(newest, bucket + 1))
-    counts = until - bucket - 1
+    first = bucket + 1
+    if within is not None:
+        edges = buckets.number(np.clip(within, -_FAR_US, _FAR_US))
+        first, until = np.maximum(first, edges[0]), np.minimum(until, edges[1] + 1)
+    counts = np.maximum(until - first, 0)
     origin = np.repeat(np.arange(len(bucket)), counts)
-    numbers = bucket[origin] + 1 + np.arange(len(origin)) - np.repeat(np.cumsum(counts) - counts, counts)
+    numbers = first[origin] + np.arange(len(origin)) - np.repeat(np.cumsum(counts) - counts, counts)
     start, end = buckets.bounds(numbers)
     pieces = after.pieces.where(origin)
     part = pieces.part(start, np.minimum(end, watermark_us))

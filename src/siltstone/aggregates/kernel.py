@@ -180,7 +180,7 @@ class _Block:
         step = np.diff(value)
         steps = np.bincount(of[1:][within & (step != 0)], minlength=len(begins)).astype(np.int64)
         rises = np.where(step >= 0, step, value[1:])
-        return steps, np.bincount(of[1:], np.where(within, rises, 0.0), minlength=len(begins))
+        return steps, np.bincount(of[1:], np.where(within, rises, 0.0), minlength=len(begins)).astype(np.float64)
 
     def _times(self, keys: pl.DataFrame, row: Ints) -> pl.DataFrame:
         told = self.ways.has_states[self.series[:-1]]

@@ -42,7 +42,8 @@ class Ways:
     @property
     def has_states(self) -> Mask:
         """Whether the value stands still between points, so that the time in each can be told."""
-        return (self.kind == _STEP) | (self.kind == _NEXT)
+        stands: Mask = (self.kind == _STEP) | (self.kind == _NEXT)
+        return stands
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Ends:
     value: Floats
     quality: npt.NDArray[np.int8]
 
-    def where(self, chosen: Ints | Mask) -> "Ends":
+    def where(self, chosen: Ints | Mask | slice) -> "Ends":
         return Ends(self.ts[chosen], self.value[chosen], self.quality[chosen])
 
 

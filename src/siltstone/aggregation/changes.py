@@ -7,13 +7,16 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregates.buckets import Buckets
+from siltstone.aggregates.points import Ints
 from siltstone.aggregation.state_files import KEYS
+from siltstone.aggregation.terms import Terms
 from siltstone.footers import naming
 from siltstone.planning import Stored
 from siltstone.storage import Storage
 
 _NAME = ["site", "series_id"]
-LIGHT = [*_NAME, "bucket_start", "n", "provisional"]
+_ABOUT = ["source", "device_id", "measurement"]
+_LOOKS_AHEAD = ("linear", "next")  # kinds of series whose next point tells of the time before it
 
 
 def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]:
@@ -27,18 +30,24 @@ def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]
     return found
 
 
-def light_rows(table: Storage, stored: Sequence[Stored], buckets: Buckets) -> pl.DataFrame:
-    """Series, bucket, points and whether it is provisional, of every row of an output."""
-    schema = {**KEYS, "n": pl.Int64(), "provisional": pl.Boolean()}
+def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> pl.DataFrame:
+    """Series, bucket and number of usable points of every row of an output, and whether a next point tells of the time
+    before it: KEYS, `n` and `looks_ahead`."""
+    buckets = terms.buckets
+    schema = {**KEYS, **dict.fromkeys(_ABOUT, pl.String()), "n": pl.Int64()}
     frames = [pl.DataFrame(schema=schema)]
     for file in stored:
         fetched = table.read(file.path)
         assert fetched is not None
         with naming(table.uri(file.path)):
-            rows = pl.read_parquet(io.BytesIO(fetched.data), columns=LIGHT)
+            rows = pl.read_parquet(io.BytesIO(fetched.data), columns=[*_NAME, *_ABOUT, "bucket_start", "n"])
         number = buckets.number(rows["bucket_start"].dt.epoch("us").to_numpy())
         frames.append(rows.with_columns(bucket=pl.Series(number, dtype=pl.Int64)).select(schema.keys()))
-    return pl.concat(frames)
+    found = pl.concat(frames)
+    names = found.select(*_NAME, *_ABOUT).unique(_NAME)
+    kinds = [terms.interpretations.of(*about, series).kind for series, *about in names.drop("site").iter_rows()]
+    looks_ahead = pl.Series("looks_ahead", [kind in _LOOKS_AHEAD for kind in kinds], dtype=pl.Boolean)
+    return found.drop(_ABOUT).join(names.select(*_NAME, looks_ahead), on=_NAME, how="left", maintain_order="left")
 
 
 def in_rectangles(light: pl.DataFrame, buckets: Buckets, gone: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -54,27 +63,50 @@ def in_rectangles(light: pl.DataFrame, buckets: Buckets, gone: Sequence[Mapping[
     return pl.concat(found).unique()
 
 
-def dates_of(light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets) -> list[str]:
-    """The dates whose rows may be others now: those of the touched buckets, of the rows up to the next and previous one
-    with points of their series, and of provisional rows."""
+def at_the_ends(light: pl.DataFrame, *, first: bool, last: bool) -> pl.DataFrame:
+    """The keys of the first and the last row of each series: what points before and after all of them may change."""
+    ends = [pl.col("bucket").min()] * first + [pl.col("bucket").max().alias("last")] * last
+    found = light.group_by(_NAME).agg(ends)
+    parts = [found.select(*_NAME, bucket=name) for name in found.columns[len(_NAME) :]]
+    return pl.concat([pl.DataFrame(schema=KEYS), *parts]).unique()
+
+
+def dates_of(
+    light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets, known_until_us: int, newest: int | None
+) -> list[str]:
+    """The dates whose rows may be others now: those of the touched buckets and of rows that end after `known_until_us`,
+    the earlier one of both watermarks; those of the rows without points behind a touched one, and of the next one with
+    points, which see its value; and, of series that look ahead, those of the rows back to the previous one with points.
+
+    `newest`: number of the newest bucket where empty ones have rows too, else None: such rows follow a touched bucket
+    up to the next row of its series.
+    """
     marked = touched.with_columns(is_touched=pl.lit(value=True))
     rows = light.join(marked, on=list(KEYS), how="full", coalesce=True).sort(*_NAME, "bucket")
-    has_points = pl.col("n").fill_null(1) > 0
-    block = has_points.cum_sum().over(_NAME)  # a row with points, and the empty ones behind it
-    touched_blocks = (
-        rows.with_columns(block=block)
-        .group_by(*_NAME, "block")
-        .agg(pl.col("is_touched").any())
-        .sort(*_NAME, "block")
-        .with_columns(
-            near=pl.col("is_touched").fill_null(value=False)
-            | pl.col("is_touched").shift(1).over(_NAME).fill_null(value=False)
-            | pl.col("is_touched").shift(-1).over(_NAME).fill_null(value=False)
-        )
+    begins = (pl.col("n") > 0) | pl.col("is_touched").fill_null(value=False)
+    rows = rows.with_columns(
+        is_touched=pl.col("is_touched").fill_null(value=False),
+        looks_ahead=pl.col("looks_ahead").fill_null(value=False),
+        begins=begins.fill_null(value=False),
+    ).with_columns(block=pl.col("begins").cum_sum().over(_NAME))  # a row with points, and the empty ones behind it
+    blocks = rows.group_by(*_NAME, "block").agg(pl.col("is_touched").any().alias("own")).sort(*_NAME, "block")
+    after, before = (pl.col("own").shift(n).over(_NAME).fill_null(value=False) for n in (1, -1))
+    rows = rows.join(blocks.with_columns(after=after, before=before), on=[*_NAME, "block"], how="left")
+    rows = rows.sort(*_NAME, "bucket")
+    near = rows.filter(
+        pl.col("own") | (pl.col("after") & pl.col("begins")) | (pl.col("before") & pl.col("looks_ahead"))
     )
-    near = rows.with_columns(block=block).join(touched_blocks.filter("near"), on=[*_NAME, "block"], how="semi")
-    buckets_near = pl.concat([near["bucket"], rows.filter(pl.col("provisional"))["bucket"]]).unique().sort()
-    starts = pl.Series(buckets.bounds(buckets_near.to_numpy())[0], dtype=pl.Int64)
-    return sorted(
-        set(pl.select(pl.from_epoch(starts, time_unit="us").dt.date().cast(pl.String())).to_series().to_list())
-    )
+    ends = pl.Series(buckets.bounds(rows["bucket"].to_numpy())[1], dtype=pl.Int64)
+    numbers = [near["bucket"], rows.filter(ends > known_until_us)["bucket"]]
+    if newest is not None:
+        until = pl.col("bucket").shift(-1).over(_NAME).fill_null(newest + 1)
+        following = rows.with_columns(until=until).filter("is_touched")
+        numbers.append(following.select(pl.int_ranges("bucket", "until")).to_series().explode().drop_nulls())
+    starts = buckets.bounds(pl.concat(numbers).unique().sort().to_numpy())[0]
+    return dates_at(starts)
+
+
+def dates_at(instants: Ints) -> list[str]:
+    """The UTC dates of instants (microseconds), each once, rising."""
+    days = pl.from_epoch(pl.Series(instants, dtype=pl.Int64), time_unit="us").dt.date().unique().sort()
+    return days.cast(pl.String()).to_list()

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregates.finishing import finished
-from siltstone.aggregation.output import arrow_of, contract_of, table_of
+from siltstone.aggregation.output import arrow_of, contract_of, table_of, textual_series
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.state_files import Wanted, read_keys, read_states, stored_states, unfolded
 from siltstone.aggregation.terms import Terms
@@ -29,9 +29,10 @@ def finish_tasks(states: int) -> int:
 class FinishTask:
     """Series whose names (site, NUL, series) lie in [low, high) ("": no bound).
 
-    Their states are in the files `states` of `folder`, in the data files `stored` of `base`, an output table, without
-    the keys in the file `replaced`; `before` and `after` are files in `edges` with the first and last points of data files outside the window. Rows of
-    buckets that start within the window go to `table`, of the `dates` alone where there are any.
+    Their states are in the files `states` of `folder`, and in the data files `stored` of `base`, an output table, but
+    for the keys in the file `replaced`. `before` and `after` are files in `edges` with the first and last points that
+    lie outside the window (microseconds, [start, end)). Rows of buckets that start within it go to `table`, of the
+    `dates` alone where there are any.
     """
 
     table: Storage
@@ -58,8 +59,8 @@ class FinishTask:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "FinishTask":
-        places = {name: Storage.from_dict(row[name]) for name in ("table", "folder", "edges")}
-        places["base"] = Storage.from_dict(row["base"]) if row["base"] else None  # type: ignore[assignment]
+        names = ("table", "folder", "edges", "base")
+        places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
         lists = {name: tuple(row[name]) for name in ("states", "window", "before", "after", "stored", "dates")}
         return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])})
 
@@ -72,7 +73,7 @@ class FinishTask:
 
 @dataclass(frozen=True)
 class Written:
-    """The new data files; usable points, rows and series in them, and how many rows are provisional."""
+    """The new data files; in them points (usable ones and others), series, and rows that are provisional."""
 
     outputs: list[Output]
     points: int
@@ -86,6 +87,8 @@ class Written:
 def _written(task: FinishTask) -> Written:
     terms = task.terms
     rows, texts = _rows(task)
+    if not rows.height:
+        return Written([], 0, 0, 0)
     names = rows.select(*_NAME, "source", "device_id", "measurement").unique(_NAME, keep="first").sort(_NAME)
     numbers = names.select(_NAME).with_row_index("series").cast({"series": pl.Int64})
     rows = rows.drop("series", "bucket").join(numbers, on=_NAME, how="left", maintain_order="left")
@@ -100,12 +103,12 @@ def _written(task: FinishTask) -> Written:
         wanted_quantiles=terms.quantiles,
         within=None if task.window == (EARLIEST_US, LATEST_US) else task.window,
     )
-    table = table_of(found, names, texts, terms)
+    table = table_of(found, names, texts, textual_series(rows, texts), terms)
     if task.dates:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
     outputs = _files(task, table)
-    sums = table.select(pl.col("n").sum(), pl.struct(_NAME).n_unique().alias("series"), pl.col("provisional").sum())
-    return Written(outputs, *(int(value) for value in sums.row(0)))
+    points = sum(int(value) for name in ("n", "n_bad") for value in table.select(pl.col(name).sum()).to_series())
+    return Written(outputs, points, table.select(_NAME).n_unique(), int(table["provisional"].sum()))
 
 
 def _rows(task: FinishTask) -> tuple[pl.DataFrame, dict[float, str]]:
@@ -131,8 +134,8 @@ def edge_of(edges: pl.DataFrame, *, is_before: bool) -> pl.DataFrame:
     first one of files after it."""
     side, used = ("last", "stop") if is_before else ("first", "start")
     other, other_used = ("first", "start") if is_before else ("last", "stop")
-    order = edges.sort(f"{side}_ts", descending=not is_before).unique(_NAME, keep="first", maintain_order=True)
-    usable = edges.drop_nulls(f"{used}_ts").sort(f"{used}_ts", descending=not is_before)
+    order = edges.sort(f"{side}_ts", descending=is_before).unique(_NAME, keep="first", maintain_order=True)
+    usable = edges.drop_nulls(f"{used}_ts").sort(f"{used}_ts", descending=is_before)
     values = usable.unique(_NAME, keep="first", maintain_order=True).select(*_NAME, f"{used}_ts", f"{used}_value")
     order = order.drop(f"{used}_ts", f"{used}_value").join(values, on=_NAME, how="left")
     ends = {f"{other}_{part}": pl.col(f"{side}_{part}") for part in ("ts", "value", "quality")}

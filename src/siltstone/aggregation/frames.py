@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.interpretation import Interpretation, Interpretations
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms, checked_measures, rows_of
 from siltstone.errors import UsageError
@@ -35,7 +36,7 @@ def aggregate(
     *,
     zone: str = "UTC",
     origin: str = "",
-    empty: str = "skip",
+    empty: Empty = "skip",
     min_pct_good: float = 0.0,
     interpretation: Interpretation | None = None,
     interpretations: Interpretations | None = None,
@@ -52,7 +53,7 @@ def aggregate(
 
     Raises UsageError for columns that are missing and words that mean nothing.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as sql
 
     if missing := [name for name in _NEEDED if name not in df.columns]:
         raise UsageError(f"the DataFrame has no column {', '.join(missing)}", f"Needed: {', '.join(_NEEDED)}.")
@@ -69,19 +70,20 @@ def aggregate(
     assert terms.buckets
     optional = ("quality", "source", "device_id", "measurement")
     columns = [
-        F.col(n).cast("string").alias(n) if n in df.columns else F.lit(None).cast("string").alias(n) for n in optional
+        sql.col(n).cast("string").alias(n) if n in df.columns else sql.lit(None).cast("string").alias(n)
+        for n in optional
     ]
     rows = df.select(
-        F.col("series_id").cast("string").alias("series_id"),
-        F.unix_micros(F.col("ts").cast("timestamp")).alias("ts"),
-        F.col("value").cast("double").alias("value"),
-        F.lit(None).cast("string").alias("text"),
-        F.lit(0).alias("ts_nanos"),
-        F.lit(None).cast("bigint").alias("version"),
+        sql.col("series_id").cast("string").alias("series_id"),
+        sql.unix_micros(sql.col("ts").cast("timestamp")).alias("ts"),
+        sql.col("value").cast("double").alias("value"),
+        sql.lit(None).cast("string").alias("text"),
+        sql.lit(0).alias("ts_nanos"),
+        sql.lit(None).cast("bigint").alias("version"),
         *columns,
     ).where("series_id is not null and ts is not null")
     if until is None:
-        (latest,) = rows.agg(F.max("ts")).head() or (None,)
+        (latest,) = rows.agg(sql.max("ts")).head() or (None,)
         watermark = 0 if latest is None else int(latest)
     else:
         watermark = round(until.timestamp() * 1e6)

@@ -1,5 +1,6 @@
-"""The table to aggregate, held against what is asked of it."""
+"""The table that an aggregate is made of: found, and held against what is asked for."""
 
+import difflib
 from collections.abc import Mapping
 
 from siltstone import sources
@@ -8,7 +9,7 @@ from siltstone.config import Config
 from siltstone.contracts import READINGS, Contract
 from siltstone.errors import UsageError
 from siltstone.storage import open_root
-from siltstone.table import Table
+from siltstone.table import Snapshot, Table
 from siltstone.tables import table_at
 
 
@@ -31,6 +32,26 @@ def input_table(uri: str, terms: Terms, config: Config) -> Table:
             "Say which columns: --columns a,b." if contract is not READINGS else "Leave --columns out.",
         )
     table = table_at(storage, contract)
-    if table.snapshot() is None:
-        raise UsageError(f"no table at {storage.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
+    existing(table)
     return table
+
+
+def check_columns(table: Table, snapshot: Snapshot, terms: Terms) -> None:
+    """Raise UsageError where a wide table lacks a column that is asked for."""
+    there = snapshot.schema.by_name
+    if not (unknown := [column for column in terms.columns if column not in there]):
+        return
+    near = [n for column in unknown for n in difflib.get_close_matches(column, there, 1)]
+    some = f"It has {', '.join(sorted(there)[:12])}{' ...' if len(there) > 12 else ''}."
+    raise UsageError(
+        f"{table.storage.root} has no column {', '.join(unknown)}",
+        f"Did you mean {', '.join(near)}? {some}" if near else some,
+    )
+
+
+def existing(table: Table) -> Snapshot:
+    """The newest version of a table; UsageError where there is none."""
+    snapshot = table.snapshot()
+    if snapshot is None:
+        raise UsageError(f"no table at {table.storage.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
+    return snapshot

@@ -1,12 +1,11 @@
 """The aggregate job: files of a table become states, states become rows, one commit makes them an output table."""
 
-import hashlib
-import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -15,24 +14,36 @@ import polars as pl
 
 from siltstone import __version__
 from siltstone import ledger as ledgers
-from siltstone.aggregation.changes import dates_of, in_rectangles, light_rows, same_rows
+from siltstone.aggregation.changes import at_the_ends, dates_at, dates_of, in_rectangles, light_rows, same_rows
 from siltstone.aggregation.finish_tasks import FinishTask, Written, finish_tasks
-from siltstone.aggregation.input_table import input_table
-from siltstone.aggregation.output_table import check_output, check_same, output_table
-from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period, latest_us, overlapping, portions, split
+from siltstone.aggregation.input_table import check_columns, existing, input_table
+from siltstone.aggregation.output_table import check_output, check_same, edges_of, output_table
+from siltstone.aggregation.reading_plan import (
+    EARLIEST_US,
+    EVER,
+    LATEST_US,
+    Period,
+    Split,
+    Window,
+    bounds_of,
+    latest_us,
+    overlapping,
+    portions,
+    split,
+)
 from siltstone.aggregation.series_points import Counted
 from siltstone.aggregation.state_files import KEYS, Wanted, read_states, write_keys
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError, UsageError
+from siltstone.errors import AccountsError, LostRaceError
 from siltstone.footers import read_footer
 from siltstone.ledger import Head
 from siltstone.planning import Stored
 from siltstone.settings import sizes_of
 from siltstone.storage import Storage
-from siltstone.table import Change, Refused, Snapshot, Table
+from siltstone.table import Change, Refused, Table
 from siltstone.waves import Progress
 from siltstone.writing import Output
 
@@ -93,33 +104,36 @@ class _Aggregating:
         self._source, self._table, self._terms, self._period = source, table, terms, period
         self._config, self._engine, self._progress, self._full = config, engine, progress, full
         self._work = table.storage.child(ledgers.FOLDER, "work")
-        self._made: list[str] = []
+        self._name = uuid.uuid4().hex
+        self._span = period.span(terms.buckets)
 
     def run(self) -> dict[str, Any]:
         self._source.recover()
-        self._snapshot = _there(self._source)
-        self._check_columns()
+        self._snapshot = existing(self._source)
+        check_columns(self._source, self._snapshot, self._terms)
         self._stored = self._source.files(self._snapshot)
         if self._table.snapshot() is None:
             self._table.create()
         self._table.recover()
-        self._planned = _there(self._table)
+        self._planned = existing(self._table)
         self._ledger = ledgers.load(self._table.storage, self._planned.head)
         check_same(self._table, self._ledger.newest, self._terms, self._period)
         self._old = self._table.files(self._planned)
+        with self._working():
+            return self._update() if self._ledger.newest and not self._full else self._whole()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """A folder for what tasks hand to each other; what this run wrote there goes with it, and what is left of runs
+        that died once it is old."""
         self._work.make()
         try:
-            return self._update() if self._ledger.newest and not self._full else self._whole()
+            yield
         finally:
-            list(self._work.ahead(self._work.delete, self._made))
-
-    def _check_columns(self) -> None:
-        there = self._snapshot.schema.by_name
-        if unknown := [c for c in self._terms.columns if c not in there]:
-            raise UsageError(
-                f"{self._source.storage.root} has no column {', '.join(unknown)}",
-                f"It has {', '.join(sorted(there)[:12])}{' ...' if len(there) > 12 else ''}.",
-            )
+            horizon_us = (time.time() - self._config.vacuum.grace_hours * 3600) * 1e6
+            found = self._work.objects()
+            spare = pl.col("path").str.starts_with(self._name) | (pl.col("modified_us") < horizon_us)
+            list(self._work.ahead(self._work.delete, found.filter(spare)["path"]))
 
     @property
     def _watermark(self) -> int:
@@ -129,23 +143,22 @@ class _Aggregating:
 
     def _whole(self) -> dict[str, Any]:
         """Every row anew."""
-        start, end = self._span(self._period.start_us, self._period.end_us)
-        parts = split(self._stored, self._source.contract, start, end)
-        edges = [*parts.before, *parts.after]
-        found = self._read([*self._state_tasks(parts.within), *(self._edge_task(f) for f in edges)])
-        states, ends = found[: len(found) - len(edges)], [f.path for f in found[len(found) - len(edges) :]]
-        before, after = ends[: len(parts.before)], ends[len(parts.before) :]
-        return self._commit(
-            states, self._finish(states, tuple(filter(None, before)), tuple(filter(None, after))), self._old
-        )
+        states = self._read(self._state_tasks(self._split(self._stored).within, self._span))
+        return self._commit(states, self._finish(states), self._old)
 
-    def _span(self, start_us: int, end_us: int) -> tuple[int, int]:
-        """The instants whose points belong to the buckets that start in a period."""
-        if self._period.is_whole:
-            return start_us, end_us
-        ends = np.array([max(start_us, -(1 << 55)), min(end_us, 1 << 55) - 1])
-        starts, stops = self._terms.buckets.bounds(self._terms.buckets.number(ends))
-        return int(starts[0]), int(stops[1])
+    def _split(self, stored: Sequence[Stored]) -> Split:
+        return split(stored, self._source.contract, self._span)
+
+    def _ends(self) -> tuple[list[str], list[str]]:
+        """Files of edges: with the last points before the period, and with the first ones after it. Data files that
+        have been looked into before are not opened again."""
+        parts, (start, end) = self._split(self._stored), self._span
+        tasks = [
+            *(self._edge_task(f, (EARLIEST_US, start)) for f in parts.before),
+            *(self._edge_task(f, (end, LATEST_US)) for f in parts.after),
+        ]
+        paths = [found.path for found in self._read(tasks)] if tasks else []
+        return paths[: len(parts.before)], paths[len(parts.before) :]
 
     def _update(self) -> dict[str, Any]:
         """The rows that new and gone data files touch, and what is near them."""
@@ -155,26 +168,38 @@ class _Aggregating:
         headers = ledgers.headers(self._source.storage, self._snapshot.head)[::-1]
         known = same_rows(headers, set(files))
         added = [s for s in self._stored if s.path not in known]
-        kept = same_rows(headers, set(now) & known)
         gone = [files[path] for path in files if path not in now and not self._has_successor(path, headers, now)]
-        grew = self._watermark != self._ledger.newest["watermark_us"]
-        if not added and not gone and not grew:
-            return self._nothing(len(now), kept)
-        light = light_rows(self._table.storage, self._old, buckets)
-        fresh = self._read(self._state_tasks(added)) if added else []
+        if not added and not gone and self._watermark == self._ledger.newest["watermark_us"]:
+            return self._nothing(len(now))
+        light = light_rows(self._table.storage, self._old, self._terms)
+        inside = self._split(added).within
+        fresh = self._read(self._state_tasks(inside, self._span)) if inside else []
         touched = pl.concat([in_rectangles(light, buckets, gone), self._keys(fresh)]).unique()
-        touched = self._inside(touched)
         again = self._again(touched) if touched.height else []
-        dates = dates_of(light, touched, buckets)
-        if self._terms.empty == "carry":
-            dates = sorted({*dates, *self._dates_since(self._ledger.newest["watermark_us"])})
-        replaced = self._named()
+        dates = self._dates(light, touched, [*map(self._described, added), *gone])
+        replaced = f"{self._name}-replaced.parquet"
         write_keys(self._work, replaced, touched)
         old = tuple(f.path for f in self._old)
-        written = self._finish(again, (), (), base=old, replaced=replaced, dates=dates or ["none"])
+        written = self._finish(again, base=old, replaced=replaced, dates=dates or ["none"])
         return self._commit(
             again, written, [f for f in self._old if f.partition[0] in set(dates)], touched=touched.height
         )
+
+    def _dates(self, light: pl.DataFrame, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The dates to write anew; `files`: the data files that are new or gone."""
+        buckets, (start, end) = self._terms.buckets, self._span
+        was, carries = self._ledger.newest["watermark_us"], self._terms.empty == "carry"
+        known_until = min(was, self._watermark)
+        until = min(max(was, self._watermark), end)
+        newest = int(buckets.number(np.array([until - 1]))[0])
+        is_before = any(file["first_us"] < start for file in files)
+        ends = at_the_ends(light, first=is_before, last=any(file["last_us"] >= end for file in files))
+        near = pl.concat([touched, ends]).unique()
+        dates = dates_of(light, near, buckets, known_until, newest if carries else None)
+        if carries:
+            since = int(buckets.number(np.array([start if is_before else known_until]))[0])
+            dates = sorted({*dates, *dates_at(buckets.bounds(np.arange(since, newest + 1))[0])})
+        return dates
 
     def _has_successor(self, path: str, headers: Sequence[Mapping[str, Any]], now: Mapping[str, Stored]) -> bool:
         """Whether a data file's rows are in others now because they were settled."""
@@ -188,10 +213,6 @@ class _Aggregating:
         rows, _ = read_states(self._work, [f.path for f in found if f.path], Wanted())
         return rows.select(KEYS.keys()).unique()
 
-    def _inside(self, keys: pl.DataFrame) -> pl.DataFrame:
-        start, _ = self._terms.buckets.bounds(keys["bucket"].to_numpy())
-        return keys.filter(pl.Series((start >= self._period.start_us) & (start < self._period.end_us)))
-
     def _again(self, touched: pl.DataFrame) -> list[StatesFound]:
         """The states of the touched buckets, from all data files that have points in them."""
         numbers = touched["bucket"].to_numpy()
@@ -200,49 +221,39 @@ class _Aggregating:
         low, high = touched["series_id"].min(), touched["series_id"].max()
         unit = self._source.contract.sort_by[0]
         files = []
-        for file in split(self._stored, self._source.contract, *window).within:
+        for file in split(self._stored, self._source.contract, window).within:
             least, most = file.bounds.get(unit, (None, None))
             is_apart = not self._terms.columns and least is not None and (least > high or most < low)
             if not is_apart:
                 files.append(file)
-        only = self._named()
+        only = f"{self._name}-only.parquet"
         write_keys(self._work, only, touched)
-        return self._read([replace(task, window=window, only=only) for task in self._state_tasks(files)])
+        return self._read([replace(task, only=only) for task in self._state_tasks(files, window)])
 
-    def _dates_since(self, instant_us: int) -> list[str]:
-        first = datetime.fromtimestamp(instant_us / 1e6, UTC).date()
-        last = datetime.fromtimestamp(self._watermark / 1e6, UTC).date()
-        return [str(first + timedelta(days=n)) for n in range((last - first).days + 1)]
-
-    def _named(self) -> str:
-        path = f"{uuid.uuid4().hex}.parquet"
-        self._made.append(path)
-        return path
-
-    def _state_tasks(self, stored: Sequence[Stored]) -> list[StateTask]:
+    def _state_tasks(self, stored: Sequence[Stored], window: Window) -> list[StateTask]:
         tasks = []
         for together in overlapping(stored, self._source.contract):
             rows = sum(s.rows for s in together)
             if len(together) > 1 or rows < 2 * _TASK_ROWS:
-                tasks.append(self._task(together, ()))
+                tasks.append(self._task(together, (), window))
                 continue
             (one,) = together
             footer = read_footer(self._source.storage, one.path, one.bytes)
             counts = [footer.row_group(g).num_rows for g in range(footer.num_row_groups)]
-            tasks += [self._task(together, groups) for groups in portions(counts, _TASK_ROWS)]
+            tasks += [self._task(together, groups, window) for groups in portions(counts, _TASK_ROWS)]
         return tasks
 
-    def _edge_task(self, file: Stored) -> StateTask:
-        return replace(self._task([file], ()), edges=self._edges)
+    def _edge_task(self, file: Stored, window: Window) -> StateTask:
+        """Its file of edges serves every period that has all of the data file's points on one side."""
+        first, last = bounds_of(file, self._source.contract)
+        is_whole = window[0] <= first and last < window[1]
+        return replace(self._task([file], (), EVER if is_whole else window), edges=self._edges)
 
     @property
     def _edges(self) -> Storage:
-        """Where edges of data files are kept: they depend on what is read, not on the buckets."""
-        terms = self._terms
-        meaning = json.dumps([terms.columns, terms.rules, terms.series, terms.devices, terms.measurements, terms.sites])
-        return self._table.storage.child(ledgers.FOLDER, "edges", hashlib.sha256(meaning.encode()).hexdigest()[:16])
+        return edges_of(self._table, self._terms)
 
-    def _task(self, files: Sequence[Stored], groups: tuple[int, ...]) -> StateTask:
+    def _task(self, files: Sequence[Stored], groups: tuple[int, ...], window: Window) -> StateTask:
         contract = self._source.contract
         unit, time_column = contract.sort_by
         return StateTask(
@@ -255,7 +266,8 @@ class _Aggregating:
             time=time_column,
             source=contract.table,
             terms=self._terms,
-            window=(EARLIEST_US, LATEST_US),
+            window=window,
+            run_name=self._name,
         )
 
     def _read(self, tasks: Sequence[StateTask]) -> list[StatesFound]:
@@ -265,21 +277,18 @@ class _Aggregating:
         tell(0)
         if any(task.edges for task in tasks):
             self._edges.make()
-        found = self._engine.run(tasks, tell)
-        self._made += [f.path for f, task in zip(found, tasks, strict=True) if f.path and task.edges is None]
-        return found
+        return self._engine.run(tasks, tell)
 
     def _finish(
         self,
         found: Sequence[StatesFound],
-        before: tuple[str, ...],
-        after: tuple[str, ...],
         *,
         base: tuple[str, ...] = (),
         replaced: str = "",
         dates: Sequence[str] = (),
     ) -> list[Written]:
         states = [f for f in found if f.path]
+        self._before, self._after = self._ends()
         count = 1 if base else finish_tasks(sum(f.states for f in states))
         names = sorted(name for f in states for name in f.names)
         bounds = ["", *dict.fromkeys(names[len(names) * i // count] for i in range(1, count)), ""]
@@ -291,13 +300,13 @@ class _Aggregating:
             low="",
             high="",
             terms=self._terms,
-            window=(self._period.start_us, self._period.end_us),
+            window=self._span,
             watermark_us=self._watermark,
             sizes=sizes_of(self._config),
             group_bytes=round(self._config.compaction.row_group_mb * (1 << 20)),
             is_staged=self._table.is_staged,
-            before=before,
-            after=after,
+            before=tuple(self._before),
+            after=tuple(self._after),
             base=self._table.storage if base else None,
             stored=base,
             replaced=replaced,
@@ -307,7 +316,7 @@ class _Aggregating:
         self._progress(f"finishing {sum(f.states for f in states):,} buckets", 0, 0, 0)
         return self._engine.run(tasks, lambda _: None)
 
-    def _nothing(self, files: int, kept: set[str]) -> dict[str, Any]:
+    def _nothing(self, files: int) -> dict[str, Any]:
         return {
             "table": self._table.storage.root,
             "input": self._source.storage.root,
@@ -327,7 +336,8 @@ class _Aggregating:
         for one in found:
             total.add(one.counted)
         outputs = [o for w in written for o in w.outputs]
-        self._check(total, outputs, removed, touched)
+        points = sum(w.points for w in written) if touched is None else total.points
+        self._check(total, outputs, points)
         rows = sum(o.rows for o in outputs)
         summary = {
             "table": self._table.storage.root,
@@ -356,6 +366,8 @@ class _Aggregating:
             "terms": self._terms.as_dict(),
             "period": [self._period.start_us, self._period.end_us],
             "files": [self._described(s) for s in self._stored],
+            "before": self._before,
+            "after": self._after,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "removed": [s.path for s in removed],
             "outputs": [o.as_dict() for o in outputs],
@@ -367,10 +379,12 @@ class _Aggregating:
         self._table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), self._planned)
         return {**summary, "run": head.name}
 
-    def _check(self, total: Counted, outputs: Sequence[Output], removed: Sequence[Stored], touched: int | None) -> None:
-        """Raise AccountsError unless every row that was read is accounted for, and, where all was read, the files hold
-        every point of the period's buckets."""
+    def _check(self, total: Counted, outputs: Sequence[Output], points: int) -> None:
+        """Raise AccountsError unless every row that was read is accounted for, and the states that were made of them
+        hold every point; `points`: those of the written rows."""
         problems = []
+        if total.points != points:
+            problems.append(f"{total.points:,} points were read, {points:,} are in the rows that were written")
         if not self._terms.columns and total.rows != total.points + total.left_out + total.repeated:
             problems.append(f"{total.rows:,} rows read are not {total}")
         problems += check_output(self._table, outputs, self._planned.schema)
@@ -378,18 +392,6 @@ class _Aggregating:
             raise AccountsError("this aggregate", problems)
 
     def _described(self, file: Stored) -> dict[str, Any]:
-        first, last = file.bounds.get(self._source.contract.time.name, (None, None))
-        return {
-            "path": file.path,
-            "rows": file.rows,
-            "site": file.partition[-1] if file.partition else "",
-            "first_us": EARLIEST_US if first is None else int(first),
-            "last_us": LATEST_US if last is None else int(last),
-        }
-
-
-def _there(table: Table) -> Snapshot:
-    snapshot = table.snapshot()
-    if snapshot is None:
-        raise UsageError(f"no table at {table.storage.root}", "siltstone compact SOURCE INPUT LAKE makes one.")
-    return snapshot
+        first, last = bounds_of(file, self._source.contract)
+        site = file.partition[-1] if file.partition else ""
+        return {"path": file.path, "rows": file.rows, "site": site, "first_us": first, "last_us": last}

@@ -3,20 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from siltstone.aggregates.finishing import Finished
 from siltstone.aggregates.states import COLUMNS, KEY
-from siltstone.aggregation.state_files import INNER, folded
+from siltstone.aggregation.state_files import INNER, TEXT, folded
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
 from siltstone.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.kinds import Kind
 
 STATE = "state"
-_ARROW = {pl.Int64(): pa.int64(), pl.Float64(): pa.float64(), pl.Int8(): pa.int8()}
+_ARROW: Mapping[pl.DataType, pa.DataType] = {pl.Int64(): pa.int64(), pl.Float64(): pa.float64(), pl.Int8(): pa.int8()}
 _TEXT, _REAL, _WHOLE = pa.large_string(), pa.float64(), pa.int64()
 STATE_TYPE = pa.struct(
     [
@@ -60,25 +58,26 @@ def contract_of(terms: Terms) -> Contract:
         time=Field("bucket_start", TIMESTAMP, "start of the bucket, [start, end)"),
         leading=(Column("series_id", "string", "series_id"),),
         added=_NESTED,
-        record=tuple(Column(name, kind, name) for name, kind in columns.items()),  # type: ignore[arg-type]
+        record=tuple(Column(name, kind, name) for name, kind in columns.items()),
         sort_by=("series_id", "bucket_start"),
     )
 
 
-def table_of(finished: Finished, names: pl.DataFrame, texts: Mapping[float, str], terms: Terms) -> pl.DataFrame:
-    """The rows as they are stored, in order of series and bucket, with their `date`. `names`: of each series number."""
+def table_of(
+    finished: Finished, names: pl.DataFrame, texts: Mapping[float, str], textual: pl.Series, terms: Terms
+) -> pl.DataFrame:
+    """The rows as they are stored, in order of series and bucket, with their `date`.
+
+    `names`: of each series number. `texts`: those that values stand for. `textual`: the numbers of the series that have
+    texts; what is told of their values as numbers is null.
+    """
     rows = finished.rows.hstack(names[finished.rows["series"]])
-    states = folded(finished.states)
-    labels = _labels(states, texts)
-    if labels.height:
-        is_text = pl.col("series").is_in(labels["series"].implode())
+    if len(textual):
+        is_text = pl.col("series").is_in(textual.implode())
         numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
-        rows = rows.with_columns(pl.when(~is_text).then(pl.col(n)).alias(n) for n in numbers)
-    states = (
-        states.join(labels, on="series", how="left", maintain_order="left")
-        if labels.height
-        else states.with_columns(pl.lit(None, _TEXTS).alias("texts"))
-    )
+        rows = rows.with_columns(pl.when(~is_text).then(n).alias(n) for n in (*numbers, "min_ts", "max_ts"))
+    states = folded(finished.states)
+    states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
     states = states.select(*KEY, pl.struct(*INNER, "times", "sketch", "texts").alias(STATE))
     if states.height == rows.height:  # each row has points, and both are in order
         rows = rows.with_columns(states[STATE])
@@ -86,35 +85,36 @@ def table_of(finished: Finished, names: pl.DataFrame, texts: Mapping[float, str]
         rows = rows.join(states, on=KEY, how="left", maintain_order="left")
     if terms.wants_times:
         rows = rows.join(in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
+        is_enough = pl.col("pct_good") >= terms.min_pct_good
+        rows = rows.with_columns(pl.when(is_enough).then(TIME_IN_STATE).alias(TIME_IN_STATE))
     return rows.with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
 
 
-_TEXTS = pl.List(pl.Struct({"value": pl.Float64(), "text": pl.String()}))
+_VALUES = ("first_value", "last_value", "start_value", "stop_value", "low", "high")
+"""What of a state is a value."""
+
+
+def textual_series(rows: pl.DataFrame, texts: Mapping[float, str]) -> pl.Series:
+    """The numbers of the series in rows of states (`series` and its values) that have texts."""
+    is_text = pl.any_horizontal(pl.col(name).is_in(list(texts)) for name in _VALUES)
+    return rows.filter(is_text)["series"].unique()
 
 
 def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
-    """The texts that stand for values of each series, as far as its states name them."""
-    if not texts:
-        return pl.DataFrame()
-    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())})
-    ends = [
-        states.filter(pl.col(name).is_in(list(texts))).select("series", value=name).unique()
-        for name in ("first_value", "last_value", "start_value", "stop_value", "low", "high")
-    ]
-    times = (
-        states.select("series", "times").explode("times").select("series", value=pl.col("times").struct.field("value"))
-    )
-    found = pl.concat([*ends, times]).drop_nulls().unique().join(known, on="value")
-    return found.sort("series", "value").group_by("series", maintain_order=True).agg(texts=pl.struct("value", "text"))
+    """The texts that stand for values of each state: KEY, `texts`; none for states without any."""
+    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
+    stands = pl.col("value").is_in(known["value"].implode())
+    inner = states.select(*KEY, "times").explode("times").unnest("times").select(*KEY, "value")
+    values = [states.select(*KEY, value=name).filter(stands) for name in _VALUES] if texts else []
+    found = pl.concat([*values, inner.filter(stands)]).unique().join(known, on="value").sort(*KEY, "value")
+    return found.group_by(KEY, maintain_order=True).agg(texts=pl.struct("value", "text"))
 
 
 def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
-    """series, bucket and `time_in_state`: a list of key (the text, or the number as text) and value (seconds)."""
-    known = pl.DataFrame(
-        {"value": list(texts), "text": list(texts.values())}, schema={"value": pl.Float64, "text": pl.String}
-    )
+    """The seconds in each state: KEY and lists of pairs. A number is the shortest text that names it and no other."""
+    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
     told = times.join(known, on="value", how="left").with_columns(
-        key=pl.coalesce("text", pl.col("value").map_elements(lambda v: f"{v:.15g}", pl.String)),
+        key=pl.coalesce("text", pl.col("value").cast(pl.String()).str.strip_suffix(".0")),
         value=pl.col("us") / 1e6,
     )
     return told.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
@@ -130,18 +130,17 @@ def arrow_of(rows: pl.DataFrame, terms: Terms) -> pa.Table:
     for field in contract.added:
         if field.name not in rows.columns:
             columns[field.name] = pa.nulls(rows.height, field.type)
-        elif field.name == TIME_IN_STATE:
+        elif pa.types.is_map(field.type):
             columns[field.name] = map_of(rows[field.name])
         else:
-            columns[field.name] = rows[field.name].to_arrow(compat_level=pl.CompatLevel.oldest()).cast(field.type)
+            columns[field.name] = rows[field.name].to_arrow().cast(field.type)
     return pa.table(columns)
 
 
 def map_of(lists: pl.Series) -> pa.MapArray:
-    """A column of lists of key and value as maps; null where there is no list."""
-    flat = lists.drop_nulls().explode().drop_nulls().struct.unnest()
-    lengths = lists.list.len().fill_null(0).to_numpy()
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    keys, values = (flat[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in ("key", "value"))
-    missing = pc.is_null(lists.to_arrow()) if lists.null_count() else None
-    return pa.MapArray.from_arrays(pa.array(offsets), keys.cast(pa.string()), values, mask=missing)
+    """A map from text to double for each list of pairs (`key`, `value`); null for null."""
+    pairs = lists.explode(empty_as_null=False, keep_nulls=False).struct
+    offsets = pl.concat([pl.Series([0]), lists.list.len().fill_null(0).cast(pl.Int64).cum_sum()]).cast(pl.Int32)
+    keys = pairs.field("key").to_arrow().cast(pa.string())
+    mask = lists.is_null().to_arrow()
+    return pa.MapArray.from_arrays(offsets.to_arrow(), keys, pairs.field("value").to_arrow(), mask=mask)

@@ -1,5 +1,6 @@
 """The output table at a path: opened, held against what it was made with, its files against what was written."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,16 +20,14 @@ from siltstone.writing import Output
 
 
 def output_table(uri: str, terms: Terms, config: Config) -> Table:
-    """The table to write, of the configured format where it is new; UsageError where a table of another kind is there."""
+    """The table to write, of the configured format where it is new; UsageError where one of another kind is there."""
     storage = open_root(uri, config.storage)
     table = table_at(storage, contract_of(terms), config.compaction.format)
     try:
-        snapshot = table.snapshot()
-    except UsageError:
-        snapshot = None
-        if not is_output(table):
-            raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.") from None
-    if snapshot is not None and snapshot.head is not None and not is_output(table):
+        kind = newest_header(table).get("kind", "aggregate")
+    except UsageError:  # columns that no output has
+        kind = "another"
+    if kind not in ("aggregate", "rollup"):
         raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.")
     return table
 
@@ -45,6 +44,12 @@ def newest_header(table: Table) -> Mapping[str, Any]:
     return {} if snapshot is None else ledgers.load(table.storage, snapshot.head).newest
 
 
+def edges_of(table: Table, terms: Terms) -> Storage:
+    """Where an output keeps the edges of data files: they depend on what is read, not on the buckets."""
+    meaning = json.dumps([terms.columns, terms.rules, terms.series, terms.devices, terms.measurements, terms.sites])
+    return table.storage.child(ledgers.FOLDER, "edges", hashlib.sha256(meaning.encode()).hexdigest()[:16])
+
+
 def check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period) -> None:
     """Raise UsageError where an output was made with other terms than are asked for now."""
     if not newest:
@@ -54,16 +59,29 @@ def check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Pe
     if newest["period"] != [period.start_us, period.end_us]:
         other.append("period")
     if other:
-        told = ", ".join(f"{n} {_shown(before.get(n))}, now {_shown(now.get(n))}" for n in other if n != "period")
+        told = "; ".join(_OPTIONS.get(n) or _told(n, before.get(n), now[n]) for n in other)
         raise UsageError(
-            f"{table.storage.root} was made with other terms: {told or 'another --from or --to'}",
+            f"{table.storage.root} was made with other terms: {told}",
             "Give the same, or another folder for the output.",
         )
 
 
+_OPTIONS = {
+    "period": "another --from or --to",
+    "rules": "other rules for reading between points (--measurements, or siltstone's own)",
+}
+
+
+def _told(name: str, before: Any, now: Any) -> str:
+    option = {"devices": "device", "measurements": "measurement", "sites": "site", "measures": "measure"}.get(
+        name, name
+    )
+    return f"--{option.replace('_', '-')} {_shown(before)}, now {_shown(now)}"
+
+
 def _shown(value: Any) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) < 60 else f"{text[:57]}..."
+    return "none" if not text else text if len(text) < 60 else f"{text[:57]}..."
 
 
 def check_output(table: Table, outputs: Sequence[Output], schema: Schema) -> list[str]:

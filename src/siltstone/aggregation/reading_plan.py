@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
+from siltstone.aggregates.buckets import Buckets
 from siltstone.contracts import Contract
 from siltstone.planning import Stored
 
 EARLIEST_US, LATEST_US = -(1 << 61), 1 << 61
+FAR_US = 1 << 55
+"""Beyond every instant, and within what calendars reach."""
+Window = tuple[int, int]
+"""Microseconds: [start, end)."""
+EVER: Window = EARLIEST_US, LATEST_US
 
 
 @dataclass(frozen=True)
@@ -22,28 +30,44 @@ class Period:
     def is_whole(self) -> bool:
         return (self.start_us, self.end_us) == (EARLIEST_US, LATEST_US)
 
+    def span(self, buckets: Buckets) -> Window:
+        """From the start of the first of these buckets to the end of the last one."""
+        starts, ends = buckets.bounds(buckets.number(np.clip([self.start_us, self.end_us], -FAR_US, FAR_US)))
+        first = int(starts[0] if starts[0] >= self.start_us else ends[0])
+        last = int(starts[1] if starts[1] >= self.end_us else ends[1])
+        return (
+            EARLIEST_US if self.start_us <= -FAR_US else first,
+            LATEST_US if self.end_us >= FAR_US else max(first, last),
+        )
+
 
 @dataclass(frozen=True)
 class Split:
-    """Data files with points in a period, and those whose points lie all before or all after it."""
+    """Data files with points in a span of time, and with points before or after it; one file may be in all three."""
 
     within: list[Stored]
     before: list[Stored]
     after: list[Stored]
 
 
-def split(stored: Sequence[Stored], contract: Contract, start_us: int, end_us: int) -> Split:
-    """The files by where their instants lie; `end_us` is outside of the period."""
+def split(stored: Sequence[Stored], contract: Contract, span: Window) -> Split:
+    """The files by where their instants lie."""
     found = Split([], [], [])
     for file in stored:
-        first, last = file.bounds.get(contract.time.name, (None, None))
-        if last is not None and last < start_us:
+        first, last = bounds_of(file, contract)
+        if first < span[0]:
             found.before.append(file)
-        elif first is not None and first >= end_us:
+        if last >= span[1]:
             found.after.append(file)
-        else:
+        if first < span[1] and last >= span[0]:
             found.within.append(file)
     return found
+
+
+def bounds_of(file: Stored, contract: Contract) -> Window:
+    """The first and the last instant of a data file; the earliest and latest of all where it does not tell them."""
+    first, last = file.bounds.get(contract.time.name, (None, None))
+    return EARLIEST_US if first is None else int(first), LATEST_US if last is None else int(last)
 
 
 def latest_us(stored: Sequence[Stored], contract: Contract) -> int | None:

@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregates.buckets import base_for
+from siltstone.aggregates.finishing import Empty
 from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output import contract_of
-from siltstone.aggregation.output_table import check_output, check_same, newest_header, output_table
-from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period
+from siltstone.aggregation.output_table import check_output, check_same, edges_of, newest_header, output_table
+from siltstone.aggregation.reading_plan import FAR_US, Period, Window
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
@@ -42,7 +44,7 @@ def rollup_table(
     engine: Engine,
     progress: Progress,
     *,
-    empty: str | None = None,
+    empty: Empty | None = None,
 ) -> dict[str, Any]:
     """Write an output table of coarser buckets from another one's states; the run's summary.
 
@@ -84,7 +86,7 @@ def _base(uri: str, config: Config) -> Table:
 
 
 def _terms(
-    before: Terms, every: str, zone: str | None, origin: str, measures: Sequence[str], empty: str | None
+    before: Terms, every: str, zone: str | None, origin: str, measures: Sequence[str], empty: Empty | None
 ) -> Terms:
     """What is asked for, of what the base has."""
     wanted = tuple(measures) or before.measures
@@ -136,14 +138,15 @@ def _rolled(
     planned = table.snapshot()
     assert planned is not None
     ledger = ledgers.load(table.storage, planned.head)
-    _check_same(table, ledger.newest, terms)
+    _check_same(table, ledger.newest, terms, Period(*header["period"]))
     old = table.files(planned)
-    written = engine.run(_tasks(base, stored, header, terms, table, config), lambda _: None)
+    window = _window(header, terms)
+    written = engine.run(_tasks(base, stored, header, terms, table, config, window), lambda _: None)
     outputs = [o for w in written for o in w.outputs]
-    points = sum(w.points for w in written)
+    points, there = sum(w.points for w in written), _points_of(base, stored, window)
     problems = check_output(table, outputs, planned.schema)
-    if points != _points_of(base, stored):
-        problems.append(f"{_points_of(base, stored):,} points in the base, {points:,} in the rollup")
+    if points != there:
+        problems.append(f"{there:,} points in the base, {points:,} in the rollup")
     if problems:
         raise AccountsError("this rollup", problems)
     summary = {
@@ -169,7 +172,7 @@ def _rolled(
         "kind": "rollup",
         "siltstone": __version__,
         "terms": terms.as_dict(),
-        "period": [EARLIEST_US, LATEST_US],
+        "period": header["period"],
         "files": [],
         "committed": datetime.now(UTC).isoformat(timespec="seconds"),
         "removed": [s.path for s in old],
@@ -183,40 +186,60 @@ def _rolled(
     return {**summary, "run": head.name}
 
 
-def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms) -> None:
+def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period) -> None:
     if newest and newest["kind"] != "rollup":
         raise UsageError(f"{table.storage.root} is made of readings", "Give another folder for the rollup.")
-    check_same(table, newest, terms, Period())
+    check_same(table, newest, terms, period)
 
 
-def _points_of(base: Table, stored: Sequence[Stored]) -> int:
+def _window(header: Mapping[str, Any], terms: Terms) -> Window:
+    """The span of the coarse buckets that lie whole within the period of the base."""
+    before = Terms.from_dict(header["terms"])
+    start, end = Period(*header["period"]).span(before.buckets)
+    if end < FAR_US:
+        end = int(terms.buckets.bounds(terms.buckets.number(np.array([end])))[0][0])
+    return Period(start, end).span(terms.buckets)
+
+
+def _points_of(base: Table, stored: Sequence[Stored], window: Window) -> int:
+    """The points of any quality that base rows within the window have."""
     found = 0
     for file in stored:
         with base.storage.open(file.path) as handle:
-            found += int(pl.read_parquet(handle, columns=["n"])["n"].sum())
+            rows = pl.read_parquet(handle, columns=["bucket_start", "n", "n_bad"])
+        inside = rows.filter(pl.col("bucket_start").dt.epoch("us").is_between(*window, closed="left"))
+        found += sum(int(count) for count in inside.select(pl.col("n", "n_bad").sum()).row(0))
     return found
 
 
 def _tasks(
-    base: Table, stored: Sequence[Stored], header: Mapping[str, Any], terms: Terms, table: Table, config: Config
+    base: Table,
+    stored: Sequence[Stored],
+    header: Mapping[str, Any],
+    terms: Terms,
+    table: Table,
+    config: Config,
+    window: Window,
 ) -> list[FinishTask]:
     count = finish_tasks(sum(f.rows for f in stored))
     bounds = ["", *_cuts(base, stored, count), ""]
     task = FinishTask(
         table=table.storage,
         folder=base.storage,
-        edges=base.storage,
+        edges=edges_of(base, terms),
         states=(),
         low="",
         high="",
         terms=terms,
-        window=(EARLIEST_US, LATEST_US),
+        window=window,
         watermark_us=header["watermark_us"],
         sizes=sizes_of(config),
         group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
         is_staged=table.is_staged,
         base=base.storage,
         stored=tuple(f.path for f in stored),
+        before=tuple(header.get("before", ())),
+        after=tuple(header.get("after", ())),
     )
     return [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
 

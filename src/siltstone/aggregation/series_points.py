@@ -5,11 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Points
+from siltstone.aggregates.pieces import Mask
+from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
+from siltstone.aggregation.reading_plan import Window
 from siltstone.aggregation.terms import Terms
+
+Qualities = npt.NDArray[np.int8]
 
 READ = ("series_id", "ts", "ts_nanos", "version", "value", "text", "quality", "source", "device_id", "measurement")
 ABOUT = {name: pl.String() for name in ("site", "series_id", "source", "device_id", "measurement")}
@@ -51,7 +56,7 @@ class Read:
 class ReadingPoints:
     """Sorted tables of readings to points; equal times of a series across two tables meet."""
 
-    def __init__(self, terms: Terms, site: str, window: tuple[int, int]) -> None:
+    def __init__(self, terms: Terms, site: str, window: Window) -> None:
         self._terms, self._site, self._window = terms, site, window
         self._held: pl.DataFrame | None = None
         self.names, self.counted = Names(), Counted()
@@ -101,9 +106,8 @@ class ReadingPoints:
         code = np.repeat(np.arange(len(heads)), lengths)
         yield from self._cleaned(frame, code, len(heads), first)
 
-    def _cleaned(
-        self, frame: pl.DataFrame, code: "np.ndarray[tuple[int], np.dtype[np.int64]]", series: int, first: int
-    ) -> Iterator[Read]:
+    def _cleaned(self, frame: pl.DataFrame, code: Ints, series: int, first: int) -> Iterator[Read]:
+        """The points of rows, whose series (0, 1, ...) `code` tells; `first`: the number of series 0 among all."""
         ts = frame["ts"].to_numpy()
         inside = (ts >= self._window[0]) & (ts < self._window[1])
         again = np.append((ts[1:] == ts[:-1]) & (code[1:] == code[:-1]), False)
@@ -115,23 +119,26 @@ class ReadingPoints:
         self.counted.points += int(keep.sum())
         if not keep.all():
             frame, code, ts = frame.filter(pl.Series(keep)), code[keep], ts[keep]
-        starts = np.searchsorted(code, np.arange(series + 1))
+        starts: Ints = np.searchsorted(code, np.arange(series + 1))
         yield Read(Points(starts, ts, self._values(frame), _qualities(frame["quality"])), first)
 
-    def _older(self, frame: pl.DataFrame, code, ts, again):  # type: ignore[no-untyped-def]
-        """Of the rows of one instant all but the newest: the greatest nanoseconds, then version, then the last one."""
+    def _older(self, frame: pl.DataFrame, code: Ints, ts: Ints, again: Mask) -> Mask:
+        """Of the rows of one instant all but the newest: the greatest nanoseconds, then version, then the last one.
+
+        `again`: which rows another one of the same series and instant follows.
+        """
         shared = again | np.concatenate(([False], again[:-1]))
         rows = frame.select("ts_nanos", "version").with_columns(code=pl.Series(code), ts=pl.Series(ts)).with_row_index()
         chosen = rows.filter(pl.Series(shared)).sort(
             "code", "ts", pl.col("ts_nanos").fill_null(0), pl.col("version").fill_null(-(1 << 62)), "index"
         )
         newest = chosen.group_by("code", "ts", maintain_order=True).agg(pl.col("index").last())["index"].to_numpy()
-        older = shared.copy()
+        older: Mask = shared.copy()
         older[newest] = False
         return older
 
-    def _values(self, frame: pl.DataFrame):  # type: ignore[no-untyped-def]
-        """Numbers as they are; a text is the number that stands for it."""
+    def _values(self, frame: pl.DataFrame) -> Floats:
+        """Numbers as they are; a text is the number that stands for it; NaN where there is neither."""
         value = frame["value"].fill_null(float("nan"))
         if frame["text"].null_count() < frame.height:
             texts = frame["text"].unique().drop_nulls()
@@ -139,7 +146,8 @@ class ReadingPoints:
             self.names.texts |= {number: text for text, number in numbers.items()}
             stands = frame["text"].cast(pl.String()).replace_strict(numbers, default=None, return_dtype=pl.Float64)
             value = pl.select(pl.coalesce(pl.lit(stands), pl.lit(value))).to_series()
-        return value.to_numpy()
+        numbers_of_rows: Floats = value.to_numpy()
+        return numbers_of_rows
 
 
 def text_number(text: str) -> float:
@@ -147,7 +155,7 @@ def text_number(text: str) -> float:
     return float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") >> 4)
 
 
-def _qualities(words: pl.Series):  # type: ignore[no-untyped-def]
+def _qualities(words: pl.Series) -> Qualities:
     """good or nothing said: GOOD; uncertain: UNCERTAIN; anything else: BAD."""
     codes = {"good": GOOD, "uncertain": UNCERTAIN}
     if words.null_count() == len(words):
@@ -156,13 +164,16 @@ def _qualities(words: pl.Series):  # type: ignore[no-untyped-def]
     if kinds.to_list() == ["good"]:
         return np.full(len(words), GOOD, np.int8)
     table = {word: codes.get(word.lower(), BAD) for word in kinds.drop_nulls().to_list()}
-    return words.cast(pl.String()).replace_strict(table, default=GOOD, return_dtype=pl.Int8).to_numpy()
+    codes_of_rows: Qualities = (
+        words.cast(pl.String()).replace_strict(table, default=GOOD, return_dtype=pl.Int8).to_numpy()
+    )
+    return codes_of_rows
 
 
 class WidePoints:
     """Sorted tables of a wide table to points: of each column, those of its rows that have a value."""
 
-    def __init__(self, terms: Terms, site: str, window: tuple[int, int], unit: str, time: str, source: str) -> None:
+    def __init__(self, terms: Terms, site: str, window: Window, unit: str, time: str, source: str) -> None:
         self._terms, self._site, self._window = terms, site, window
         self._unit, self._time, self._source = unit, time, source
         self._numbers: dict[tuple[str, str], int] = {}
@@ -216,15 +227,19 @@ class WidePoints:
             self.names.about.append((self._site, f"{unit}/{column}", self._source, unit, column))
         return self._numbers[key]
 
-    def _values(self, column: pl.Series):  # type: ignore[no-untyped-def]
+    def _values(self, column: pl.Series) -> Floats:
+        """The cells of a column without nulls as numbers; a text is the number that stands for it."""
+        numbers = column
         if column.dtype in (pl.String, pl.Categorical):
             texts = {text: text_number(text) for text in column.cast(pl.String()).unique().to_list()}
             self.names.texts |= {number: text for text, number in texts.items()}
-            return column.cast(pl.String()).replace_strict(texts, return_dtype=pl.Float64).to_numpy()
-        return column.cast(pl.Float64()).to_numpy()
+            numbers = column.cast(pl.String()).replace_strict(texts, return_dtype=pl.Float64)
+        values: Floats = numbers.cast(pl.Float64()).to_numpy()
+        return values
 
 
 def _runs(frame: pl.DataFrame, by: str) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Each value of a column with its rows, which follow each other."""
     runs = frame[by].rle().struct.unnest()
     end = 0
     for length, value in runs.select("len", "value").iter_rows():

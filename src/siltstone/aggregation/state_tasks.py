@@ -14,6 +14,7 @@ from siltstone.aggregates import kernel
 from siltstone.aggregates.buckets import Ever
 from siltstone.aggregates.pieces import Ways
 from siltstone.aggregates.states import KEY, States, joined, united
+from siltstone.aggregation.reading_plan import EVER, Window
 from siltstone.aggregation.series_points import Counted, Names, Read, ReadingPoints, WidePoints, needed_columns
 from siltstone.aggregation.state_files import read_keys, write_states
 from siltstone.aggregation.terms import Terms
@@ -30,8 +31,9 @@ _UNITE_ROWS = 1 << 20  # of states that wait to be united
 class StateTask:
     """Row groups of data files of one partition (`groups`: of each file, none for all), whose rows of `window` become
     states. With several files their rows are merged. `only`: names the file with the series and buckets that are
-    wanted, "" for all. With `edges` there is one state for each series of the file, kept there under the file's name:
-    the first and last point are looked up, whatever the buckets."""
+    wanted, "" for all. What is written to `out` has a name that begins with `run_name`. With `edges` there is one state
+    for each series of the file, kept there under the file's name: the first and last point of the window are looked
+    up, whatever the buckets."""
 
     table: Storage
     out: Storage
@@ -42,7 +44,8 @@ class StateTask:
     time: str
     source: str
     terms: Terms
-    window: tuple[int, int]
+    window: Window
+    run_name: str
     only: str = ""
     edges: Storage | None = None
 
@@ -52,8 +55,8 @@ class StateTask:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "StateTask":
         lists = {name: tuple(row[name]) for name in ("files", "groups", "window")}
-        places = {name: Storage.from_dict(row[name]) for name in ("table", "out")}
-        places["edges"] = Storage.from_dict(row["edges"]) if row["edges"] else None  # type: ignore[assignment]
+        names = ("table", "out", "edges")
+        places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
         return cls(**{**row, **lists, **places, "terms": Terms.from_dict(row["terms"])})
 
     def run(self) -> "StatesFound":
@@ -65,14 +68,13 @@ class StateTask:
 
 @dataclass(frozen=True)
 class StatesFound:
-    """The file with the states, "" where there are none; how many; evenly spread names of their series; what was read;
-    the latest instant (None: no point)."""
+    """The file with the states, "" where there are none; how many; evenly spread names of their series; what was
+    read."""
 
     path: str
     states: int
     names: list[str]
     counted: Counted
-    latest_us: int | None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,26 +82,30 @@ class StatesFound:
 
 def _found(task: StateTask) -> StatesFound:
     if task.edges is not None and (there := task.edges.size(_edge_name(task))):
-        return StatesFound(_edge_name(task), there, [], Counted(), None)
-    kind: type[WidePoints] | type[ReadingPoints] = WidePoints if task.terms.columns else ReadingPoints
-    more = {"unit": task.unit, "time": task.time, "source": task.source} if task.terms.columns else {}
-    reader = kind(task.terms, task.site, task.window, **more)  # type: ignore[arg-type]
+        return StatesFound(_edge_name(task), there, [], Counted())
+    reader: WidePoints | ReadingPoints
+    if task.terms.columns:
+        reader = WidePoints(task.terms, task.site, task.window, task.unit, task.time, task.source)
+    else:
+        reader = ReadingPoints(task.terms, task.site, task.window)
     with ExitStack() as opened:
         states = _states(task, reader.of(tables_of(task, task.files, task.groups, opened)), reader.names)
     names = reader.names.frame()
     if task.only:
         states = _chosen(states, names, read_keys(task.out, task.only))
     if not len(states) and task.edges is None:
-        return StatesFound("", 0, [], reader.counted, None)
-    path = f"{uuid.uuid4().hex}.parquet" if task.edges is None else _edge_name(task)
+        return StatesFound("", 0, [], reader.counted)
+    path = f"{task.run_name}-{uuid.uuid4().hex}.parquet" if task.edges is None else _edge_name(task)
     write_states(task.edges or task.out, path, states, names, reader.names.texts)
     keys = names.sort("site", "series_id").select(pl.concat_str("site", "series_id", separator="\0")).to_series()
     spread = keys.gather_every(max(1, len(keys) // 64)).to_list()
-    return StatesFound(path, len(states), spread, reader.counted, states.rows["last_ts"].max())  # type: ignore[arg-type]
+    return StatesFound(path, len(states), spread, reader.counted)
 
 
 def _edge_name(task: StateTask) -> str:
-    return f"{task.files[0].rpartition('/')[2]}"
+    """Named like the data file, and after the window where that is a part of it."""
+    name = task.files[0].rpartition("/")[2]
+    return name if task.window == EVER else f"{task.window[0]}_{task.window[1]}_{name}"
 
 
 def _chosen(states: States, names: pl.DataFrame, keys: pl.DataFrame) -> States:
@@ -146,9 +152,7 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
     terms = task.terms
     waiting: list[States] = []
     held = 0
-    ways = Ways.of([])
     for read in reads:
-        ways = ways_of(names.about, terms)
         count = len(read.points.starts) - 1
         chosen = names.about[read.first : read.first + count]
         interpretations = [
@@ -165,9 +169,9 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
         waiting.append(found)
         held += len(found)
         if held > _UNITE_ROWS:
-            waiting = [united(joined(waiting), ways)]
+            waiting = [united(joined(waiting), ways_of(names.about, terms))]
             held = 0
-    return united(joined(waiting), ways) if waiting else States.empty()
+    return united(joined(waiting), ways_of(names.about, terms)) if waiting else States.empty()
 
 
 def ways_of(about: Sequence[tuple[str | None, ...]], terms: Terms) -> Ways:

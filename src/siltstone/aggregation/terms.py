@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from siltstone.aggregates.buckets import Buckets, buckets_of
+from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.interpretation import Interpretation, Interpretations, Match, Rule
 from siltstone.errors import UsageError
 
@@ -31,7 +32,7 @@ class Terms:
     devices: tuple[str, ...] = ()
     measurements: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
-    empty: str = "skip"
+    empty: Empty = "skip"
     min_pct_good: float = 0.0
     convention: str = "default"
     rules: tuple[Mapping[str, Any], ...] = ()
@@ -41,7 +42,8 @@ class Terms:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Terms":
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()})
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
+        return cls(**plain)
 
     @cached_property
     def buckets(self) -> Buckets:
@@ -62,7 +64,8 @@ class Terms:
     @property
     def quantiles(self) -> dict[str, float]:
         """Name -> share, of the quantiles among the measures."""
-        return {name: quantile_of(name) for name in self.measures if quantile_of(name) is not None}  # type: ignore[misc]
+        shares = {name: quantile_of(name) for name in self.measures}
+        return {name: share for name, share in shares.items() if share is not None}
 
     def wants(self, site: str, series: str, device: str | None, measurement: str | None) -> bool:
         """Whether a series is asked for: by every filter that is given, one of its patterns."""

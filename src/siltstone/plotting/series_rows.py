@@ -98,7 +98,7 @@ def read_series(found: Aggregates, wanted: Wanted, period: Period, measure: str 
         snapshot = table.snapshot()
         assert snapshot is not None
         try:
-            stored = split(table.files(snapshot), table.contract, period.start_us, period.end_us).within
+            stored = split(table.files(snapshot), table.contract, (period.start_us, period.end_us)).within
         except Refused:
             continue
         return _rows(table, stored, _wanted_names(found, stored, wanted), period, columns)

@@ -1,0 +1,168 @@
+"""Lakes to aggregate, and their aggregates read back: what the tests of `siltstone aggregate` and `rollup` share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import DeltaTable
+from haltian_files import Rows, file_of, path_of
+from plants import Plant
+from worlds import InProcess, quiet
+
+from siltstone.aggregation.job import aggregate_table
+from siltstone.aggregation.reading_plan import Period
+from siltstone.aggregation.rollup import rollup_table
+from siltstone.aggregation.terms import Terms, checked_measures, rows_of
+from siltstone.config import load_config
+from siltstone.measurements import load_interpretations
+
+STATE_KEY = ["site", "series_id", "bucket_start"]
+
+
+def us(text: str) -> int:
+    """`2025-12-01 14:05` (UTC) as microseconds."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def occupancy(*events: tuple[str, int], device: str = "D1") -> Rows:
+    """OccupancyStatus events of (time, status)."""
+    return [{"deviceId": device, "organizationId": "org", "ts": at(text), "status": status} for text, status in events]
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def deliver_occupancy(plant: Plant, rows: Rows, hour: str) -> None:
+    """One export file of that hour."""
+    entity = "measurementOccupancyStatus"
+    plant.deliver("haltian", {path_of(entity, at(hour)): file_of(entity, rows)})
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """An output table of aggregates at `root`, of the table `base`."""
+
+    root: Path
+    base: Path
+    settings: Sequence[str] = ()
+
+    def run(
+        self,
+        every: str = "1h",
+        measures: Sequence[str] = (),
+        *,
+        full: bool = False,
+        start: str | None = None,
+        end: str | None = None,
+        rules: Path | None = None,
+        engine: Any = None,
+        **terms: Any,
+    ) -> dict[str, Any]:
+        """Aggregate; `terms` are those of Terms. The summary, whose accounts have been checked."""
+        whole = Period()
+        period = Period(whole.start_us if start is None else us(start), whole.end_us if end is None else us(end))
+        asked = Terms(
+            every=every,
+            measures=checked_measures(tuple(measures)),
+            rules=rows_of(load_interpretations(None if rules is None else str(rules))),
+            **terms,
+        )
+        summary = aggregate_table(
+            str(self.base),
+            str(self.root),
+            asked,
+            period,
+            load_config([], self.settings),
+            engine or InProcess(),
+            quiet,
+            full=full,
+        )
+        if summary["run"] and not asked.columns:
+            assert summary["rows_in"] == summary["points"] + summary["repeated"] + summary["rows_left_out"]
+        return summary
+
+    def roll_up(
+        self,
+        every: str,
+        zone: str | None = None,
+        measures: Sequence[str] = (),
+        *,
+        origin: str = "",
+        empty: str | None = None,
+    ) -> dict[str, Any]:
+        """Make this table of the states of `base`."""
+        config = load_config([], self.settings)
+        return rollup_table(
+            str(self.base),
+            str(self.root),
+            every,
+            zone,
+            origin,
+            checked_measures(tuple(measures)) if measures else (),
+            config,
+            InProcess(),
+            quiet,
+            empty=empty,
+        )
+
+    def frame(self) -> pl.DataFrame:
+        """Every row, in order of site, series and bucket."""
+        if (self.root / "_delta_log").exists():
+            found = pl.scan_delta(str(self.root)).collect()
+        else:
+            found = pl.read_parquet(f"{self.root}/**/*.parquet", hive_partitioning=True)
+        return found.sort(STATE_KEY)
+
+    def rows(self, *columns: str, series: str = "*") -> list[tuple[Any, ...]]:
+        """The named columns of every row (of one series), in order; `at` is the start, as 12-01 14:00."""
+        frame = self.frame().with_columns(at=pl.col("bucket_start").dt.strftime("%m-%d %H:%M"))
+        frame = frame if series == "*" else frame.filter(pl.col("series_id") == series)
+        return [tuple(_plain(v) for v in row) for row in frame.select(columns).rows()]
+
+    def dates(self) -> dict[str, set[str]]:
+        """The data files of each date."""
+        found: dict[str, set[str]] = {}
+        for path in DeltaTable(str(self.root)).file_uris():
+            folder, name = path.rsplit("/", 2)[1:]
+            found.setdefault(folder.removeprefix("date="), set()).add(name)
+        return found
+
+    def twin(self, name: str) -> "Aggregates":
+        """Another output of the same table."""
+        return Aggregates(self.root.parent / name, self.base, self.settings)
+
+
+def _plain(value: Any) -> Any:
+    """A map as a dict."""
+    if isinstance(value, list) and value and isinstance(value[0], Mapping) and {"key", "value"} == value[0].keys():
+        return {item["key"]: item["value"] for item in value}
+    return value
+
+
+def assert_same(left: pl.DataFrame, right: pl.DataFrame) -> None:
+    """Both have the same columns and, in order, the same rows: floats to 1e-12, all else exactly, states included."""
+    assert left.schema == right.schema
+    assert left.height == right.height
+    for mine, other in zip(left.rows(named=True), right.rows(named=True), strict=True):
+        where = tuple(mine[name] for name in STATE_KEY)
+        for name, value in mine.items():
+            if (difference := _difference(value, other[name])) is not None:
+                raise AssertionError(f"{where} {name}{difference}")
+
+
+def _difference(left: Any, right: Any) -> str | None:
+    """Where two plain values differ, None where they don't."""
+    if isinstance(left, float) and isinstance(right, float):
+        is_same = left == right or abs(left - right) <= 1e-12 * max(abs(left), abs(right), 1.0)
+        return None if is_same or (left != left and right != right) else f": {left!r} is not {right!r}"
+    if isinstance(left, Mapping) and isinstance(right, Mapping) and left.keys() == right.keys():
+        found = ((f".{name}", _difference(left[name], right[name])) for name in left)
+        return next((f"{name}{inner}" for name, inner in found if inner is not None), None)
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        found = ((f"[{n}]", _difference(a, b)) for n, (a, b) in enumerate(zip(left, right, strict=True)))
+        return next((f"{name}{inner}" for name, inner in found if inner is not None), None)
+    return None if left == right else f": {left!r} is not {right!r}"
