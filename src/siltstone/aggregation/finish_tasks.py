@@ -1,7 +1,7 @@
 """The tasks that make rows of states: each takes a range of series through all of its files."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -9,14 +9,22 @@ import polars as pl
 from siltstone.aggregates.finishing import finished
 from siltstone.aggregation.output import arrow_of, contract_of, table_of, textual_series
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
-from siltstone.aggregation.state_files import Wanted, read_keys, read_states, stored_states, unfolded
+from siltstone.aggregation.state_files import (
+    NAME,
+    NamedStates,
+    Wanted,
+    numbered,
+    read_keys,
+    read_states,
+    stored_states,
+    unfolded,
+)
 from siltstone.aggregation.terms import Terms
 from siltstone.conform import base_schema
 from siltstone.planning import Sizes
 from siltstone.storage import Storage
 from siltstone.writing import Output, PartitionWriter
 
-_NAME = ["site", "series_id"]
 _FEW_TASKS, _FEWEST, _MOST = 4, 300_000, 4_000_000  # tasks, and states of each
 
 
@@ -86,12 +94,10 @@ class Written:
 
 def _written(task: FinishTask) -> Written:
     terms = task.terms
-    rows, texts = _rows(task)
+    states = _states(task)
+    rows, names, texts = states.rows, states.names, states.texts
     if not rows.height:
         return Written([], 0, 0, 0)
-    names = rows.select(*_NAME, "source", "device_id", "measurement").unique(_NAME, keep="first").sort(_NAME)
-    numbers = names.select(_NAME).with_row_index("series").cast({"series": pl.Int64})
-    rows = rows.drop("series", "bucket").join(numbers, on=_NAME, how="left", maintain_order="left")
     rows = rows.with_columns(bucket=pl.Series(terms.buckets.number(rows["first_ts"].to_numpy()), dtype=pl.Int64))
     found = finished(
         unfolded(rows),
@@ -108,25 +114,36 @@ def _written(task: FinishTask) -> Written:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
     outputs = _files(task, table)
     points = sum(int(value) for name in ("n", "n_bad") for value in table.select(pl.col(name).sum()).to_series())
-    return Written(outputs, points, table.select(_NAME).n_unique(), int(table["provisional"].sum()))
+    return Written(outputs, points, table.select(NAME).n_unique(), int(table["provisional"].sum()))
 
 
-def _rows(task: FinishTask) -> tuple[pl.DataFrame, dict[float, str]]:
+def _states(task: FinishTask) -> NamedStates:
     """The states of all inputs, and the texts that values stand for."""
     wanted = Wanted(task.low, task.high)
-    rows, texts = read_states(task.folder, task.states, wanted)
+    fresh = [read_states(task.folder, path).of(wanted) for path in task.states]
+    sides = []
     for paths, is_before in ((task.before, True), (task.after, False)):
         if paths:
-            edges, more = read_states(task.edges, paths, wanted)
-            rows, texts = pl.concat([rows, edge_of(edges, is_before=is_before)]), texts | more
+            edges = numbered([read_states(task.edges, path).of(wanted) for path in paths])
+            sides.append(replace(edges, rows=edge_of(edges.rows, is_before=is_before)))
+    old = []
     if task.base is not None and task.stored:
-        old, more = stored_states(task.base, task.stored, wanted)
+        old = [stored_states(task.base, path).of(wanted) for path in task.stored]
         if task.replaced:
             gone = read_keys(task.folder, task.replaced)
-            numbers = pl.Series(task.terms.buckets.number(old["first_ts"].to_numpy()), dtype=pl.Int64)
-            old = old.with_columns(bucket=numbers).join(gone, on=[*_NAME, "bucket"], how="anti", maintain_order="left")
-        rows, texts = pl.concat([rows, old.select(rows.columns)]), texts | more
-    return rows, texts
+            old = [_without(part, gone, task.terms) for part in old]
+    return numbered([NamedStates.none(), *fresh, *sides, *old])
+
+
+def _without(states: NamedStates, gone: pl.DataFrame, terms: Terms) -> NamedStates:
+    """The states but for the keys that are computed again."""
+    numbers = states.names.select(NAME).with_row_index("series").cast({"series": pl.Int64})
+    keys = gone.join(numbers, on=NAME).select("series", "bucket")
+    bucket = pl.Series(terms.buckets.number(states.rows["first_ts"].to_numpy()), dtype=pl.Int64)
+    rows = states.rows.with_columns(bucket=bucket).join(
+        keys, on=["series", "bucket"], how="anti", maintain_order="left"
+    )
+    return replace(states, rows=rows)
 
 
 def edge_of(edges: pl.DataFrame, *, is_before: bool) -> pl.DataFrame:
@@ -134,10 +151,10 @@ def edge_of(edges: pl.DataFrame, *, is_before: bool) -> pl.DataFrame:
     first one of files after it."""
     side, used = ("last", "stop") if is_before else ("first", "start")
     other, other_used = ("first", "start") if is_before else ("last", "stop")
-    order = edges.sort(f"{side}_ts", descending=is_before).unique(_NAME, keep="first", maintain_order=True)
+    order = edges.sort(f"{side}_ts", descending=is_before).unique("series", keep="first", maintain_order=True)
     usable = edges.drop_nulls(f"{used}_ts").sort(f"{used}_ts", descending=is_before)
-    values = usable.unique(_NAME, keep="first", maintain_order=True).select(*_NAME, f"{used}_ts", f"{used}_value")
-    order = order.drop(f"{used}_ts", f"{used}_value").join(values, on=_NAME, how="left")
+    values = usable.unique("series", keep="first", maintain_order=True).select("series", f"{used}_ts", f"{used}_value")
+    order = order.drop(f"{used}_ts", f"{used}_value").join(values, on="series", how="left")
     ends = {f"{other}_{part}": pl.col(f"{side}_{part}") for part in ("ts", "value", "quality")}
     nothing = {name: pl.lit(0, order.schema[name]) for name in ("n", "n_bad", "covered_us", "good_us", "transitions")}
     nothing |= {name: pl.lit(0.0) for name in ("sum", "m2", "area", "area_m2", "increase")}

@@ -32,7 +32,7 @@ from siltstone.aggregation.reading_plan import (
     split,
 )
 from siltstone.aggregation.series_points import Counted
-from siltstone.aggregation.state_files import KEYS, Wanted, read_states, write_keys
+from siltstone.aggregation.state_files import KEYS, read_states, write_keys
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
@@ -210,8 +210,8 @@ class _Aggregating:
         return False
 
     def _keys(self, found: Sequence[StatesFound]) -> pl.DataFrame:
-        rows, _ = read_states(self._work, [f.path for f in found if f.path], Wanted())
-        return rows.select(KEYS.keys()).unique()
+        keys = [read_states(self._work, f.path).keys for f in found if f.path]
+        return pl.concat([pl.DataFrame(schema=KEYS), *keys]).unique()
 
     def _again(self, touched: pl.DataFrame) -> list[StatesFound]:
         """The states of the touched buckets, from all data files that have points in them."""

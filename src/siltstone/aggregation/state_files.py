@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
@@ -20,8 +21,10 @@ FOLDED: dict[str, pl.DataType] = {
 }
 TEXT: dict[str, pl.DataType] = {"value": pl.Float64(), "text": pl.String()}
 TEXTS = pl.List(pl.Struct(TEXT))
-ROWS: dict[str, pl.DataType] = {**COLUMNS, **FOLDED, **ABOUT}
+ROWS: dict[str, pl.DataType] = {**COLUMNS, **FOLDED}
 KEYS: dict[str, pl.DataType] = {"site": pl.String(), "series_id": pl.String(), "bucket": pl.Int64()}
+NAME = ["site", "series_id"]
+_LENGTHS = 8  # bytes that tell how long the names are
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,49 @@ class Wanted:
     low: str = ""
     high: str = ""
 
+    def among(self, names: pl.DataFrame) -> pl.Series:
+        """Which of the names they are."""
+        name = pl.concat_str(*NAME, separator="\0")
+        is_below = name < self.high if self.high else pl.lit(value=True)
+        return names.select((name >= self.low) & is_below).to_series()
+
+
+@dataclass(frozen=True)
+class NamedStates:
+    """Rows of states (columns ROWS), whose `series` is a place in `names` (columns ABOUT); the texts that values stand
+    for."""
+
+    rows: pl.DataFrame
+    names: pl.DataFrame
+    texts: dict[float, str]
+
+    @classmethod
+    def none(cls) -> "NamedStates":
+        return cls(pl.DataFrame(schema=ROWS), pl.DataFrame(schema=ABOUT), {})
+
+    def of(self, wanted: Wanted) -> "NamedStates":
+        """Those of the wanted series."""
+        if not wanted.low and not wanted.high:
+            return self
+        return NamedStates(
+            self.rows.filter(wanted.among(self.names).gather(self.rows["series"])), self.names, self.texts
+        )
+
     @property
-    def condition(self) -> pl.Expr:
-        name = pl.concat_str("site", "series_id", separator="\0")
-        return (name >= self.low) & ((name < self.high) if self.high else pl.lit(value=True))
+    def keys(self) -> pl.DataFrame:
+        """Series and bucket of each row, columns as KEYS."""
+        return self.names.select(NAME)[self.rows["series"]].hstack(self.rows.select("bucket"))
+
+
+def numbered(parts: Sequence[NamedStates]) -> NamedStates:
+    """All of them with one numbering: by site and series."""
+    names = pl.concat([part.names for part in parts]).unique(NAME, keep="first").sort(NAME)
+    numbers = names.select(NAME).with_row_index("number").cast({"number": pl.Int64})
+    rows = []
+    for part in parts:
+        places = part.names.select(NAME).join(numbers, on=NAME, how="left", maintain_order="left")["number"]
+        rows.append(part.rows.with_columns(series=places.gather(part.rows["series"])))
+    return NamedStates(pl.concat(rows), names, {k: v for part in parts for k, v in part.texts.items()})
 
 
 def folded(states: States) -> pl.DataFrame:
@@ -62,38 +104,37 @@ def unfolded(rows: pl.DataFrame) -> States:
 
 
 def write_states(out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str]) -> None:
-    """Write states with what is known of their series, in order of site and series."""
-    rows = folded(states).join(names.with_row_index("series").cast({"series": pl.Int64}), on="series", how="left")
-    rows = rows.sort("site", "series_id", "first_ts").select(ROWS.keys())
+    """Write states with what is known of their series, whose numbers are places in `names`."""
     labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
-    _put(out, path, rows, {"texts": labels.write_json()})
+    parts = [_arrow_bytes(frame) for frame in (names, labels, folded(states).select(ROWS.keys()))]
+    lengths = b"".join(len(part).to_bytes(_LENGTHS, "little") for part in parts[:2])
+    out.put(path, lengths + b"".join(parts))
+
+
+def _arrow_bytes(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compression="lz4")
+    return buffer.getvalue()
 
 
 def write_keys(out: Storage, path: str, keys: pl.DataFrame) -> None:
     """Write series and buckets, columns as KEYS."""
-    _put(out, path, keys.select(KEYS.keys()), {})
-
-
-def _put(out: Storage, path: str, rows: pl.DataFrame, metadata: dict[str, str]) -> None:
-    buffer = io.BytesIO()
-    rows.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=1 << 17, metadata=metadata)
-    out.put(path, buffer.getvalue())
+    out.put(path, _arrow_bytes(keys.select(KEYS.keys())))
 
 
 def read_keys(out: Storage, path: str) -> pl.DataFrame:
     """Series and buckets that were written."""
-    return pl.read_parquet(io.BytesIO(_bytes(out, path)))
+    return pl.read_ipc(_bytes(out, path))
 
 
-def read_states(out: Storage, paths: Sequence[str], wanted: Wanted) -> tuple[pl.DataFrame, dict[float, str]]:
-    """The rows of the wanted series (ROWS), and the texts that values stand for."""
-    frames: list[pl.DataFrame] = [pl.DataFrame(schema=ROWS)]
-    texts: dict[float, str] = {}
-    for path in paths:
-        data = io.BytesIO(_bytes(out, path))
-        frames.append(pl.read_parquet(data).filter(wanted.condition).select(ROWS.keys()))
-        texts |= dict(pl.read_json(io.StringIO(pl.read_parquet_metadata(data)["texts"]), schema=TEXT).iter_rows())
-    return pl.concat(frames), texts
+def read_states(out: Storage, path: str) -> NamedStates:
+    """What `write_states` wrote."""
+    data = _bytes(out, path)
+    first, second = (int.from_bytes(data[at : at + _LENGTHS], "little") for at in (0, _LENGTHS))
+    begin = 2 * _LENGTHS
+    edges = (begin, begin + first, begin + first + second, len(data))
+    names, labels, rows = (pl.read_ipc(data[a:b]) for a, b in pairwise(edges))
+    return NamedStates(rows, names, dict(labels.iter_rows()))
 
 
 def _bytes(out: Storage, path: str) -> bytes:
@@ -103,19 +144,16 @@ def _bytes(out: Storage, path: str) -> bytes:
     return fetched.data
 
 
-def stored_states(table: Storage, paths: Sequence[str], wanted: Wanted) -> tuple[pl.DataFrame, dict[float, str]]:
-    """The same of the data files of an output table: its rows with points (`bucket` and `series` are 0)."""
-    frames: list[pl.DataFrame] = [pl.DataFrame(schema=ROWS)]
-    texts: dict[float, str] = {}
-    for path in paths:
-        with naming(table.uri(path)):
-            data = io.BytesIO(_bytes(table, path))
-            found = pl.read_parquet(data, columns=[*ABOUT, "state"]).filter(wanted.condition)
-        found = found.filter(pl.col("state").struct.field("first_ts").is_not_null())
-        state = found["state"].struct.unnest()
-        labels = state["texts"].drop_nulls().explode().drop_nulls().unique()
-        texts |= {row["value"]: row["text"] for row in labels.to_list()}
-        rows = found.select(ABOUT.keys()).hstack(state.drop("texts"))
-        rows = rows.with_columns(series=pl.lit(0, pl.Int64()), bucket=pl.lit(0, pl.Int64()))
-        frames.append(rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items()))
-    return pl.concat(frames), texts
+def stored_states(table: Storage, path: str) -> NamedStates:
+    """The same of a data file of an output table: its rows with points; `bucket` is 0."""
+    with naming(table.uri(path)):
+        found = pl.read_parquet(io.BytesIO(_bytes(table, path)), columns=[*ABOUT, "state"])
+    found = found.filter(pl.col("state").struct.field("first_ts").is_not_null())
+    begins = found.select(pl.any_horizontal(pl.col(n).ne_missing(pl.col(n).shift()) for n in NAME)).to_series()
+    names = found.filter(begins).select(pl.col(name).cast(kind) for name, kind in ABOUT.items())
+    state = found["state"].struct.unnest()
+    labels = state["texts"].drop_nulls().explode().drop_nulls().unique()
+    texts = {row["value"]: row["text"] for row in labels.to_list()}
+    rows = state.drop("texts").with_columns(series=begins.cast(pl.Int64).cum_sum() - 1, bucket=pl.lit(0, pl.Int64()))
+    rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items())
+    return NamedStates(rows, names, texts)
