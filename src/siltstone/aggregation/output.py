@@ -10,6 +10,7 @@ from siltstone.aggregates.finishing import Finished
 from siltstone.aggregates.states import COLUMNS, KEY
 from siltstone.aggregation.state_files import INNER, TEXT, folded
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
+from siltstone.arrays import coded_texts
 from siltstone.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.kinds import Kind
 
@@ -60,6 +61,7 @@ def contract_of(terms: Terms) -> Contract:
         added=_NESTED,
         record=tuple(Column(name, kind, name) for name, kind in columns.items()),
         sort_by=("series_id", "bucket_start"),
+        key=("series_id", "site", "bucket_start"),
     )
 
 
@@ -125,6 +127,9 @@ def arrow_of(rows: pl.DataFrame, terms: Terms) -> pa.Table:
     contract = contract_of(terms)
     columns: dict[str, Any] = {}
     for name in (contract.time.name, *(c.name for c in (*contract.leading, *contract.record))):
+        if rows[name].dtype == pl.String():
+            columns[name] = coded_texts(rows[name])
+            continue
         column = rows[name].to_arrow()
         columns[name] = column.cast(TIMESTAMP) if name in _INSTANTS else column
     for field in contract.added:

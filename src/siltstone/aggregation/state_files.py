@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from siltstone.aggregates.states import COLUMNS, KEY, SKETCH, TIMES, States
+from siltstone.aggregates.states import COLUMNS, KEY, SKETCH, TIMES, States, in_order
 from siltstone.aggregation.series_points import ABOUT
 from siltstone.errors import StorageError
 from siltstone.footers import naming
@@ -99,8 +99,7 @@ def unfolded(rows: pl.DataFrame) -> States:
         long[name] = (
             found.select(pl.col(n).cast(t) for n, t in schema.items()) if found.height else pl.DataFrame(schema=schema)
         )
-    ordered = rows.select(COLUMNS.keys()).sort("series", "first_ts", maintain_order=True)
-    return States(ordered, long["times"], long["sketch"])
+    return States(in_order(rows.select(COLUMNS.keys())), long["times"], long["sketch"])
 
 
 def write_states(out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str]) -> None:
