@@ -9,7 +9,7 @@ import polars as pl
 
 from siltstone.aggregates.buckets import Buckets
 from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.pieces import NONE, Ends, Parts, Pieces, Ways, pieces_between
+from siltstone.aggregates.pieces import NONE, Ends, Mask, Parts, Pieces, Ways, pieces_between
 from siltstone.aggregates.points import BAD, Floats, Ints
 from siltstone.aggregates.sketch import quantiles
 from siltstone.aggregates.states import KEY, States, ends_of, times_of, united
@@ -40,19 +40,21 @@ def finished(
     min_pct_good: float = 0.0,
     wanted_quantiles: Mapping[str, float] | None = None,
     within: tuple[int, int] | None = None,
+    wants_times: bool = True,
 ) -> Finished:
     """The rows of all states, or of buckets that begin `within` [start, end): others tell what was before and is after.
 
     `interpretations`: of each series. What is known ends at the watermark; rows of buckets that end after it are
     provisional. `empty`: "carry" gives also the buckets without points a row, from a series' first point to the
-    watermark. Values of rows below `min_pct_good` are null.
+    watermark. Values of rows below `min_pct_good` are null. Without `wants_times` the times in states are left out.
     """
     ways = Ways.of(list(interpretations))
     whole = united(states, ways)
     if not len(whole):
         return Finished(pl.DataFrame(schema=_OUT), whole.times, whole)
     after = _After.of(whole.rows, ways, watermark_us)
-    told, times = _told(whole, after, ways, buckets, watermark_us)
+    shown = ways.has_states & wants_times
+    told, times = _told(whole, after, shown, buckets, watermark_us)
     if empty == "carry":
         carried, more = _carried(whole.rows, after, ways, buckets, watermark_us, within)
         told = pl.concat([told, carried], how="diagonal").sort(KEY)
@@ -105,9 +107,10 @@ class _After:
 
 
 def _told(
-    whole: States, after: _After, ways: Ways, buckets: Buckets, watermark_us: int
+    whole: States, after: _After, shown: Mask, buckets: Buckets, watermark_us: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows with points: the sums of what is inside, before and after, and what is known at both ends."""
+    """The rows with points: the sums of what is inside, before and after, and what is known at both ends; and the times
+    at the values of the series that are `shown`."""
     rows = whole.rows
     start, end = buckets.bounds(rows["bucket"].to_numpy())
     stop = np.minimum(end, watermark_us)
@@ -142,7 +145,7 @@ def _told(
         transitions=pl.Series(rows["transitions"].to_numpy() + _stepped(rows)[0]),
         increase=pl.Series(rows["increase"].to_numpy() + _stepped(rows)[1]),
     )
-    keys, has_states = rows.select(KEY), ways.has_states[rows["series"].to_numpy()]
+    keys, has_states = rows.select(KEY), shown[rows["series"].to_numpy()]
     parts = [times_of(keys, pieces.value, part, has_states) for pieces, part in ((before, head), (after.pieces, tail))]
     return told, pl.concat([whole.times, *parts])
 
@@ -196,7 +199,7 @@ def _carried(
         **{name: pl.lit(0, pl.Int64()) for name in ("n", "n_bad", "transitions")},
         **{name: pl.lit(0.0) for name in ("sum", "m2", "increase")},
     )
-    return told, times_of(keys, pieces.value, part, ways.has_states[series[origin]])
+    return told, times_of(keys, pieces.value, part, shown[series[origin]])
 
 
 def _only(part: Parts, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Parts:

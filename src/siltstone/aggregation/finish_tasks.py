@@ -107,6 +107,7 @@ def _written(task: FinishTask) -> Written:
         empty=terms.empty,
         min_pct_good=terms.min_pct_good,
         wanted_quantiles=terms.quantiles,
+        wants_times=terms.wants_times,
         within=None if task.window == (EARLIEST_US, LATEST_US) else task.window,
     )
     table = table_of(found, names, texts, textual_series(rows, texts), terms)

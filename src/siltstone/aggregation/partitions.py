@@ -50,6 +50,7 @@ def rows_of_partition(
         empty=asked.empty,
         min_pct_good=asked.min_pct_good,
         wanted_quantiles=asked.quantiles,
+        wants_times=asked.wants_times,
     )
     rows = done.rows.with_columns(
         series_id=pl.Series([a[1] for a in reader.names.about], dtype=pl.String()).gather(done.rows["series"])
