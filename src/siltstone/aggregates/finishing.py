@@ -164,7 +164,7 @@ def _stepped(rows: pl.DataFrame) -> tuple[Ints, Floats]:
 def _carried(
     rows: pl.DataFrame,
     after: _After,
-    ways: Ways,
+    shown: Mask,
     buckets: Buckets,
     watermark_us: int,
     within: tuple[int, int] | None,
