@@ -6,6 +6,7 @@ from pathlib import Path
 
 import query
 import settling
+from aggregate_lineup import aggregate_entries
 from fleet import Fleet, around_midnight
 from lineup import (
     Entry,
@@ -41,10 +42,11 @@ OBJECTS = 2_000
 
 @dataclass(frozen=True)
 class Size:
-    """A fleet of devices x hours files; the floors hold for 60 x 4."""
+    """A fleet of devices x hours files, and the share of the aggregates' inputs; the floors hold for 60 x 4, and 1."""
 
     devices: int
     hours: int
+    scale: float = 1.0
 
     @property
     def files(self) -> int:
@@ -146,6 +148,10 @@ def _mortar(rig: Rig, _: Size) -> list[Entry]:
     return [siltstone_source(rig, tree, "mortar"), *peers]
 
 
+def _aggregate(rig: Rig, size: Size) -> list[Entry]:
+    return aggregate_entries(rig, size.scale)
+
+
 def _sized(rig: Rig, size: Size) -> Tree:
     return _ready(fleet_tree(rig.cache, around_midnight(size.devices, size.hours)))
 
@@ -157,6 +163,10 @@ def _ready(tree: Tree) -> Tree:
 
 def _fleet_title(size: Size) -> str:
     return f"{size.files:,} files of a fleet, {size.files * 3600:,} rows of 179 fields"
+
+
+def _share(size: Size) -> str:
+    return "" if size.scale == 1 else f" of {size.scale:g}"
 
 
 CASES = [
@@ -203,6 +213,13 @@ CASES = [
         "mortar",
         lambda _: "mortar: 12,840 CSVs, a real building of 1,284 replicated by rule to ten",
         _mortar,
+        "duckdb",
+        by_default=False,
+    ),
+    Case(
+        "aggregate",
+        lambda size: f"aggregate: hourly time-weighted averages{_share(size)} of 20,000,000 readings, 1,000 series",
+        _aggregate,
         "duckdb",
         by_default=False,
     ),

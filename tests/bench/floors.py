@@ -47,6 +47,10 @@ def _gib(row: Row) -> float:
     return row.peak_bytes / 2**30
 
 
+def _million_rows_a_second(row: Row) -> float:
+    return row.rows / row.seconds / 1e6
+
+
 FLOORS = [
     Floor("fleet", "first run, times DuckDB's speed", ("local", "duckdb"), _times_faster, 1.8),
     Floor("fleet", "first run, times naive PySpark's speed", ("local", "naive"), _times_faster, 3.3),
@@ -64,4 +68,13 @@ FLOORS = [
     Floor("sitewise", "times the speed of fastavro and pyarrow", ("local", "fastavro"), _times_faster, 3.0),
     Floor("haltian", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
     Floor("mortar", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
+    Floor("aggregate", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
+    Floor(
+        "aggregate", "times the speed of DuckDB that splits over hours", ("local", "duckdb-split"), _times_faster, 2.0
+    ),
+    Floor("aggregate", "times PySpark's speed", ("local", "spark"), _times_faster, 10.0),
+    Floor("aggregate", "times the speed of a pandas apply", ("local", "pandas"), _times_faster, 20.0),
+    Floor(
+        "aggregate", "readings a second, kernel alone, one core", ("kernel",), _million_rows_a_second, 10.0, unit=" M"
+    ),
 ]
