@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import aggregate_lineup
 import query
 import settling
-from aggregate_lineup import aggregate_entries
 from fleet import Fleet, around_midnight
 from lineup import (
     Entry,
@@ -148,8 +148,8 @@ def _mortar(rig: Rig, _: Size) -> list[Entry]:
     return [siltstone_source(rig, tree, "mortar"), *peers]
 
 
-def _aggregate(rig: Rig, size: Size) -> list[Entry]:
-    return aggregate_entries(rig, size.scale)
+def _scaled(entries: Callable[[Rig, float], list[Entry]]) -> Callable[[Rig, Size], list[Entry]]:
+    return lambda rig, size: entries(rig, size.scale)
 
 
 def _sized(rig: Rig, size: Size) -> Tree:
@@ -166,7 +166,7 @@ def _fleet_title(size: Size) -> str:
 
 
 def _share(size: Size) -> str:
-    return "" if size.scale == 1 else f" of {size.scale:g}"
+    return "" if size.scale == 1 else f"{size.scale:g} of "
 
 
 CASES = [
@@ -218,9 +218,39 @@ CASES = [
     ),
     Case(
         "aggregate",
-        lambda size: f"aggregate: hourly time-weighted averages{_share(size)} of 20,000,000 readings, 1,000 series",
-        _aggregate,
+        lambda size: f"aggregate: hourly time-weighted averages of {_share(size)}20,000,000 readings, 1,000 series",
+        _scaled(aggregate_lineup.aggregate_entries),
         "duckdb",
+        by_default=False,
+    ),
+    Case(
+        "aggregate-wide",
+        lambda size: f"aggregate-wide: the same of 20 columns of {_share(size)}864,000 rows of a wide table",
+        _scaled(aggregate_lineup.wide_entries),
+        "duckdb",
+        by_default=False,
+    ),
+    Case(
+        "rollup",
+        lambda size: (
+            f"rollup: hours and days of {_share(size)}25,920,000 readings, 10 series; and a late file of 1,000 series"
+        ),
+        _scaled(aggregate_lineup.rollup_entries),
+        "raw",
+        by_default=False,
+    ),
+    Case(
+        "hot-series",
+        lambda size: f"hot-series: hourly averages of one series with {_share(size)}20,000,000 readings in one file",
+        _scaled(aggregate_lineup.hot_entries),
+        "workers-1",
+        by_default=False,
+    ),
+    Case(
+        "many-series",
+        lambda size: f"many-series: {_share(size)}300,000 series of 100 readings, and 1,000 of 20,000",
+        _scaled(aggregate_lineup.many_entries),
+        "few",
         by_default=False,
     ),
 ]

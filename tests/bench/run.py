@@ -1,6 +1,7 @@
 """`make bench`: runs the contenders of the chosen cases in turn, prints tables, writes JSON and a picture.
 
-python tests/bench/run.py [CASE ...] [--rounds N] [--contenders NAME ...] [--size DEVICESxHOURS] [--scale SHARE] [--cores N]
+python tests/bench/run.py [CASE ...] [--rounds N] [--contenders NAME ...] [--size DEVICESxHOURS] [--scale SHARE]
+    [--cores N]
 """
 
 import argparse

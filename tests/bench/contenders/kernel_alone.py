@@ -1,5 +1,5 @@
-"""siltstone's kernel on arrays in memory, one core: points to hourly states. Prints how many states and how much of their
-sums it found, and what a plain sum of the arrays says."""
+"""siltstone's kernel on arrays in memory, one core: points to hourly states. Prints how many states it found and their
+sums, and what plain sums of the arrays say."""
 
 import json
 import sys
