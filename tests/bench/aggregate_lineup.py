@@ -89,7 +89,7 @@ def wide_entries(rig: Rig, scale: float) -> list[Entry]:
     out = rig.out("wide-local")
     command = siltstone(rig, "aggregate", tree.table, out, *HOURLY, "--columns", ",".join(spec.names))
     entries = [Entry("local", "siltstone local", command, out, averages_check(rig, out, tree), rig.cores)]
-    for name, way in (("duckdb", "unpivot"), ("duckdb-columns", "columns")):
+    for name, way in (("duckdb", "columns"), ("duckdb-unpivot", "unpivot")):
         out = rig.out(f"wide-{name}")
         command = script(rig.bench_python, "duckdb_aggregate", tree.table, out, "--cores", rig.cores, "--way", way)
         label = {"unpivot": "DuckDB, unpivoted, window", "columns": "DuckDB, windows for each column"}[way]
