@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import aggregate_lineup
 import query
 import settling
 from fleet import Fleet, around_midnight
@@ -41,10 +42,11 @@ OBJECTS = 2_000
 
 @dataclass(frozen=True)
 class Size:
-    """A fleet of devices x hours files; the floors hold for 60 x 4."""
+    """A fleet of devices x hours files, and the share of the aggregates' inputs; the floors hold for 60 x 4, and 1."""
 
     devices: int
     hours: int
+    scale: float = 1.0
 
     @property
     def files(self) -> int:
@@ -146,6 +148,10 @@ def _mortar(rig: Rig, _: Size) -> list[Entry]:
     return [siltstone_source(rig, tree, "mortar"), *peers]
 
 
+def _scaled(entries: Callable[[Rig, float], list[Entry]]) -> Callable[[Rig, Size], list[Entry]]:
+    return lambda rig, size: entries(rig, size.scale)
+
+
 def _sized(rig: Rig, size: Size) -> Tree:
     return _ready(fleet_tree(rig.cache, around_midnight(size.devices, size.hours)))
 
@@ -157,6 +163,10 @@ def _ready(tree: Tree) -> Tree:
 
 def _fleet_title(size: Size) -> str:
     return f"{size.files:,} files of a fleet, {size.files * 3600:,} rows of 179 fields"
+
+
+def _share(size: Size) -> str:
+    return "" if size.scale == 1 else f"{size.scale:g} of "
 
 
 CASES = [
@@ -204,6 +214,43 @@ CASES = [
         lambda _: "mortar: 12,840 CSVs, a real building of 1,284 replicated by rule to ten",
         _mortar,
         "duckdb",
+        by_default=False,
+    ),
+    Case(
+        "aggregate",
+        lambda size: f"aggregate: hourly time-weighted averages of {_share(size)}20,000,000 readings, 1,000 series",
+        _scaled(aggregate_lineup.aggregate_entries),
+        "duckdb",
+        by_default=False,
+    ),
+    Case(
+        "aggregate-wide",
+        lambda size: f"aggregate-wide: the same of 20 columns of {_share(size)}864,000 rows of a wide table",
+        _scaled(aggregate_lineup.wide_entries),
+        "duckdb",
+        by_default=False,
+    ),
+    Case(
+        "rollup",
+        lambda size: (
+            f"rollup: hours and days of {_share(size)}25,920,000 readings, 10 series; and a late file of 1,000 series"
+        ),
+        _scaled(aggregate_lineup.rollup_entries),
+        "raw",
+        by_default=False,
+    ),
+    Case(
+        "hot-series",
+        lambda size: f"hot-series: hourly averages of one series with {_share(size)}20,000,000 readings in one file",
+        _scaled(aggregate_lineup.hot_entries),
+        "workers-1",
+        by_default=False,
+    ),
+    Case(
+        "many-series",
+        lambda size: f"many-series: {_share(size)}300,000 series of 100 readings, and 1,000 of 20,000",
+        _scaled(aggregate_lineup.many_entries),
+        "few",
         by_default=False,
     ),
 ]

@@ -47,6 +47,10 @@ def _gib(row: Row) -> float:
     return row.peak_bytes / 2**30
 
 
+def _million_rows_a_second(row: Row) -> float:
+    return row.rows / row.seconds / 1e6
+
+
 FLOORS = [
     Floor("fleet", "first run, times DuckDB's speed", ("local", "duckdb"), _times_faster, 1.8),
     Floor("fleet", "first run, times naive PySpark's speed", ("local", "naive"), _times_faster, 3.3),
@@ -64,4 +68,15 @@ FLOORS = [
     Floor("sitewise", "times the speed of fastavro and pyarrow", ("local", "fastavro"), _times_faster, 3.0),
     Floor("haltian", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
     Floor("mortar", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
+    Floor("aggregate", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
+    Floor("aggregate", "times the speed of DuckDB that splits", ("local", "duckdb-split"), _times_faster, 2.0),
+    Floor("aggregate", "times PySpark's speed", ("local", "spark"), _times_faster, 10.0),
+    Floor("aggregate", "times the speed of a pandas apply", ("local", "pandas"), _times_faster, 20.0),
+    Floor("aggregate", "readings a second, kernel alone", ("kernel",), _million_rows_a_second, 10.0, unit=" M"),
+    Floor("aggregate-wide", "times DuckDB's speed", ("local", "duckdb"), _times_faster, 2.0),
+    Floor("rollup", "times the speed from raw", ("rollup", "raw"), _times_faster, 20.0),
+    Floor("rollup", "a late file, of the time of all", ("full", "late"), _times_slower, 0.25, True),
+    Floor("hot-series", "two workers, times one's speed", ("workers-2", "workers-1"), _times_faster, 1.6),
+    Floor("hot-series", "peak memory, two workers", ("workers-2",), _gib, 1.5, True, " GiB"),
+    Floor("many-series", "time per reading over that of 1,000 series", ("few", "many"), _per_row, 3.0, True),
 ]

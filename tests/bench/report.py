@@ -68,7 +68,11 @@ def _case_table(title: str, rows: list[Row], reference: str) -> Table:
 
 
 def _floor_table(titles: Mapping[str, str], rows: Rows, size: Size) -> Table:
-    note = "" if size == STANDARD else f"; this was {size.devices} x {size.hours}, so they say little"
+    note = (
+        ""
+        if size == STANDARD
+        else f"; this was {size.devices} x {size.hours}, inputs x {size.scale:g}, so they say little"
+    )
     table = Table(
         title=f"floors, set for a fleet of {STANDARD.devices} x {STANDARD.hours} files on two cores{note}",
         title_justify="left",

@@ -1,6 +1,7 @@
 """`make bench`: runs the contenders of the chosen cases in turn, prints tables, writes JSON and a picture.
 
-python tests/bench/run.py [CASE ...] [--rounds N] [--contenders NAME ...] [--size DEVICESxHOURS] [--cores N]
+python tests/bench/run.py [CASE ...] [--rounds N] [--contenders NAME ...] [--size DEVICESxHOURS] [--scale SHARE]
+    [--cores N]
 """
 
 import argparse
@@ -29,16 +30,23 @@ def main() -> int:
     cache = args.cache.absolute()
     cache.mkdir(exist_ok=True)
     rig = Rig(sys.executable, str(Path(args.python).absolute()), cache, args.cores)
+    size = replace(args.size, scale=args.scale)
     console = Console(width=None if sys.stdout.isatty() else 150)
     machine = describe_machine(rig.project_python)
     cases = [case for case in CASES if case.name in args.cases or (not args.cases and case.by_default)]
     runs: list[Run] = []
     for case in cases:
-        runs += _run_case(console, rig, case, args.size, args.rounds, args.contenders)
+        runs += _run_case(console, rig, case, size, args.rounds, args.contenders)
     rows = rows_of_runs(runs)
-    titles = {case.name: case.title(args.size) for case in cases}
-    print_report(console, titles, rows, machine, args.size)
-    settings = {"rounds": args.rounds, "devices": args.size.devices, "hours": args.size.hours, "cores": args.cores}
+    titles = {case.name: case.title(size) for case in cases}
+    print_report(console, titles, rows, machine, size)
+    settings = {
+        "rounds": args.rounds,
+        "devices": args.size.devices,
+        "hours": args.size.hours,
+        "scale": args.scale,
+        "cores": args.cores,
+    }
     save(cache / "results.json", machine, settings, runs)
     picture = draw(cache / "results.png", titles, rows, machine)
     console.print(
@@ -100,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="each contender runs this often, in turn (default 3)")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="only these, such as local duckdb")
     parser.add_argument("--size", type=_size, default=STANDARD, metavar="DxH", help="devices x hours (default 60x4)")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the aggregates' inputs (default 1)")
     parser.add_argument("--cores", type=int, default=2, help="cores that each contender is pinned to (default 2)")
     parser.add_argument("--python", default=REPOSITORY / ".venv/bin/python", help="the Python that has siltstone")
     parser.add_argument("--cache", type=Path, default=REPOSITORY / ".bench", help="where inputs and results are kept")

@@ -115,7 +115,7 @@ def _cached_readings(cache: Path, name: str, made_by: ModuleType, make: Callable
         save_readings_truth(folder / "truth.json", make(folder / "input"))
 
     code = [Path(made_by.__file__ or ""), HERE / "readings_truth.py"]
-    return ReadingsTree(_folder(cache, name, code, fill) / "input")
+    return ReadingsTree(cached_folder(cache, name, code, fill) / "input")
 
 
 def _cached(cache: Path, name: str, made_by: list[Path], make: Callable[[Path], Truth]) -> Tree:
@@ -125,10 +125,10 @@ def _cached(cache: Path, name: str, made_by: list[Path], make: Callable[[Path], 
         kinds = {name: field.kind for name, field in fields_of(truth).items()}
         (folder / "schema.json").write_text(json.dumps(kinds))
 
-    return Tree(_folder(cache, name, made_by, fill) / "input")
+    return Tree(cached_folder(cache, name, made_by, fill) / "input")
 
 
-def _folder(cache: Path, name: str, made_by: list[Path], fill: Callable[[Path], None]) -> Path:
+def cached_folder(cache: Path, name: str, made_by: list[Path], fill: Callable[[Path], None]) -> Path:
     """`cache/NAME-HASH`; the hash is that of the code that fills it, and folders of older code are removed."""
     code = hashlib.sha256(b"".join(path.read_bytes() for path in made_by)).hexdigest()[:8]
     folder = cache / f"{name}-{code}"
