@@ -7,9 +7,10 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregates.finishing import finished
-from siltstone.aggregation.output import arrow_of, contract_of, table_of, textual_series
+from siltstone.aggregation.output import arrow_of, contract_of, table_of
 from siltstone.aggregation.state_files import Wanted, read_keys, read_states, stored_states, unfolded
 from siltstone.aggregation.terms import Terms
+from siltstone.aggregation.text_rows import textual_rows
 from siltstone.conform import base_schema
 from siltstone.planning import Sizes
 from siltstone.storage import Storage
@@ -86,9 +87,10 @@ def _written(task: FinishTask) -> Written:
     numbers = names.select(_NAME).with_row_index("series").cast({"series": pl.Int64})
     rows = rows.drop("series", "bucket").join(numbers, on=_NAME, how="left", maintain_order="left")
     rows = rows.with_columns(bucket=pl.Series(terms.buckets.number(rows["first_ts"].to_numpy()), dtype=pl.Int64))
+    ways = [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in names.rows()]
     found = finished(
         unfolded(rows),
-        [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in names.rows()],
+        ways,
         terms.buckets,
         task.watermark_us,
         empty=terms.empty,
@@ -96,7 +98,8 @@ def _written(task: FinishTask) -> Written:
         wanted_quantiles=terms.quantiles,
         within=task.window,
     )
-    table = table_of(found, names, texts, textual_series(rows, texts), terms)
+    ahead = pl.Series([n for n, way in enumerate(ways) if way.looks_ahead], dtype=pl.Int64)
+    table = table_of(found, names, texts, textual_rows(found.rows, rows, texts, ahead), terms)
     if task.dates:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
     outputs = _files(task, table)
