@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
 import aggregate_late
 import check_aggregates
-from aggregate_lakes import write_readings, write_wide
 from aggregate_readings import HOUR_US, Spec, made
+from aggregate_tables import write_readings, write_wide
 from aggregate_truth import START_US, Sums, counted, load_sums, problems_of, save_sums
 from aggregate_wide import WideSpec, made_units, seconds_of
 

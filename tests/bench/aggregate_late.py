@@ -1,4 +1,4 @@
-"""Adds readings that come late to a lake of `aggregate_lakes`: forty in an hour of ten series; and writes the truth of
+"""Adds readings that come late to a lake of `aggregate_tables`: forty in an hour of ten series; and writes the truth of
 all into it. Runs in the project's environment.
 
 python aggregate_late.py LAKE '{"name": ..., ...}'
@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from aggregate_lakes import SITE, commit, rows_of, table_of, written
 from aggregate_readings import HOUR_US, Readings, Spec, made
+from aggregate_tables import SITE, commit, rows_of, table_of, written
 from aggregate_truth import START_US, counted, save_sums
 
 from siltstone.contracts import READINGS

@@ -24,7 +24,7 @@ DENSE = Spec("dense", series=10, readings=2_592_000)
 HOT = Spec("hot", series=1, readings=20_000_000, grain="month")
 MANY = Spec("many", series=300_000, readings=100, span_s=13_000)
 """As many readings in an hour as the thousand series have."""
-_MAKERS = ("aggregate_lakes.py", "aggregate_readings.py", "aggregate_wide.py", "aggregate_truth.py")
+_MAKERS = ("aggregate_tables.py", "aggregate_readings.py", "aggregate_wide.py", "aggregate_truth.py")
 
 
 class LakeTree(Tree):

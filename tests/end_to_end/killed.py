@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from aggregate_lakes import Aggregates
 from worlds import World
 
 # point -> where it is: module, owner ("" for a function of the module), name, and whether the real call comes first.
@@ -37,11 +38,13 @@ POINTS: dict[str, tuple[str, str, str, bool]] = {
     "before the rewrite": ("siltstone.superseding", "Superseding", "drop", False),
     "after the rewrite": ("siltstone.superseding", "Superseding", "drop", True),
     "after the plan": ("siltstone.settling", "", "plan_merges", True),
+    "after the states": ("siltstone.aggregation.state_tasks", "", "write_states", True),
 }
 JOBS: dict[str, Callable[[World], Any]] = {
     "compact": World.compact,
     "replace": lambda world: world.compact("settle.after_compact=false"),
     "settle": lambda world: world.settle("settle.closed_after_hours=0"),
+    "aggregate": lambda world: Aggregates(world.root / "output", world.table).run("1h", ["integral"], columns=("a",)),
 }
 
 

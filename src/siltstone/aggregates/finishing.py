@@ -56,7 +56,7 @@ def finished(
     shown = ways.has_states & wants_times
     told, times = _told(whole, after, shown, buckets, watermark_us)
     if empty == "carry":
-        carried, more = _carried(whole.rows, after, ways, buckets, watermark_us, within)
+        carried, more = _carried(whole.rows, after, shown, buckets, watermark_us, within)
         told = pl.concat([told, carried], how="diagonal").sort(KEY)
         times = pl.concat([times, more])
     if within is not None:

@@ -37,6 +37,11 @@ class Interpretation:
     sentinels: tuple[float, ...] = ()
     period_us: int = 0
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a point tells of the time before it."""
+        return self.kind in ("linear", "next")
+
 
 @dataclass(frozen=True)
 class Match:

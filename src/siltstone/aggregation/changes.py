@@ -16,7 +16,6 @@ from siltstone.storage import Storage
 
 _NAME = ["site", "series_id"]
 _ABOUT = ["source", "device_id", "measurement"]
-_LOOKS_AHEAD = ("linear", "next")  # kinds of series whose next point tells of the time before it
 
 
 def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]:
@@ -45,8 +44,8 @@ def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> pl.Dat
         frames.append(rows.with_columns(bucket=pl.Series(number, dtype=pl.Int64)).select(schema.keys()))
     found = pl.concat(frames)
     names = found.select(*_NAME, *_ABOUT).unique(_NAME)
-    kinds = [terms.interpretations.of(*about, series).kind for series, *about in names.drop("site").iter_rows()]
-    looks_ahead = pl.Series("looks_ahead", [kind in _LOOKS_AHEAD for kind in kinds], dtype=pl.Boolean)
+    ways = [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in names.rows()]
+    looks_ahead = pl.Series("looks_ahead", [way.looks_ahead for way in ways], dtype=pl.Boolean)
     return found.drop(_ABOUT).join(names.select(*_NAME, looks_ahead), on=_NAME, how="left", maintain_order="left")
 
 

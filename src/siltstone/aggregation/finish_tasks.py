@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregates.finishing import finished
-from siltstone.aggregation.output import arrow_of, contract_of, table_of, textual_series
+from siltstone.aggregation.output import arrow_of, contract_of, table_of
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.state_files import (
     NAME,
@@ -20,6 +20,7 @@ from siltstone.aggregation.state_files import (
     unfolded,
 )
 from siltstone.aggregation.terms import Terms
+from siltstone.aggregation.text_rows import textual_rows
 from siltstone.conform import base_schema
 from siltstone.planning import Sizes
 from siltstone.storage import Storage
@@ -99,9 +100,10 @@ def _written(task: FinishTask) -> Written:
     if not rows.height:
         return Written([], 0, 0, 0)
     rows = rows.with_columns(bucket=pl.Series(terms.buckets.number(rows["first_ts"].to_numpy()), dtype=pl.Int64))
+    ways = [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in names.rows()]
     found = finished(
         unfolded(rows),
-        [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in names.rows()],
+        ways,
         terms.buckets,
         task.watermark_us,
         empty=terms.empty,
@@ -110,7 +112,8 @@ def _written(task: FinishTask) -> Written:
         wants_times=terms.wants_times,
         within=None if task.window == (EARLIEST_US, LATEST_US) else task.window,
     )
-    table = table_of(found, names, texts, textual_series(rows, texts), terms)
+    ahead = pl.Series([n for n, way in enumerate(ways) if way.looks_ahead], dtype=pl.Int64)
+    table = table_of(found, names, texts, textual_rows(found.rows, rows, texts, ahead), terms)
     if task.dates:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
     outputs = _files(task, table)

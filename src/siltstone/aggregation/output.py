@@ -70,14 +70,14 @@ def table_of(
 ) -> pl.DataFrame:
     """The rows as they are stored, in order of series and bucket, with their `date`.
 
-    `names`: of each series number. `texts`: those that values stand for. `textual`: the numbers of the series that have
+    `names`: of each series number. `texts`: those that values stand for. `textual`: which of the finished rows have
     texts; what is told of their values as numbers is null.
     """
-    rows = finished.rows.hstack(names[finished.rows["series"]])
-    if len(textual):
-        is_text = pl.col("series").is_in(textual.implode())
+    rows = finished.rows
+    if textual.any():
         numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
-        rows = rows.with_columns(pl.when(~is_text).then(n).alias(n) for n in (*numbers, "min_ts", "max_ts"))
+        rows = rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, "min_ts", "max_ts"))
+    rows = rows.hstack(names[rows["series"]])
     states = folded(finished.states)
     states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
     states = states.select(*KEY, pl.struct(*INNER, "times", "sketch", "texts").alias(STATE))
@@ -94,12 +94,6 @@ def table_of(
 
 _VALUES = ("first_value", "last_value", "start_value", "stop_value", "low", "high")
 """What of a state is a value."""
-
-
-def textual_series(rows: pl.DataFrame, texts: Mapping[float, str]) -> pl.Series:
-    """The numbers of the series in rows of states (`series` and its values) that have texts."""
-    is_text = pl.any_horizontal(pl.col(name).is_in(list(texts)) for name in _VALUES)
-    return rows.filter(is_text)["series"].unique()
 
 
 def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:

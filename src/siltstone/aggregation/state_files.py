@@ -80,13 +80,14 @@ def numbered(parts: Sequence[NamedStates]) -> NamedStates:
 
 
 def folded(states: States) -> pl.DataFrame:
-    """The rows with a column for each long table; null where there is nothing."""
+    """The rows with a column for each long table, its entries in order of value or key; null where there is nothing."""
     rows = states.rows
     for name, long in (("times", states.times), ("sketch", states.sketch)):
         if not long.height:
             rows = rows.with_columns(pl.lit(None, FOLDED[name]).alias(name))
             continue
-        lists = long.group_by(KEY).agg(pl.struct(column for column in long.columns if column not in KEY).alias(name))
+        inner = [column for column in long.columns if column not in KEY]
+        lists = long.sort(inner[0]).group_by(KEY).agg(pl.struct(inner).alias(name))
         rows = rows.join(lists, on=KEY, how="left", maintain_order="left")
     return rows
 

@@ -1,7 +1,7 @@
 """Writes the inputs of the aggregates: a lake with a table of siltstone's, and the truth of it beside the lake. Runs in
 the project's environment, since siltstone's own writer and commits make the table.
 
-python aggregate_lakes.py readings FOLDER '{"name": ..., ...}'
+python aggregate_tables.py readings FOLDER '{"name": ..., ...}'
 """
 
 import argparse
