@@ -45,6 +45,7 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], cores: int, folde
     What the command leaves running is waited for and counted; only the caller may have no other children.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans become children, so none is lost
+    _wait_for_orphans()  # of what was prepared: their time is not the command's
     chosen = sorted(os.sched_getaffinity(0))[:cores]
     watch, began = _Watch(), time.perf_counter()
     process = subprocess.Popen(
