@@ -166,7 +166,7 @@ def buckets_of(every: str, zone: str = "UTC", origin: str | None = None) -> Buck
 
     Raises UsageError, naming the option.
     """
-    clock = _clock(zone)
+    _check_zone(zone)
     where = f" {zone}" if zone != "UTC" else ""
     since = f" from {origin}" if origin is not None else ""
     if every.startswith(_SHIFTS):
@@ -175,8 +175,9 @@ def buckets_of(every: str, zone: str = "UTC", origin: str | None = None) -> Buck
         return OnTheWall(Shifts(_times_of_day(every)), zone, every + where)
     us, days, months = _length(every)
     if us:
-        start_us = 0 if origin is None else _instant_and_wall(origin, clock)[0]
+        start_us = 0 if origin is None else _instant_and_wall(origin, wall_clock(zone))[0]
         return Elapsed(us, start_us, every + since)
+    clock = wall_clock(zone)
     wall_us = _default_wall(every) if origin is None else _edge_on_the_wall(origin, clock)
     name = every + where + since
     if months:
@@ -212,12 +213,11 @@ def base_for(coarser: Buckets, first_us: int, last_us: int, zone: str = "UTC") -
     return coarser.name
 
 
-def _clock(zone: str) -> WallClock:
+def _check_zone(zone: str) -> None:
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         raise UsageError(f"--zone {zone}: no time zone, expected an IANA name such as Asia/Makassar or UTC") from None
-    return wall_clock(zone)
 
 
 def _length(every: str) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ those of finer ones.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -63,6 +64,7 @@ class States:
         return self.rows.height
 
     @classmethod
+    @cache
     def empty(cls) -> "States":
         return cls(pl.DataFrame(schema=COLUMNS), pl.DataFrame(schema=TIMES), pl.DataFrame(schema=SKETCH))
 

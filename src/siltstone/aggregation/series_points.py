@@ -13,6 +13,7 @@ from siltstone.aggregates.pieces import Mask
 from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
 from siltstone.aggregation.reading_plan import Window
 from siltstone.aggregation.terms import Terms
+from siltstone.arrays import coded
 
 Qualities = npt.NDArray[np.int8]
 
@@ -71,12 +72,12 @@ class ReadingPoints:
     def _with_held(self, table: pa.Table) -> pl.DataFrame:
         """The rows, those that waited before them, without those of the last instant, which wait."""
         self.counted.rows += table.num_rows
-        frame = pl.DataFrame(table.select([n for n in READ if n in table.column_names]))
-        frame = frame.with_columns(pl.col("series_id").cast(pl.String()), ts=pl.col("ts").dt.epoch("us"))
+        columns = [n for n in READ if n in table.column_names and n != "quality"]
+        quality = pl.Series("quality", _qualities(table["quality"]))
+        series = pl.col("series_id").cast(pl.Categorical())
+        frame = pl.DataFrame(table.select(columns)).with_columns(series, quality, ts=pl.col("ts").dt.epoch("us"))
         whole = frame if self._held is None else pl.concat([self._held, frame])
-        last = whole.row(-1, named=True)
-        is_last = (pl.col("series_id") == last["series_id"]) & (pl.col("ts") == last["ts"])
-        self._held = whole.filter(is_last)
+        self._held = whole.tail(_last_instant(whole))
         return whole.head(whole.height - self._held.height)
 
     def _read(self, frame: pl.DataFrame) -> Iterator[Read]:
@@ -120,7 +121,7 @@ class ReadingPoints:
         if not keep.all():
             frame, code, ts = frame.filter(pl.Series(keep)), code[keep], ts[keep]
         starts: Ints = np.searchsorted(code, np.arange(series + 1))
-        yield Read(Points(starts, ts, self._values(frame), _qualities(frame["quality"])), first)
+        yield Read(Points(starts, ts, self._values(frame), frame["quality"].to_numpy()), first)
 
     def _older(self, frame: pl.DataFrame, code: Ints, ts: Ints, again: Mask) -> Mask:
         """Of the rows of one instant all but the newest: the greatest nanoseconds, then version, then the last one.
@@ -155,19 +156,21 @@ def text_number(text: str) -> float:
     return float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") >> 4)
 
 
-def _qualities(words: pl.Series) -> Qualities:
+def _last_instant(rows: pl.DataFrame) -> int:
+    """How many rows at the end are of one series and instant."""
+    ts, series = rows["ts"].to_numpy(), rows["series_id"].to_physical().to_numpy()
+    count = 1
+    while count < len(ts) and ts[-count - 1] == ts[-1] and series[-count - 1] == series[-1]:
+        count += 1
+    return count
+
+
+def _qualities(words: pa.ChunkedArray) -> npt.NDArray[np.int8]:
     """good or nothing said: GOOD; uncertain: UNCERTAIN; anything else: BAD."""
-    codes = {"good": GOOD, "uncertain": UNCERTAIN}
-    if words.null_count() == len(words):
-        return np.full(len(words), GOOD, np.int8)
-    kinds = words.cast(pl.String()).unique()
-    if kinds.to_list() == ["good"]:
-        return np.full(len(words), GOOD, np.int8)
-    table = {word: codes.get(word.lower(), BAD) for word in kinds.drop_nulls().to_list()}
-    codes_of_rows: Qualities = (
-        words.cast(pl.String()).replace_strict(table, default=GOOD, return_dtype=pl.Int8).to_numpy()
-    )
-    return codes_of_rows
+    codes = {None: GOOD, "good": GOOD, "uncertain": UNCERTAIN}
+    texts, places = coded(words)
+    found = np.array([codes.get(text if text is None else text.lower(), BAD) for text in texts], np.int8)
+    return np.full(len(places), GOOD, np.int8) if (found == GOOD).all() else found[places]
 
 
 class WidePoints:

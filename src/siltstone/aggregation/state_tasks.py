@@ -22,7 +22,7 @@ from siltstone.footers import naming
 from siltstone.merging import merge_sorted
 from siltstone.storage import Storage
 
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS = 1 << 19
 _CHUNK_BYTES = 32 << 20
 _UNITE_ROWS = 1 << 20  # of states that wait to be united
 
