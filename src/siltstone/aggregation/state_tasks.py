@@ -130,9 +130,52 @@ def _run(task: StateTask, path: str, opened: ExitStack) -> Iterator[pa.Table]:
         columns = needed_columns(task.terms, task.unit, task.time, there)
         texts = [n for n in columns if n not in (task.time, "value", "ts_nanos", "version", *task.terms.columns)]
         file = pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
-        groups = list(task.groups) or None
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
-            yield pa.Table.from_batches([batch])
+        if task.groups:
+            yield from _portion(file, task.groups, columns, (task.unit, task.time))
+        else:
+            yield from _batches(file, range(file.num_row_groups), columns)
+
+
+def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=list(groups), columns=list(columns), use_threads=False):
+        yield pa.Table.from_batches([batch])
+
+
+def _portion(
+    file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str], order: tuple[str, str]
+) -> Iterator[pa.Table]:
+    """The rows of some row groups of a sorted file; those of one unit and instant that a cut parts are all of the
+    portion in which they begin."""
+    before = groups[0] - 1
+    skipped = _last(file.read_row_group(before, columns=list(order)), order) if before >= 0 else None
+    last = None
+    for table in _batches(file, groups, columns):
+        rest = table
+        if skipped is not None:
+            rest = table.slice(_equal_first(table, order, skipped))
+            skipped = None if rest.num_rows else skipped
+        if rest.num_rows:
+            last = _last(rest, order)
+            yield rest
+    if last is None:
+        return
+    for table in _batches(file, range(groups[-1] + 1, file.num_row_groups), columns):
+        yield table.slice(0, count := _equal_first(table, order, last))
+        if count < table.num_rows:
+            return
+
+
+def _last(table: pa.Table, order: tuple[str, str]) -> tuple[Any, ...]:
+    """Unit and instant of the last row."""
+    return pl.DataFrame(table.select(order).slice(table.num_rows - 1)).row(0)
+
+
+def _equal_first(table: pa.Table, order: tuple[str, str], values: tuple[Any, ...]) -> int:
+    """How many rows, from the first on, have this unit and instant."""
+    columns = [pl.col(order[0]).cast(pl.String()), pl.col(order[1])]
+    is_equal = pl.all_horizontal(c.eq_missing(pl.lit(v)) for c, v in zip(columns, values, strict=True))
+    others = (~pl.DataFrame(table.select(order)).select(is_equal).to_series()).arg_true()
+    return int(others[0]) if len(others) else table.num_rows
 
 
 def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
