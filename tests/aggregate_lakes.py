@@ -136,6 +136,18 @@ class Aggregates:
         return Aggregates(self.root.parent / name, self.base, self.settings)
 
 
+def office_hours(root: Path) -> Aggregates:
+    """A desk's sensor: taken 8:30, free 8:45, taken 9:15 and until 3:20 two days later; another's one event at 6:30.
+    Two exports, in data files of a day each."""
+    plant = Plant(root)
+    first = occupancy(("2025-12-01 08:30", 1), ("2025-12-01 08:45", 0), ("2025-12-01 09:15", 1))
+    late = [*occupancy(("2025-12-03 03:20", 0)), *occupancy(("2025-12-03 06:30", 1), device="D2")]
+    deliver_occupancy(plant, first, "2025-12-01 09:00")
+    deliver_occupancy(plant, late, "2025-12-03 06:00")
+    plant.compact("haltian", "compaction.grain=day")
+    return Aggregates(root / "hourly", plant.lake / "readings")
+
+
 def _plain(value: Any) -> Any:
     """A map as a dict."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping) and {"key", "value"} == value[0].keys():

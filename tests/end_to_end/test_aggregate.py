@@ -1,37 +1,19 @@
 """`siltstone aggregate`: rows worked out by hand, from lakes made through the real sources."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
-from aggregate_lakes import Aggregates, assert_same, deliver_occupancy, occupancy
+from aggregate_lakes import Aggregates, assert_same, office_hours
 from lakes import Readings, reading
-from plants import Plant
-from worlds import InProcess
-
-from siltstone import cli
-from siltstone.errors import UsageError
 
 STATUS = "D1/OccupancyStatus"
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Aggregates:
-    """A desk's sensor: taken 8:30, free 8:45, taken 9:15 and until 3:20 two days later; another's one event at 6:30.
-    Two exports, in data files of a day each."""
-    plant = Plant(tmp_path)
-    deliver_occupancy(
-        plant,
-        occupancy(("2025-12-01 08:30", 1), ("2025-12-01 08:45", 0), ("2025-12-01 09:15", 1)),
-        "2025-12-01 09:00",
-    )
-    late = [*occupancy(("2025-12-03 03:20", 0)), *occupancy(("2025-12-03 06:30", 1), device="D2")]
-    deliver_occupancy(plant, late, "2025-12-03 06:00")
-    plant.compact("haltian", "compaction.grain=day")
-    return Aggregates(tmp_path / "hourly", plant.lake / "readings")
+    return office_hours(tmp_path)
 
 
 @pytest.fixture
@@ -258,58 +240,3 @@ def test_an_aggregate_of_nothing_has_no_rows(office: Aggregates, lake: Readings)
     bare = Readings(str(Path(lake.lake).parent / "bare"))
     bare.table.create()
     assert of(bare, "none").run("1h")["rows_out"] == 0
-
-
-def test_the_command_says_what_it_did(
-    office: Aggregates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
-    words = ["aggregate", str(office.base), str(office.root), "--engine", "local", "--json"]
-    assert cli.main([*words, "--every", "1h", "--measure", "time_in_state"]) == 0
-    told = capsys.readouterr().out
-    assert "read         5 rows: 5 points + 0 repeated + 0 left out" in told
-    assert "4 rows of 1h for 2 series, 1 provisional (they end after 2025-12-03T06:30:00+00:00)" in told
-    assert json.loads(told.splitlines()[-1])["rows_out"] == 4
-    assert cli.main([*words, "--every", "1h", "--measure", "time_in_state"]) == 0
-    assert "nothing to do: " in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--every", "15m"], "was made with other terms: --every 1h, now 15m"),
-        (["--every", "1h", "--measure", "min"], "--measure integral, now min"),
-        (["--every", "1h", "--measure", "integral", "--from", "2025-12-02"], "another --from or --to"),
-        (["--every", "1h", "--measure", "integral", "--site", "a"], "--site none, now a"),
-        (["--every", "1h", "--measure", "avg"], "no measure 'avg'"),
-        (["--every", "1x"], "--every 1x: no length of time, expected such as 15m"),
-        (["--every", "1d", "--zone", "Mars"], "--zone Mars: no time zone"),
-        (["--every", "1d", "--zone", "Mars", "--from", "2025-12-01"], "--zone Mars: no time zone"),
-        (["--every", "1h", "--from", "soon"], "--from 'soon' is no time"),
-        (["--every", "1h", "--from", "2025-12-02", "--to", "2025-12-01"], "--to is not after --from"),
-        (["--every", "1h", "--columns", "a"], "readings is a table of readings"),
-        ([], "no --every"),
-    ],
-)
-def test_a_refusal_says_what_to_give(
-    office: Aggregates, words: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
-    office.run("1h", ["integral"])
-    before = office.frame()
-    assert cli.main(["aggregate", str(office.base), str(office.root), "--engine", "local", *words]) == 2
-    assert told in capsys.readouterr().err
-    assert_same(office.frame(), before)
-
-
-def test_what_is_no_table_to_aggregate_is_refused(office: Aggregates, tmp_path: Path) -> None:
-    for base, told in (
-        (tmp_path / "lake", "no table of siltstone at"),
-        (tmp_path / "nowhere" / "readings", "no table of siltstone at"),
-        (tmp_path / "lake" / "device", "no table of siltstone|no table at|no readings to aggregate"),
-    ):
-        with pytest.raises(UsageError, match=told):
-            Aggregates(tmp_path / "out", base).run()
-    wrong: Any = Aggregates(office.base, office.base)
-    with pytest.raises(UsageError, match="is no table of aggregates"):
-        wrong.run()

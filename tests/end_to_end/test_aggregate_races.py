@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from meetings import Once, between, together
 from worlds import NOON, World, record
 
 from siltstone.aggregation import finish_tasks
+from siltstone.aggregation.state_files import NamedStates
 from siltstone.errors import AccountsError, LostRaceError
 from siltstone.table import Table
 
@@ -82,9 +84,13 @@ def test_six_refusals_end_the_run(lake: Readings, output: Aggregates, monkeypatc
     assert left_behind(output) == []
 
 
+def cut(states: NamedStates) -> NamedStates:
+    return replace(states, rows=states.rows.head(1))
+
+
 def test_points_that_are_lost_on_the_way_stop_the_run(output: Aggregates, monkeypatch: pytest.MonkeyPatch) -> None:
     real = finish_tasks.read_states
-    monkeypatch.setattr(finish_tasks, "read_states", lambda *given: (real(*given)[0].head(1), {}))
+    monkeypatch.setattr(finish_tasks, "read_states", lambda *given: cut(real(*given)))
     with pytest.raises(AccountsError, match="8 points were read, 4 are in the rows that were written"):
         output.run("1h", ["integral"])
     assert output.rows("at") == []

@@ -1,11 +1,14 @@
 """`siltstone aggregate --columns`: each column of a wide table is a measurement of its unit."""
 
+import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from aggregate_lakes import Aggregates, assert_same
 from worlds import NOON, World, record
 
+from siltstone.aggregation import job
 from siltstone.errors import UsageError
 
 HOUR, DAY = 3600, 86_400
@@ -82,6 +85,25 @@ def test_filters_and_a_later_hour(fleet: Aggregates, world: World) -> None:
     fresh.run("1h", ["time_weighted_average", "count"], **terms)
     assert_same(fleet.frame(), fresh.frame())
     assert fleet.run("1h", ["time_weighted_average", "count"], **terms)["run"] == ""
+
+
+def test_rows_of_one_instant_on_both_sides_of_a_cut_are_taken_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # rows 0, 1, 2, ... at the seconds 0, 0, 1, 1, ..., but rows 20 to 39 at second 10; 7 to a row group and a task
+    seconds = [n // 2 if n < 20 else 10 if n < 40 else n - 20 for n in range(60)]
+    world.deliver({"BRCB/D/2025121012": [record(NOON + s, a=float(n)) for n, s in enumerate(seconds)]})
+    world.compact("settle.after_compact=false")
+    (path,) = world.table.rglob("data_*.parquet")
+    pq.write_table(pq.read_table(path, partitioning=None), path, row_group_size=7)
+    (log,) = [entry for entry in (world.table / "_delta_log").glob("*.json") if path.name in entry.read_text()]
+    log.write_text(re.sub(r'"size":\d+', f'"size":{path.stat().st_size}', log.read_text()))
+    monkeypatch.setattr(job, "_TASK_ROWS", 7)
+    output = Aggregates(world.root / "output", world.table)
+    summary = output.run("1h", ["count", "sum"], columns=("a",))
+    # of each second the last row: 1, 3, ..., 19; 39; 40 to 59
+    assert output.rows("count", "sum") == [(31, 100.0 + 39.0 + sum(range(40, 60)))]
+    assert (summary["rows_in"], summary["repeated"]) == (60, 29)
 
 
 def test_columns_that_are_not_there_and_columns_left_out(fleet: Aggregates) -> None:

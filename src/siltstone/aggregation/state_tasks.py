@@ -142,10 +142,66 @@ def _run(task: Reading, path: str, groups: Sequence[int], opened: ExitStack) -> 
         columns = needed_columns(task.terms, task.unit, task.time, there)
         texts = [n for n in columns if n not in (task.time, "value", "ts_nanos", "version", *task.terms.columns)]
         file = pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
-        for batch in file.iter_batches(
-            _BATCH_ROWS, row_groups=list(groups) or None, columns=columns, use_threads=False
-        ):
-            yield pa.Table.from_batches([batch])
+        if groups:
+            yield from _portion(file, groups, columns, (task.unit, task.time))
+        else:
+            yield from _batches(file, range(file.num_row_groups), columns)
+
+
+def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=list(groups), columns=list(columns), use_threads=False):
+        yield pa.Table.from_batches([batch])
+
+
+def _portion(
+    file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str], order: tuple[str, str]
+) -> Iterator[pa.Table]:
+    """The rows of some row groups of a sorted file; those of one unit and instant that a cut parts are all of the
+    portion in which they begin."""
+    before, behind = groups[0] - 1, groups[-1] + 1
+    skipped = None
+    if before >= 0 and _may_share(file.metadata, before, order):
+        skipped = _last(file.read_row_group(before, columns=list(order)), order)
+    last = None
+    for table in _batches(file, groups, columns):
+        rest = table
+        if skipped is not None:
+            rest = table.slice(_equal_first(table, order, skipped))
+            skipped = None if rest.num_rows else skipped
+        if rest.num_rows:
+            last = _last(rest, order)
+            yield rest
+    if last is None or behind == file.num_row_groups or not _may_share(file.metadata, behind - 1, order):
+        return
+    for table in _batches(file, range(behind, file.num_row_groups), columns):
+        yield table.slice(0, count := _equal_first(table, order, last))
+        if count < table.num_rows:
+            return
+
+
+def _may_share(metadata: pq.FileMetaData, group: int, order: tuple[str, str]) -> bool:
+    """Whether a row group may end with the unit and instant that the next one begins with, by their statistics."""
+    names = metadata.schema.names
+    (unit, next_unit), (time, next_time) = (
+        [metadata.row_group(g).column(names.index(name)).statistics for g in (group, group + 1)] for name in order
+    )
+    if not all(s is not None and s.has_min_max for s in (unit, next_unit, time, next_time)):
+        return True
+    is_apart = unit.max < next_unit.min or (unit.min == unit.max and time.max < next_time.min)
+    return not is_apart
+
+
+def _last(table: pa.Table, order: tuple[str, str]) -> tuple[Any, ...]:
+    """Unit and instant of the last row."""
+    return pl.DataFrame(table.select(order).slice(table.num_rows - 1)).row(0)
+
+
+def _equal_first(table: pa.Table, order: tuple[str, str], values: tuple[Any, ...]) -> int:
+    """How many rows, from the first on, have this unit and instant."""
+    columns = [pl.col(order[0]).cast(pl.String()), pl.col(order[1])]
+    is_equal = pl.all_horizontal(c.eq_missing(pl.lit(v)) for c, v in zip(columns, values, strict=True))
+    others = (~pl.DataFrame(table.select(order)).select(is_equal).to_series()).arg_true()
+    return int(others[0]) if len(others) else table.num_rows
 
 
 def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
