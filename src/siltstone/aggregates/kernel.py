@@ -14,7 +14,7 @@ from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Poin
 from siltstone.aggregates.sketch import keys_of
 from siltstone.aggregates.states import COLUMNS, KEY, States, joined, times_of, united
 
-_BLOCK = 1 << 17  # points that are worked on at a time: their arrays stay in the processor's caches
+_BLOCK = 1 << 18  # points that are worked on at a time: their arrays stay in the processor's caches
 Values = npt.NDArray[np.generic]
 
 
@@ -32,20 +32,37 @@ def states(
     ways = Ways.of(list(interpretations))
     quality = _effective(points, interpretations)
     found = []
-    for begin in range(0, len(points.ts), _BLOCK):
-        end = min(begin + _BLOCK, len(points.ts))
+    is_cut = False
+    begin = 0
+    while begin < len(points.ts):
+        end = _cut(points, buckets, begin)
+        is_cut |= end == begin + _BLOCK
         series = np.searchsorted(points.starts, np.array([begin, end - 1]), side="right") - 1
         offsets = np.clip(points.starts[series[0] : series[1] + 2], begin, end) - begin
         of = np.repeat(np.arange(series[0], series[1] + 1), np.diff(offsets))
         chosen = slice(begin, end)
         block = _Block(of, points.ts[chosen], points.value[chosen], quality[chosen], ways, buckets)
         found.append(block.states(times=times, sketch=sketch))
+        begin = end
     if not found:
         return States.empty()
     whole = joined(found)
-    if len(found) > 1 or times or sketch:
+    if is_cut or times or sketch:
         whole = united(whole, ways)
     return _numbered(whole, first_series)
+
+
+def _cut(points: Points, buckets: Buckets, begin: int) -> int:
+    """Where a block of points that begins there ends: where a series does or a bucket, if that can be."""
+    end = begin + _BLOCK
+    if end >= len(points.ts):
+        return len(points.ts)
+    edge = int(points.starts[np.searchsorted(points.starts, end, side="right") - 1])
+    if edge > begin:
+        return edge
+    numbers = buckets.number(points.ts[begin : end + 1])
+    changes = np.flatnonzero(numbers[1:] != numbers[:-1])
+    return begin + int(changes[-1]) + 1 if len(changes) else end
 
 
 def _numbered(found: States, first: int) -> States:

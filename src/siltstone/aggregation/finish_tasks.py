@@ -183,7 +183,7 @@ def _files(task: FinishTask, table: pl.DataFrame) -> list[Output]:
             expected=lambda: 0.0,
             is_staged=task.is_staged,
         )
-        writer.write(arrow_of(part.sort("series_id", "site", "bucket_start"), task.terms), breaks=False)
+        writer.write(arrow_of(part, task.terms), breaks=False)
         writer.close()
         outputs += writer.outputs
     return outputs

@@ -1,13 +1,14 @@
 """Rows of a table to the points of its series: of readings a point each, of a wide table one for each value."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from siltstone.aggregates.pieces import Mask
 from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
@@ -73,7 +74,9 @@ class ReadingPoints:
         """The rows, those that waited before them, without those of the last instant, which wait."""
         self.counted.rows += table.num_rows
         columns = [n for n in READ if n in table.column_names and n != "quality"]
-        quality = pl.Series("quality", _qualities(table["quality"]))
+        has_quality = "quality" in table.column_names
+        codes = _qualities(table["quality"]) if has_quality else np.full(table.num_rows, GOOD, np.int8)
+        quality = pl.Series("quality", codes)
         series = pl.col("series_id").cast(pl.Categorical())
         frame = pl.DataFrame(table.select(columns)).with_columns(series, quality, ts=pl.col("ts").dt.epoch("us"))
         whole = frame if self._held is None else pl.concat([self._held, frame])
@@ -129,7 +132,9 @@ class ReadingPoints:
         `again`: which rows another one of the same series and instant follows.
         """
         shared = again | np.concatenate(([False], again[:-1]))
-        rows = frame.select("ts_nanos", "version").with_columns(code=pl.Series(code), ts=pl.Series(ts)).with_row_index()
+        missing = {name: pl.lit(None, pl.Int64()) for name in ("ts_nanos", "version") if name not in frame.columns}
+        rows = frame.with_columns(**missing).select("ts_nanos", "version")
+        rows = rows.with_columns(code=pl.Series(code), ts=pl.Series(ts)).with_row_index()
         chosen = rows.filter(pl.Series(shared)).sort(
             "code", "ts", pl.col("ts_nanos").fill_null(0), pl.col("version").fill_null(-(1 << 62)), "index"
         )
@@ -141,7 +146,7 @@ class ReadingPoints:
     def _values(self, frame: pl.DataFrame) -> Floats:
         """Numbers as they are; a text is the number that stands for it; NaN where there is neither."""
         value = frame["value"].fill_null(float("nan"))
-        if frame["text"].null_count() < frame.height:
+        if "text" in frame.columns and frame["text"].null_count() < frame.height:
             texts = frame["text"].unique().drop_nulls()
             numbers = {text: text_number(text) for text in texts.cast(pl.String()).to_list()}
             self.names.texts |= {number: text for text, number in numbers.items()}
@@ -248,6 +253,23 @@ def _runs(frame: pl.DataFrame, by: str) -> Iterator[tuple[str, pl.DataFrame]]:
     for length, value in runs.select("len", "value").iter_rows():
         yield value, frame.slice(end, length)
         end += length
+
+
+_SILENT: Mapping[str, tuple[object, ...]] = {"text": (), "version": (), "ts_nanos": (0,), "quality": ("good",)}
+
+
+def says_nothing(metadata: pq.FileMetaData) -> set[str]:
+    """The columns of a data file of readings that say by their statistics what their absence would: no text, no
+    version, no nanoseconds, good quality."""
+    found = set()
+    for place, name in enumerate(metadata.schema.names):
+        chunks = [metadata.row_group(g).column(place).statistics for g in range(metadata.num_row_groups)]
+        if name in _SILENT and all(s is not None and s.has_null_count for s in chunks):
+            values = {v for s in chunks if s.has_min_max for v in (s.min, s.max)}
+            is_null = all(s.null_count == metadata.row_group(g).num_rows for g, s in enumerate(chunks))
+            if is_null or (values and values.issubset(_SILENT[name])):
+                found.add(name)
+    return found
 
 
 def needed_columns(terms: Terms, unit: str, time: str, there: Sequence[str]) -> list[str]:

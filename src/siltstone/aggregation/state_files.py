@@ -69,8 +69,8 @@ class NamedStates:
 
 
 def numbered(parts: Sequence[NamedStates]) -> NamedStates:
-    """All of them with one numbering: by site and series."""
-    names = pl.concat([part.names for part in parts]).unique(NAME, keep="first").sort(NAME)
+    """All of them with one numbering: by series and site, as data files are sorted."""
+    names = pl.concat([part.names for part in parts]).unique(NAME, keep="first").sort("series_id", "site")
     numbers = names.select(NAME).with_row_index("number").cast({"number": pl.Int64})
     rows = []
     for part in parts:

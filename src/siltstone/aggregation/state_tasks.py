@@ -15,7 +15,15 @@ from siltstone.aggregates.buckets import Ever
 from siltstone.aggregates.pieces import Ways
 from siltstone.aggregates.states import KEY, States, joined, united
 from siltstone.aggregation.reading_plan import EVER, Window
-from siltstone.aggregation.series_points import Counted, Names, Read, ReadingPoints, WidePoints, needed_columns
+from siltstone.aggregation.series_points import (
+    Counted,
+    Names,
+    Read,
+    ReadingPoints,
+    WidePoints,
+    needed_columns,
+    says_nothing,
+)
 from siltstone.aggregation.state_files import read_keys, write_states
 from siltstone.aggregation.terms import Terms
 from siltstone.footers import naming
@@ -131,21 +139,41 @@ class Reading(Protocol):
 
 def tables_of(task: Reading, files: Sequence[str], groups: Sequence[int], opened: ExitStack) -> Iterator[pa.Table]:
     """The rows of data files of one partition as one sorted run; of `groups` of the only one, where there are any."""
-    runs = [_run(task, path, groups, opened) for path in files]
+    found = [_opened(task, path, opened) for path in files]
+    whole = pa.unify_schemas([file.schema_arrow for file in found], promote_options="permissive")
+    idle = set.intersection(*(says_nothing(file.metadata) for file in found)) if not task.terms.columns else set()
+    columns = [n for n in needed_columns(task.terms, task.unit, task.time, whole.names) if n not in idle]
+    runs = [
+        _run(task, path, file, groups, [whole.field(name) for name in columns])
+        for path, file in zip(files, found, strict=True)
+    ]
     return runs[0] if len(runs) == 1 else merge_sorted(runs, (task.unit, task.time), _CHUNK_BYTES)
 
 
-def _run(task: Reading, path: str, groups: Sequence[int], opened: ExitStack) -> Iterator[pa.Table]:
+def _opened(task: Reading, path: str, opened: ExitStack) -> pq.ParquetFile:
+    """A data file, its texts to be read as codes."""
     handle = opened.enter_context(task.table.open(path))
     with naming(task.table.uri(path)):
-        there = pq.read_schema(handle).names
-        columns = needed_columns(task.terms, task.unit, task.time, there)
-        texts = [n for n in columns if n not in (task.time, "value", "ts_nanos", "version", *task.terms.columns)]
-        file = pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
+        schema = pq.read_schema(handle)
+        texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        return pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
+
+
+def _run(
+    task: Reading, path: str, file: pq.ParquetFile, groups: Sequence[int], fields: Sequence[pa.Field]
+) -> Iterator[pa.Table]:
+    """The rows of a file with all of the fields; one that it has not is null."""
+    there = set(file.schema_arrow.names)
+    columns = [field.name for field in fields if field.name in there]
+    with naming(task.table.uri(path)):
+        tables = _batches(file, range(file.num_row_groups), columns)
         if groups:
-            yield from _portion(file, groups, columns, (task.unit, task.time))
-        else:
-            yield from _batches(file, range(file.num_row_groups), columns)
+            tables = _portion(file, groups, columns, (task.unit, task.time))
+        for table in tables:
+            for place, field in enumerate(fields):
+                if field.name not in there:
+                    table = table.add_column(place, field, pa.nulls(len(table), field.type))
+            yield table
 
 
 def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
