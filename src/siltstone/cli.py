@@ -18,6 +18,7 @@ from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEn
 from siltstone.errors import SiltstoneError
 from siltstone.progress import Reporter
 from siltstone.publish_command import publish_arguments, run_publish
+from siltstone.series_command import resample_arguments, run_resample
 from siltstone.session import is_inside_spark, spark_session
 
 _EXIT_CODES = """\
@@ -267,6 +268,9 @@ def _parser() -> argparse.ArgumentParser:
     aggregate_arguments(command("aggregate", lambda args: run_aggregate(args, _engine), aggregate))
     rollup = "coarser buckets from a table of aggregates, by its states; readings are not read again"
     rollup_arguments(command("rollup", lambda args: run_rollup(args, _engine), rollup))
+
+    resample = "values of a table's series at the instants of a regular grid, gaps filled"
+    resample_arguments(command("resample", lambda args: run_resample(args, _engine), resample))
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 
