@@ -18,7 +18,7 @@ from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEn
 from siltstone.errors import SiltstoneError
 from siltstone.progress import Reporter
 from siltstone.publish_command import publish_arguments, run_publish
-from siltstone.series_command import resample_arguments, run_resample
+from siltstone.series_command import asof_arguments, resample_arguments, run_asof, run_resample
 from siltstone.session import is_inside_spark, spark_session
 
 _EXIT_CODES = """\
@@ -271,6 +271,8 @@ def _parser() -> argparse.ArgumentParser:
 
     resample = "values of a table's series at the instants of a regular grid, gaps filled"
     resample_arguments(command("resample", lambda args: run_resample(args, _engine), resample))
+    asof = "to each row of a table the row of another that was in force at its time, or comes next, or is nearest"
+    asof_arguments(command("asof", lambda args: run_asof(args, _engine), asof))
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from siltstone.aggregation.asof_tasks import AsofTask
 from siltstone.aggregation.convention_tasks import ConventionTask
 from siltstone.aggregation.finish_tasks import FinishTask
 from siltstone.aggregation.resample_tasks import ResampleTask
@@ -16,7 +17,7 @@ from siltstone.rewriting import Rewrite
 from siltstone.storage import Storage
 
 _ALL: tuple[Any, ...] = (Bin, Rewrite, SourceCheck, DataCheck, StateTask, FinishTask, ConventionTask)
-_OF_SERIES: tuple[Any, ...] = (EndsTask, ResampleTask)
+_OF_SERIES: tuple[Any, ...] = (EndsTask, ResampleTask, AsofTask)
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (*_ALL, *_OF_SERIES)}
 
 

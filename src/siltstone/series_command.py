@@ -67,7 +67,8 @@ def _chosen(args: argparse.Namespace, side: str = "") -> dict[str, tuple[str, ..
     return {term: tuple(getattr(args, f"{side}{name}")) for name, term in names.items()}
 
 
-def _length_us(text: str | None, option: str) -> int | None:
+def length_us(text: str | None, option: str) -> int | None:
+    """Microseconds of a length of time; None where none is given. UsageError for anything else."""
     from siltstone.aggregates.interpretation import duration_us
 
     found = duration_us(text) if text else None
@@ -101,7 +102,7 @@ def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
         **_chosen(args),  # type: ignore[arg-type]
     )
     assert terms.buckets
-    limit_us = _length_us(args.limit, "--limit")
+    limit_us = length_us(args.limit, "--limit")
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
         summary = resample_table(args.input, args.output, terms, args.fill, limit_us, period, config, engine, progress)
@@ -112,6 +113,69 @@ def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
         else ""
     )
     _print(summary, read, "instants", as_json=args.json)
+    return 0
+
+
+def asof_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The arguments of the as-of job."""
+    parser.add_argument("left", help="LAKE/readings, a wide table, or one that aggregate, rollup or resample has made")
+    parser.add_argument("right", help="another such table, or the same")
+    parser.add_argument("output", help="folder or s3:// URI of the joined table; created if missing")
+    parser.add_argument(
+        "--direction",
+        choices=("backward", "forward", "nearest"),
+        default="backward",
+        help="the right row at or before the left one's time (default), at or after it, or the nearer of both",
+    )
+    parser.add_argument("--tolerance", metavar="LENGTH", help="greatest distance in time (90s, 15m, 1h; default: any)")
+    parser.add_argument("--strict", action="store_true", help="a right row at the very time does not count")
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="rows meet where this is equal, repeatable (default: series_id; of two measurements: device_id)",
+    )
+    parser.add_argument("--how", choices=("left", "inner"), default="left", help="inner: only left rows with a match")
+    parser.add_argument(
+        "--suffix", default="_right", metavar="TEXT", help="of right columns that the left table has too"
+    )
+    for side in ("left", "right"):
+        _filters(parser, side)
+    common_arguments(parser)
+    return parser
+
+
+def run_asof(args: argparse.Namespace, engine_of: Any) -> int:
+    """Join as the arguments say, print the summary; 0."""
+    config = config_of(args)
+    from siltstone.aggregation.asof_job import asof_tables
+    from siltstone.aggregation.asof_tasks import Joining
+    from siltstone.aggregation.terms import Terms
+
+    usual = "device_id" if args.left_measurement and args.right_measurement else "series_id"
+    joining = Joining(
+        by=tuple(args.by) or (usual,),
+        direction=args.direction,
+        tolerance_us=length_us(args.tolerance, "--tolerance"),
+        allow_exact=not args.strict,
+        how=args.how,
+        suffix=args.suffix,
+    )
+    wanted = tuple(Terms("1d", measures=(), **_chosen(args, f"{side}_")) for side in ("left", "right"))  # type: ignore[arg-type]
+    with Reporter() as progress:
+        engine: Engine = engine_of(args.engine, config)
+        summary = asof_tables(
+            args.left, args.right, args.output, (wanted[0], wanted[1]), joining, config, engine, progress
+        )
+    read = (
+        f"left         {summary['rows_in']:,} rows: {summary['rows_matched']:,} matched + "
+        f"{summary['rows_in'] - summary['rows_matched'] - summary['rows_left_out']:,} without a match + "
+        f"{summary['rows_left_out']:,} left out"
+        if summary["run"]
+        else ""
+    )
+    _print(summary, read, "rows", as_json=args.json)
     return 0
 
 

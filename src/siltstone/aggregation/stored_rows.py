@@ -71,16 +71,19 @@ class StoredRows:
         columns = [table[f.name].cast(f.type) if f.name in known else pa.nulls(len(table), f.type) for f in self.schema]
         return pa.table(columns, schema=self.schema)
 
-    def frames(self, path: str, place: str, wanted: Terms) -> Iterator[tuple[pl.DataFrame, int]]:
-        """The wanted rows with plain texts and the place, and how many rows were read for them."""
+    def frames(self, path: str, place: str) -> Iterator[pl.DataFrame]:
+        """The same with plain texts, and the place."""
         with ExitStack() as opened:
             for table in self.tables(path, opened):
-                frame = pl.DataFrame(table).with_columns(pl.col(pl.Categorical()).cast(pl.String()))
-                if self.place:
-                    frame = frame.with_columns(pl.lit(place).alias(self.place))
-                yield self._wanted(frame, wanted), table.num_rows
+                yield self.plain(table, place)
 
-    def _wanted(self, frame: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+    def plain(self, table: pa.Table, place: str) -> pl.DataFrame:
+        """Rows with plain texts, and the place."""
+        frame = pl.DataFrame(table).with_columns(pl.col(pl.Categorical()).cast(pl.String()))
+        return frame.with_columns(pl.lit(place).alias(self.place)) if self.place else frame
+
+    def wanted(self, frame: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+        """The rows of the series that the filters of `terms` ask for."""
         if not (terms.series or terms.devices or terms.measurements or terms.sites):
             return frame
         filtered = ("site", self.unit, "device_id", "measurement")
@@ -91,13 +94,8 @@ class StoredRows:
             terms.wants(site or "", series or "", device, name)
             for site, series, device, name in zip(*told, strict=True)
         ]
-        return frame.join(
-            kinds.filter(pl.Series(kept, dtype=pl.Boolean())),
-            on=names,
-            how="semi",
-            nulls_equal=True,
-            maintain_order="left",
-        )
+        chosen = kinds.filter(pl.Series(kept, dtype=pl.Boolean()))
+        return frame.join(chosen, on=names, how="semi", nulls_equal=True, maintain_order="left")
 
 
 def nearest(frame: pl.DataFrame, by: Sequence[str], time: str, *, last: bool) -> pl.DataFrame:
@@ -131,8 +129,9 @@ class EndsTask:
         if self.table.size(name):
             return Kept(0)
         found: list[pl.DataFrame] = []
-        for frame, _ in rows.frames(self.path, self.place, self.wanted):
-            found.append(self._ends(self._by_column(frame.drop_nulls([*self.by, rows.time]))))
+        for frame in rows.frames(self.path, self.place):
+            kept = rows.wanted(frame, self.wanted).drop_nulls([*self.by, rows.time])
+            found.append(self._ends(self._by_column(kept)))
             if len(found) > _AT_ONCE:
                 found = [self._ends(pl.concat(found, how="diagonal"))]
         whole = self._ends(pl.concat(found, how="diagonal")) if found else pl.DataFrame()
