@@ -5,12 +5,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from lakes import Readings, reading
 from worlds import InProcess
 
+from siltstone.aggregates.asof import asof
 from siltstone.aggregation import asof_job
+from siltstone.aggregation.asof_frames import joined_rows
 from siltstone.aggregation.asof_tasks import AsofTask
 from siltstone.cli import main
 from siltstone.engine import LocalEngine
@@ -97,6 +101,15 @@ def test_readings_meet_the_aggregate_that_was_finished_before_them(source: str, 
     assert found["bucket_end"][1] == datetime(2015, 1, 5, tzinfo=UTC)
 
 
+def test_an_irregular_measurement_meets_the_grid_of_another(source: str, tmp_path: Path) -> None:
+    grid = str(tmp_path / "grid")
+    assert main(["resample", source, grid, "--every", "1d", "--measurement", "set", "--engine", "local"]) == 0
+    found = run(source, grid, tmp_path / "out", "--left-measurement", "temp", "--by", "device_id")
+    # D1's set point at the midnights of the 2nd, 3rd, 4th: 20, of the 5th: 21; D2's first one is that of the 4th
+    assert found["value_right"].to_list() == [20, 20, 20, 21, None]
+    assert found["known"].to_list() == [True, True, True, True, None]
+
+
 def test_a_task_travels_as_json(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
@@ -144,3 +157,33 @@ def test_what_is_no_table_of_rows_in_time_is_refused(
 ) -> None:
     assert main(["asof", source, str(tmp_path / "none"), str(tmp_path / "out"), "--engine", "local"]) == 2
     assert "Give LAKE/readings, a wide table, or a table that siltstone aggregate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("direction", ["backward", "forward", "nearest"])
+@pytest.mark.parametrize("allow_exact", [True, False])
+def test_a_stream_of_sorted_batches_gives_what_the_whole_tables_do(direction: Any, allow_exact: bool) -> None:
+    random = np.random.default_rng(3)
+    schema = {"series_id": pl.String(), "ts": pl.Int64(), "value": pl.Int64()}
+    sides = []
+    for count in (300, 120):
+        keys = random.choice(["a", "b", "c"], count, p=[0.1, 0.8, 0.1])
+        rows = pl.DataFrame([keys.tolist(), random.integers(0, 400, count).tolist(), list(range(count))], schema=schema)
+        sides.append(rows.unique(["series_id", "ts"], keep="first"))
+    left, right = sides[0].vstack(pl.DataFrame([[None, "b"], [5, None], [-1, -2]], schema=schema)), sides[1]
+    options = {"direction": direction, "tolerance_us": 9, "allow_exact": allow_exact, "how": "left"}
+    expected = asof(left, right, **options)
+    tagged = [
+        side.select(
+            pl.col("series_id").alias("#0"),
+            pl.col("ts").alias("#ts"),
+            pl.lit(is_right).alias("#is_right"),
+            (pl.lit(None, pl.Struct(schema)) if is_right else pl.struct(*schema)).alias("#left"),
+            (pl.struct(*schema) if is_right else pl.lit(None, pl.Struct(schema))).alias("#right"),
+        ).with_columns(pl.col("#right").struct.rename_fields(["own", "ts_right", "value_right"]))
+        for side, is_right in ((left, False), (right, True))
+    ]
+    stream = pl.concat(tagged).sort("#0", "#ts").to_arrow(compat_level=pl.CompatLevel.oldest()).to_batches(11)
+    names = [*schema, "own", "ts_right", "value_right"]
+    found = pl.DataFrame(pa.Table.from_batches(joined_rows(stream, ["#0"], names, options))).drop("own")
+    assert found.sort("value").equals(expected.sort("value"))
+    assert 20 < expected["ts_right"].null_count() < 290

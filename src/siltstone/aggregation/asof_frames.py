@@ -114,7 +114,7 @@ def joined_rows(
         order = pl.DataFrame(whole.select([*keys, _TIME, _IS_RIGHT])).with_row_index("#row")
         done, kept = _settled(order, keys, is_backward=options["direction"] == "backward")
         yield from _joined(whole, order.filter(done), keys, names, options)
-        held = whole.take(pa.array(order.filter(kept)["#row"].to_list(), pa.int64()))
+        held = whole.take(order.filter(kept)["#row"].to_arrow())
     if held is not None:
         order = pl.DataFrame(held.select([*keys, _TIME, _IS_RIGHT])).with_row_index("#row")
         yield from _joined(held, order, keys, names, options)
@@ -126,7 +126,7 @@ def _settled(order: "pl.DataFrame", keys: Sequence[str], *, is_backward: bool) -
     import polars as pl
 
     height, last = order.height, order.tail(1)
-    is_last_key = pl.select(pl.lit(value=True)).to_series().new_from_index(0, height)
+    is_last_key = pl.repeat(value=True, n=height, eager=True)
     for key in keys:
         is_last_key &= order[key].eq_missing(last[key].new_from_index(0, height))
     is_right = order[_IS_RIGHT]
@@ -152,9 +152,7 @@ def _joined(
     if not left.height:
         return
     found = merged(left, right, on=_TIME, by=keys, suffix="!", **options)
-    places = [pa.array(found[name].to_list(), pa.int64()) for name in ("#row", "#row!")]
     columns: list[Any] = []
-    for struct, rows in zip((_LEFT, _RIGHT), places, strict=True):
-        one = whole[struct].take(rows).combine_chunks()
-        columns += one.flatten()
+    for struct, rows in ((_LEFT, "#row"), (_RIGHT, "#row!")):
+        columns += whole[struct].take(found[rows].to_arrow()).combine_chunks().flatten()
     yield from pa.table(columns, names=list(names)).to_batches(_BATCH_ROWS)

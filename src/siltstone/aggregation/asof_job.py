@@ -99,13 +99,12 @@ def _there(uri: str, config: Config) -> Table:
     move = "Give LAKE/readings, a wide table, or a table that siltstone aggregate, rollup or resample has made."
     if not storage.exists():
         raise UsageError(f"no table at {storage.root}", move)
-    if contract is None:
-        made = contract_of(Terms("1h"))
+    for made, kinds in ((contract_of(Terms("1h")), ("aggregate", "rollup")), (RESAMPLED, ("resample",))):
         try:
-            kind = newest_header(table_at(storage, made)).get("kind")
-        except UsageError:
-            kind = None
-        contract = {"aggregate": made, "rollup": made, "resample": RESAMPLED}.get(str(kind))
+            is_made = contract is None and newest_header(table_at(storage, made)).get("kind") in kinds
+        except UsageError:  # columns of another contract
+            is_made = False
+        contract = made if is_made else contract
     if contract is None or contract.is_history:
         raise UsageError(f"{storage.root} has no rows to join by time", move)
     table = table_at(storage, contract)
