@@ -23,7 +23,7 @@ from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
 
-_TASK_ROWS = 1_500_000  # of both sides that one task holds, about
+_TASK_ROWS = 600_000  # of both sides that one task holds, about
 
 
 def asof_tables(

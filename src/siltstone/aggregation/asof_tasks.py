@@ -142,8 +142,8 @@ class AsofTask:
             kept = rows.wanted(frame, self.right.wanted).drop_nulls(rows.time)
             us = kept[rows.time].dt.epoch("us")
             inside.append(kept.filter(us.is_between(*self.window, closed="left")))
-            before.append(kept.filter(us < self.window[0]))
-            after.append(kept.filter(us >= self.window[1]))
+            before.append(self._nearest([kept], last=True))
+            after.append(self._nearest([kept], last=False))
             if len(before) > _AT_ONCE:
                 before, after = [self._nearest(before, last=True)], [self._nearest(after, last=False)]
         outside = [self._nearest(before, last=True), self._nearest(after, last=False)]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,9 @@ from siltstone.tables import table_at
 from siltstone.waves import Progress
 from siltstone.writing import Output, PartitionWriter
 
+_WRITTEN_AT_ONCE = 1 << 19  # rows
+Completed = Callable[[pl.DataFrame], pl.DataFrame]
+
 
 @dataclass(frozen=True)
 class SortedFiles:
@@ -49,8 +52,9 @@ class SortedFiles:
     def from_dict(cls, row: Mapping[str, Any]) -> "SortedFiles":
         return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
 
-    def written(self, contract: Contract, rows: pl.DataFrame) -> list[Output]:
-        """Files of the sorted rows, those of each UTC date in its partition."""
+    def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[Output]:
+        """Files of the sorted rows, those of each UTC date in its partition; `complete` adds what they lack, part by
+        part."""
         schema = base_schema(contract)
         outputs: list[Output] = []
         dated = rows.with_columns(pl.col(contract.time.name).dt.date().alias("#date"))
@@ -67,8 +71,9 @@ class SortedFiles:
                 is_staged=self.is_staged,
             )
             types = {contract.time.name: contract.time.type, **{c.name: ARROW_TYPE[c.kind] for c in schema.columns}}
-            plain = part.select(*types).to_arrow(compat_level=pl.CompatLevel.oldest())
-            writer.write(plain.cast(pa.schema(list(types.items()))), breaks=False)
+            for few in part.iter_slices(_WRITTEN_AT_ONCE):
+                plain = complete(few).select(*types).to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer.write(plain.cast(pa.schema(list(types.items()))), breaks=False)
             writer.close()
             outputs += writer.outputs
         return outputs

@@ -23,7 +23,7 @@ from siltstone.merging import merge_sorted
 from siltstone.storage import Storage
 
 _CHUNK_BYTES = 32 << 20
-_FILLED_AT_ONCE, _HELD_ROWS = 1 << 20, 1 << 21  # instants
+_FILLED_AT_ONCE, _HELD_ROWS = 1 << 18, 1 << 21  # instants
 _ABOUT = ("site", "source", "device_id", "measurement")
 RESAMPLED = Contract(
     table="values on a grid",
@@ -174,15 +174,19 @@ class _Resampling:
         rows = pl.concat(self._held)
         self._held = []
         names = pl.DataFrame(self._about, schema=ABOUT, orient="row")
-        known_texts = pl.col("known") & pl.col("value").is_in(list(self._texts))
+        place = names.with_row_index("number").sort("series_id", "site")["number"].arg_sort()
+        rows = rows.with_columns(place.gather(rows["series"]).alias("place")).sort("place", "ts").drop("place")
+        rows = rows.with_columns(pl.from_epoch("ts", time_unit="us").dt.replace_time_zone("UTC"))
+        self._made.outputs += self._task.writing.written(RESAMPLED, rows, lambda part: self._named(part, names))
+
+    def _named(self, rows: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+        """The rows with what is known of their series, and values that stand for texts as these."""
+        is_text = pl.col("value").is_in(list(self._texts))
         texts = pl.col("value").replace_strict(self._texts, default=None, return_dtype=pl.String())
-        rows = rows.hstack(names[rows["series"]]).with_columns(
-            pl.from_epoch("ts", time_unit="us").dt.replace_time_zone("UTC"),
-            pl.when(pl.col("known") & ~known_texts).then("value").alias("value"),
+        return rows.hstack(names[rows["series"]]).with_columns(
+            pl.when(pl.col("known") & ~is_text).then("value").alias("value"),
             (texts if self._texts else pl.lit(None, pl.String())).alias("text"),
         )
-        rows = rows.sort("series_id", "site", "ts")
-        self._made.outputs += self._task.writing.written(RESAMPLED, rows)
 
 
 class _Grid:
