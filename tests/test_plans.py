@@ -7,17 +7,13 @@ import pytest
 from builders import BASE
 
 from siltstone.aggregation.asof_tasks import AsofTask, Joining, Side
-from siltstone.aggregation.convention_tasks import ConventionTask
 from siltstone.aggregation.derived import SortedFiles
-from siltstone.aggregation.finish_tasks import FinishTask
 from siltstone.aggregation.resample_tasks import ResampleTask
-from siltstone.aggregation.state_tasks import StateTask
 from siltstone.aggregation.stored_rows import EndsTask, StoredRows
-from siltstone.aggregation.terms import Terms, rows_of
+from siltstone.aggregation.terms import Terms
 from siltstone.bins import Bin, SourceFile
 from siltstone.checks import DataCheck, SourceCheck
 from siltstone.config import Access, load_config
-from siltstone.measurements import load_interpretations
 from siltstone.planning import Stored
 from siltstone.plans import _KINDS
 from siltstone.rewriting import Rewrite
@@ -30,45 +26,19 @@ SETTINGS = settings_of(load_config(), "datalog")
 FILE = SourceFile("a", "in/a", 1, "etag", 2, "stray", 3)
 STORED = Stored("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_id": (None, None)})
 DAY = ("2025-12-10", "BRCB")
-WORK = Storage("/lake/hourly/_siltstone/work")
-TERMS = Terms("1h", columns=("speed",), rules=rows_of(load_interpretations()))
+RUNS = Storage("/lake/grid/_siltstone/work")
 ROWS = StoredRows(TABLE, "unitno", "ts", "dstrct_code", (("unitno", "string"), ("speed", "double")), ("speed",))
 WRITING = SortedFiles(TABLE, SETTINGS.sizes, 6, True, "datalog")
 SIDE = Side(ROWS, Terms("1d", devices=("D*",)), (("f", "S"),))
+NEAREST = Joining(("unitno",), "nearest", 5, False, "inner", "_r")
 TASKS = [
     Bin("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
     Bin("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
     Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True, (3, 5)),
     SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
-    StateTask(TABLE, WORK, ("f",), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
-    FinishTask(
-        TABLE,
-        WORK,
-        WORK,
-        ("s",),
-        "a",
-        "b",
-        TERMS,
-        (3, 4),
-        5,
-        SETTINGS.sizes,
-        6,
-        True,
-        ("e1",),
-        ("e2",),
-        INPUT,
-        ("f",),
-        "keys",
-        ("2025-12-10",),
-    ),
-    ConventionTask(
-        TABLE, WORK, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, SETTINGS.sizes, 6, False
-    ),
-    EndsTask(ROWS, "f", "S", ("unitno",), Terms("1d"), WORK),
-    ResampleTask(ROWS, TABLE, WORK, (("S", ("f",)),), ("b", "a"), TERMS, "previous", 7, (3, 4), True, WRITING),
-    AsofTask(
-        SIDE, SIDE, Joining(("unitno",), "nearest", 5, False, "inner", "_r"), ("b",), (3, 4), TABLE, WORK, WRITING
-    ),
+    EndsTask(ROWS, "f", "S", ("unitno",), Terms("1d"), RUNS),
+    ResampleTask(ROWS, TABLE, RUNS, (("S", ("f",)),), ("b",), Terms("1h"), "previous", 7, (3, 4), True, WRITING),
+    AsofTask(SIDE, SIDE, NEAREST, ("b",), (3, 4), TABLE, RUNS, WRITING),
     DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
 ]
 

@@ -80,11 +80,13 @@ def length_us(text: str | None, option: str) -> int | None:
 def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
     """Resample as the arguments say, print the summary; 0."""
     config = config_of(args)
+    from siltstone.aggregates.buckets import buckets_of
     from siltstone.aggregation.reading_plan import Period
     from siltstone.aggregation.resample import resample_table
     from siltstone.aggregation.terms import Terms, rows_of
     from siltstone.measurements import load_interpretations
 
+    buckets_of(args.every, args.zone, args.origin or None)  # what they can't be is told first
     default = Period()
     period = Period(
         default.start_us if args.start is None else instant_us(args.start, args.zone, "--from"),
@@ -101,7 +103,6 @@ def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
         rules=rows_of(load_interpretations(args.measurements)),
         **_chosen(args),  # type: ignore[arg-type]
     )
-    assert terms.buckets
     limit_us = length_us(args.limit, "--limit")
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
