@@ -21,11 +21,11 @@ MEMBERS = {
         rewriting session settings settling storage summaries superseding survey table tables task vacuuming
         verification waves writing yaml_files
     """,
-    3: "__main__ aggregate_command cli doctor plot_command publish_command show",
+    3: "__main__ aggregate_command cli doctor plot_command publish_command series_command show",
 }
 RINGS = {number: set(members.split()) for number, members in MEMBERS.items()}
 FILES = sorted(SRC.rglob("*.py"))
-SPARK_KNOWN_TO = {"engine.py", "session.py", "frames.py"}
+SPARK_KNOWN_TO = {"engine.py", "session.py", "frames.py", "asof_frames.py"}
 
 
 def place(dotted: str) -> str:

@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 from builders import BASE
 
+from siltstone.aggregation.asof_tasks import AsofTask, Joining, Side
 from siltstone.aggregation.convention_tasks import ConventionTask
+from siltstone.aggregation.derived import SortedFiles
 from siltstone.aggregation.finish_tasks import FinishTask
+from siltstone.aggregation.resample_tasks import ResampleTask
 from siltstone.aggregation.state_tasks import StateTask
+from siltstone.aggregation.stored_rows import EndsTask, StoredRows
 from siltstone.aggregation.terms import Terms, rows_of
 from siltstone.bins import Bin, SourceFile
 from siltstone.checks import DataCheck, SourceCheck
@@ -28,6 +32,11 @@ STORED = Stored("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_i
 DAY = ("2025-12-10", "BRCB")
 WORK = Storage("/lake/hourly/_siltstone/work")
 TERMS = Terms("1h", columns=("speed",), rules=rows_of(load_interpretations()))
+RUNS = Storage("/lake/grid/_siltstone/work")
+ROWS = StoredRows(TABLE, "unitno", "ts", "dstrct_code", (("unitno", "string"), ("speed", "double")), ("speed",))
+WRITING = SortedFiles(TABLE, SETTINGS.sizes, 6, True, "datalog")
+SIDE = Side(ROWS, Terms("1d", devices=("D*",)), (("f", "S"),))
+NEAREST = Joining(("unitno",), "nearest", 5, False, "inner", "_r")
 TASKS = [
     Bin("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
     Bin("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
@@ -57,6 +66,9 @@ TASKS = [
     ConventionTask(
         TABLE, WORK, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, SETTINGS.sizes, 6, False
     ),
+    EndsTask(ROWS, "f", "S", ("unitno",), Terms("1d"), RUNS),
+    ResampleTask(ROWS, TABLE, RUNS, (("S", ("f",)),), ("b",), Terms("1h"), "previous", 7, (3, 4), True, WRITING),
+    AsofTask(SIDE, SIDE, NEAREST, ("b",), (3, 4), TABLE, RUNS, WRITING),
     DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
 ]
 

@@ -69,7 +69,7 @@ def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
     parser.add_argument(
         "--full", action="store_true", help="compute every bucket again, not only those that changed files touch"
     )
-    _common(parser)
+    common_arguments(parser)
     return parser
 
 
@@ -79,7 +79,7 @@ def rollup_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser
     parser.add_argument("output", help="folder or s3:// URI of the coarser table; created if missing")
     parser.add_argument("--every", metavar="LENGTH", required=True, help=_EVERY)
     _bucket_arguments(parser)
-    _common(parser)
+    common_arguments(parser)
     return parser
 
 
@@ -100,7 +100,8 @@ def _bucket_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def common_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every job that makes a table of another one."""
     parser.add_argument("--format", choices=("delta", "parquet"), help="of a new table (default: delta)")
     parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     parser.add_argument(
@@ -113,7 +114,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
-    config = _config(args)
+    config = config_of(args)
     from siltstone.aggregates.buckets import auto_resolution, buckets_of
     from siltstone.aggregation.convention_job import aggregate_by_convention
     from siltstone.aggregation.job import aggregate_table
@@ -168,7 +169,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
 
 def run_rollup(args: argparse.Namespace, engine_of: Any) -> int:
     """Roll up as the arguments say, print the summary; 0."""
-    config = _config(args)
+    config = config_of(args)
     from siltstone.aggregation.rollup import rollup_table
     from siltstone.aggregation.terms import checked_measures
 
@@ -191,7 +192,8 @@ def run_rollup(args: argparse.Namespace, engine_of: Any) -> int:
     return 0
 
 
-def _config(args: argparse.Namespace) -> Config:
+def config_of(args: argparse.Namespace) -> Config:
+    """The configuration that the common arguments name."""
     given = [f"compaction.format={args.format}"] if args.format else []
     return load_config(args.conf, [*args.set, *given])
 

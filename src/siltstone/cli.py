@@ -25,6 +25,7 @@ from siltstone.errors import SiltstoneError
 from siltstone.plot_command import plot_arguments, run_plot
 from siltstone.progress import Reporter
 from siltstone.publish_command import publish_arguments, run_publish
+from siltstone.series_command import asof_arguments, resample_arguments, run_asof, run_resample
 from siltstone.session import is_inside_spark, spark_session
 
 _EXIT_CODES = """\
@@ -284,6 +285,11 @@ def _parser() -> argparse.ArgumentParser:
 
     plot = "draw series of a table of aggregates: values, min to max, coverage; a PNG or a page for the browser"
     plot_arguments(command("plot", run_plot, plot))
+
+    resample = "values of a table's series at the instants of a regular grid, gaps filled"
+    resample_arguments(command("resample", lambda args: run_resample(args, engine_of), resample))
+    asof = "to each row of a table the row of another that was in force at its time, or comes next, or is nearest"
+    asof_arguments(command("asof", lambda args: run_asof(args, engine_of), asof))
 
     publish_arguments(command("publish", run_publish, "write readings as files for others: Mortar's Parquet layout"))
 

@@ -4,17 +4,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from siltstone.aggregation.asof_tasks import AsofTask
 from siltstone.aggregation.convention_tasks import ConventionTask
 from siltstone.aggregation.finish_tasks import FinishTask
+from siltstone.aggregation.resample_tasks import ResampleTask
 from siltstone.aggregation.state_tasks import StateTask
+from siltstone.aggregation.stored_rows import EndsTask
 from siltstone.bins import Bin
 from siltstone.checks import DataCheck, SourceCheck
 from siltstone.errors import SiltstoneError, StorageError
 from siltstone.rewriting import Rewrite
 from siltstone.storage import Storage
 
-_ALL: tuple[Any, ...] = (Bin, Rewrite, SourceCheck, DataCheck, StateTask, FinishTask, ConventionTask)
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in _ALL}
+_SERIES: tuple[Any, ...] = (StateTask, FinishTask, ConventionTask, EndsTask, ResampleTask, AsofTask)
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Bin, Rewrite, SourceCheck, DataCheck, *_SERIES)}
 
 
 def run_plan(table: Mapping[str, Any], path: str) -> bytes:

@@ -37,13 +37,13 @@ def grid(points: Points, buckets: Buckets, first_us: int | None = None, last_us:
     return Instants(starts, buckets.bounds(of_grid)[0])
 
 
-def fill(points: Points, at: Instants, how: Filling, limit_us: int | None = None) -> Points:
+def fill(points: Points, at: Instants, how: Filling, limit_us: int | None = None, hold_us: int | None = None) -> Points:
     """The value of each series at its instants; quality BAD, and NaN, where it is not known.
 
     - previous: that of the last point at or before the instant (last observation carried forward); next: of the first
       at or after it; nearest: of the nearer one, the earlier of two as near.
     - linear: that of the line between the two; where one of them is bad or they are further apart than the limit, and
-      after the last point, that of the one before, held.
+      after the last point, that of the one before, held for at most `hold_us` (None: the limit).
 
     A point further away than `limit_us` (None: no limit) is none, and from a bad one nothing is known, so bad points
     end what is known. Nothing is known before the first point, but for next and nearest. The quality is that of the
@@ -53,7 +53,7 @@ def fill(points: Points, at: Instants, how: Filling, limit_us: int | None = None
         return Points(at.starts, at.ts, np.full(len(at.ts), np.nan), np.full(len(at.ts), BAD, np.int8))
     pair = _Neighbours.of(points, at)
     if how == "linear":
-        return _lines(points, at, pair, limit_us)
+        return _lines(points, at, pair, limit_us, limit_us if hold_us is None else hold_us)
     if how == "previous":
         return _taken(points, at, pair.before, pair.has_before, limit_us)
     if how == "next":
@@ -93,8 +93,8 @@ def _taken(points: Points, at: Instants, chosen: Ints, is_there: npt.NDArray[np.
     return Points(at.starts, at.ts, value, np.where(known, points.quality[chosen], BAD).astype(np.int8))
 
 
-def _lines(points: Points, at: Instants, pair: _Neighbours, limit_us: int | None) -> Points:
-    held = _taken(points, at, pair.before, pair.has_before, limit_us)
+def _lines(points: Points, at: Instants, pair: _Neighbours, limit_us: int | None, hold_us: int | None) -> Points:
+    held = _taken(points, at, pair.before, pair.has_before, hold_us)
     quality = np.minimum(points.quality[pair.before], points.quality[pair.after])
     is_line = pair.has_before & pair.has_after & (quality > BAD) & (pair.before < pair.after)
     if limit_us is not None:

@@ -30,7 +30,7 @@ def states(
     """The state of each series and bucket that has points; `interpretations`: of each series of the points, which are
     numbered from `first_series`. With `times` also the time at each value, with `sketch` that of the quantiles."""
     ways = Ways.of(list(interpretations))
-    quality = _effective(points, interpretations)
+    quality = effective(points, interpretations)
     found = []
     is_cut = False
     begin = 0
@@ -71,7 +71,7 @@ def _numbered(found: States, first: int) -> States:
     return States(*(f.with_columns(pl.col("series") + first) for f in (found.rows, found.times, found.sketch)))
 
 
-def _effective(points: Points, interpretations: Sequence[Interpretation]) -> npt.NDArray[np.int8]:
+def effective(points: Points, interpretations: Sequence[Interpretation]) -> npt.NDArray[np.int8]:
     """The quality that counts: sentinels and what is no number are bad, uncertain ones what their series says."""
     quality = np.where(np.isfinite(points.value), points.quality, np.int8(BAD))
     for series, interpretation in enumerate(interpretations):

@@ -1,0 +1,202 @@
+"""Tables that are made of others as a whole: opened, written by date, checked and committed."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from siltstone import __version__
+from siltstone import ledger as ledgers
+from siltstone.aggregation.output_table import check_output, newest_header
+from siltstone.aggregation.stored_rows import EndsTask, Span, StoredRows, Window, outside, write_beside
+from siltstone.aggregation.terms import Terms
+from siltstone.config import Config
+from siltstone.conform import Schema, base_schema
+from siltstone.contracts import ARROW_TYPE, Contract
+from siltstone.engine import Engine
+from siltstone.errors import AccountsError, UsageError
+from siltstone.ledger import Head
+from siltstone.planning import Sizes
+from siltstone.settings import sizes_of
+from siltstone.storage import Storage, open_root
+from siltstone.table import Change, Table
+from siltstone.tables import table_at
+from siltstone.waves import Progress
+from siltstone.writing import Output, PartitionWriter
+
+_WRITTEN_AT_ONCE = 1 << 19  # rows
+Completed = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class SortedFiles:
+    """Where tasks write files, how large, and what the table that they read is called."""
+
+    table: Storage
+    sizes: Sizes
+    group_bytes: int
+    is_staged: bool
+    source: str = ""
+
+    @classmethod
+    def of(cls, table: Table, config: Config, source: str = "") -> "SortedFiles":
+        group_bytes = round(config.compaction.row_group_mb * (1 << 20))
+        return cls(table.storage, sizes_of(config), group_bytes, table.is_staged, source)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "SortedFiles":
+        return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
+
+    def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[Output]:
+        """Files of the sorted rows, those of each UTC date in its partition; `complete` adds what they lack, part by
+        part."""
+        schema = base_schema(contract)
+        outputs: list[Output] = []
+        dated = rows.with_columns(pl.col(contract.time.name).dt.date().alias("#date"))
+        for (day,), part in dated.partition_by("#date", as_dict=True, maintain_order=True).items():
+            writer = PartitionWriter(
+                self.table,
+                contract,
+                (str(day),),
+                None,
+                sizes=self.sizes,
+                group_bytes=self.group_bytes,
+                schema=lambda: schema,
+                expected=lambda: 0.0,
+                is_staged=self.is_staged,
+            )
+            types = {contract.time.name: contract.time.type, **{c.name: ARROW_TYPE[c.kind] for c in schema.columns}}
+            for few in part.iter_slices(_WRITTEN_AT_ONCE):
+                plain = complete(few).select(*types).to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer.write(plain.cast(pa.schema(list(types.items()))), breaks=False)
+            writer.close()
+            outputs += writer.outputs
+        return outputs
+
+
+@dataclass
+class Made:
+    """What a task read and wrote: `rows` of data files and `beside` its window, of which `points`, `left_out` and
+    `repeated` ones; series, or rows `matched`."""
+
+    outputs: list[Output] = field(default_factory=list)
+    rows: int = 0
+    beside: int = 0
+    points: int = 0
+    left_out: int = 0
+    repeated: int = 0
+    series: int = 0
+    matched: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Made":
+        return cls(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+
+    @classmethod
+    def of(cls, parts: Sequence["Made"]) -> "Made":
+        """All together."""
+        whole = cls()
+        for part in parts:
+            for name in vars(whole):
+                setattr(whole, name, getattr(whole, name) + getattr(part, name))
+        return whole
+
+
+class Derived:
+    """A table that a run makes anew, unless it was made of the same files with the same terms before."""
+
+    def __init__(self, uri: str, contract: Contract, kind: str, terms: Mapping[str, Any], config: Config) -> None:
+        self._kind, self._terms = kind, json.loads(json.dumps(terms))
+        storage = open_root(uri, config.storage)
+        self.table = table_at(storage, contract, config.compaction.format)
+        try:
+            snapshot = self.table.snapshot()
+            made = newest_header(self.table)
+        except UsageError:
+            snapshot, made = None, {"kind": "another"}
+        if made and made["kind"] != kind:
+            raise UsageError(f"{storage.root} is no table that siltstone {kind} has made", "Give a new folder.")
+        if made and made["terms"] != self._terms:
+            changed = [name for name in self._terms if made["terms"].get(name) != self._terms[name]]
+            raise UsageError(
+                f"{storage.root} was made with other terms: {', '.join(changed)}", "Give the same, or a new folder."
+            )
+        if snapshot is None:
+            self.table.create()
+        self.table.recover()
+        planned = self.table.snapshot()
+        assert planned is not None
+        self._planned, self._old = planned, self.table.files(planned)
+        self.work = self.table.storage.child(ledgers.FOLDER, "work")
+        self._newest = made
+
+    def is_of(self, files: Sequence[str]) -> bool:
+        """Whether the table is what the files say."""
+        return bool(self._newest) and self._newest["files"] == sorted(files)
+
+    def commit(self, summary: Mapping[str, Any], outputs: Sequence[Output], files: Sequence[str]) -> str:
+        """Replace all data files in one commit; the run's name. Raises AccountsError, and Refused where another run was
+        first."""
+        if problems := check_output(self.table, outputs, self._planned.schema):
+            raise AccountsError(f"this {self._kind}", problems)
+        head = Head.after(self._planned.head)
+        header = {
+            **summary,
+            "kind": self._kind,
+            "siltstone": __version__,
+            "terms": self._terms,
+            "files": sorted(files),
+            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+            "removed": [s.path for s in self._old],
+            "outputs": [o.as_dict() for o in outputs],
+            "quarantine": [],
+            "columns": [],
+        }
+        ledger = ledgers.load(self.table.storage, self._planned.head)
+        ledgers.write_manifest(self.table.storage, head, ledger, header, [], dataset=self._kind)
+        info = {"run": head.name, "rows": sum(o.rows for o in outputs)}
+        self.table.commit(Change(head, outputs, info, removed=self._old), self._planned)
+        return head.name
+
+
+def stored_rows(table: Table, columns: Sequence[str], schema: Schema, values: Sequence[str] = ()) -> StoredRows:
+    """How the columns of a table are read."""
+    contract = table.contract
+    unit, time = contract.sort_by
+    last = contract.partition_by[-1:]
+    kinds = tuple((name, "timestamp" if name == time else schema.by_name[name].kind) for name in columns)
+    place = "" if not last or pa.types.is_date(last[0].type) else last[0].name
+    return StoredRows(table.storage, unit, time, place, kinds, tuple(values))
+
+
+def ends_beside(
+    rows: StoredRows,
+    files: Sequence[Span],
+    parts: Sequence[Window],
+    by: Sequence[str],
+    wanted: Terms,
+    out: Derived,
+    engine: Engine,
+    progress: Progress,
+) -> list[tuple[str, str]]:
+    """The names of the files in `out.work` with the rows before and after each window, made of the first and last rows
+    of every data file, which are kept for the next run."""
+    meaning = json.dumps([rows.columns, rows.values, list(by), wanted.as_dict()])
+    folder = hashlib.sha256(meaning.encode()).hexdigest()[:16]
+    kept = out.table.storage.child(ledgers.FOLDER, "edges", folder)
+    for place in (kept, out.work):
+        place.make()
+    others = outside(files, parts)
+    tasks = [
+        EndsTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), wanted, kept) for file in others
+    ]
+    engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))
+    return write_beside(out.work, kept, files, parts, by, rows.time)
