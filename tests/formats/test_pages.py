@@ -124,7 +124,16 @@ def test_pages_that_are_cut_off_lost_or_more_are_missed(place: int) -> None:
     first_end = begin + header[3][1]
     assert not are_sound(stored[first_end:], column)
     assert not are_sound(stored + stored[:first_end], column)
-    assert not are_sound(stored + b"\0", column)
+    assert not are_sound(stored[first_end:] + stored[:first_end] + b"\0", column)
+
+
+def test_a_dictionary_elsewhere_than_the_footer_says_is_missed() -> None:
+    _, stored, column = next(chunks(written(FEW)))
+    header, begin = decoded(stored)
+    end = begin + header[3][1]
+    assert not are_sound(stored[end:] + stored[:end], column)
+    assert not are_sound(stored, {**column, 9: (column[9][0], column[9][1] + 1)})
+    assert not are_sound(stored, {field: value for field, value in column.items() if field != 11})
 
 
 @pytest.mark.parametrize("size", [-1, -17, 2**31 - 1])
