@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -73,7 +74,7 @@ FILES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(FILES)
 def test_every_file_is_in_one_bin_and_a_device_of_a_partition_too(files: list[Planned]) -> None:
     bins = plan_bins(files, SIZES)
@@ -151,7 +152,7 @@ WORK = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(WORK)
 def test_every_file_is_in_one_task_with_all_of_its_device_and_its_site_if_that_is_no_large_one(
     files: list[Planned],
@@ -318,7 +319,7 @@ STORED = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(STORED, st.booleans(), st.sampled_from([500, 1000, 2000]))
 def test_a_plan_has_each_file_once_at_most_and_fewer_files_after_each_merge(
     files: list[Stored], closed: bool, most_bytes: int
@@ -335,7 +336,7 @@ def test_a_plan_has_each_file_once_at_most_and_fewer_files_after_each_merge(
     assert found == merges(files[::-1], closed=closed, most_bytes=most_bytes)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(75))
 @given(
     st.lists(st.one_of(st.integers(1, 30), st.integers(1, 149), st.integers(1, 320)), max_size=60),
     st.booleans(),
@@ -365,7 +366,7 @@ def fits_fewer_files(sizes: list[int]) -> bool:
     return any(154.5 <= sum(files) / count <= 242.5 for files in chosen for count in range(1, len(files)))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.one_of(st.integers(1, 30), st.integers(1, 149), st.integers(150, 250)), max_size=60))
 def test_nearly_all_bytes_of_a_closed_day_end_in_files_of_the_right_size(sizes: list[int]) -> None:
     assume(sum(sizes) >= 300)  # one and a half targets
