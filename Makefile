@@ -7,9 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .bench/venv
+WORKERS ?= 2
+ROUNDS ?= 1
 # The cluster has its own Spark, and runs no tests.
-NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta flask flask-cors hypothesis moto mypy pytest ruff venv-pack \
-	matplotlib contourpy cycler fonttools kiwisolver pillow
+NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta flask flask-cors hypothesis moto mypy pytest \
+	pytest-xdist execnet ruff venv-pack matplotlib contourpy cycler fonttools kiwisolver pillow
 
 help:  ## this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,8 +31,8 @@ java:
 demo: setup  ## the main job on real input, then a query; ends with a short report
 	$(BIN)/python tests/demo/run.py
 
-test: setup  ## the tests
-	$(BIN)/python -m pytest
+test: setup  ## the tests, by WORKERS=2 processes; ROUNDS=5 repeats races and laws five times as often
+	SILTSTONE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 bench: setup $(BENCH)/.ready  ## siltstone beside DuckDB, polars and plain Spark: tables, JSON, picture. ARGS="fleet --rounds 1"
 	$(BENCH)/bin/python tests/bench/run.py --python $(BIN)/python $(ARGS)

@@ -33,6 +33,24 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= _NO_ACCOUNT
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text are called as their argument: gzip writes the time, and workers must agree on names."""
+    is_data = isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable())
+    return argname if is_data else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers of pytest-xdist share the run, tests with Spark come first: one worker has them all, and the only
+    Spark session. `--dist worksteal` gives each a contiguous half to begin with and takes from its end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not _needs_spark(item))
+
+
+def _needs_spark(item: pytest.Item) -> bool:
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return "spark" in (*getattr(item, "fixturenames", ()), *(p for p in parameters if isinstance(p, str)))
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """Spark on two cores with Delta, built by siltstone's own builder; stopped at the end of the run."""

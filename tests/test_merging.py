@@ -7,6 +7,7 @@ from itertools import pairwise
 import pyarrow as pa
 import pytest
 from builders import assert_same
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +153,7 @@ def key(row: Row) -> tuple[bool, str, int]:
     return row[0] is not None, row[0] or "", row[1]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(RUNS, st.sampled_from([1, 60, 1 << 20]), st.sampled_from([0, 1, 100, 1 << 20]), st.lists(st.booleans()))
 def test_every_row_once_and_each_file_sorted(
     given_runs: list[tuple[str, list[list[Row]]]], chunk_bytes: int, memory_bytes: int, rolls: list[bool]
@@ -264,7 +265,7 @@ SORTED_RUNS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(SORTED_RUNS, st.sampled_from([1, 100, 1 << 20]))
 def test_a_merge_is_a_sort(runs: list[tuple[list[Row], list[int]]], chunk_bytes: int) -> None:
     pieces = [in_pieces(rows, lengths, f"{i} ") for i, (rows, lengths) in enumerate(runs)]

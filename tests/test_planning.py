@@ -5,10 +5,11 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from siltstone.planning import Merge, Partition, Planned, Sizes, Stored, plan_bins, plan_merges, should_roll
+from siltstone.planning import Merge, Partition, Planned, Sizes, Stored, plan_bins, plan_merges, plan_work, should_roll
 
 SIZES = Sizes(target=200, smallest=150, largest=250)
 DAY = ("2025-12-10", "BRCB")
@@ -73,7 +74,7 @@ FILES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(FILES)
 def test_every_file_is_in_one_bin_and_a_device_of_a_partition_too(files: list[Planned]) -> None:
     bins = plan_bins(files, SIZES)
@@ -84,6 +85,102 @@ def test_every_file_is_in_one_bin_and_a_device_of_a_partition_too(files: list[Pl
     assert set(at.values()) <= {1}
     sizes = [sum(f.output_bytes for f in b) for b in bins]
     assert sizes == sorted(sizes, reverse=True)
+
+
+# Tasks whose rows go wherever they name: shares of a task's usual work
+
+
+def work(**shares: float) -> list[Planned]:
+    """Files of a device each: A1=0.5 is one of site A."""
+    return [Planned(i, (name[0],), name, share) for i, (name, share) in enumerate(shares.items())]
+
+
+def tasks(files: list[Planned]) -> list[str]:
+    return [" ".join(f.device for f in b) for b in plan_work(files)]
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        # two sites of at most twice the work stay whole, whatever it takes; the larger one comes first
+        ({"A1": 0.5, "A2": 0.6, "B1": 1.0, "B2": 1.0}, ["B1 B2", "A1 A2"]),
+        # small ones come together until they are a task's work
+        ({"A1": 0.3, "B1": 0.3, "C1": 0.3, "D1": 0.3, "E1": 0.3}, ["A1 B1 C1 D1", "E1"]),
+        # a small one goes with the next site, if both are at most twice the work
+        ({"A1": 0.5, "B1": 0.7, "B2": 0.8}, ["A1 B1 B2"]),
+        # else with the one after it: B stays whole though A waits
+        ({"A1": 0.9, "B1": 0.75, "B2": 0.75, "C1": 0.2}, ["B1 B2", "A1 C1"]),
+        # 2.1 are cut as plan_bins does: two of 1.05, cut once half is reached
+        ({"A1": 0.7, "A2": 0.7, "A3": 0.7, "B1": 1.0}, ["A1 A2", "B1", "A3"]),
+        # a small one waits for others while a large site is cut
+        ({"A1": 0.4, "B1": 1.5, "B2": 1.5, "C1": 0.7}, ["B1", "B2", "A1 C1"]),
+        # one site alone: 1.6 rounds to two tasks, 1.4 to one
+        ({"A1": 0.8, "A2": 0.8}, ["A1", "A2"]),
+        ({"A1": 0.7, "A2": 0.7}, ["A1 A2"]),
+        ({}, []),
+    ],
+)
+def test_sites_stay_whole_up_to_twice_the_work(shares: dict[str, float], expected: list[str]) -> None:
+    assert tasks(work(**shares)) == expected
+
+
+def test_one_site_alone_is_cut_like_the_bins_of_a_partition() -> None:
+    files = work(A1=0.5, A2=0.5, A3=1.5, A4=0.25, A5=0.25, A6=0.5, A7=1.5)  # 5: cuts once 1, 2, 3 and 4 are reached
+    assert plan_work(files) == plan_bins(files, Sizes(target=1, smallest=1, largest=2))
+    assert tasks(files) == ["A6 A7", "A3", "A1 A2", "A4 A5"]
+
+
+def test_a_device_of_two_sites_is_in_the_task_of_its_first() -> None:
+    files = [*work(A1=1.0, A2=1.0, B1=1.0, B2=0.5), Planned(9, ("B",), "A2", 0.25)]
+    # A has 2.25, more than twice the work, and is cut: half of it is reached with A2, both files of which go together
+    assert [[(f.id, f.partition) for f in b] for b in plan_work(files)] == [
+        [(0, ("A",)), (1, ("A",)), (9, ("A",))],
+        [(2, ("B",)), (3, ("B",))],
+    ]
+
+
+WORK = st.lists(
+    st.builds(
+        Planned,
+        id=st.integers(0, 10**6),
+        partition=st.tuples(st.sampled_from("ABCDE")),
+        device=st.sampled_from("abcdefghij"),
+        output_bytes=st.one_of(st.just(0.0), st.floats(0, 0.3), st.floats(0, 5)),
+    ),
+    max_size=40,
+    unique_by=lambda f: f.id,
+)
+
+
+@settings(deadline=None, max_examples=examples(100))
+@given(WORK)
+def test_every_file_is_in_one_task_with_all_of_its_device_and_its_site_if_that_is_no_large_one(
+    files: list[Planned],
+) -> None:
+    bins = plan_work(files)
+    assert Counter(f.id for b in bins for f in b) == Counter(f.id for f in files)
+    assert all(bins)
+    in_task = {f.id: n for n, b in enumerate(bins) for f in b}
+    device_of = {f.id: f.device for f in files}
+    assert len({(device_of[i], n) for i, n in in_task.items()}) == len({f.device for f in files})
+    first_site = {f.device: min(g.partition for g in files if g.device == f.device) for f in files}
+    assert all(f.partition == first_site[f.device] for b in bins for f in b)
+    sites = {first_site[f.device] for f in files}
+    for site in sites:
+        own = [f for f in files if first_site[f.device] == site]
+        if sum(f.output_bytes for f in own) <= 1.999 and len(sites) > 1:
+            assert len({in_task[f.id] for f in own}) == 1
+    loads = [sum(f.output_bytes for f in b) for b in bins]
+    assert loads == sorted(loads, reverse=True)
+    shared = [load for load, b in zip(loads, bins, strict=True) if len({f.partition for f in b}) > 1]
+    assert all(load <= 2.001 for load in shared)
+    # small sites come together: of the tasks that hold whole sites one at most is less than the usual work
+    whole = [
+        load
+        for load, b in zip(loads, bins, strict=True)
+        if {f.id for f in b} >= {f.id for f in files if first_site[f.device] == b[0].partition}
+    ]
+    assert len([load for load in whole if load < 0.999]) <= 1
 
 
 # Settling
@@ -222,7 +319,7 @@ STORED = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(STORED, st.booleans(), st.sampled_from([500, 1000, 2000]))
 def test_a_plan_has_each_file_once_at_most_and_fewer_files_after_each_merge(
     files: list[Stored], closed: bool, most_bytes: int
@@ -239,7 +336,7 @@ def test_a_plan_has_each_file_once_at_most_and_fewer_files_after_each_merge(
     assert found == merges(files[::-1], closed=closed, most_bytes=most_bytes)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(75))
 @given(
     st.lists(st.one_of(st.integers(1, 30), st.integers(1, 149), st.integers(1, 320)), max_size=60),
     st.booleans(),
@@ -269,7 +366,7 @@ def fits_fewer_files(sizes: list[int]) -> bool:
     return any(154.5 <= sum(files) / count <= 242.5 for files in chosen for count in range(1, len(files)))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.one_of(st.integers(1, 30), st.integers(1, 149), st.integers(150, 250)), max_size=60))
 def test_nearly_all_bytes_of_a_closed_day_end_in_files_of_the_right_size(sizes: list[int]) -> None:
     assume(sum(sizes) >= 300)  # one and a half targets

@@ -1,8 +1,7 @@
 """Data files written anew: merged in order, without the rows of superseded sources, older ones completed."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,101 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from builders import assert_same
+from data_files import NOON_US, WIDE, Rig, noise
 
 from siltstone import rewriting
-from siltstone.conform import Schema, base_schema
-from siltstone.contracts import DATALOG, TIMESTAMP, Column
+from siltstone.contracts import TIMESTAMP
 from siltstone.errors import AccountsError, StorageError
 from siltstone.planning import Sizes
 from siltstone.plans import run_plan
-from siltstone.rewriting import Rewrite, Rewritten
+from siltstone.rewriting import Rewrite
 from siltstone.storage import Storage
-from siltstone.writing import Output, PartitionWriter
-
-BASE = base_schema(DATALOG)
-WIDE = Schema(
-    (
-        *BASE.columns,
-        Column("speed", "double", "speed"),
-        Column("on", "boolean", "on"),
-        Column("gear", "int", "gear"),
-        Column("deep", "json", "deep"),
-    ),
-    BASE.reserved,
-)
-ONE_FILE = Sizes(1 << 30, 1, 1 << 30)
-DAY = ("2025-12-10", "BRCB")
-NOON_US = 1_765_339_200_000_000  # 2025-12-10T04:00:00Z
-
-Row = tuple[str | None, int, str]  # unit, microseconds after noon, source file
-
-
-class Rig:
-    """Data files in a temporary folder, and what a task makes of them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def store(self, *groups: Sequence[Row], schema: Schema = BASE, **more: pa.Array) -> str:
-        """A data file with a row group each, as compaction writes it; its path."""
-        writer = PartitionWriter(
-            Storage(str(self.root)),
-            DATALOG,
-            DAY,
-            None,
-            sizes=ONE_FILE,
-            group_bytes=1 << 30,
-            schema=lambda: schema,
-            expected=lambda: 0.0,
-        )
-        for rows in groups:
-            units, times, sources = zip(*rows, strict=True)
-            columns = {
-                "ts": pa.array([NOON_US + t for t in times], pa.int64()).cast(TIMESTAMP),
-                "unitno": pa.array(units, pa.large_string()),
-                "heartbeat": pa.array([NOON_US + t for t in times], pa.int64()),
-                "source_file": pa.array(sources, pa.large_string()),
-                **more,
-            }
-            writer.write(pa.table(columns), breaks=False)
-        writer.close()
-        (output,) = writer.outputs
-        return output.path
-
-    def task(self, *paths: str, drop: tuple[str, ...] = (), schema: Schema = BASE, **other: Any) -> Rewrite:
-        return Rewrite(
-            **{
-                "contract": "datalog",
-                "table": Storage(str(self.root)),
-                "partition": DAY,
-                "files": paths,
-                "drop": drop,
-                "schema": schema,
-                "sizes": ONE_FILE,
-                "group_bytes": 1 << 30,
-                "memory_bytes": 1 << 30,
-                **other,
-            }
-        )
-
-    def run(self, *paths: str, **how: Any) -> Rewritten:
-        return self.task(*paths, **how).run()
-
-    def read(self, output: Output) -> pa.Table:
-        return pq.ParquetFile(self.root / output.path).read()
-
-    def rows(self, result: Rewritten) -> list[Row]:
-        tables = [self.read(o) for o in result.outputs]
-        return [
-            (unit, time - NOON_US, source)
-            for t in tables
-            for unit, time, source in zip(
-                t["unitno"].to_pylist(), t["ts"].cast(pa.int64()).to_pylist(), t["source_file"].to_pylist(), strict=True
-            )
-        ]
-
-    def files(self) -> set[str]:
-        return {str(p.relative_to(self.root)) for p in self.root.rglob("*.parquet")}
 
 
 @pytest.fixture
@@ -233,13 +146,6 @@ def test_a_damaged_file_is_named(rig: Rig, damage: Any, drop: tuple[str, ...]) -
 def test_a_file_that_is_gone_is_named(rig: Rig) -> None:
     with pytest.raises(StorageError, match=r"can't read .*/gone\.parquet"):
         rig.run("gone.parquet")
-
-
-def noise(first: int, count: int, source: str) -> list[Row]:
-    """Rows whose source file does not compress: 32 hex digits of its own each; units every second number."""
-    return [
-        (f"{i:06d}", 0, hashlib.md5(f"{source}{i}".encode()).hexdigest()) for i in range(first, first + 2 * count, 2)
-    ]
 
 
 @pytest.mark.usefixtures("large_dictionaries")

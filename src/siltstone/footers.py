@@ -32,6 +32,19 @@ def naming(uri: str) -> Iterator[None]:
         raise StorageError(f"{uri} can't be read: {reason}", NEXT_MOVE) from error
 
 
+def all_batches(
+    file: pq.ParquetFile, batch_rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Every row of a data file, some at a time. Raises ValueError at the end where rows are missing: pyarrow takes some
+    damaged headers of pages for the end of a column."""
+    rows = 0
+    for batch in file.iter_batches(batch_rows, columns=columns, use_threads=False):
+        rows += batch.num_rows
+        yield batch
+    if rows != file.metadata.num_rows:
+        raise ValueError(f"its footer tells of {file.metadata.num_rows:,} rows, {rows:,} are there")
+
+
 def check_footers(
     table: Storage, contract: Contract, schema: Schema, outputs: Sequence[Output], cells_stored: int
 ) -> list[str]:

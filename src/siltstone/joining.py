@@ -1,7 +1,6 @@
 """Data files that follow one another in order become one without a page of them being decoded: their row groups are
-copied, each page held against its checksum, under one footer."""
+copied, each page held against its checksum and its footer, under one footer."""
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ from siltstone.bounds import Bounds, Instant, delta_statistics
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
 from siltstone.footers import MAGIC, footer_of, footer_text, naming
+from siltstone.formats.pages import are_sound
 from siltstone.formats.thrift import Struct, decoded, encoded
 from siltstone.planning import Partition
 from siltstone.storage import Sink, Storage
@@ -27,9 +27,12 @@ _ROWS, _GROUPS = 3, 4
 _CHUNKS, _GROUP_AT = 1, 5
 _META = 3
 _CHUNK_BYTES, _DATA_AT, _DICTIONARY_AT = 7, 9, 11
-_PAGE_BYTES, _PAGE_CRC = 3, 4
 _INDEXES = {4, 6}  # of a ColumnChunk, where the file has page indexes
 _ELSEWHERE = {10, 14}  # of a ColumnMetaData: index pages, bloom filters
+
+
+class _Unsound(Exception):
+    """A page is not what its header and the footer say."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,14 @@ def joined(
     group_bytes: int,
     is_staged: bool,
 ) -> tuple[Output, int] | None:
-    """One file of all, and the cells of its record columns; None where they overlap, have other columns than the table
-    by now, or are so small that their row groups should become one. Raises StorageError for a page that is damaged."""
+    """One file of all, and the cells of its record columns. None where that can't be: they overlap, have other columns
+    than the table by now, are so small that their row groups should become one, or so large that the file might have
+    more than `most_bytes`. None also where one is gone or a page is not sound: merging tells what is wrong."""
     sizes = [table.size(path) for path in paths]
-    if not all(sizes):
-        return None  # one is gone, as merging will say
+    if not all(sizes) or sum(sizes) > most_bytes:
+        return None
     parts = [_part(table, path, size) for path, size in zip(paths, sizes, strict=True)]
-    if sum(part.end for part in parts) > most_bytes or not all(_is_plain(part) for part in parts):
+    if not all(_is_plain(part, contract) for part in parts):
         return None
     names = file_schema(contract, schema).names
     if any(part.struct[2] != parts[0].struct[2] or part.footer.schema.names != names for part in parts):
@@ -79,12 +83,15 @@ def joined(
     if ordered is None:
         return None
     path = path_for(contract, partition)
-    with table.sink(staged(path) if is_staged else path) as sink:
-        sink.write(MAGIC)
-        for part in ordered:
-            _copy(table, part, sink)
-        text = encoded(_footer(ordered))
-        sink.write(text + len(text).to_bytes(4, "little") + MAGIC)
+    try:
+        with table.sink(staged(path) if is_staged else path) as sink:
+            sink.write(MAGIC)
+            for part in ordered:
+                _copy(table, part, sink)
+            text = encoded(_footer(ordered))
+            sink.write(text + len(text).to_bytes(4, "little") + MAGIC)
+    except _Unsound:
+        return None
     rows = sum(part.footer.num_rows for part in parts)
     statistics = delta_statistics(rows, {name: _bounds(parts, name, contract) for name in contract.statistics})
     cells = sum(rows - _nulls(parts, column.name) for column in schema.columns)
@@ -98,16 +105,25 @@ def _part(table: Storage, path: str, size: int) -> _Part:
         return _Part(path, footer_of(text), decoded(text)[0], size - len(text) - len(MAGIC) - 4)
 
 
-def _is_plain(part: _Part) -> bool:
-    """Whether the file is nothing but pages of columns, with statistics for each, and a footer."""
+def _is_plain(part: _Part, contract: Contract) -> bool:
+    """Whether the file is nothing but pages of columns, with statistics for each, and a footer. Those that the Delta
+    log names must be complete: a very long text is none of a footer's bounds."""
     at = len(MAGIC)
     for chunk in part.chunks:
         meta = chunk[_META][1]
         if _INDEXES & chunk.keys() or _ELSEWHERE & meta.keys() or _begin(meta) != at:
             return False
         at += meta[_CHUNK_BYTES][1]
-    columns = (group.column(c).statistics for group in part.groups for c in range(part.footer.num_columns))
-    return at == part.end and all(found is not None and found.has_null_count for found in columns)
+    if at != part.end:
+        return False
+    for place, name in enumerate(part.footer.schema.names):
+        for group in part.groups:
+            found = group.column(place).statistics
+            if found is None or not found.has_null_count:
+                return False
+            if name in contract.statistics and not found.has_min_max and found.null_count < group.num_rows:
+                return False
+    return True
 
 
 def _begin(meta: Struct) -> int:
@@ -133,15 +149,15 @@ def _in_order(parts: Sequence[_Part], contract: Contract) -> list[_Part] | None:
 
 
 def _copy(table: Storage, part: _Part, sink: Sink) -> None:
-    """Copy the pages of a file and move the places that its footer names. StorageError for a page that is damaged."""
+    """Copy the pages of a file and move the places that its footer names. Raises _Unsound for pages that are not."""
     shift = sink.bytes_written - len(MAGIC)
     with table.open(part.path) as handle, naming(table.uri(part.path)):
         handle.seek(len(MAGIC))
         for chunk in part.chunks:
             meta = chunk[_META][1]
             pages = handle.read(meta[_CHUNK_BYTES][1])
-            if len(pages) < meta[_CHUNK_BYTES][1] or not _is_sound(pages):
-                raise ValueError(f"a page of column {b'.'.join(meta[3][1][1]).decode()} is damaged")
+            if not are_sound(pages, meta):
+                raise _Unsound
             sink.write(pages)
             for field in (_DATA_AT, _DICTIONARY_AT):
                 _move(meta, field, shift)
@@ -153,23 +169,6 @@ def _move(struct: Struct, field: int, shift: int) -> None:
     if field in struct:
         kind, place = struct[field]
         struct[field] = kind, place + shift
-
-
-def _is_sound(pages: bytes) -> bool:
-    """Whether the bytes are pages, each with the checksum that its header tells."""
-    at = 0
-    view = memoryview(pages)
-    while at < len(pages):
-        try:
-            header, at = decoded(pages, at)
-            end = at + header[_PAGE_BYTES][1]
-            is_sound = end <= len(pages) and zlib.crc32(view[at:end]) == header[_PAGE_CRC][1] % (1 << 32)
-        except (ValueError, KeyError, TypeError):
-            return False
-        if not is_sound:
-            return False
-        at = end
-    return True
 
 
 def _footer(parts: Sequence[_Part]) -> Struct:

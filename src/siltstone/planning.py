@@ -63,16 +63,22 @@ def plan_work(planned: Iterable[Planned]) -> list[list[Planned]]:
     bins: list[list[Planned]] = []
     small: list[Planned] = []
     for files in by_site.values():
-        work = sum(f.output_bytes for f in (*small, *files))
-        if work > _MOST_WORK or len(by_site) == 1:
+        own, waiting = _work(files), _work(small)
+        if own > _MOST_WORK or len(by_site) == 1:
             bins += plan_bins(files, sizes)
-        elif work < 1:
+        elif own + waiting < 1:
             small += files
+        elif own + waiting > _MOST_WORK:
+            bins.append(files)
         else:
             bins.append([*small, *files])
             small = []
     bins += [small] if small else []
-    return sorted(bins, key=lambda b: -sum(f.output_bytes for f in b))
+    return sorted(bins, key=lambda b: -_work(b))
+
+
+def _work(files: Iterable[Planned]) -> float:
+    return sum(f.output_bytes for f in files)
 
 
 def _bin_count(total: float, sizes: Sizes) -> int:

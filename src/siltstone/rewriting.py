@@ -16,7 +16,7 @@ from siltstone.arrays import DIGESTS, row_digest, texts, to_arrow
 from siltstone.conform import Schema
 from siltstone.contracts import Contract
 from siltstone.errors import AccountsError, StorageError
-from siltstone.footers import NEXT_MOVE, naming
+from siltstone.footers import NEXT_MOVE, all_batches, naming
 from siltstone.joining import joined
 from siltstone.merging import merge_sorted
 from siltstone.planning import Partition, Sizes
@@ -204,7 +204,7 @@ class _Whole:
 
     def _tables(self, uri: str, file: pq.ParquetFile) -> Iterator[pa.Table]:
         with naming(uri):
-            for batch in file.iter_batches(self._batch_rows, use_threads=False):
+            for batch in all_batches(file, self._batch_rows):
                 self._unread_rows -= batch.num_rows
                 table = self._kept(self._complete(pa.Table.from_batches([batch])))
                 for column in self._schema.columns:

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
+from functools import cache, reduce
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -343,8 +343,10 @@ def _duckdb(world: World, where: str) -> int:
     )  # type: ignore[index]
 
 
+@cache
 def _delta_connection() -> duckdb.DuckDBPyConnection:
-    """DuckDB with the extension that lies in its own Python package: nothing is downloaded."""
+    """DuckDB with the extension that lies in its own Python package: nothing is downloaded. To load it takes half a
+    second, so there is one for all."""
     folder = Path(duckdb_extension_delta.__file__).parent / "extensions" / f"v{duckdb.__version__}"
     connection = duckdb.connect()
     connection.execute(f"LOAD '{folder / 'delta.duckdb_extension'}'")

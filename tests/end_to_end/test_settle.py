@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from effort import rounds
 from meetings import ERRORS, Once, between, raising, together
 from polars.testing import assert_frame_equal
 from worlds import NOON, InProcess, World, record
@@ -434,7 +435,7 @@ def test_what_was_merged_for_a_refused_commit_is_used_again(world: World, monkey
     assert [n for (n,) in world.rows("n")] == [0.0, 1.0, 2.0, 99.0]
 
 
-@pytest.mark.parametrize("round_number", range(8))
+@pytest.mark.parametrize("round_number", rounds(3))
 def test_many_at_once_lose_and_double_nothing(world: World, round_number: int) -> None:
     """Two settles, a run with a new file and one that supersedes, all with new columns."""
     deliver_hours(world, 0, 4)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from deltalake import DeltaTable
+from effort import rounds
 from meetings import MOMENTS as COMMITTING
 from meetings import Once, between, together
 from polars.testing import assert_frame_equal
@@ -373,7 +374,7 @@ def test_a_file_waits_while_one_that_shares_its_lines_is_on_the_move(world: Worl
     assert numbers(world) == [0.0, 1.0, 2.0, 6.0, 100_000.0]
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", rounds(5))
 def test_whatever_comes_again_no_line_is_lost_stale_or_doubled(world: World, seed: int) -> None:
     """Random deliveries, settled or not, against a model: each file's lines as they are accepted."""
     chance = random.Random(seed)
@@ -497,7 +498,7 @@ def test_a_cut_version_that_was_first_does_not_replace_the_whole_one_of_another_
     assert numbers(world) == [1.0, 2.0, 3.0, 4.0]
 
 
-@pytest.mark.parametrize("round_number", range(6))
+@pytest.mark.parametrize("round_number", rounds(3))
 def test_runs_that_replace_the_same_files_at_once_take_each_once(world: World, round_number: int) -> None:
     places = [hour(h, f"DEV{d}") for d in range(2) for h in range(2)]
     world.deliver({place: lines(i) for i, place in enumerate(places)})

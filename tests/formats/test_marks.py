@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.lists(st.lists(PIECES, max_size=12).map("".join), min_size=1, max_size=5), st.integers(1, 40))
 @example(['{"a":null', "", ""], 3)
 @example(['"a"\t:', '"b":n'], 40)

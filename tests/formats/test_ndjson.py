@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 import pytest
 from builders import cells_of, columns, document, rows_by_key
+from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -166,7 +167,7 @@ ODD_LINES = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(ODD_LINES, max_size=14), st.booleans(), st.booleans(), st.integers(2, 5))
 @example(["\ufeff{}", "\ufeff{}", "\ufeff{}"], False, True, 3)
 def test_pieces_change_nothing(lines: list[str], ends: bool, truncated: bool, pieces: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from builders import BASE, assert_same, cells_of, columns, document, rows_by_key
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -355,7 +356,7 @@ def assert_nothing_lost(members: list[tuple[str, str]], row: dict[str, Any], cou
     assert (cells, [texts for texts in rescued.values() if texts]) == ({}, [])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(75))
 @given(
     st.lists(st.lists(RECORDS, min_size=1, max_size=3), min_size=1, max_size=3),
     st.sampled_from([{}, {"a": "bigint"}, {"B": "string", "a": "int"}]),

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from builders import assert_same, cells_of, columns, document, rows_by_key
+from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -303,7 +304,7 @@ LINES = st.one_of(
 FILES = st.lists(st.lists(LINES, max_size=3), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(200))
 @given(FILES, st.sampled_from([{}, {"x": "bigint"}, {"X": "int", "lost": "string"}]), st.booleans(), st.integers(5, 60))
 @example([['{"s":["x"]}']], {}, True, 60)
 @example([['{"s"  :5,"lost":7}']], {}, True, 60)

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 Struct = dict[int, tuple[int, Any]]
-"""Field id -> its type and value: a bool, an int, a float, bytes, a list (element type, values), or a Struct."""
+"""Field id -> its type and value: a bool, an int, bytes (a double too), a list (element type, values), or a Struct."""
 
 _TRUE, _FALSE, _BYTE, _INTS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
 _DEEPEST = 32
+_LONGEST_INT = 10  # bytes that a number of 64 bits can take
 
 
 def decoded(data: bytes, start: int = 0) -> tuple[Struct, int]:
@@ -51,21 +52,27 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         return _int(data, at)
     if kind == _BINARY:
         length, at = _varint(data, at)
-        if at + length > len(data):
-            raise IndexError
-        return data[at : at + length], at + length
+        return _bytes(data, at, length)
     if kind == _STRUCT:
         return _struct(data, at, depth + 1)
     if kind in _LISTS:
-        return _list(data, at, depth)
+        return _list(data, at, depth + 1)
     if kind == _DOUBLE:
-        return data[at : at + 8], at + 8
+        return _bytes(data, at, 8)
     if kind in (_TRUE, _FALSE, _BYTE):
         return data[at], at + 1
     raise ValueError(f"a Thrift struct has a field of type {kind}")
 
 
+def _bytes(data: bytes, at: int, length: int) -> tuple[bytes, int]:
+    if at + length > len(data):
+        raise IndexError
+    return data[at : at + length], at + length
+
+
 def _list(data: bytes, at: int, depth: int) -> tuple[tuple[int, list[Any]], int]:
+    if depth > _DEEPEST:
+        raise ValueError("a Thrift struct is nested too deep")
     head = data[at]
     length, at = (head >> 4, at + 1) if head >> 4 < 15 else _varint(data, at + 1)
     values = []
@@ -76,14 +83,13 @@ def _list(data: bytes, at: int, depth: int) -> tuple[tuple[int, list[Any]], int]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
+    value = 0
+    for place in range(_LONGEST_INT):
+        byte = data[at + place]
+        value |= (byte & 127) << 7 * place
         if byte < 128:
-            return value, at
-        shift += 7
+            return value, at + place + 1
+    raise ValueError("a Thrift struct has a number of more than 64 bits")
 
 
 def _int(data: bytes, at: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from siltstone.contracts import READINGS
 from siltstone.errors import StorageError
-from siltstone.footers import naming
+from siltstone.footers import all_batches, naming
 from siltstone.merging import merge_sorted
 from siltstone.planning import Stored
 from siltstone.storage import Storage
@@ -63,7 +63,7 @@ class Reader:
         counted = self.counted.setdefault(stored.partition, Counted())
         with self.table.open(stored.path) as handle, naming(self.table.uri(stored.path)):
             file = pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
-            for batch in file.iter_batches(batch_rows, columns=list(_READ), use_threads=False):
+            for batch in all_batches(file, batch_rows, list(_READ)):
                 table = _complete(pa.Table.from_batches([batch]))
                 if self.source != EVERY_SOURCE:
                     table = table.filter(pc.equal(table.column("source"), self.source))
