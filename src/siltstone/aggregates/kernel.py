@@ -14,7 +14,7 @@ from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Poin
 from siltstone.aggregates.sketch import keys_of
 from siltstone.aggregates.states import COLUMNS, KEY, States, joined, times_of, united
 
-_BLOCK = 1 << 18  # points that are worked on at a time: their arrays stay in the processor's caches
+_BLOCK = 1 << 17  # points that are worked on at a time: their arrays stay in the processor's caches
 Values = npt.NDArray[np.generic]
 
 
@@ -174,9 +174,9 @@ class _Block:
             "stop_ts": self.ts[stop],
             "stop_value": value[stop],
             "low": low,
-            "low_ts": self.ts[np.minimum(_first(lows == low[row], begins), len(value) - 1)],
+            "low_ts": self.ts[_first(lows == low[row], row, len(begins))],
             "high": high,
-            "high_ts": self.ts[np.minimum(_first(highs == high[row], begins), len(value) - 1)],
+            "high_ts": self.ts[_first(highs == high[row], row, len(begins))],
             "n": n,
             "n_bad": counts - n,
             "sum": total,
@@ -208,9 +208,14 @@ class _Block:
         return frame.group_by(*KEY, "key", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("count"))
 
 
-def _first(marks: Mask, begins: Ints) -> Ints:
-    """The place of the first mark of each row; the number of places where it has none."""
-    return np.minimum.reduceat(np.where(marks, np.arange(len(marks)), len(marks)), begins)
+def _first(marks: Mask, row: Ints, rows: int) -> Ints:
+    """The place of the first mark of each row; the last place where it has none."""
+    places = np.flatnonzero(marks)
+    of = row[places]
+    found = np.full(rows, len(marks) - 1)
+    is_first = np.append(True, of[1:] != of[:-1]) if len(of) else np.zeros(0, bool)
+    found[of[is_first]] = places[is_first]
+    return found
 
 
 def _nulled(rows: pl.DataFrame) -> pl.DataFrame:
