@@ -161,9 +161,9 @@ def text_number(text: str) -> float:
     return float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") >> 4)
 
 
-def _last_instant(rows: pl.DataFrame) -> int:
+def _last_instant(rows: pl.DataFrame, unit: str = "series_id") -> int:
     """How many rows at the end are of one series and instant."""
-    ts, series = rows["ts"].to_numpy(), rows["series_id"].to_physical().to_numpy()
+    ts, series = rows["ts"].to_numpy(), rows[unit].cast(pl.Categorical()).to_physical().to_numpy()
     count = 1
     while count < len(ts) and ts[-count - 1] == ts[-1] and series[-count - 1] == series[-1]:
         count += 1
@@ -185,6 +185,7 @@ class WidePoints:
         self._terms, self._site, self._window = terms, site, window
         self._unit, self._time, self._source = unit, time, source
         self._numbers: dict[tuple[str, str], int] = {}
+        self._last: str | None = None
         self._held: pl.DataFrame | None = None
         self.names, self.counted = Names(), Counted()
 
@@ -194,12 +195,10 @@ class WidePoints:
                 continue
             self.counted.rows += table.num_rows
             frame = pl.DataFrame(table)
-            frame = frame.with_columns(
-                pl.col(self._unit).cast(pl.String()).fill_null(""), ts=pl.col(self._time).dt.epoch("us")
-            )
+            unit = pl.col(self._unit).cast(pl.String()).fill_null("").cast(pl.Categorical())
+            frame = frame.with_columns(unit, ts=pl.col(self._time).dt.epoch("us"))
             whole = frame if self._held is None else pl.concat([self._held, frame], how="diagonal")
-            last = whole.row(-1, named=True)
-            self._held = whole.filter((pl.col(self._unit) == last[self._unit]) & (pl.col("ts") == last["ts"]))
+            self._held = whole.tail(_last_instant(whole, self._unit))
             yield from self._read(whole.head(whole.height - self._held.height))
         if self._held is not None:
             yield from self._read(self._held)
@@ -208,25 +207,41 @@ class WidePoints:
         inside = frame["ts"].is_between(*self._window, closed="left")
         self.counted.left_out += frame.height - int(inside.sum())
         frame = frame.filter(inside)
-        for unit, rows in _runs(frame, self._unit):
+        for units, code, rows in self._groups(frame):
             for column in self._terms.columns:
-                if column in rows.columns and self._terms.wants(self._site, f"{unit}/{column}", unit, column):
-                    yield from self._column(rows, unit, column)
+                if column in rows.columns:
+                    yield from self._column(rows, units, code, column)
 
-    def _column(self, rows: pl.DataFrame, unit: str, column: str) -> Iterator[Read]:
-        found = rows[column]
-        kept = rows if found.null_count() == 0 else rows.filter(found.is_not_null())
-        ts = kept["ts"].to_numpy()
-        if not len(ts):
+    def _groups(self, frame: pl.DataFrame) -> Iterator[tuple[list[str], Ints, pl.DataFrame]]:
+        """Units, the place of each row's one among them, and the rows: a first unit that goes on from the rows before
+        alone, so that the series of a group are new or one."""
+        runs = frame[self._unit].rle().struct.unnest()
+        units, lengths = runs["value"].to_list(), runs["len"].to_numpy().astype(np.int64)
+        if not units:
             return
-        again = np.append(ts[1:] == ts[:-1], False)
-        number = self._number(unit, column)
-        value = self._values(kept[column])
+        first = 1 if units[0] == self._last else 0
+        self._last = units[-1]
+        cut = int(lengths[:first].sum())
+        for chosen, rows in ((slice(0, first), frame.head(cut)), (slice(first, None), frame.slice(cut))):
+            if rows.height:
+                yield units[chosen], np.repeat(np.arange(len(lengths[chosen])), lengths[chosen]), rows
+
+    def _column(self, rows: pl.DataFrame, units: Sequence[str], code: Ints, column: str) -> Iterator[Read]:
+        """The points of a column, of all units that are asked for."""
+        wanted = np.array([self._terms.wants(self._site, f"{unit}/{column}", unit, column) for unit in units])
+        kept = rows[column].is_not_null().to_numpy() & wanted[code]
+        if not kept.any():
+            return
+        ts, of, value = rows["ts"].to_numpy()[kept], code[kept], self._values(rows[column].filter(pl.Series(kept)))
+        again = np.append((ts[1:] == ts[:-1]) & (of[1:] == of[:-1]), False)
         if again.any():
-            ts, value = ts[~again], value[~again]
+            ts, of, value = ts[~again], of[~again], value[~again]
         self.counted.repeated += int(again.sum())
         self.counted.points += len(ts)
-        yield Read(Points(np.array([0, len(ts)]), ts, value, np.full(len(ts), GOOD, np.int8)), number)
+        begins = np.concatenate(([0], np.flatnonzero(np.diff(of)) + 1))
+        numbers = [self._number(units[unit], column) for unit in of[begins].tolist()]
+        starts = np.append(begins, len(ts)).astype(np.int64)
+        yield Read(Points(starts, ts, value, np.full(len(ts), GOOD, np.int8)), numbers[0])
 
     def _number(self, unit: str, column: str) -> int:
         key = unit, column
@@ -244,15 +259,6 @@ class WidePoints:
             numbers = column.cast(pl.String()).replace_strict(texts, return_dtype=pl.Float64)
         values: Floats = numbers.cast(pl.Float64()).to_numpy()
         return values
-
-
-def _runs(frame: pl.DataFrame, by: str) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Each value of a column with its rows, which follow each other."""
-    runs = frame[by].rle().struct.unnest()
-    end = 0
-    for length, value in runs.select("len", "value").iter_rows():
-        yield value, frame.slice(end, length)
-        end += length
 
 
 _SILENT: Mapping[str, tuple[object, ...]] = {"text": (), "version": (), "ts_nanos": (0,), "quality": ("good",)}
