@@ -29,6 +29,15 @@ def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]
     return found
 
 
+def has_successor(path: str, headers: Sequence[Mapping[str, Any]], now: set[str]) -> bool:
+    """Whether a data file's rows are in files that are there `now`, because they were settled."""
+    for header in headers:
+        if header["kind"] == "settle" and path in header.get("removed", ()):
+            outputs = [output["path"] for output in header["outputs"]]
+            return all(o in now or has_successor(o, headers, now) for o in outputs)
+    return False
+
+
 def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> pl.DataFrame:
     """Series, bucket and number of usable points of every row of an output, and whether a next point tells of the time
     before it: KEYS, `n` and `looks_ahead`."""
@@ -103,6 +112,20 @@ def dates_of(
         numbers.append(following.select(pl.int_ranges("bucket", "until")).to_series().explode().drop_nulls())
     starts = buckets.bounds(pl.concat(numbers).unique().sort().to_numpy())[0]
     return dates_at(starts)
+
+
+def with_neighbours(light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets, dates: Sequence[str]) -> list[str]:
+    """The dates, and those whose states tell what was before and comes after their rows: of each series back to the
+    last row before with usable points, and on to the next one."""
+    rows = light.join(touched, on=list(KEYS), how="full", coalesce=True).sort(*_NAME, "bucket")
+    starts = pl.Series(buckets.bounds(rows["bucket"].to_numpy())[0], dtype=pl.Int64)
+    day = pl.from_epoch(starts, time_unit="us").dt.date().cast(pl.String())
+    begins = pl.col("n").fill_null(1) > 0
+    rows = rows.with_columns(day=day, block=begins.cum_sum().over(_NAME))
+    blocks = rows.group_by(*_NAME, "block").agg(own=pl.col("day").is_in(list(dates)).any()).sort(*_NAME, "block")
+    aside = [pl.col("own").shift(n).over(_NAME).fill_null(value=False) for n in (1, -1)]
+    near = blocks.filter(pl.col("own") | aside[0] | aside[1])
+    return sorted({*dates, *rows.join(near, on=[*_NAME, "block"], how="semi")["day"].unique().to_list()})
 
 
 def dates_at(instants: Ints) -> list[str]:

@@ -14,7 +14,15 @@ import polars as pl
 
 from siltstone import __version__
 from siltstone import ledger as ledgers
-from siltstone.aggregation.changes import at_the_ends, dates_at, dates_of, in_rectangles, light_rows, same_rows
+from siltstone.aggregation.changes import (
+    at_the_ends,
+    dates_at,
+    dates_of,
+    in_rectangles,
+    light_rows,
+    same_rows,
+    with_neighbours,
+)
 from siltstone.aggregation.finish_tasks import FinishTask, Written, finish_tasks
 from siltstone.aggregation.input_table import check_columns, existing, input_table
 from siltstone.aggregation.output_table import check_output, check_same, edges_of, output_table
@@ -168,7 +176,7 @@ class _Aggregating:
         headers = ledgers.headers(self._source.storage, self._snapshot.head)[::-1]
         known = same_rows(headers, set(files))
         added = [s for s in self._stored if s.path not in known]
-        gone = [files[path] for path in files if path not in now and not self._has_successor(path, headers, now)]
+        gone = [files[path] for path in files if path not in now and not has_successor(path, headers, set(now))]
         if not added and not gone and self._watermark == self._ledger.newest["watermark_us"]:
             return self._nothing(len(now))
         light = light_rows(self._table.storage, self._old, self._terms)
@@ -179,7 +187,8 @@ class _Aggregating:
         dates = self._dates(light, touched, [*map(self._described, added), *gone])
         replaced = f"{self._name}-replaced.parquet"
         write_keys(self._work, replaced, touched)
-        old = tuple(f.path for f in self._old)
+        needed = set(with_neighbours(light, touched, buckets, dates))
+        old = tuple(f.path for f in self._old if f.partition[0] in needed)
         written = self._finish(again, base=old, replaced=replaced, dates=dates or ["none"])
         return self._commit(
             again, written, [f for f in self._old if f.partition[0] in set(dates)], touched=touched.height
@@ -200,14 +209,6 @@ class _Aggregating:
             since = int(buckets.number(np.array([start if is_before else known_until]))[0])
             dates = sorted({*dates, *dates_at(buckets.bounds(np.arange(since, newest + 1))[0])})
         return dates
-
-    def _has_successor(self, path: str, headers: Sequence[Mapping[str, Any]], now: Mapping[str, Stored]) -> bool:
-        """Whether a data file's rows are in others now because they were settled."""
-        for header in headers:
-            if header["kind"] == "settle" and path in header.get("removed", ()):
-                outputs = [o["path"] for o in header["outputs"]]
-                return all(o in now or self._has_successor(o, headers, now) for o in outputs)
-        return False
 
     def _keys(self, found: Sequence[StatesFound]) -> pl.DataFrame:
         keys = [read_states(self._work, f.path).keys for f in found if f.path]
