@@ -18,6 +18,7 @@ from siltstone.aggregation.changes import (
     at_the_ends,
     dates_at,
     dates_of,
+    has_successor,
     in_rectangles,
     light_rows,
     same_rows,
