@@ -129,6 +129,10 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         default.start_us if args.start is None else instant_us(args.start, zone, "--from"),
         default.end_us if args.end is None else instant_us(args.end, zone, "--to"),
     )
+    if not 0 <= args.min_pct_good <= 100:
+        raise UsageError(f"--min-pct-good {args.min_pct_good:g} is no share", "Give 0 to 100.")
+    if args.convention != "default" and (args.empty or args.min_pct_good):
+        raise UsageError("--empty and --min-pct-good are siltstone's own", f"{args.convention} has its own rules.")
     if period.end_us <= period.start_us:
         raise UsageError("--to is not after --from", "Give a later --to.")
     every = args.every

@@ -85,3 +85,7 @@ def rebuilt(kind: type[SiltstoneError], text: str) -> SiltstoneError:
     error = kind.__new__(kind)
     Exception.__init__(error, text)
     return error
+
+
+class OverlapError(SiltstoneError):
+    """Two partial states of a series overlap in time: their points must be read together."""

@@ -14,6 +14,7 @@ import polars as pl
 
 from siltstone.aggregates.pieces import Ends, Parts, Ways, pieces_between
 from siltstone.aggregates.points import Ints
+from siltstone.errors import OverlapError
 
 KEY = ["series", "bucket"]
 COLUMNS: dict[str, pl.DataType] = {
@@ -97,13 +98,13 @@ def ends_of(rows: pl.DataFrame, which: str) -> Ends:
 def united(states: States, ways: Ways) -> States:
     """One state for each series and bucket, of its rows and the pieces between them; `ways`: of each series.
 
-    Raises ValueError where two rows overlap in time.
+    Raises OverlapError where two rows overlap in time: only their points tell what is known there.
     """
     rows, times, sketch = states.rows, states.times, states.sketch
     series, first, last, bucket = (rows[n].to_numpy() for n in ("series", "first_ts", "last_ts", "bucket"))
     same_series = series[1:] == series[:-1]
     if (same_series & (first[1:] <= last[:-1])).any():
-        raise ValueError("two states of a series overlap in time")
+        raise OverlapError("two states of a series overlap in time")
     within = same_series & (bucket[1:] == bucket[:-1])
     if within.any():
         together = np.flatnonzero(np.append(within, False) | np.concatenate(([False], within)))

@@ -10,6 +10,7 @@ from siltstone.aggregates.buckets import Buckets
 from siltstone.aggregates.points import Ints
 from siltstone.aggregation.state_files import KEYS
 from siltstone.aggregation.terms import Terms
+from siltstone.errors import StorageError
 from siltstone.footers import naming
 from siltstone.planning import Stored
 from siltstone.storage import Storage
@@ -46,7 +47,8 @@ def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> pl.Dat
     frames = [pl.DataFrame(schema=schema)]
     for file in stored:
         fetched = table.read(file.path)
-        assert fetched is not None
+        if fetched is None:
+            raise StorageError(f"{table.uri(file.path)} is gone", "Run again.")
         with naming(table.uri(file.path)):
             rows = pl.read_parquet(io.BytesIO(fetched.data), columns=[*_NAME, *_ABOUT, "bucket_start", "n"])
         number = buckets.number(rows["bucket_start"].dt.epoch("us").to_numpy())
@@ -124,7 +126,8 @@ def with_neighbours(light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets
     rows = rows.with_columns(day=day, block=begins.cum_sum().over(_NAME))
     blocks = rows.group_by(*_NAME, "block").agg(own=pl.col("day").is_in(list(dates)).any()).sort(*_NAME, "block")
     aside = [pl.col("own").shift(n).over(_NAME).fill_null(value=False) for n in (1, -1)]
-    near = blocks.filter(pl.col("own") | aside[0] | aside[1])
+    is_last = pl.col("block") == pl.col("block").max().over(_NAME)  # its value may be carried on
+    near = blocks.filter(pl.col("own") | aside[0] | aside[1] | is_last)
     return sorted({*dates, *rows.join(near, on=[*_NAME, "block"], how="semi")["day"].unique().to_list()})
 
 

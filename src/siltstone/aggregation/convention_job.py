@@ -8,7 +8,7 @@ from typing import Any
 from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_convention, partitions_of
-from siltstone.aggregation.input_table import input_table
+from siltstone.aggregation.input_table import check_columns, input_table
 from siltstone.aggregation.output_table import check_output, check_same, is_output
 from siltstone.aggregation.reading_plan import LATEST_US, Period, latest_us
 from siltstone.aggregation.terms import Terms
@@ -39,11 +39,13 @@ def aggregate_by_convention(
     elif not is_output(table):
         raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.")
     source.recover()
+    table.recover()
     snapshot, planned = source.snapshot(), table.snapshot()
     assert snapshot is not None
+    check_columns(source, snapshot, terms)
     assert planned is not None
     ledger = ledgers.load(table.storage, planned.head)
-    check_same(table, ledger.newest, terms, period)
+    check_same(table, ledger.newest, terms, period, source.storage.root)
     stored, old = source.files(snapshot), table.files(planned)
     latest = latest_us(stored, source.contract) or 0
     watermark = latest if period.end_us == LATEST_US else max(latest, period.end_us)

@@ -35,6 +35,7 @@ from siltstone.aggregation.reading_plan import (
     Split,
     Window,
     bounds_of,
+    described,
     latest_us,
     overlapping,
     portions,
@@ -46,7 +47,7 @@ from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError
+from siltstone.errors import AccountsError, LostRaceError, OverlapError
 from siltstone.footers import read_footer
 from siltstone.ledger import Head
 from siltstone.planning import Stored
@@ -82,9 +83,16 @@ def aggregate_table(
     engine.prepare(2)
     source = input_table(input_uri, terms, config)
     table = output_table(output_uri, terms, config)
+    apart = True
     for _ in range(_ATTEMPTS):
         try:
-            summary = _Aggregating(source, table, terms, period, config, engine, progress, full=full).run()
+            given = source, table, terms, period, config, engine, progress
+            summary = _Aggregating(*given, full=full, apart=apart).run()
+        except OverlapError:  # rows without a unit, of which no bounds tell, are in two files
+            if not apart:
+                raise
+            apart = False
+            continue
         except Refused:
             progress("another run committed first: planning again", 0, 0, 0)
             continue
@@ -109,9 +117,11 @@ class _Aggregating:
         progress: Progress,
         *,
         full: bool,
+        apart: bool,
     ) -> None:
         self._source, self._table, self._terms, self._period = source, table, terms, period
         self._config, self._engine, self._progress, self._full = config, engine, progress, full
+        self._apart = apart
         self._work = table.storage.child(ledgers.FOLDER, "work")
         self._name = uuid.uuid4().hex
         self._span = period.span(terms.buckets)
@@ -126,7 +136,8 @@ class _Aggregating:
         self._table.recover()
         self._planned = existing(self._table)
         self._ledger = ledgers.load(self._table.storage, self._planned.head)
-        check_same(self._table, self._ledger.newest, self._terms, self._period)
+        root, newest = self._source.storage.root, self._ledger.newest
+        check_same(self._table, newest, self._terms, self._period, root, full=self._full)
         self._old = self._table.files(self._planned)
         with self._working():
             return self._update() if self._ledger.newest and not self._full else self._whole()
@@ -185,7 +196,7 @@ class _Aggregating:
         fresh = self._read(self._state_tasks(inside, self._span)) if inside else []
         touched = pl.concat([in_rectangles(light, buckets, gone), self._keys(fresh)]).unique()
         again = self._again(touched) if touched.height else []
-        dates = self._dates(light, touched, [*map(self._described, added), *gone])
+        dates = self._dates(light, touched, [*(described(file, self._source.contract) for file in added), *gone])
         replaced = f"{self._name}-replaced.parquet"
         write_keys(self._work, replaced, touched)
         needed = set(with_neighbours(light, touched, buckets, dates))
@@ -234,7 +245,7 @@ class _Aggregating:
 
     def _state_tasks(self, stored: Sequence[Stored], window: Window) -> list[StateTask]:
         tasks = []
-        for together in overlapping(stored, self._source.contract):
+        for together in overlapping(stored, self._source.contract, apart=self._apart):
             rows = sum(s.rows for s in together)
             if len(together) > 1 or rows < 2 * _TASK_ROWS:
                 tasks.append(self._task(together, (), window))
@@ -319,13 +330,8 @@ class _Aggregating:
         return self._engine.run(tasks, lambda _: None)
 
     def _nothing(self, files: int) -> dict[str, Any]:
-        return {
-            "table": self._table.storage.root,
-            "input": self._source.storage.root,
-            "engine": self._engine.name,
-            "run": "",
-            "files_known": files,
-        }
+        places = {"table": self._table.storage.root, "input": self._source.storage.root}
+        return {**places, "engine": self._engine.name, "run": "", "files_known": files}
 
     def _commit(
         self,
@@ -367,7 +373,7 @@ class _Aggregating:
             "siltstone": __version__,
             "terms": self._terms.as_dict(),
             "period": [self._period.start_us, self._period.end_us],
-            "files": [self._described(s) for s in self._stored],
+            "files": [described(s, self._source.contract) for s in self._stored],
             "before": self._before,
             "after": self._after,
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -392,8 +398,3 @@ class _Aggregating:
         problems += check_output(self._table, outputs, self._planned.schema)
         if problems:
             raise AccountsError("this aggregate", problems)
-
-    def _described(self, file: Stored) -> dict[str, Any]:
-        first, last = bounds_of(file, self._source.contract)
-        site = file.partition[-1] if file.partition else ""
-        return {"path": file.path, "rows": file.rows, "site": site, "first_us": first, "last_us": last}

@@ -113,6 +113,7 @@ def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
         key=pl.coalesce("text", pl.col("value").cast(pl.String()).str.strip_suffix(".0")),
         value=pl.col("us") / 1e6,
     )
+    told = told.group_by(*KEY, "key").agg(pl.col("value").sum())  # 1 and "1" are told alike
     return told.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
 
 

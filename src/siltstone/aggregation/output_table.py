@@ -50,12 +50,22 @@ def edges_of(table: Table, terms: Terms) -> Storage:
     return table.storage.child(ledgers.FOLDER, "edges", hashlib.sha256(meaning.encode()).hexdigest()[:16])
 
 
-def check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period) -> None:
-    """Raise UsageError where an output was made with other terms than are asked for now."""
+def check_same(
+    table: Table, newest: Mapping[str, Any], terms: Terms, period: Period, source: str, *, full: bool = False
+) -> None:
+    """Raise UsageError where an output was made with other terms or of another table than are asked for now; `full`: by
+    other rules is no matter, since every row is made anew."""
     if not newest:
         return
     before, now = newest["terms"], json.loads(json.dumps(terms.as_dict()))
     other = [name for name in now if before.get(name) != now[name]]
+    if full and "rules" in other:
+        other.remove("rules")
+    if newest["input"] != source:
+        raise UsageError(
+            f"{table.storage.root} was made of {newest['input']}, not of {source}",
+            "Give another folder for the output.",
+        )
     if newest["period"] != [period.start_us, period.end_us]:
         other.append("period")
     if other:

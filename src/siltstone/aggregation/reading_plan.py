@@ -76,16 +76,23 @@ def latest_us(stored: Sequence[Stored], contract: Contract) -> int | None:
     return max((int(end) for end in ends if end is not None), default=None)
 
 
-def overlapping(stored: Sequence[Stored], contract: Contract) -> list[list[Stored]]:
+def described(file: Stored, contract: Contract) -> dict[str, Any]:
+    first, last = bounds_of(file, contract)
+    site = file.partition[-1] if file.partition else ""
+    return {"path": file.path, "rows": file.rows, "site": site, "first_us": first, "last_us": last}
+
+
+def overlapping(stored: Sequence[Stored], contract: Contract, *, apart: bool = True) -> list[list[Stored]]:
     """The files in groups: two of one partition whose ranges of units overlap are in one, since points of a series may
-    be in both."""
+    be in both; not `apart`: all files of a partition are."""
     unit = contract.sort_by[0]
     found: list[list[Stored]] = []
     for _, members in groupby(sorted(stored, key=lambda s: (s.partition, s.first_unit)), key=lambda s: s.partition):
+        found.append([])
         last: Any = None
         for file in members:
             low, high = file.bounds.get(unit, (None, None))
-            if last is None or low is None or low > last:
+            if found[-1] and apart and last is not None and low is not None and low > last:
                 found.append([])
                 last = high
             found[-1].append(file)

@@ -17,7 +17,7 @@ from siltstone.aggregates.finishing import Empty
 from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import check_output, check_same, edges_of, newest_header, output_table
-from siltstone.aggregation.reading_plan import FAR_US, Period, Window
+from siltstone.aggregation.reading_plan import EARLIEST_US, FAR_US, LATEST_US, Period, Window
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
@@ -82,6 +82,16 @@ def _base(uri: str, config: Config) -> Table:
         header = {}
     if header.get("kind") not in ("aggregate", "rollup"):
         raise UsageError(f"{storage.root} is no table of aggregates", "Give one that siltstone aggregate has made.")
+    if header["terms"].get("convention", "default") != "default":
+        raise UsageError(
+            f"{storage.root} was made by the convention {header['terms']['convention']}, whose rows don't merge",
+            "Run siltstone aggregate with that --convention and the wanted --every.",
+        )
+    if header["kind"] == "rollup" and header["period"] != [EARLIEST_US, LATEST_US]:
+        raise UsageError(
+            f"{storage.root} is a rollup of a period, which does not tell what was before it",
+            f"Roll up {header['input']} itself.",
+        )
     return table
 
 
@@ -111,7 +121,8 @@ def _check_aligned(before: Terms, terms: Terms, stored: Sequence[Stored]) -> Non
     starts = [file.bounds["bucket_start"] for file in stored if file.bounds.get("bucket_start", (None,))[0] is not None]
     if not starts:
         return
-    first, last = min(int(s[0]) for s in starts), max(int(s[1]) for s in starts)
+    first, newest = min(int(s[0]) for s in starts), max(int(s[1]) for s in starts)
+    last = int(before.buckets.bounds(before.buckets.number(np.array([newest])))[1][0]) - 1
     if not before.buckets.divides(terms.buckets, first, last):
         raise UsageError(
             f"{terms.buckets.name} can't be made of {before.buckets.name}: the edges don't meet",
@@ -138,7 +149,7 @@ def _rolled(
     planned = table.snapshot()
     assert planned is not None
     ledger = ledgers.load(table.storage, planned.head)
-    _check_same(table, ledger.newest, terms, Period(*header["period"]))
+    _check_same(table, ledger.newest, terms, Period(*header["period"]), base.storage.root)
     old = table.files(planned)
     window = _window(header, terms)
     written = engine.run(_tasks(base, stored, header, terms, table, config, window), lambda _: None)
@@ -186,10 +197,10 @@ def _rolled(
     return {**summary, "run": head.name}
 
 
-def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period) -> None:
+def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period, root: str) -> None:
     if newest and newest["kind"] != "rollup":
         raise UsageError(f"{table.storage.root} is made of readings", "Give another folder for the rollup.")
-    check_same(table, newest, terms, period)
+    check_same(table, newest, terms, period, root)
 
 
 def _window(header: Mapping[str, Any], terms: Terms) -> Window:

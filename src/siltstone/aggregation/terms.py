@@ -1,5 +1,6 @@
 """What an aggregate is asked for; plain values, so that it travels to tasks and stays in the output's manifests."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -111,8 +112,5 @@ def checked_measures(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def quantile_of(name: str) -> float | None:
     """0.5 of p50; None for what names no quantile."""
-    try:
-        share = float(name[1:]) / 100 if name.startswith("p") and name[1:2].isdigit() else -1.0
-    except ValueError:
-        return None
-    return share if 0 <= share <= 1 else None
+    found = re.fullmatch(r"p([0-9]{1,3}(?:\.[0-9]+)?)", name)
+    return float(found[1]) / 100 if found and float(found[1]) <= 100 else None
