@@ -61,6 +61,12 @@ def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         help="values of buckets with less good time are null (default: 0)",
     )
     parser.add_argument(
+        "--integral-unit",
+        choices=("s", "m", "h", "d"),
+        default="s",
+        help="what integrals are over: value x seconds (default), minutes, hours (kWh of kW) or days",
+    )
+    parser.add_argument(
         "--convention",
         choices=("default", "opcua", "toolkit", "flux", "sitewise"),
         default="default",
@@ -152,6 +158,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         if args.convention == "default"
         else checked_convention(args.convention, tuple(args.measure)),
         convention=args.convention,
+        integral_unit=args.integral_unit,
         columns=tuple(c.strip() for c in args.columns.split(",") if c.strip()),
         series=tuple(args.series),
         devices=tuple(args.device),

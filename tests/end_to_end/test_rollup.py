@@ -186,3 +186,11 @@ def test_plain_files_roll_up_too(base: Aggregates) -> None:
     expected.roll_up("1d")
     names = sorted(expected.frame().columns)
     assert_same(daily.frame().select(names), expected.frame().select(names))
+
+
+def test_an_edge_inside_the_last_bucket_of_the_base_is_seen(tmp_path: Path) -> None:
+    Readings(str(tmp_path / "lake")).add([reading("s", "2025-11-01 08:00", 1.0), reading("s", "2025-11-30 20:00", 0.0)])
+    days = Aggregates(tmp_path / "days", tmp_path / "lake" / "readings")
+    days.run("1d")
+    with pytest.raises(UsageError, match="can't be made of 1d"):
+        above(days, "months").roll_up("1mo", zone="Asia/Makassar")

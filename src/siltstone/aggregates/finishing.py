@@ -61,7 +61,8 @@ def finished(
         times = pl.concat([times, more])
     if within is not None:
         told, times, whole = _inside(told, times, whole, within)
-    rows = _measures(told, watermark_us, min_pct_good)
+    totals = [number for number, how in enumerate(interpretations) if how.kind == "bucketed"]
+    rows = _measures(told, watermark_us, min_pct_good, totals)
     if wanted_quantiles:
         shares = quantiles(whole.sketch, KEY, dict(wanted_quantiles))
         rows = rows.join(shares, on=KEY, how="left", maintain_order="left")
@@ -211,7 +212,9 @@ def _known(values: Floats, where: "np.ndarray[tuple[int], np.dtype[np.bool_]]") 
     return pl.select(pl.when(pl.Series(where)).then(pl.Series(values))).to_series()
 
 
-def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float) -> pl.DataFrame:
+def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float, totals: Sequence[int]) -> pl.DataFrame:
+    """The rows with every measure. `totals`: series that are totals of periods, of which no time is covered; the least
+    share of good time does not hold for them."""
     c = pl.col
     length = c("bucket_end") - c("bucket_start")
     pct_good = 100.0 * c("good_us") / length
@@ -245,7 +248,7 @@ def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float) -> pl.
         "time_weighted_stddev": pl.when(known).then((c("total_m2") / c("total_us")).sqrt()),
         "increase": c("increase"),
     }
-    enough = pct_good >= min_pct_good
+    enough = (pct_good >= min_pct_good) | pl.col("series").is_in(list(totals))
     return told.select(
         *KEY,
         "bucket_start",

@@ -13,9 +13,11 @@ from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.interpretation import Interpretation, Interpretations
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms, checked_measures, rows_of
 from siltstone.errors import UsageError
+from siltstone.measurements import load_interpretations
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
 
 _NEEDED = ("series_id", "ts", "value")
@@ -43,11 +45,13 @@ def aggregate(
     until: datetime | None = None,
 ) -> "DataFrame":
     """Time aggregates of a DataFrame with `series_id` (string), `ts` (timestamp), `value` (a number) and perhaps
-    `quality` (good or null, uncertain, anything else is bad), `source`, `device_id`, `measurement`.
+    `quality` (good or null, uncertain, anything else is bad), `source`, `device_id`, `measurement`, `site`, `version`,
+    `ts_nanos`: as siltstone's table of readings has them.
 
     A row for each series and bucket, with the measures of `siltstone aggregate` under their names; rows of one series
-    and instant count once, the last one by value. `interpretation`: how every series is read; else `interpretations`,
-    rules such as `siltstone.measurements.load_interpretations()` gives; else as steps. `until`: where what is known
+    and instant count once, the last one by nanoseconds, version and value. `interpretation`: how every series is read;
+    else `interpretations`, rules such as `siltstone.measurements.load_interpretations()` gives, which are the default;
+    a series that no rule fits is a step. `until`: where what is known
     ends; else the latest instant, for which the DataFrame is read once more. siltstone must be installed where Spark's
     workers are.
 
@@ -55,9 +59,13 @@ def aggregate(
     """
     from pyspark.sql import functions as sql
 
+    from siltstone.aggregation.partitions import SITE
+
     if missing := [name for name in _NEEDED if name not in df.columns]:
         raise UsageError(f"the DataFrame has no column {', '.join(missing)}", f"Needed: {', '.join(_NEEDED)}.")
-    rules = () if interpretations is None else rows_of(interpretations)
+    rules = rows_of(load_interpretations() if interpretations is None else interpretations)
+    has_site = "site" in df.columns
+    series = sql.concat_ws(SITE, "series_id", sql.col("site").cast("string")) if has_site else sql.col("series_id")
     terms = Terms(
         every=every,
         zone=zone,
@@ -69,17 +77,14 @@ def aggregate(
     )
     assert terms.buckets
     optional = ("quality", "source", "device_id", "measurement")
-    columns = [
-        sql.col(n).cast("string").alias(n) if n in df.columns else sql.lit(None).cast("string").alias(n)
-        for n in optional
-    ]
+    columns = [_given(df, name, "string") for name in optional]
     rows = df.select(
-        sql.col("series_id").cast("string").alias("series_id"),
+        series.cast("string").alias("series_id"),
         sql.unix_micros(sql.col("ts").cast("timestamp")).alias("ts"),
         sql.col("value").cast("double").alias("value"),
         sql.lit(None).cast("string").alias("text"),
-        sql.lit(0).alias("ts_nanos"),
-        sql.lit(None).cast("bigint").alias("version"),
+        _given(df, "ts_nanos", "int"),
+        _given(df, "version", "bigint"),
         *columns,
     ).where("series_id is not null and ts is not null")
     if until is None:
@@ -87,20 +92,31 @@ def aggregate(
         watermark = 0 if latest is None else int(latest)
     else:
         watermark = round(until.timestamp() * 1e6)
-    in_order = rows.repartition("series_id").sortWithinPartitions("series_id", "ts", "value")
+    order = ("series_id", "ts", "ts_nanos", "version", "value", "quality")
+    in_order = rows.repartition("series_id").sortWithinPartitions(*order)
     how = None if interpretation is None else asdict(interpretation)
-    return in_order.mapInArrow(_of_partition(terms.as_dict(), how, watermark), _schema(terms))
+    return in_order.mapInArrow(
+        _of_partition(terms.as_dict(), how, watermark, has_site), _schema(terms, has_site=has_site)
+    )
 
 
-def _schema(terms: Terms) -> str:
+def _given(df: "DataFrame", name: str, kind: str) -> "SparkColumn":
+    """A column of the DataFrame, null where it has none of that name."""
+    from pyspark.sql import functions as sql
+
+    return (sql.col(name) if name in df.columns else sql.lit(None)).cast(kind).alias(name)
+
+
+def _schema(terms: Terms, *, has_site: bool) -> str:
     measures = {name: _NUMBERS.get(name, "double") for name in terms.measures if name != TIME_IN_STATE}
-    columns = {"series_id": "string", "bucket_start": "timestamp", "bucket_end": "timestamp", **measures, **_TRUST}
+    names = dict.fromkeys(("series_id", "site") if has_site else ("series_id",), "string")
+    columns = {**names, "bucket_start": "timestamp", "bucket_end": "timestamp", **measures, **_TRUST}
     if terms.wants_times:
         columns[TIME_IN_STATE] = "map<string, double>"
     return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
 
 
-def _of_partition(terms: Mapping[str, Any], how: Mapping[str, Any] | None, watermark_us: int) -> Any:
+def _of_partition(terms: Mapping[str, Any], how: Mapping[str, Any] | None, watermark_us: int, has_site: bool) -> Any:
     """A function for mapInArrow; all that it needs travels as plain values."""
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
@@ -109,6 +125,6 @@ def _of_partition(terms: Mapping[str, Any], how: Mapping[str, Any] | None, water
         os.environ.setdefault("POLARS_MAX_THREADS", "1")
         from siltstone.aggregation.partitions import rows_of_partition
 
-        yield from rows_of_partition(batches, terms, how, watermark_us)
+        yield from rows_of_partition(batches, terms, how, watermark_us, has_site)
 
     return run

@@ -9,12 +9,13 @@ import pyarrow as pa
 from siltstone.aggregates.finishing import Finished
 from siltstone.aggregates.states import COLUMNS, KEY
 from siltstone.aggregation.state_files import INNER, TEXT, folded
-from siltstone.aggregation.terms import TIME_IN_STATE, Terms
+from siltstone.aggregation.terms import SECONDS, TIME_IN_STATE, Terms
 from siltstone.arrays import coded_texts
 from siltstone.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.kinds import Kind
 
 STATE = "state"
+SHARE_IN_STATE = "share_in_state"
 _ARROW: Mapping[pl.DataType, pa.DataType] = {pl.Int64(): pa.int64(), pl.Float64(): pa.float64(), pl.Int8(): pa.int8()}
 _TEXT, _REAL, _WHOLE = pa.large_string(), pa.float64(), pa.int64()
 STATE_TYPE = pa.struct(
@@ -44,6 +45,7 @@ _TRUST: Mapping[str, Kind] = {
 _ABOUT: Mapping[str, Kind] = dict.fromkeys(("site", "source", "device_id", "measurement"), "string")
 _NESTED = (
     Field(TIME_IN_STATE, pa.map_(pa.string(), _REAL), "state -> seconds; null where it was not asked for"),
+    Field(SHARE_IN_STATE, pa.map_(pa.string(), _REAL), "state -> share of the covered time"),
     Field(STATE, STATE_TYPE, "what a rollup needs; null in rows without points"),
 )
 _INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
@@ -78,6 +80,8 @@ def table_of(
         numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
         rows = rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, "min_ts", "max_ts"))
     rows = rows.hstack(names[rows["series"]])
+    if terms.integral_unit != "s":
+        rows = rows.with_columns(pl.col("integral") / SECONDS[terms.integral_unit])
     states = folded(finished.states)
     states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
     states = states.select(*KEY, pl.struct(*INNER, "times", "sketch", "texts").alias(STATE))
@@ -89,6 +93,9 @@ def table_of(
         rows = rows.join(in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
         is_enough = pl.col("pct_good") >= terms.min_pct_good
         rows = rows.with_columns(pl.when(is_enough).then(TIME_IN_STATE).alias(TIME_IN_STATE))
+        key, value = (pl.element().struct.field(name) for name in ("key", "value"))
+        shares = pl.col(TIME_IN_STATE).list.eval(pl.struct(key, (value / value.sum()).alias("value")))
+        rows = rows.with_columns(shares.alias(SHARE_IN_STATE))
     return rows.with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
 
 

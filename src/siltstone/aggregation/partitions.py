@@ -1,6 +1,6 @@
 """A stream of sorted Arrow batches to finished rows, for a worker of Spark."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -18,21 +18,28 @@ from siltstone.contracts import TIMESTAMP
 
 _INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
 _TRUST = ("n", "n_bad", "covered_s", "good_s", "pct_good", "carried_in", "first_ts", "last_ts", "provisional")
+SITE = "\x1f"
+"""Between a series and its site while they are one key."""
+_NAMES = {"series_id": pl.String(), "site": pl.String()}
 _BATCH_ROWS = 1 << 16
 
 
 def rows_of_partition(
-    batches: Iterable[pa.RecordBatch], terms: Mapping[str, Any], how: Mapping[str, Any] | None, watermark_us: int
+    batches: Iterable[pa.RecordBatch],
+    terms: Mapping[str, Any],
+    how: Mapping[str, Any] | None,
+    watermark_us: int,
+    has_site: bool,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of all series of a partition, whose batches are sorted by series and time (columns series_id, ts in
-    microseconds, value, quality, source, device_id, measurement)."""
+    microseconds, value, quality, source, device_id, measurement); with `has_site` a series is followed by its site."""
     asked = Terms.from_dict(terms)
     one = None if how is None else Interpretation(**{**how, "sentinels": tuple(how["sentinels"])})
     reader = ReadingPoints(asked, "", (EARLIEST_US, LATEST_US))
 
     def interpretation(about: tuple[str | None, ...]) -> Interpretation:
         _, series, source, device, measurement = about
-        return one or asked.interpretations.of(source, device, measurement, series)
+        return one or asked.interpretations.of(source, device, measurement, (series or "").partition(SITE)[0])
 
     found: list[States] = []
     for read in reader.of(_tables(batches)):
@@ -52,12 +59,11 @@ def rows_of_partition(
         wanted_quantiles=asked.quantiles,
         wants_times=asked.wants_times,
     )
-    rows = done.rows.with_columns(
-        series_id=pl.Series([a[1] for a in reader.names.about], dtype=pl.String()).gather(done.rows["series"])
-    )
+    names = pl.DataFrame([(a[1] or "").partition(SITE)[::2] for a in reader.names.about], schema=_NAMES, orient="row")
+    rows = done.rows.hstack(names[done.rows["series"]].with_columns(pl.col("site").replace("", None)))
     if asked.wants_times:
         rows = rows.join(in_state(done.times, {}), on=["series", "bucket"], how="left", maintain_order="left")
-    yield from _arrow(rows, asked).to_batches(_BATCH_ROWS)
+    yield from _arrow(rows, asked, ("series_id", "site") if has_site else ("series_id",)).to_batches(_BATCH_ROWS)
 
 
 def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -67,10 +73,10 @@ def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield table.set_column(place, "ts", table["ts"].cast(TIMESTAMP))
 
 
-def _arrow(rows: pl.DataFrame, terms: Terms) -> pa.Table:
+def _arrow(rows: pl.DataFrame, terms: Terms, keys: Sequence[str]) -> pa.Table:
     columns: dict[str, Any] = {}
     names = [*(n for n in terms.measures if n != TIME_IN_STATE), *_TRUST]
-    for name in ("series_id", "bucket_start", "bucket_end", *names):
+    for name in (*keys, "bucket_start", "bucket_end", *names):
         column = rows[name].to_arrow(compat_level=pl.CompatLevel.oldest())
         columns[name] = column.cast(TIMESTAMP) if name in _INSTANTS else column
         if pa.types.is_large_string(columns[name].type):

@@ -207,10 +207,19 @@ class WidePoints:
         inside = frame["ts"].is_between(*self._window, closed="left")
         self.counted.left_out += frame.height - int(inside.sum())
         frame = frame.filter(inside)
-        for units, code, rows in self._groups(frame):
+        for units, code, rows in self._groups(self._settled(frame)):
             for column in self._terms.columns:
                 if column in rows.columns:
                     yield from self._column(rows, units, code, column)
+
+    def _settled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows, those of one unit and instant in order of their source files, of which the last one counts."""
+        ts, unit = frame["ts"].to_numpy(), frame[self._unit].to_physical().to_numpy()
+        if "source_file" not in frame.columns or not ((ts[1:] == ts[:-1]) & (unit[1:] == unit[:-1])).any():
+            return frame
+        place = pl.Series("{place}", np.cumsum(np.append(True, unit[1:] != unit[:-1])))
+        ordered = frame.with_columns(place, pl.col("source_file").cast(pl.String()))
+        return ordered.sort("{place}", "ts", "source_file", maintain_order=True).drop("{place}")
 
     def _groups(self, frame: pl.DataFrame) -> Iterator[tuple[list[str], Ints, pl.DataFrame]]:
         """Units, the place of each row's one among them, and the rows: a first unit that goes on from the rows before
@@ -280,5 +289,5 @@ def says_nothing(metadata: pq.FileMetaData) -> set[str]:
 
 def needed_columns(terms: Terms, unit: str, time: str, there: Sequence[str]) -> list[str]:
     """The columns of a data file that are read."""
-    wanted = (unit, time, *terms.columns) if terms.columns else READ
+    wanted = (unit, time, "source_file", *terms.columns) if terms.columns else READ
     return [name for name in wanted if name in there]

@@ -18,6 +18,8 @@ MEASURES = (
 )
 """Those that are told when none is named; `time_in_state` and quantiles such as `p50` and `p99.9` cost more."""
 TIME_IN_STATE = "time_in_state"
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+"""Units of the time that an integral is over: `h` makes kWh of kW."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Terms:
     empty: Empty = "skip"
     min_pct_good: float = 0.0
     convention: str = "default"
+    integral_unit: str = "s"
     rules: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
