@@ -264,3 +264,12 @@ def test_any_order_of_files_gives_what_computing_all_at_once_gives(lake: Reading
         lake.add(new, replaces=[place for place in sorted(places) if draws.random() < 0.4])
         output.run(every, ALL, **terms)
         as_computed_anew(output, every, **terms)
+
+
+def test_a_value_is_carried_on_past_a_watermark_at_the_edge_of_a_date(lake: Readings, tmp_path: Path) -> None:
+    lake.add([reading("D2", "2025-11-01 08:00", 1.0), reading("D1", "2025-11-02 00:00", 1.0)])
+    output = Aggregates(tmp_path / "hourly", tmp_path / "lake" / "readings")
+    output.run("1h", ALL, empty="carry")
+    lake.add([reading("D1", "2025-11-02 03:00", 0.0)])
+    output.run("1h", ALL, empty="carry")
+    as_computed_anew(output, empty="carry")
