@@ -112,3 +112,30 @@ def test_columns_that_are_not_there_and_columns_left_out(fleet: Aggregates) -> N
     with pytest.raises(UsageError, match=r"datalog is a wide table\. Say which columns: --columns a,b"):
         fleet.run("1h")
     assert not Path(fleet.root).exists()
+
+
+def test_rows_without_a_unit_in_two_files_are_read_together(world: World) -> None:
+    world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON, None, load=4), record(NOON + 20, "AAA", load=1)]})
+    world.compact("settle.after_compact=false")
+    world.deliver({"BRCB/SLS30I009/2025121013": [record(NOON + 10, None, load=6), record(NOON + 30, "ZZZ", load=1)]})
+    world.compact("settle.after_compact=false")
+    output = Aggregates(world.root / "fleet", world.table)
+    output.run("1h", ["count", "first", "last"], columns=("load",))
+    assert output.rows("series_id", "count", "first", "last") == [
+        ("/load", 2, 4.0, 6.0),
+        ("AAA/load", 1, 1.0, 1.0),
+        ("ZZZ/load", 1, 1.0, 1.0),
+    ]
+
+
+def test_of_two_cells_of_one_instant_that_of_the_later_source_counts(world: World) -> None:
+    world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON, load=4), record(NOON, load=9, Gear="x")]})
+    world.compact("settle.after_compact=false")
+    world.deliver({"BRCB/SLS30I009/2025121013": [record(NOON, load=6)]})
+    world.compact("settle.after_compact=false")
+    output = Aggregates(world.root / "fleet", world.table)
+    output.run("1h", ["last"], columns=("load",))
+    assert output.rows("series_id", "last") == [("LD772/load", 6.0)]
+    world.settle()
+    output.run("1h", ["last"], full=True, columns=("load",))
+    assert output.rows("series_id", "last") == [("LD772/load", 6.0)]
