@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -38,6 +39,7 @@ OBJECTS_BETWEEN_LOOKS = 100_000
 _SHARED_IMPORTS = ["pyarrow.compute", "pyarrow.parquet", "obstore.store", "siltstone.contracts"]
 """What workers are forked with: two thirds of what they import. Not polars, whose threads a fork would leave behind."""
 
+_WAITS_S = (0.0, 0.1, 1.0)
 _YEAR_S = 365 * 86_400.0  # with polars loaded, Ctrl-C ends only a wait that has a timeout
 
 Told = Callable[[int], None]
@@ -123,12 +125,15 @@ class LocalEngine:
         return self.workers or len(os.sched_getaffinity(0))
 
     def _submit(self, function: Callable[..., T], *args: Any) -> "Future[T]":
-        """Hand a call to the pool, to a new one where a worker died since the last round."""
-        try:
-            return self._handed(function, *args)
-        except BrokenProcessPool:
-            self._end(at_once=False)
-            return self._handed(function, *args)
+        """Hand a call to the pool, to a new one where a worker died since the last round, or where what workers are
+        forked from is dying: it may take a moment until that is noticed."""
+        for wait_s in _WAITS_S:
+            try:
+                return self._handed(function, *args)
+            except (BrokenProcessPool, ConnectionError):
+                self._end(at_once=False)
+                time.sleep(wait_s)
+        return self._handed(function, *args)
 
     def _handed(self, function: Callable[..., T], *args: Any) -> "Future[T]":
         pool = self._pool()

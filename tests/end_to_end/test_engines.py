@@ -137,6 +137,21 @@ def test_one_process_serves_all_rounds_until_it_dies() -> None:
     assert last not in (third, os.getpid())
 
 
+def test_a_server_of_workers_that_refuses_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, refused = forkserver.connect_to_new_process, []
+
+    def dying(fds: Any) -> Any:
+        if len(refused) < 2:
+            refused.append(fds)
+            raise ConnectionRefusedError
+        return real(fds)
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", dying)
+    (worker,) = LocalEngine(workers=1).run([Who()], print)
+    assert worker != os.getpid()
+    assert len(refused) == 2
+
+
 _POLARS_AT_TOP = """
 import sys
 from dataclasses import dataclass
