@@ -38,7 +38,9 @@ def put_together(found: Sequence[Any], interpretations: Sequence[Interpretation]
 
 
 def rolled(states: Any, interpretations: Sequence[Interpretation], fine: int, coarse: int) -> Any:
-    return put_together([states.renumbered(pl.col("bucket") * fine // coarse)], interpretations)
+    coarser = (pl.col("bucket") * fine // coarse).alias("bucket")
+    frames = (frame.with_columns(coarser) for frame in (states.rows, states.times, states.sketch))
+    return put_together([parts.States(*frames)], interpretations)
 
 
 def told(states: Any, case: Case, width: int, empty: str = "skip") -> list[Row]:

@@ -69,10 +69,6 @@ class States:
     def empty(cls) -> "States":
         return cls(pl.DataFrame(schema=COLUMNS), pl.DataFrame(schema=TIMES), pl.DataFrame(schema=SKETCH))
 
-    def renumbered(self, bucket: pl.Expr) -> "States":
-        """The same rows in other buckets, told from `bucket` or `series`; to be united then."""
-        return States(*(frame.with_columns(bucket.alias("bucket")) for frame in (self.rows, self.times, self.sketch)))
-
 
 def joined(states: Sequence[States]) -> States:
     """The rows of several, in order."""

@@ -55,7 +55,7 @@ def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> pl.Dat
         frames.append(rows.with_columns(bucket=pl.Series(number, dtype=pl.Int64)).select(schema.keys()))
     found = pl.concat(frames)
     names = found.select(*_NAME, *_ABOUT).unique(_NAME)
-    ways = [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in names.rows()]
+    ways = terms.read_as(names.rows())
     looks_ahead = pl.Series("looks_ahead", [way.looks_ahead for way in ways], dtype=pl.Boolean)
     return found.drop(_ABOUT).join(names.select(*_NAME, looks_ahead), on=_NAME, how="left", maintain_order="left")
 

@@ -100,7 +100,7 @@ def _written(task: FinishTask) -> Written:
     if not rows.height:
         return Written([], 0, 0, 0)
     rows = rows.with_columns(bucket=pl.Series(terms.buckets.number(rows["first_ts"].to_numpy()), dtype=pl.Int64))
-    ways = [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in names.rows()]
+    ways = terms.read_as(names.rows())
     found = finished(
         unfolded(rows),
         ways,

@@ -11,7 +11,7 @@ from siltstone.aggregation.reading_plan import Period
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.conform import Schema
-from siltstone.errors import SiltstoneError, UsageError
+from siltstone.errors import UsageError
 from siltstone.footers import read_footer
 from siltstone.storage import Storage, open_root
 from siltstone.table import Table
@@ -118,5 +118,5 @@ def output_at(storage: Storage) -> Table | None:
     table = table_at(storage, contract_of(Terms("1h")))
     try:
         return table if is_output(table) else None
-    except (SiltstoneError, KeyError):
+    except (UsageError, KeyError):  # a table of something else
         return None

@@ -140,7 +140,7 @@ class _Resampling:
                         self._about.append(names)
                         grid.add(way_of(task.terms, task.fill_as, task.limit_us, names))
                 own = np.array([numbers[names[1]] for names in about], np.int64)
-                rules = [task.terms.interpretations.of(a[2], a[3], a[4], a[1]) for a in about]
+                rules = task.terms.read_as(about)
                 points = read.points
                 points = Points(points.starts, points.ts, points.value, effective(points, rules))
                 self._hold(grid.filled(own, points, list(reader.names.texts)), first_number)

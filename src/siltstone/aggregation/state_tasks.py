@@ -239,9 +239,7 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
     for read in reads:
         count = len(read.points.starts) - 1
         chosen = names.about[read.first : read.first + count]
-        interpretations = [
-            terms.interpretations.of(source, device, name, series) for _, series, source, device, name in chosen
-        ]
+        interpretations = terms.read_as(chosen)
         found = kernel.states(
             read.points,
             interpretations,
@@ -260,6 +258,4 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
 
 def ways_of(about: Sequence[tuple[str | None, ...]], terms: Terms) -> Ways:
     """How each series is read."""
-    return Ways.of(
-        [terms.interpretations.of(source, device, name, series) for _, series, source, device, name in about]
-    )
+    return Ways.of(terms.read_as(about))

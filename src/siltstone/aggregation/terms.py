@@ -1,7 +1,7 @@
 """What an aggregate is asked for; plain values, so that it travels to tasks and stays in the output's manifests."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -60,6 +60,10 @@ class Terms:
             how = {**row["interpretation"], "sentinels": tuple(row["interpretation"]["sentinels"])}
             rules.append(Rule(Match(**row["match"]), Interpretation(**how)))
         return Interpretations(tuple(rules))
+
+    def read_as(self, about: Iterable[Sequence[str | None]]) -> list[Interpretation]:
+        """How each series is read, of what is known of it: site, series, source, device, measurement."""
+        return [self.interpretations.of(source, device, name, series) for _, series, source, device, name in about]
 
     @property
     def wants_times(self) -> bool:
