@@ -35,9 +35,14 @@ CODED = pa.dictionary(pa.int32(), pa.string())
 def coded_texts(values: pl.Series) -> pa.DictionaryArray:
     """A column of texts with long runs of equal ones, as in sorted rows."""
     runs = values.rle().struct.unnest()
-    encoded = runs["value"].to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string()).dictionary_encode()
+    return coded_runs(runs["value"], runs["len"].to_numpy())
+
+
+def coded_runs(values: pl.Series, lengths: npt.NDArray[Any]) -> pa.DictionaryArray:
+    """A column of texts that each stand for so many rows."""
+    encoded = values.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string()).dictionary_encode()
     indices = pl.Series(encoded.indices).cast(pl.Int32())
-    rows = np.repeat(np.arange(runs.height), runs["len"].to_numpy())
+    rows = np.repeat(np.arange(len(values)), lengths)
     return pa.DictionaryArray.from_arrays(indices.gather(rows).to_arrow(), encoded.dictionary)
 
 

@@ -12,11 +12,12 @@ from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.pieces import NONE, Ends, Mask, Parts, Pieces, Ways, pieces_between
 from siltstone.aggregates.points import BAD, Floats, Ints
 from siltstone.aggregates.sketch import quantiles
-from siltstone.aggregates.states import KEY, States, ends_of, times_of, united
+from siltstone.aggregates.states import COLUMNS, KEY, OF_MEASURE, States, ends_of, rise, times_of, united
 
 Empty = Literal["skip", "carry"]
 _SECOND = 1e6
 _FAR_US = 1 << 55  # beyond every instant, and not beyond calendars
+_COUNTED = ("n", "n_bad", "transitions", "sum", "m2", "increase")  # 0 where there are no points
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,14 @@ def _told(
     before = after.pieces.where(np.maximum(place - 1, 0))
     head = _only(before.part(start, stop), has_before)
     covered, area = rows["covered_us"].to_numpy(), rows["area"].to_numpy()
-    inside = np.divide(area, covered, out=np.zeros(len(area)), where=covered > 0)
     total_us, total = covered + head.width + tail.width, area + head.area + tail.area
-    average = np.divide(total, total_us, out=np.zeros(len(area)), where=total_us > 0)
-    m2 = rows["area_m2"].to_numpy() + head.squares + tail.squares
-    for mean, width in ((inside, covered), (head.mean, head.width), (tail.mean, tail.width)):
-        m2 = m2 + width * (mean - average) ** 2
+    more: dict[str, pl.Series] = {}
+    if "area_m2" in rows.columns:
+        inside, average = _quotient(area, covered), _quotient(total, total_us)
+        m2 = rows["area_m2"].to_numpy() + head.squares + tail.squares
+        for mean, width in ((inside, covered), (head.mean, head.width), (tail.mean, tail.width)):
+            m2 = m2 + width * (mean - average) ** 2
+        more["total_m2"] = pl.Series(m2)
     is_held = has_before & (before.begin <= start) & (start < before.end)
     first = ends_of(rows, "first")
     at_first = (first.ts == start) & (first.quality > BAD)
@@ -139,27 +142,28 @@ def _told(
         total_us=pl.Series(total_us),
         good_us=pl.Series(rows["good_us"].to_numpy() + head.good_us + tail.good_us),
         total=pl.Series(total),
-        total_m2=pl.Series(m2),
         start_known=_known(start_value, knows_start),
         end_known=_known(after.pieces.at(end), knows_end),
         carried_in=pl.Series(is_held & (before.begin < start) & (first.ts > start)),
-        transitions=pl.Series(rows["transitions"].to_numpy() + _stepped(rows)[0]),
-        increase=pl.Series(rows["increase"].to_numpy() + _stepped(rows)[1]),
+        **more,
+        **_stepped(rows),
     )
     keys, has_states = rows.select(KEY), shown[rows["series"].to_numpy()]
     parts = [times_of(keys, pieces.value, part, has_states) for pieces, part in ((before, head), (after.pieces, tail))]
     return told, pl.concat([whole.times, *parts])
 
 
-def _stepped(rows: pl.DataFrame) -> tuple[Ints, Floats]:
-    """The change and the rise from the last usable value of earlier rows to the first one of each."""
+def _quotient(values: Floats, widths: Ints) -> Floats:
+    """0 where there is no width."""
+    return np.divide(values, widths, out=np.zeros(len(values)), where=widths > 0)
+
+
+def _stepped(rows: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Changes and rises, with those from the last usable value of earlier rows to the first one of each."""
     before = pl.col("stop_value").forward_fill().shift().over("series")
     now = pl.col("start_value")
-    found = rows.select(
-        changes=(before != now).fill_null(value=False).cast(pl.Int64),
-        rises=pl.when(now >= before).then(now - before).when(now < before).then(now).otherwise(0.0),
-    )
-    return found["changes"].to_numpy(), found["rises"].to_numpy()
+    found = {"transitions": (before != now).fill_null(value=False).cast(pl.Int64), "increase": rise(before, now)}
+    return {name: pl.col(name) + more for name, more in found.items() if name in rows.columns}
 
 
 def _carried(
@@ -193,12 +197,11 @@ def _carried(
         total_us=pl.Series(part.width),
         good_us=pl.Series(part.good_us),
         total=pl.Series(part.area),
-        total_m2=pl.Series(part.squares),
         start_known=_known(pieces.at(start), is_held),
         end_known=_known(pieces.at(end), knows_end),
         carried_in=pl.Series(is_held & (pieces.begin < start)),
-        **{name: pl.lit(0, pl.Int64()) for name in ("n", "n_bad", "transitions")},
-        **{name: pl.lit(0.0) for name in ("sum", "m2", "increase")},
+        **({"total_m2": pl.Series(part.squares)} if "area_m2" in rows.columns else {}),
+        **{name: pl.lit(0, COLUMNS[name]) for name in _COUNTED if name in rows.columns},
     )
     return told, times_of(keys, pieces.value, part, shown[series[origin]])
 
@@ -213,8 +216,8 @@ def _known(values: Floats, where: "np.ndarray[tuple[int], np.dtype[np.bool_]]") 
 
 
 def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float, totals: Sequence[int]) -> pl.DataFrame:
-    """The rows with every measure. `totals`: series that are totals of periods, of which no time is covered; the least
-    share of good time does not hold for them."""
+    """The rows with every measure whose columns are there. `totals`: series that are totals of periods, of which no
+    time is covered; the least share of good time does not hold for them."""
     c = pl.col
     length = c("bucket_end") - c("bucket_start")
     pct_good = 100.0 * c("good_us") / length
@@ -248,12 +251,16 @@ def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float, totals
         "time_weighted_stddev": pl.when(known).then((c("total_m2") / c("total_us")).sqrt()),
         "increase": c("increase"),
     }
-    enough = (pct_good >= min_pct_good) | pl.col("series").is_in(list(totals))
+    there = set(told.columns) | ({"area_m2"} if "total_m2" in told.columns else set())
+    values = {name: value for name, value in values.items() if there.issuperset(OF_MEASURE.get(name, ()))}
+    if min_pct_good > 0:
+        enough = (pct_good >= min_pct_good) | c("series").is_in(list(totals))
+        values = {name: pl.when(enough).then(value) for name, value in values.items()}
     return told.select(
         *KEY,
         "bucket_start",
         "bucket_end",
-        **{name: pl.when(enough).then(value) for name, value in values.items()},
+        **values,
         count=c("n"),
         n=c("n"),
         n_bad=c("n_bad"),

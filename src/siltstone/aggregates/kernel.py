@@ -1,7 +1,8 @@
 """Sorted points to partial states, many millions a second: every step is one pass over arrays."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +10,10 @@ import polars as pl
 
 from siltstone.aggregates.buckets import Buckets
 from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.pieces import Ends, Mask, Ways, pieces_between
+from siltstone.aggregates.pieces import Ends, Mask, Ways, parts_between
 from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
 from siltstone.aggregates.sketch import keys_of
-from siltstone.aggregates.states import COLUMNS, KEY, States, joined, times_of, united
+from siltstone.aggregates.states import COLUMNS, KEY, OPTIONAL, States, times_of, united
 
 _BLOCK = 1 << 17  # points that are worked on at a time: their arrays stay in the processor's caches
 Values = npt.NDArray[np.generic]
@@ -23,33 +24,45 @@ def states(
     interpretations: Sequence[Interpretation],
     buckets: Buckets,
     *,
+    fields: Collection[str] = OPTIONAL,
     times: bool = False,
     sketch: bool = False,
     first_series: int = 0,
 ) -> States:
     """The state of each series and bucket that has points; `interpretations`: of each series of the points, which are
-    numbered from `first_series`. With `times` also the time at each value, with `sketch` that of the quantiles."""
+    numbered from `first_series`. Of the columns that states may have, those among `fields`. With `times` also the time
+    at each value, with `sketch` that of the quantiles."""
     ways = Ways.of(list(interpretations))
     quality = effective(points, interpretations)
-    found = []
+    columns: list[dict[str, Values]] = []
+    long: list[States] = []
     is_cut = False
     begin = 0
     while begin < len(points.ts):
         end = _cut(points, buckets, begin)
         is_cut |= end == begin + _BLOCK
-        series = np.searchsorted(points.starts, np.array([begin, end - 1]), side="right") - 1
-        offsets = np.clip(points.starts[series[0] : series[1] + 2], begin, end) - begin
-        of = np.repeat(np.arange(series[0], series[1] + 1), np.diff(offsets))
         chosen = slice(begin, end)
-        block = _Block(of, points.ts[chosen], points.value[chosen], quality[chosen], ways, buckets)
-        found.append(block.states(times=times, sketch=sketch))
+        block = _Block(
+            _starts(points, begin, end), points.ts[chosen], points.value[chosen], quality[chosen], ways, buckets
+        )
+        columns.append(block.columns(fields))
+        if times or sketch:
+            long.append(block.long(times=times, sketch=sketch))
         begin = end
-    if not found:
+    if not columns:
         return States.empty()
-    whole = joined(found)
+    rows = _frame(columns)
+    whole = States(rows, *(pl.concat([getattr(s, n) for s in (States.empty(), *long)]) for n in ("times", "sketch")))
     if is_cut or times or sketch:
         whole = united(whole, ways)
     return _numbered(whole, first_series)
+
+
+def _frame(blocks: Sequence[Mapping[str, Values]]) -> pl.DataFrame:
+    """The columns of all blocks."""
+    kinds = {name: kind for name, kind in COLUMNS.items() if name in blocks[0]}
+    whole = {name: np.concatenate([block[name] for block in blocks]) for name in kinds}
+    return _nulled(pl.DataFrame([pl.Series(name, whole[name], dtype=kind) for name, kind in kinds.items()]))
 
 
 def _cut(points: Points, buckets: Buckets, begin: int) -> int:
@@ -65,6 +78,29 @@ def _cut(points: Points, buckets: Buckets, begin: int) -> int:
     return begin + int(changes[-1]) + 1 if len(changes) else end
 
 
+def _starts(points: Points, begin: int, end: int) -> "_Starts":
+    first, last = np.searchsorted(points.starts, np.array([begin, end - 1]), side="right") - 1
+    return _Starts(int(first), np.clip(points.starts[first : last + 2], begin, end) - begin)
+
+
+@dataclass(frozen=True)
+class _Starts:
+    """Where the series `first`, `first` + 1, ... of a block begin in it, and where it ends."""
+
+    first: int
+    offsets: Ints
+
+    @property
+    def of_points(self) -> Ints:
+        """The series of each point."""
+        return np.repeat(np.arange(len(self.offsets) - 1) + self.first, np.diff(self.offsets))
+
+    def at(self, places: Ints) -> Ints:
+        """The series of the points at some places."""
+        found: Ints = np.searchsorted(self.offsets, places, side="right") - 1 + self.first
+        return found
+
+
 def _numbered(found: States, first: int) -> States:
     if not first:
         return found
@@ -73,138 +109,173 @@ def _numbered(found: States, first: int) -> States:
 
 def effective(points: Points, interpretations: Sequence[Interpretation]) -> npt.NDArray[np.int8]:
     """The quality that counts: sentinels and what is no number are bad, uncertain ones what their series says."""
-    quality = np.where(np.isfinite(points.value), points.quality, np.int8(BAD))
-    for series, interpretation in enumerate(interpretations):
+    finite = np.isfinite(points.value)
+    quality = points.quality if finite.all() else np.where(finite, points.quality, np.int8(BAD))
+    has_uncertain = bool((quality == UNCERTAIN).any())
+    told = [n for n, how in enumerate(interpretations) if how.sentinels or (has_uncertain and how.uncertain != "keep")]
+    quality = quality.copy() if told else quality
+    for series in told:
+        interpretation = interpretations[series]
         own = slice(points.starts[series], points.starts[series + 1])
         if interpretation.uncertain != "keep":
             counts_as = BAD if interpretation.uncertain == "bad" else GOOD
-            part = quality[own]
-            if (part == UNCERTAIN).any():
-                quality[own] = np.where(part == UNCERTAIN, np.int8(counts_as), part)
+            quality[own][quality[own] == UNCERTAIN] = counts_as
         if interpretation.sentinels:
             quality[own][np.isin(points.value[own], interpretation.sentinels)] = BAD
     return quality
 
 
 class _Block:
-    """Points of one or several series, in order."""
+    """Points of one or several series, in order. A row is what the points of a series and bucket say; `begins` are the
+    places of their first points, `counts` how many they have."""
 
     def __init__(
-        self, series: Ints, ts: Ints, value: Floats, quality: npt.NDArray[np.int8], ways: Ways, buckets: Buckets
+        self, starts: _Starts, ts: Ints, value: Floats, quality: npt.NDArray[np.int8], ways: Ways, buckets: Buckets
     ) -> None:
-        self.series, self.ts, self.quality, self.ways = series, ts, quality, ways
+        self.starts, self.ts, self.quality, self.ways = starts, ts, quality, ways
         self.usable = quality > BAD
         self.all_usable, self.all_good = bool(self.usable.all()), bool((quality == GOOD).all())
         self.value = value if self.all_usable else np.where(self.usable, value, 0.0)
         self.bucket = buckets.number(ts)
-        self.follows = (series[1:] == series[:-1]) & (self.bucket[1:] == self.bucket[:-1])
-        ends = Ends(ts, self.value, quality)
-        left, right = ends.where(slice(None, -1)), ends.where(slice(1, None))
-        self.pieces = pieces_between(left, right, ways.at(series[:-1]))
-        whole = self.pieces.whole
-        self.parts = replace(whole, width=whole.width * self.follows)
+        self.follows = self.bucket[1:] == self.bucket[:-1]
+        self.follows[starts.offsets[1:-1] - 1] = False
+        ends = np.append(np.flatnonzero(~self.follows) + 1, len(ts))
+        self.begins = np.concatenate(([0], ends[:-1]))
+        self.counts = ends - self.begins
+        points = Ends(ts, self.value, quality)
+        left, right = points.where(slice(None, -1)), points.where(slice(1, None))
+        parts = parts_between(left, right, ways.at(starts.of_points[:-1]))
+        self.parts = replace(parts, width=parts.width * self.follows)
 
-    def states(self, *, times: bool, sketch: bool) -> States:
-        begins = np.concatenate(([0], np.flatnonzero(~self.follows) + 1))
-        counts = np.diff(np.append(begins, len(self.ts)))
-        row = np.repeat(np.arange(len(begins)), counts)
-        columns: dict[str, Values] = {
-            "series": self.series[begins],
-            "bucket": self.bucket[begins],
-            **self._ends("first", begins),
-            **self._ends("last", begins + counts - 1),
-            **self._time(begins, row),
-            **self._points(begins, row, counts),
+    @cached_property
+    def row(self) -> Ints:
+        """The row of each point."""
+        return np.repeat(np.arange(len(self.begins)), self.counts)
+
+    @cached_property
+    def keys(self) -> pl.DataFrame:
+        series = self.starts.at(self.begins)
+        return pl.DataFrame({"series": series, "bucket": self.bucket[self.begins]})
+
+    def columns(self, fields: Collection[str]) -> dict[str, Values]:
+        """The columns of the rows' states, of those that may be left out the ones among `fields`."""
+        return {
+            "series": self.starts.at(self.begins),
+            "bucket": self.bucket[self.begins],
+            **self._ends("first", self.begins),
+            **self._ends("last", self.begins + self.counts - 1),
+            **self._time(fields),
+            **self._usable(),
+            **self._extremes(fields),
+            **self._sums(fields),
+            **self._steps(fields),
         }
-        rows = pl.DataFrame({name: pl.Series(columns[name], dtype=kind) for name, kind in COLUMNS.items()})
-        keys = rows.select(KEY)
+
+    def long(self, *, times: bool, sketch: bool) -> States:
+        """The tables beside the rows."""
         empty = States.empty()
-        return States(
-            _nulled(rows),
-            self._times(keys, row) if times else empty.times,
-            self._sketch(keys, row) if sketch else empty.sketch,
-        )
+        return States(empty.rows, self._times() if times else empty.times, self._sketch() if sketch else empty.sketch)
 
     def _ends(self, which: str, at: Ints) -> dict[str, Values]:
         return {f"{which}_ts": self.ts[at], f"{which}_value": self.value[at], f"{which}_quality": self.quality[at]}
 
-    def _time(self, begins: Ints, row: Ints) -> dict[str, Values]:
+    def _within(self, values: Ints | Floats | Mask) -> Values:
+        """The sums of each row, of what there is behind each point but the last of the block; of marks how many."""
+        begins, dtype = self.begins, np.int64 if values.dtype == np.bool_ else values.dtype
+        if begins[-1] < len(values):
+            return np.add.reduceat(values, begins, dtype=dtype)
+        sums = np.zeros(len(begins), dtype)
+        if len(begins) > 1:
+            np.add.reduceat(values, begins[:-1], dtype=dtype, out=sums[:-1])
+        return sums
+
+    def _time(self, fields: Collection[str]) -> dict[str, Values]:
         """What the pieces between the points of a row say."""
         parts = self.parts
-        width, area = np.append(parts.width, 0), np.append(parts.area, 0.0)
-        covered, whole = np.add.reduceat(width, begins), np.add.reduceat(area, begins)
-        average = np.divide(whole, covered, out=np.zeros(len(begins)), where=covered > 0)
-        apart = parts.mean - average[row[:-1]]
-        apart *= apart
-        apart *= parts.width
-        if parts.slope.any():
-            apart += parts.squares
-        good = covered if self.all_good else np.add.reduceat(np.append(parts.good_us, 0), begins)
-        return {
+        covered, area = self._within(parts.width), self._within(parts.area)
+        found: dict[str, Values] = {
             "covered_us": covered,
-            "good_us": good,
-            "area": whole,
-            "area_m2": np.add.reduceat(np.append(apart, 0.0), begins),
+            "good_us": covered if self.all_good else self._within(parts.good_us),
+            "area": area,
         }
+        if "area_m2" in fields:
+            has_time = covered != 0
+            average = np.divide(area, covered, out=np.zeros(len(area)), where=has_time)
+            apart = parts.mean - average[self.row[:-1]]
+            apart *= apart
+            apart *= parts.width
+            if parts.slope.any():
+                apart += parts.squares
+            found["area_m2"] = self._within(apart)
+        return found
 
-    def _points(self, begins: Ints, row: Ints, counts: Ints) -> dict[str, Values]:
-        """What the usable points of a row say; what is null where there are none is 0 here."""
-        value, usable = self.value, self.usable
+    def _usable(self) -> dict[str, Values]:
+        """How many points a row can use, the first and the last of them; what is null where there are none is 0."""
+        value, begins, counts = self.value, self.begins, self.counts
         if self.all_usable:
             n, start, stop = counts, begins, begins + counts - 1
-            lows = highs = value
         else:
-            n = np.add.reduceat(usable.astype(np.int64), begins)
+            n = np.add.reduceat(self.usable, begins, dtype=np.int64)
             places = np.arange(len(value))
-            start = np.minimum.reduceat(np.where(usable, places, len(value)), begins)
+            start = np.minimum.reduceat(np.where(self.usable, places, len(value)), begins)
             start = np.minimum(start, len(value) - 1)
-            stop = np.maximum(np.maximum.reduceat(np.where(usable, places, -1), begins), 0)
-            lows, highs = np.where(usable, value, np.inf), np.where(usable, value, -np.inf)
-        total = np.add.reduceat(value, begins)
-        mean = np.divide(total, n, out=np.zeros(len(begins)), where=n > 0)
-        apart = value - mean[row]
+            stop = np.maximum(np.maximum.reduceat(np.where(self.usable, places, -1), begins), 0)
+        found = {"start_ts": self.ts[start], "start_value": value[start]}
+        found |= {"stop_ts": self.ts[stop], "stop_value": value[stop]}
+        return {**found, "n": n, "n_bad": counts - n}
+
+    def _extremes(self, fields: Collection[str]) -> dict[str, Values]:
+        found: dict[str, Values] = {}
+        for name, worst, least in (("low", np.inf, np.minimum), ("high", -np.inf, np.maximum)):
+            if name not in fields:
+                continue
+            values = self.value if self.all_usable else np.where(self.usable, self.value, worst)
+            found[name] = extreme = least.reduceat(values, self.begins)
+            if f"{name}_ts" in fields:
+                first = _first(values == extreme[self.row], self.row, len(self.begins))
+                found[f"{name}_ts"] = self.ts[first]
+        return found
+
+    def _sums(self, fields: Collection[str]) -> dict[str, Values]:
+        if "sum" not in fields:
+            return {}
+        total = np.add.reduceat(self.value, self.begins)
+        if "m2" not in fields:
+            return {"sum": total}
+        n = np.add.reduceat(self.usable, self.begins, dtype=np.int64)
+        mean = np.divide(total, n, out=np.zeros(len(total)), where=n > 0)
+        apart = self.value - mean[self.row]
         if not self.all_usable:
-            apart *= usable
+            apart *= self.usable
         apart *= apart
-        low, high = np.minimum.reduceat(lows, begins), np.maximum.reduceat(highs, begins)
-        transitions, increase = self._steps(begins, row)
-        return {
-            "start_ts": self.ts[start],
-            "start_value": value[start],
-            "stop_ts": self.ts[stop],
-            "stop_value": value[stop],
-            "low": low,
-            "low_ts": self.ts[_first(lows == low[row], row, len(begins))],
-            "high": high,
-            "high_ts": self.ts[_first(highs == high[row], row, len(begins))],
-            "n": n,
-            "n_bad": counts - n,
-            "sum": total,
-            "m2": np.add.reduceat(apart, begins),
-            "transitions": transitions,
-            "increase": increase,
-        }
+        return {"sum": total, "m2": np.add.reduceat(apart, self.begins)}
 
-    def _steps(self, begins: Ints, row: Ints) -> tuple[Ints, Floats]:
+    def _steps(self, fields: Collection[str]) -> dict[str, Values]:
         """Changes and rises between usable points of a row."""
+        found: dict[str, Values] = {}
         if self.all_usable:
-            step = np.diff(self.value)
-            rises = np.where(step >= 0, step, self.value[1:]) * self.follows
-            changes = (step != 0) & self.follows
-            return np.add.reduceat(np.append(changes, 0), begins), np.add.reduceat(np.append(rises, 0.0), begins)
-        value, of = self.value[self.usable], row[self.usable]
+            before, now = self.value[:-1], self.value[1:]
+            if "transitions" in fields:
+                found["transitions"] = self._within((now != before) & self.follows)
+            if "increase" in fields:
+                found["increase"] = self._within(np.where(now >= before, now - before, now) * self.follows)
+            return found
+        value, of = self.value[self.usable], self.row[self.usable]
+        before, now, rows = value[:-1], value[1:], len(self.begins)
         within = of[1:] == of[:-1]
-        step = np.diff(value)
-        steps = np.bincount(of[1:][within & (step != 0)], minlength=len(begins)).astype(np.int64)
-        rises = np.where(step >= 0, step, value[1:])
-        return steps, np.bincount(of[1:], np.where(within, rises, 0.0), minlength=len(begins)).astype(np.float64)
+        if "transitions" in fields:
+            found["transitions"] = np.bincount(of[1:][within & (now != before)], minlength=rows).astype(np.int64)
+        if "increase" in fields:
+            rises = np.where(within, np.where(now >= before, now - before, now), 0.0)
+            found["increase"] = np.bincount(of[1:], rises, minlength=rows).astype(np.float64)
+        return found
 
-    def _times(self, keys: pl.DataFrame, row: Ints) -> pl.DataFrame:
-        told = self.ways.has_states[self.series[:-1]]
-        return times_of(keys[row[:-1]], self.pieces.value, self.parts, told)
+    def _times(self) -> pl.DataFrame:
+        told = self.ways.has_states[self.starts.of_points[:-1]]
+        return times_of(self.keys[self.row[:-1]], self.parts.mean, self.parts, told)
 
-    def _sketch(self, keys: pl.DataFrame, row: Ints) -> pl.DataFrame:
-        frame = keys[row[self.usable]].with_columns(key=pl.Series(keys_of(self.value[self.usable])))
+    def _sketch(self) -> pl.DataFrame:
+        frame = self.keys[self.row[self.usable]].with_columns(key=pl.Series(keys_of(self.value[self.usable])))
         return frame.group_by(*KEY, "key", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("count"))
 
 
@@ -224,7 +295,7 @@ def _nulled(rows: pl.DataFrame) -> pl.DataFrame:
         return rows
     there = pl.col("n") > 0
     told = [n for which in ("start", "stop") for n in (f"{which}_ts", f"{which}_value")]
-    told += ["low", "low_ts", "high", "high_ts"]
+    told += [n for n in ("low", "low_ts", "high", "high_ts") if n in rows.columns]
     ends = [
         pl.when(pl.col(f"{w}_quality") > BAD).then(pl.col(f"{w}_value")).alias(f"{w}_value") for w in ("first", "last")
     ]

@@ -5,6 +5,7 @@ point's value to the time before it. Each is a straight piece, so that parts of 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +37,15 @@ class Ways:
             np.array([i.max_gap_us for i in interpretations], np.int64),
         )
 
+    @cached_property
+    def differ(self) -> bool:
+        """Whether the series are read in more than one way."""
+        return any(bool((values != values[0]).any()) for values in (self.kind, self.hold, self.gap) if len(values))
+
     def at(self, series: Ints) -> "Ways":
-        return Ways(self.kind[series], self.hold[series], self.gap[series])
+        """Those of some series; a single one, which stands for all, where they are all alike."""
+        chosen = series if self.differ else slice(0, 1)
+        return Ways(self.kind[chosen], self.hold[chosen], self.gap[chosen])
 
     @property
     def has_states(self) -> Mask:
@@ -114,6 +122,18 @@ class Parts:
     def squares(self) -> Floats:
         """The integral of the squared distance from the mean of each."""
         return self.slope * self.slope * self.width.astype(np.float64) ** 3 / 12
+
+
+def parts_between(left: Ends, right: Ends, ways: Ways) -> Parts:
+    """The whole piece between each left point and its right one."""
+    if not (ways.kind == _STEP).all():
+        return pieces_between(left, right, ways).whole
+    width = right.ts - left.ts
+    np.minimum(width, ways.hold, out=width)
+    known = left.quality > BAD
+    if not known.all():
+        width *= known
+    return Parts(width, left.value, np.zeros(1), left.quality == GOOD)
 
 
 def pieces_between(left: Ends, right: Ends, ways: Ways) -> Pieces:

@@ -5,7 +5,7 @@ point of one and the first of the next; so merging needs no other points, and th
 those of finer ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -48,14 +48,30 @@ COLUMNS: dict[str, pl.DataType] = {
     "area": pl.Float64(),  # value x microseconds
     "area_m2": pl.Float64(),  # integral of the squared distance from the average
 }
+OF_MEASURE: Mapping[str, tuple[str, ...]] = {
+    "transitions": ("transitions",),
+    "min": ("low",),
+    "min_ts": ("low", "low_ts"),
+    "max": ("high",),
+    "max_ts": ("high", "high_ts"),
+    "sum": ("sum",),
+    "mean": ("sum",),
+    "stddev": ("sum", "m2"),
+    "time_weighted_stddev": ("area_m2",),
+    "increase": ("increase",),
+}
+"""The columns that states have for the sake of a measure; all others they always have."""
+EXTREMES = ("low", "low_ts", "high", "high_ts")
+OPTIONAL = frozenset(name for names in OF_MEASURE.values() for name in names)
 TIMES: dict[str, pl.DataType] = {**{k: pl.Int64() for k in KEY}, "value": pl.Float64(), "us": pl.Int64()}
 SKETCH: dict[str, pl.DataType] = {**{k: pl.Int64() for k in KEY}, "key": pl.Int32(), "count": pl.Int64()}
 
 
 @dataclass(frozen=True)
 class States:
-    """`rows`: COLUMNS, in order of series and time. `times`: the time at each value of a row, TIMES; `sketch`: how many
-    values each key of the quantiles' sketch has, SKETCH; both empty where they are not wanted."""
+    """`rows`: COLUMNS, those of OPTIONAL where they are wanted, in order of series and time. `times`: the time at each
+    value of a row, TIMES; `sketch`: how many values each key of the quantiles' sketch has, SKETCH; both empty where
+    they are not wanted."""
 
     rows: pl.DataFrame
     times: pl.DataFrame
@@ -70,13 +86,30 @@ class States:
         return cls(pl.DataFrame(schema=COLUMNS), pl.DataFrame(schema=TIMES), pl.DataFrame(schema=SKETCH))
 
 
+def fields_of(measures: Iterable[str]) -> frozenset[str]:
+    """The optional columns that the measures need."""
+    return frozenset(name for measure in measures for name in OF_MEASURE.get(measure, ()))
+
+
+def columns_of(rows: pl.DataFrame) -> list[str]:
+    """The columns of states that rows have, in their order."""
+    return [name for name in COLUMNS if name in rows.columns]
+
+
 def joined(states: Sequence[States]) -> States:
-    """The rows of several, in order."""
+    """The rows of several, at least one, in order; null where one has not a column that another one has."""
     if len(states) == 1:
         return states[0]
-    parts = [States.empty(), *states]
-    rows = in_order(pl.concat([s.rows for s in parts]))
-    return States(rows, pl.concat([s.times for s in parts]), pl.concat([s.sketch for s in parts]))
+    rows = in_order(stacked([s.rows for s in states]))
+    return States(rows, pl.concat([s.times for s in states]), pl.concat([s.sketch for s in states]))
+
+
+def stacked(rows: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of states one below the other; null where one has not a column that another one has."""
+    if all(part.columns == rows[0].columns for part in rows):
+        return pl.concat(rows)
+    whole = pl.concat(rows, how="diagonal")
+    return whole.select(*columns_of(whole), pl.exclude(COLUMNS))
 
 
 def in_order(rows: pl.DataFrame) -> pl.DataFrame:
@@ -107,13 +140,13 @@ def united(states: States, ways: Ways) -> States:
         shared, apart = rows[together], np.ones(rows.height, bool)
         apart[together] = False
         one, gap_times = _united_rows(shared, ways)
-        rows = in_order(pl.concat([rows.filter(pl.Series(apart)), one]))
+        rows = in_order(stacked([rows.filter(pl.Series(apart)), one]))
         times = pl.concat([times, gap_times])
-    return States(
-        rows,
-        times.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum()),
-        sketch.group_by(*KEY, "key", maintain_order=True).agg(pl.col("count").sum()),
-    )
+    if times.height:
+        times = times.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum())
+    if sketch.height:
+        sketch = sketch.group_by(*KEY, "key", maintain_order=True).agg(pl.col("count").sum())
+    return States(rows, times, sketch)
 
 
 def _united_rows(rows: pl.DataFrame, ways: Ways) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -152,40 +185,44 @@ def _grouped(rows: pl.DataFrame, left: Ints, parts: Parts) -> pl.DataFrame:
         spread[name][left] = values
     c = pl.col
     used = c("n") > 0
+    there = set(rows.columns)
     mean, average = (
         c("sum").sum() / c("n").sum(),
         (c("area") + c("gap_area")).sum() / (c("covered_us") + c("gap_us")).sum(),
     )
     before, now = c("stop_value").filter(used).shift(), c("start_value").filter(used)
+    first_of = {
+        **{f"first_{part}": c(f"first_{part}").first() for part in ("ts", "value", "quality")},
+        **{f"last_{part}": c(f"last_{part}").last() for part in ("ts", "value", "quality")},
+        **{f"start_{part}": c(f"start_{part}").drop_nulls().first() for part in ("ts", "value")},
+        **{f"stop_{part}": c(f"stop_{part}").drop_nulls().last() for part in ("ts", "value")},
+    }
+    optional = {
+        "low": c("low").min(),
+        "low_ts": c("low_ts").filter(c("low") == c("low").min()).first(),
+        "high": c("high").max(),
+        "high_ts": c("high_ts").filter(c("high") == c("high").max()).first(),
+        "sum": c("sum").sum(),
+        "m2": (c("m2") + pl.when(used).then(c("n") * (c("sum") / c("n") - mean).pow(2)).otherwise(0.0)).sum(),
+        "transitions": c("transitions").sum() + (before != now).sum(),
+        "increase": c("increase").sum() + rise(before, now).sum(),
+        "area_m2": c("area_m2").sum()
+        + c("gap_m2").sum()
+        + _apart(c("area") / c("covered_us"), c("covered_us"), average)
+        + _apart(c("gap_mean"), c("gap_us"), average),
+    }
+    always = {
+        "n": c("n").sum(),
+        "n_bad": c("n_bad").sum(),
+        "covered_us": c("covered_us").sum() + c("gap_us").sum(),
+        "good_us": c("good_us").sum() + c("gap_good").sum(),
+        "area": c("area").sum() + c("gap_area").sum(),
+    }
     return (
         rows.with_columns(**{name: pl.Series(values) for name, values in spread.items()})
         .group_by(KEY, maintain_order=True)
-        .agg(
-            *(c(f"first_{part}").first() for part in ("ts", "value", "quality")),
-            *(c(f"last_{part}").last() for part in ("ts", "value", "quality")),
-            *(c(f"start_{part}").drop_nulls().first() for part in ("ts", "value")),
-            *(c(f"stop_{part}").drop_nulls().last() for part in ("ts", "value")),
-            c("low").min(),
-            c("low_ts").filter(c("low") == c("low").min()).first(),
-            c("high").max(),
-            c("high_ts").filter(c("high") == c("high").max()).first(),
-            c("n").sum(),
-            c("n_bad").sum(),
-            c("sum").sum(),
-            (c("m2") + pl.when(used).then(c("n") * (c("sum") / c("n") - mean).pow(2)).otherwise(0.0)).sum().alias("m2"),
-            c("transitions").sum() + (before != now).sum(),
-            c("increase").sum() + rise(before, now).sum(),
-            c("covered_us").sum() + c("gap_us").sum(),
-            c("good_us").sum() + c("gap_good").sum(),
-            c("area").sum() + c("gap_area").sum(),
-            (
-                c("area_m2").sum()
-                + c("gap_m2").sum()
-                + _apart(c("area") / c("covered_us"), c("covered_us"), average)
-                + _apart(c("gap_mean"), c("gap_us"), average)
-            ).alias("area_m2"),
-        )
-        .select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+        .agg(**first_of, **always, **{name: value for name, value in optional.items() if name in there})
+        .select(pl.col(name).cast(COLUMNS[name]) for name in columns_of(rows))
     )
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregates.finishing import finished
+from siltstone.aggregates.states import COLUMNS, OPTIONAL
 from siltstone.aggregation.output import arrow_of, contract_of, table_of
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.state_files import (
     NAME,
+    ROWS,
     NamedStates,
     Wanted,
     numbered,
@@ -113,12 +115,12 @@ def _written(task: FinishTask) -> Written:
         within=None if task.window == (EARLIEST_US, LATEST_US) else task.window,
     )
     ahead = pl.Series([n for n, way in enumerate(ways) if way.looks_ahead], dtype=pl.Int64)
-    table = table_of(found, names, texts, textual_rows(found.rows, rows, texts, ahead), terms)
+    table = table_of(found, texts, textual_rows(found.rows, rows, texts, ahead), terms)
     if task.dates:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
-    outputs = _files(task, table)
+    outputs = _files(task, table, names)
     points = sum(int(value) for name in ("n", "n_bad") for value in table.select(pl.col(name).sum()).to_series())
-    return Written(outputs, points, table.select(NAME).n_unique(), int(table["provisional"].sum()))
+    return Written(outputs, points, table["series"].n_unique(), int(table["provisional"].sum()))
 
 
 def _states(task: FinishTask) -> NamedStates:
@@ -132,11 +134,18 @@ def _states(task: FinishTask) -> NamedStates:
             sides.append(replace(edges, rows=edge_of(edges.rows, is_before=is_before)))
     old = []
     if task.base is not None and task.stored:
-        old = [stored_states(task.base, path).of(wanted) for path in task.stored]
+        old = [stored_states(task.base, path, task.terms.fields).of(wanted) for path in task.stored]
         if task.replaced:
             gone = read_keys(task.folder, task.replaced)
             old = [_without(part, gone, task.terms) for part in old]
-    return numbered([NamedStates.none(), *fresh, *sides, *old])
+    if not (parts := [*fresh, *sides, *old]):
+        return NamedStates.none()
+    whole = numbered(parts)
+    missing = {name: pl.lit(None, COLUMNS[name]) for name in task.terms.fields if name not in whole.rows.columns}
+    return replace(
+        whole,
+        rows=whole.rows.with_columns(**missing).select(n for n in ROWS if n in missing or n in whole.rows.columns),
+    )
 
 
 def _without(states: NamedStates, gone: pl.DataFrame, terms: Terms) -> NamedStates:
@@ -160,14 +169,14 @@ def edge_of(edges: pl.DataFrame, *, is_before: bool) -> pl.DataFrame:
     values = usable.unique("series", keep="first", maintain_order=True).select("series", f"{used}_ts", f"{used}_value")
     order = order.drop(f"{used}_ts", f"{used}_value").join(values, on="series", how="left")
     ends = {f"{other}_{part}": pl.col(f"{side}_{part}") for part in ("ts", "value", "quality")}
-    nothing = {name: pl.lit(0, order.schema[name]) for name in ("n", "n_bad", "covered_us", "good_us", "transitions")}
-    nothing |= {name: pl.lit(0.0) for name in ("sum", "m2", "area", "area_m2", "increase")}
-    none = ("low", "low_ts", "high", "high_ts", "times", "sketch", f"{other_used}_ts", f"{other_used}_value")
+    nothing = {name: pl.lit(0, edges.schema[name]) for name in ("n", "n_bad", "covered_us", "good_us", "area")}
+    none = ("times", "sketch", f"{other_used}_ts", f"{other_used}_value")
     missing = {name: pl.lit(None, edges.schema[name]) for name in none}
-    return order.with_columns(**ends, **nothing, **missing).select(edges.columns)
+    told = [name for name in edges.columns if name not in OPTIONAL]
+    return order.with_columns(**ends, **nothing, **missing).select(told)
 
 
-def _files(task: FinishTask, table: pl.DataFrame) -> list[Output]:
+def _files(task: FinishTask, table: pl.DataFrame, names: pl.DataFrame) -> list[Output]:
     contract = contract_of(task.terms)
     schema = base_schema(contract)
     outputs: list[Output] = []
@@ -183,7 +192,7 @@ def _files(task: FinishTask, table: pl.DataFrame) -> list[Output]:
             expected=lambda: 0.0,
             is_staged=task.is_staged,
         )
-        writer.write(arrow_of(part, task.terms), breaks=False)
+        writer.write(arrow_of(part, names, task.terms), breaks=False)
         writer.close()
         outputs += writer.outputs
     return outputs

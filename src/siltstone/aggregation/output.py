@@ -10,7 +10,7 @@ from siltstone.aggregates.finishing import Finished
 from siltstone.aggregates.states import COLUMNS, KEY
 from siltstone.aggregation.state_files import INNER, TEXT, folded
 from siltstone.aggregation.terms import SECONDS, TIME_IN_STATE, Terms
-from siltstone.arrays import coded_texts
+from siltstone.arrays import coded_runs
 from siltstone.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.kinds import Kind
 
@@ -67,26 +67,26 @@ def contract_of(terms: Terms) -> Contract:
     )
 
 
-def table_of(
-    finished: Finished, names: pl.DataFrame, texts: Mapping[float, str], textual: pl.Series, terms: Terms
-) -> pl.DataFrame:
-    """The rows as they are stored, in order of series and bucket, with their `date`.
+def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series, terms: Terms) -> pl.DataFrame:
+    """The rows as they are stored, in order of series and bucket, with their `date`; still with the number of their
+    series, and what is in `state` in columns of their own, named "state." and so on.
 
-    `names`: of each series number. `texts`: those that values stand for. `textual`: which of the finished rows have
-    texts; what is told of their values as numbers is null.
+    `texts`: those that values stand for. `textual`: which of the finished rows have texts; what is told of their values
+    as numbers is null.
     """
     rows = finished.rows
     if textual.any():
         numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
-        rows = rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, "min_ts", "max_ts"))
-    rows = rows.hstack(names[rows["series"]])
+        instants = [n for n in ("min_ts", "max_ts") if n in rows.columns]
+        rows = rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, *instants))
     if terms.integral_unit != "s":
         rows = rows.with_columns(pl.col("integral") / SECONDS[terms.integral_unit])
     states = folded(finished.states)
-    states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
-    states = states.select(*KEY, pl.struct(*INNER, "times", "sketch", "texts").alias(STATE))
+    if texts or finished.states.times.height:
+        states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
+    states = states.rename({name: _INSIDE + name for name in states.columns if name not in KEY})
     if states.height == rows.height:  # each row has points, and both are in order
-        rows = rows.with_columns(states[STATE])
+        rows = rows.hstack(states.drop(KEY))
     else:
         rows = rows.join(states, on=KEY, how="left", maintain_order="left")
     if terms.wants_times:
@@ -99,6 +99,7 @@ def table_of(
     return rows.with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
 
 
+_INSIDE = f"{STATE}."
 _VALUES = ("first_value", "last_value", "start_value", "stop_value", "low", "high")
 """What of a state is a value."""
 
@@ -108,7 +109,9 @@ def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
     known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
     stands = pl.col("value").is_in(known["value"].implode())
     inner = states.select(*KEY, "times").explode("times").unnest("times").select(*KEY, "value")
-    values = [states.select(*KEY, value=name).filter(stands) for name in _VALUES] if texts else []
+    values = (
+        [states.select(*KEY, value=name).filter(stands) for name in _VALUES if name in states.columns] if texts else []
+    )
     found = pl.concat([*values, inner.filter(stands)]).unique().join(known, on="value").sort(*KEY, "value")
     return found.group_by(KEY, maintain_order=True).agg(texts=pl.struct("value", "text"))
 
@@ -124,24 +127,37 @@ def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
     return told.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
 
 
-def arrow_of(rows: pl.DataFrame, terms: Terms) -> pa.Table:
-    """The rows as data files have them."""
+def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: Terms) -> pa.Table:
+    """The rows as data files have them. `names`: what is known of each series number."""
     contract = contract_of(terms)
+    runs = rows["series"].rle().struct.unnest()
+    places, lengths = runs["value"], runs["len"].to_numpy()
     columns: dict[str, Any] = {}
     for name in (contract.time.name, *(c.name for c in (*contract.leading, *contract.record))):
-        if rows[name].dtype == pl.String():
-            columns[name] = coded_texts(rows[name])
+        if name in names.columns:
+            columns[name] = coded_runs(names[name].gather(places), lengths)
             continue
         column = rows[name].to_arrow()
         columns[name] = column.cast(TIMESTAMP) if name in _INSTANTS else column
     for field in contract.added:
-        if field.name not in rows.columns:
+        if field.name == STATE:
+            columns[STATE] = _states_of(rows)
+        elif field.name not in rows.columns:
             columns[field.name] = pa.nulls(rows.height, field.type)
-        elif pa.types.is_map(field.type):
-            columns[field.name] = map_of(rows[field.name])
         else:
-            columns[field.name] = rows[field.name].to_arrow().cast(field.type)
+            columns[field.name] = map_of(rows[field.name])
     return pa.table(columns)
+
+
+def _states_of(rows: pl.DataFrame) -> pa.StructArray:
+    """The states of rows, null in those without points; fields that were not asked for are null."""
+    parts = []
+    for field in STATE_TYPE:
+        name = _INSIDE + field.name
+        there = rows[name] if name in rows.columns else None
+        parts.append(pa.nulls(rows.height, field.type) if there is None else there.to_arrow().cast(field.type))
+    mask = rows[_INSIDE + "first_ts"].is_null()
+    return pa.StructArray.from_arrays(parts, fields=list(STATE_TYPE), mask=mask.to_arrow() if mask.any() else None)
 
 
 def map_of(lists: pl.Series) -> pa.MapArray:

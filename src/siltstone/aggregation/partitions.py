@@ -45,8 +45,16 @@ def rows_of_partition(
     for read in reader.of(_tables(batches)):
         about = reader.names.about[read.first : read.first + len(read.points.starts) - 1]
         interpretations = [interpretation(a) for a in about]
-        wanted = {"times": asked.wants_times, "sketch": bool(asked.quantiles)}
-        found.append(kernel.states(read.points, interpretations, asked.buckets, first_series=read.first, **wanted))
+        states = kernel.states(
+            read.points,
+            interpretations,
+            asked.buckets,
+            fields=asked.fields,
+            times=asked.wants_times,
+            sketch=bool(asked.quantiles),
+            first_series=read.first,
+        )
+        found.append(states)
     if not found:
         return
     done = finished(

@@ -14,6 +14,7 @@ from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregates.buckets import base_for
 from siltstone.aggregates.finishing import Empty
+from siltstone.aggregates.states import fields_of
 from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import check_output, check_same, edges_of, newest_header, output_table
@@ -100,6 +101,12 @@ def _terms(
 ) -> Terms:
     """What is asked for, of what the base has."""
     wanted = tuple(measures) or before.measures
+    lacking = [name for name in wanted if not fields_of([name]) <= before.fields]
+    if lacking:
+        raise UsageError(
+            f"the base's states say nothing of {', '.join(lacking)}",
+            f"Make the base with --measure {' --measure '.join(lacking)} too.",
+        )
     if TIME_IN_STATE in wanted and TIME_IN_STATE not in before.measures:
         raise UsageError("the base has no times in states", f"Make it with --measure {TIME_IN_STATE}.")
     terms = replace(

@@ -1,13 +1,13 @@
 """Files of partial states: rows by series name, with the long tables folded in; and the states that an output keeps."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import polars as pl
 
-from siltstone.aggregates.states import COLUMNS, KEY, SKETCH, TIMES, States, in_order
+from siltstone.aggregates.states import COLUMNS, KEY, OPTIONAL, SKETCH, TIMES, States, columns_of, in_order, stacked
 from siltstone.aggregation.series_points import ABOUT
 from siltstone.errors import StorageError
 from siltstone.footers import naming
@@ -43,8 +43,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class NamedStates:
-    """Rows of states (columns ROWS), whose `series` is a place in `names` (columns ABOUT); the texts that values stand
-    for."""
+    """Rows of states (columns ROWS, those of OPTIONAL where they are wanted), whose `series` is a place in `names`
+    (columns ABOUT); the texts that values stand for."""
 
     rows: pl.DataFrame
     names: pl.DataFrame
@@ -76,7 +76,7 @@ def numbered(parts: Sequence[NamedStates]) -> NamedStates:
     for part in parts:
         places = part.names.select(NAME).join(numbers, on=NAME, how="left", maintain_order="left")["number"]
         rows.append(part.rows.with_columns(series=places.gather(part.rows["series"])))
-    return NamedStates(pl.concat(rows), names, {k: v for part in parts for k, v in part.texts.items()})
+    return NamedStates(stacked(rows), names, {k: v for part in parts for k, v in part.texts.items()})
 
 
 def folded(states: States) -> pl.DataFrame:
@@ -100,13 +100,13 @@ def unfolded(rows: pl.DataFrame) -> States:
         long[name] = (
             found.select(pl.col(n).cast(t) for n, t in schema.items()) if found.height else pl.DataFrame(schema=schema)
         )
-    return States(in_order(rows.select(COLUMNS.keys())), long["times"], long["sketch"])
+    return States(in_order(rows.select(columns_of(rows))), long["times"], long["sketch"])
 
 
 def write_states(out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str]) -> None:
     """Write states with what is known of their series, whose numbers are places in `names`."""
     labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
-    parts = [_arrow_bytes(frame) for frame in (names, labels, folded(states).select(ROWS.keys()))]
+    parts = [_arrow_bytes(frame) for frame in (names, labels, folded(states))]
     lengths = b"".join(len(part).to_bytes(_LENGTHS, "little") for part in parts[:2])
     out.put(path, lengths + b"".join(parts))
 
@@ -144,8 +144,9 @@ def _bytes(out: Storage, path: str) -> bytes:
     return fetched.data
 
 
-def stored_states(table: Storage, path: str) -> NamedStates:
-    """The same of a data file of an output table: its rows with points; `bucket` is 0."""
+def stored_states(table: Storage, path: str, fields: Collection[str]) -> NamedStates:
+    """The same of a data file of an output table: its rows with points; `bucket` is 0. Of the columns that states may
+    have, those among `fields` and those that tell something."""
     with naming(table.uri(path)):
         found = pl.read_parquet(io.BytesIO(_bytes(table, path)), columns=[*ABOUT, "state"])
     found = found.filter(pl.col("state").struct.field("first_ts").is_not_null())
@@ -155,5 +156,6 @@ def stored_states(table: Storage, path: str) -> NamedStates:
     labels = state["texts"].drop_nulls().explode().drop_nulls().unique()
     texts = {row["value"]: row["text"] for row in labels.to_list()}
     rows = state.drop("texts").with_columns(series=begins.cast(pl.Int64).cum_sum() - 1, bucket=pl.lit(0, pl.Int64()))
-    rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items())
+    unused = [name for name in OPTIONAL if name not in fields and rows[name].null_count() == rows.height]
+    rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name not in unused)
     return NamedStates(rows, names, texts)

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from siltstone.aggregates import kernel
 from siltstone.aggregates.buckets import Ever
+from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.pieces import Ways
-from siltstone.aggregates.states import KEY, States, joined, united
+from siltstone.aggregates.states import EXTREMES, KEY, States, joined, united
 from siltstone.aggregation.reading_plan import EVER, Window
 from siltstone.aggregation.series_points import (
     Counted,
@@ -234,16 +235,18 @@ def _equal_first(table: pa.Table, order: tuple[str, str], values: tuple[Any, ...
 
 def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
     terms = task.terms
+    fields = terms.fields if task.edges is None else frozenset()
+    ways: list[Interpretation] = []
     waiting: list[States] = []
     held = 0
     for read in reads:
         count = len(read.points.starts) - 1
-        chosen = names.about[read.first : read.first + count]
-        interpretations = terms.read_as(chosen)
+        ways += terms.read_as(names.about[len(ways) :])
         found = kernel.states(
             read.points,
-            interpretations,
+            ways[read.first : read.first + count],
             terms.buckets if task.edges is None else Ever(),
+            fields=fields.union(EXTREMES) if names.texts else fields,  # a text in the middle is found by them
             times=terms.wants_times,
             sketch=bool(terms.quantiles),
             first_series=read.first,
@@ -251,11 +254,6 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
         waiting.append(found)
         held += len(found)
         if held > _UNITE_ROWS:
-            waiting = [united(joined(waiting), ways_of(names.about, terms))]
+            waiting = [united(joined(waiting), Ways.of(ways))]
             held = 0
-    return united(joined(waiting), ways_of(names.about, terms)) if waiting else States.empty()
-
-
-def ways_of(about: Sequence[tuple[str | None, ...]], terms: Terms) -> Ways:
-    """How each series is read."""
-    return Ways.of(terms.read_as(about))
+    return united(joined(waiting), Ways.of(ways)) if waiting else States.empty()

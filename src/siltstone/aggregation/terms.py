@@ -10,6 +10,7 @@ from typing import Any
 from siltstone.aggregates.buckets import Buckets, buckets_of
 from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.interpretation import Interpretation, Interpretations, Match, Rule
+from siltstone.aggregates.states import fields_of
 from siltstone.errors import UsageError
 
 MEASURES = (
@@ -64,6 +65,11 @@ class Terms:
     def read_as(self, about: Iterable[Sequence[str | None]]) -> list[Interpretation]:
         """How each series is read, of what is known of it: site, series, source, device, measurement."""
         return [self.interpretations.of(source, device, name, series) for _, series, source, device, name in about]
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The columns that states may have and the measures need."""
+        return fields_of(self.measures)
 
     @property
     def wants_times(self) -> bool:

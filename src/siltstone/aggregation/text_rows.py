@@ -29,7 +29,7 @@ def textual_rows(rows: pl.DataFrame, states: pl.DataFrame, texts: Mapping[float,
 
 def _points(states: pl.DataFrame, texts: list[float]) -> pl.DataFrame:
     """The usable points that states name: series, ts, is_text, rising by ts."""
-    named = [(f"{n}_ts", f"{n}_value" if n in ("start", "stop") else n) for n in _VALUES]
+    named = [(f"{n}_ts", f"{n}_value" if n in ("start", "stop") else n) for n in _VALUES if f"{n}_ts" in states.columns]
     found = pl.concat([states.select("series", ts=ts, value=value) for ts, value in named]).drop_nulls()
     is_text = pl.col("value").is_in(texts)
     return found.group_by("series", "ts").agg(is_text=is_text.any()).sort("ts")
