@@ -53,7 +53,7 @@ class InProcess:
 
     name: str = "local"
 
-    def prepare(self, tasks: int = 0, source: str = "") -> None:
+    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
         pass
 
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:

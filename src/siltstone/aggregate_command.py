@@ -20,6 +20,7 @@ _MEASURE = (
     "min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase (default: all of these), "
     "time_in_state, and quantiles such as p50 or p99"
 )
+_TASKS = ("siltstone.aggregation.state_tasks", "siltstone.aggregation.finish_tasks")
 
 
 def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -122,6 +123,8 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = config_of(args)
     from siltstone.aggregates.buckets import auto_resolution, buckets_of
+    engine: Engine = engine_of(args.engine, config)
+    engine.prepare(2, modules=_TASKS)  # they import while this process does
     from siltstone.aggregation.convention_job import aggregate_by_convention
     from siltstone.aggregation.job import aggregate_table
     from siltstone.aggregation.reading_plan import Period
@@ -169,7 +172,6 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         rules=rows_of(load_interpretations(args.measurements)),
     )
     with Reporter() as progress:
-        engine: Engine = engine_of(args.engine, config)
         if args.convention == "default":
             summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
         else:

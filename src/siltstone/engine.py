@@ -5,6 +5,7 @@ begin before the driver's own, and no process imports polars before it was told 
 """
 
 import gc
+import importlib
 import json
 import multiprocessing
 import os
@@ -78,8 +79,9 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def prepare(self, tasks: int = 0, source: str = "") -> None:
-        """Get ready to run about so many tasks (0: some, perhaps) of a source, without waiting for it."""
+    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
+        """Get ready to run about so many tasks (0: some, perhaps) of a source, or tasks of some modules, without
+        waiting for it."""
         ...
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
@@ -96,10 +98,10 @@ class LocalEngine:
     name: str = "local"
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def prepare(self, tasks: int = 0, source: str = "") -> None:
+    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
         start_server()
         for _ in range(min(tasks, self._limit)):
-            self._submit(_import_tasks, source)
+            self._submit(_import_tasks, source, modules)
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
         if not tasks:
@@ -163,7 +165,7 @@ class SparkEngine:
     spark: "SparkSession"
     name: str = "spark"
 
-    def prepare(self, tasks: int = 0, source: str = "") -> None:
+    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
         """Nothing to do: Spark's executors are its own."""
 
     def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
@@ -238,8 +240,12 @@ def _end_with_driver() -> None:
     os._exit(1)
 
 
-def _import_tasks(source: str) -> None:
-    """Import what tasks of a source need, while the driver does something else."""
+def _import_tasks(source: str, modules: Sequence[str]) -> None:
+    """Import what tasks of a source, or of modules, need, while the driver does something else."""
+    if modules:
+        for name in modules:
+            importlib.import_module(name)
+        return
     import siltstone.task
     from siltstone import sources
 

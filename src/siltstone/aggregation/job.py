@@ -80,7 +80,6 @@ def aggregate_table(
     again.
     """
     started = time.time()
-    engine.prepare(2)
     source = input_table(input_uri, terms, config)
     table = output_table(output_uri, terms, config)
     apart = True

@@ -14,10 +14,11 @@ from siltstone.aggregates.pieces import Mask
 from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
 from siltstone.aggregation.reading_plan import Window
 from siltstone.aggregation.terms import Terms
-from siltstone.arrays import coded
+from siltstone.arrays import coded, to_arrow
 
 Qualities = npt.NDArray[np.int8]
 
+_ABOUT_ROWS = ("series_id", "source", "device_id", "measurement")
 READ = ("series_id", "ts", "ts_nanos", "version", "value", "text", "quality", "source", "device_id", "measurement")
 ABOUT = {name: pl.String() for name in ("site", "series_id", "source", "device_id", "measurement")}
 
@@ -66,65 +67,62 @@ class ReadingPoints:
     def of(self, tables: Iterator[pa.Table]) -> Iterator[Read]:
         for table in tables:
             if table.num_rows:
-                yield from self._read(self._with_held(table))
+                yield from self._points(self._with_held(table))
         if self._held is not None:
             yield from self._points(self._held)
 
     def _with_held(self, table: pa.Table) -> pl.DataFrame:
-        """The rows, those that waited before them, without those of the last instant, which wait."""
+        """The wanted rows, those that waited before them, without those of the last instant, which wait."""
         self.counted.rows += table.num_rows
-        columns = [n for n in READ if n in table.column_names and n != "quality"]
-        has_quality = "quality" in table.column_names
-        codes = _qualities(table["quality"]) if has_quality else np.full(table.num_rows, GOOD, np.int8)
-        quality = pl.Series("quality", codes)
-        series = pl.col("series_id").cast(pl.Categorical())
-        frame = pl.DataFrame(table.select(columns)).with_columns(series, quality, ts=pl.col("ts").dt.epoch("us"))
-        whole = frame if self._held is None else pl.concat([self._held, frame])
-        self._held = whole.tail(_last_instant(whole))
+        rows = self._numbered(table)
+        if not rows.height:
+            return rows
+        whole = rows if self._held is None else pl.concat([self._held, rows])
+        self._held = whole.tail(_last_instant(whole, "series"))
         return whole.head(whole.height - self._held.height)
 
-    def _read(self, frame: pl.DataFrame) -> Iterator[Read]:
-        if frame.height:
-            yield from self._points(frame)
+    def _numbered(self, table: pa.Table) -> pl.DataFrame:
+        """The rows of the series that are asked for, with the number of each one's series."""
+        _, codes = coded(table["series_id"])
+        begins = np.concatenate(([0], np.flatnonzero(np.diff(codes)) + 1))
+        lengths = np.diff(np.append(begins, len(codes)))
+        heads = table.select(_ABOUT_ROWS).take(to_arrow(begins))
+        about = [(self._site, *row) for row in zip(*(c.to_pylist() for c in heads.columns), strict=True)]
+        wanted = self._terms.wanted([(site, series, device, name) for site, series, _, device, name in about])
+        first = len(self.names.about)
+        if first and wanted[0] and self.names.about[-1][1] == about[0][1]:
+            first -= 1
+        self.names.about[first:] = [a for a, is_wanted in zip(about, wanted, strict=True) if is_wanted]
+        numbers = np.cumsum(wanted) - 1 + first
+        columns = [n for n in ("ts", "value", "text", "ts_nanos", "version") if n in table.column_names]
+        has_quality = "quality" in table.column_names
+        quality = _qualities(table["quality"]) if has_quality else np.full(table.num_rows, GOOD, np.int8)
+        rows = pl.DataFrame(table.select(columns)).with_columns(
+            pl.col("ts").dt.epoch("us"),
+            series=pl.Series(np.repeat(numbers, lengths)),
+            quality=pl.Series(quality),
+        )
+        if wanted.all():
+            return rows
+        self.counted.left_out += int(lengths[~wanted].sum())
+        return rows.filter(pl.Series(np.repeat(wanted, lengths)))
 
     def _points(self, frame: pl.DataFrame) -> Iterator[Read]:
-        runs = frame["series_id"].rle().struct.unnest()
-        lengths = runs["len"].to_numpy().astype(np.int64)
-        ends = np.cumsum(lengths)
-        heads = frame[(ends - lengths)].select("series_id", "source", "device_id", "measurement").rows()
-        wanted = [self._terms.wants(self._site, series, device, name) for series, _, device, name in heads]
-        if not all(wanted):
-            kept = np.repeat(np.array(wanted), lengths)
-            self.counted.left_out += int((~kept).sum())
-            frame, lengths = frame.filter(pl.Series(kept)), lengths[np.array(wanted)]
-            heads = [head for head, is_wanted in zip(heads, wanted, strict=True) if is_wanted]
-        if not frame.height:
-            return
-        first = len(self.names.about)
-        if first and self.names.about[-1][1] == heads[0][0]:
-            first -= 1
-            heads_new = heads[1:]
-        else:
-            heads_new = heads
-        self.names.about += [(self._site, *head) for head in heads_new]
-        code = np.repeat(np.arange(len(heads)), lengths)
-        yield from self._cleaned(frame, code, len(heads), first)
-
-    def _cleaned(self, frame: pl.DataFrame, code: Ints, series: int, first: int) -> Iterator[Read]:
-        """The points of rows, whose series (0, 1, ...) `code` tells; `first`: the number of series 0 among all."""
-        ts = frame["ts"].to_numpy()
+        """The points of rows."""
+        ts, series = frame["ts"].to_numpy(), frame["series"].to_numpy()
         inside = (ts >= self._window[0]) & (ts < self._window[1])
-        again = np.append((ts[1:] == ts[:-1]) & (code[1:] == code[:-1]), False)
+        again = np.append((ts[1:] == ts[:-1]) & (series[1:] == series[:-1]), False)[: len(ts)]
         if again.any():
-            again = self._older(frame, code, ts, again)
+            again = self._older(frame, series, ts, again)
         keep = inside & ~again
         self.counted.left_out += int((~inside).sum())
         self.counted.repeated += int((inside & again).sum())
         self.counted.points += int(keep.sum())
         if not keep.all():
-            frame, code, ts = frame.filter(pl.Series(keep)), code[keep], ts[keep]
-        starts: Ints = np.searchsorted(code, np.arange(series + 1))
-        yield Read(Points(starts, ts, self._values(frame), frame["quality"].to_numpy()), first)
+            frame, series, ts = frame.filter(pl.Series(keep)), series[keep], ts[keep]
+        if len(ts):
+            starts: Ints = np.searchsorted(series, np.arange(series[0], series[-1] + 2))
+            yield Read(Points(starts, ts, self._values(frame), frame["quality"].to_numpy()), int(series[0]))
 
     def _older(self, frame: pl.DataFrame, code: Ints, ts: Ints, again: Mask) -> Mask:
         """Of the rows of one instant all but the newest: the greatest nanoseconds, then version, then the last one.
@@ -161,9 +159,9 @@ def text_number(text: str) -> float:
     return float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") >> 4)
 
 
-def _last_instant(rows: pl.DataFrame, unit: str = "series_id") -> int:
+def _last_instant(rows: pl.DataFrame, unit: str) -> int:
     """How many rows at the end are of one series and instant."""
-    ts, series = rows["ts"].to_numpy(), rows[unit].cast(pl.Categorical()).to_physical().to_numpy()
+    ts, series = rows["ts"].to_numpy(), rows[unit].to_physical().to_numpy()
     count = 1
     while count < len(ts) and ts[-count - 1] == ts[-1] and series[-count - 1] == series[-1]:
         count += 1

@@ -216,7 +216,7 @@ def _may_share(metadata: pq.FileMetaData, group: int, order: tuple[str, str]) ->
     )
     if not all(s is not None and s.has_min_max for s in (unit, next_unit, time, next_time)):
         return True
-    is_apart = unit.max < next_unit.min or (unit.min == unit.max and time.max < next_time.min)
+    is_apart = unit.max_raw < next_unit.min_raw or (unit.min_raw == unit.max_raw and time.max_raw < next_time.min_raw)
     return not is_apart
 
 

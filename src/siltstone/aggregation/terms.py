@@ -7,6 +7,9 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from siltstone.aggregates.buckets import Buckets, buckets_of
 from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.interpretation import Interpretation, Interpretations, Match, Rule
@@ -85,6 +88,12 @@ class Terms:
         """Whether a series is asked for: by every filter that is given, one of its patterns."""
         pairs = ((self.sites, site), (self.series, series), (self.devices, device), (self.measurements, measurement))
         return all(not wanted or any(fnmatchcase(text or "", w) for w in wanted) for wanted, text in pairs)
+
+    def wanted(self, about: Sequence[tuple[str, str, str | None, str | None]]) -> npt.NDArray[np.bool_]:
+        """Which series are asked for, of site, series, device and measurement of each."""
+        if not (self.sites or self.series or self.devices or self.measurements):
+            return np.ones(len(about), bool)
+        return np.array([self.wants(*one) for one in about], bool)
 
 
 def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:
