@@ -123,6 +123,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = config_of(args)
     from siltstone.aggregates.buckets import auto_resolution, buckets_of
+
     engine: Engine = engine_of(args.engine, config)
     engine.prepare(2, modules=_TASKS)  # they import while this process does
     from siltstone.aggregation.convention_job import aggregate_by_convention

@@ -71,7 +71,9 @@ def parquet_options() -> dict[str, Any]:
 def coded_options(schema: pa.Schema) -> dict[str, Any]:
     """The same for rows of which many have the same texts: these alone get dictionaries, and large ones."""
     names = [f.name for f in schema if pa.types.is_dictionary(f.type)]
-    return parquet_options() | {"use_dictionary": names, "dictionary_pagesize_limit": _TEXTS_BYTES}
+    flat = [f.name for f in schema if not pa.types.is_nested(f.type)]  # nobody looks for a state by its fields
+    more = {"use_dictionary": names, "dictionary_pagesize_limit": _TEXTS_BYTES, "write_statistics": flat}
+    return parquet_options() | more
 
 
 def file_schema(contract: Contract, schema: Schema) -> pa.Schema:

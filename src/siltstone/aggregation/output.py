@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from siltstone.aggregates.finishing import Finished
 from siltstone.aggregates.states import COLUMNS, KEY
-from siltstone.aggregation.state_files import INNER, TEXT, folded
+from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
 from siltstone.aggregation.terms import SECONDS, TIME_IN_STATE, Terms
 from siltstone.arrays import coded_runs
 from siltstone.contracts import TIMESTAMP, Column, Contract, Field
@@ -46,7 +46,7 @@ _ABOUT: Mapping[str, Kind] = dict.fromkeys(("site", "source", "device_id", "meas
 _NESTED = (
     Field(TIME_IN_STATE, pa.map_(pa.string(), _REAL), "state -> seconds; null where it was not asked for"),
     Field(SHARE_IN_STATE, pa.map_(pa.string(), _REAL), "state -> share of the covered time"),
-    Field(STATE, STATE_TYPE, "what a rollup needs; null in rows without points"),
+    Field(STATE, STATE_TYPE, "what a rollup needs; null in rows without points, and what is told twice once"),
 )
 _INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
 
@@ -84,7 +84,7 @@ def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series,
     states = folded(finished.states)
     if texts or finished.states.times.height:
         states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
-    states = states.rename({name: _INSIDE + name for name in states.columns if name not in KEY})
+    states = shared(states).rename({name: _INSIDE + name for name in states.columns if name not in KEY})
     if states.height == rows.height:  # each row has points, and both are in order
         rows = rows.hstack(states.drop(KEY))
     else:

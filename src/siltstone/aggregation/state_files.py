@@ -5,10 +5,26 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from siltstone.aggregates.states import COLUMNS, KEY, OPTIONAL, SKETCH, TIMES, States, columns_of, in_order, stacked
+from siltstone.aggregates.points import BAD
+from siltstone.aggregates.states import (
+    COLUMNS,
+    EXTREMES,
+    KEY,
+    OPTIONAL,
+    SKETCH,
+    TIMES,
+    States,
+    columns_of,
+    in_order,
+    stacked,
+)
 from siltstone.aggregation.series_points import ABOUT
+from siltstone.arrays import coded
 from siltstone.errors import StorageError
 from siltstone.footers import naming
 from siltstone.storage import Storage
@@ -24,6 +40,8 @@ TEXTS = pl.List(pl.Struct(TEXT))
 ROWS: dict[str, pl.DataType] = {**COLUMNS, **FOLDED}
 KEYS: dict[str, pl.DataType] = {"site": pl.String(), "series_id": pl.String(), "bucket": pl.Int64()}
 NAME = ["site", "series_id"]
+_SAME = {"start": "first", "stop": "last"}
+"""Points of a state that are others of it, unless those are bad."""
 _LENGTHS = 8  # bytes that tell how long the names are
 
 
@@ -146,16 +164,49 @@ def _bytes(out: Storage, path: str) -> bytes:
 
 def stored_states(table: Storage, path: str, fields: Collection[str]) -> NamedStates:
     """The same of a data file of an output table: its rows with points; `bucket` is 0. Of the columns that states may
-    have, those among `fields` and those that tell something."""
+    have, those among `fields`; where values are texts, also the extremes."""
+    always = [name for name in INNER if name not in OPTIONAL or name in fields]
     with naming(table.uri(path)):
-        found = pl.read_parquet(io.BytesIO(_bytes(table, path)), columns=[*ABOUT, "state"])
-    found = found.filter(pl.col("state").struct.field("first_ts").is_not_null())
-    begins = found.select(pl.any_horizontal(pl.col(n).ne_missing(pl.col(n).shift()) for n in NAME)).to_series()
-    names = found.filter(begins).select(pl.col(name).cast(kind) for name, kind in ABOUT.items())
-    state = found["state"].struct.unnest()
-    labels = state["texts"].drop_nulls().explode().drop_nulls().unique()
+        data = io.BytesIO(_bytes(table, path))
+        file = pq.ParquetFile(data, read_dictionary=list(ABOUT), page_checksum_verification=True)
+        state = _states_in(file, (*always, *FOLDED, "texts"))
+        labels = state["texts"].drop_nulls().explode().drop_nulls().unique()
+        if len(labels):
+            state = state.with_columns(_states_in(file, [name for name in EXTREMES if name not in fields]))
+        about = file.read(list(ABOUT), use_threads=False)
     texts = {row["value"]: row["text"] for row in labels.to_list()}
-    rows = state.drop("texts").with_columns(series=begins.cast(pl.Int64).cum_sum() - 1, bucket=pl.lit(0, pl.Int64()))
-    unused = [name for name in OPTIONAL if name not in fields and rows[name].null_count() == rows.height]
-    rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name not in unused)
-    return NamedStates(rows, names, texts)
+    known = {name: coded(about[name]) for name in ABOUT}
+    there = state["first_ts"].is_not_null().to_numpy()
+    codes = [known[name][1][there] for name in NAME]
+    begins = np.append(True, np.any([one[1:] != one[:-1] for one in codes], axis=0))[: there.sum()]
+    heads = np.flatnonzero(there)[begins]
+    names = {name: pl.Series(words, dtype=pl.String()).gather(code[heads]) for name, (words, code) in known.items()}
+    rows = unshared(state.drop("texts").filter(pl.Series(there)))
+    rows = rows.with_columns(series=pl.Series(np.cumsum(begins) - 1), bucket=pl.lit(0, pl.Int64()))
+    rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name in rows.columns)
+    return NamedStates(rows, pl.DataFrame(names), texts)
+
+
+def _states_in(file: pq.ParquetFile, fields: Collection[str]) -> pl.DataFrame:
+    """Fields of the states in a data file; null in rows without points."""
+    if not fields:
+        return pl.DataFrame()
+    state = file.read([f"state.{name}" for name in fields], use_threads=False)["state"].combine_chunks()
+    return pl.DataFrame(pa.table(dict(zip([f.name for f in state.type], state.flatten(), strict=True))))
+
+
+def shared(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of states as they are stored: null where a field says what another one says."""
+    told = {f"{used}_{part}": end for used, end in _SAME.items() for part in ("ts", "value")}
+    says_more = [pl.when(pl.col(f"{end}_quality") == BAD).then(name).alias(name) for name, end in told.items()]
+    return rows.with_columns(
+        *says_more, pl.when(pl.col("good_us") != pl.col("covered_us")).then("good_us").alias("good_us")
+    )
+
+
+def unshared(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of states, of stored ones."""
+    told = {f"{used}_{part}": f"{end}_{part}" for used, end in _SAME.items() for part in ("ts", "value")}
+    is_used = {name: pl.col(f"{other.partition('_')[0]}_quality") > BAD for name, other in told.items()}
+    same = [pl.when(is_used[name]).then(other).otherwise(name).alias(name) for name, other in told.items()]
+    return rows.with_columns(*same, pl.col("good_us").fill_null(pl.col("covered_us")))
