@@ -86,8 +86,8 @@ class ReadingPoints:
         _, codes = coded(table["series_id"])
         begins = np.concatenate(([0], np.flatnonzero(np.diff(codes)) + 1))
         lengths = np.diff(np.append(begins, len(codes)))
-        heads = table.select(_ABOUT_ROWS).take(to_arrow(begins))
-        about = [(self._site, *row) for row in zip(*(c.to_pylist() for c in heads.columns), strict=True)]
+        heads = pl.DataFrame(table.select(_ABOUT_ROWS).take(to_arrow(begins)))
+        about = [(self._site, *row) for row in heads.select(pl.all().cast(pl.String())).rows()]
         wanted = self._terms.wanted([(site, series, device, name) for site, series, _, device, name in about])
         first = len(self.names.about)
         if first and wanted[0] and self.names.about[-1][1] == about[0][1]:

@@ -234,6 +234,7 @@ def _equal_first(table: pa.Table, order: tuple[str, str], values: tuple[Any, ...
 
 
 def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
+    """The states of what is read; without long tables there may be several of a series and bucket."""
     terms = task.terms
     fields = terms.fields if task.edges is None else frozenset()
     ways: list[Interpretation] = []
@@ -256,4 +257,8 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
         if held > _UNITE_ROWS:
             waiting = [united(joined(waiting), Ways.of(ways))]
             held = 0
-    return united(joined(waiting), Ways.of(ways)) if waiting else States.empty()
+    if not waiting:
+        return States.empty()
+    whole = joined(waiting)
+    is_light = not whole.times.height and not whole.sketch.height and task.edges is None
+    return whole if is_light else united(whole, Ways.of(ways))
