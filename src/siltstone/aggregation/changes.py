@@ -1,22 +1,25 @@
 """What an output must recompute: the buckets that new, gone or changed data files touch, and their neighbours."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from siltstone.aggregates.buckets import Buckets
+from siltstone.aggregates.pieces import Mask
 from siltstone.aggregates.points import Ints
-from siltstone.aggregation.state_files import KEYS
+from siltstone.aggregation.state_files import NAME, NamedStates, numbered, opened_output, series_in
 from siltstone.aggregation.terms import Terms
+from siltstone.arrays import to_numpy
 from siltstone.errors import StorageError
 from siltstone.footers import naming
 from siltstone.planning import Stored
 from siltstone.storage import Storage
 
-_NAME = ["site", "series_id"]
-_ABOUT = ["source", "device_id", "measurement"]
+_DAY_US = 86_400_000_000
 
 
 def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]:
@@ -39,50 +42,93 @@ def has_successor(path: str, headers: Sequence[Mapping[str, Any]], now: set[str]
     return False
 
 
-def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> pl.DataFrame:
-    """Series, bucket and number of usable points of every row of an output, and whether a next point tells of the time
-    before it: KEYS, `n` and `looks_ahead`."""
-    buckets = terms.buckets
-    schema = {**KEYS, **dict.fromkeys(_ABOUT, pl.String()), "n": pl.Int64()}
-    frames = [pl.DataFrame(schema=schema)]
+@dataclass(frozen=True)
+class Light:
+    """Rows of an output, in order of series and bucket: the place of the series among the `names` (site, series_id),
+    the bucket, the number of usable points (-1: a row that is to be) and of all, and whether it is touched; of each
+    series, whether a next point tells of the time before it."""
+
+    names: pl.DataFrame
+    series: Ints
+    bucket: Ints
+    n: Ints
+    points: Ints
+    is_touched: Mask
+    looks_ahead: Mask
+
+    def keys(self, rows: Ints | Mask) -> pl.DataFrame:
+        """Series and bucket of some rows, columns as KEYS."""
+        return self.names[self.series[rows]].with_columns(bucket=pl.Series(self.bucket[rows], dtype=pl.Int64))
+
+    @property
+    def begins(self) -> Mask:
+        """Which rows are the first one of their series."""
+        return np.append(True, self.series[1:] != self.series[:-1])[: len(self.series)]
+
+    @property
+    def ends(self) -> Mask:
+        """Which rows are the last one of their series."""
+        return np.append(self.series[1:] != self.series[:-1], True)[: len(self.series)]
+
+    def touched(self, keys: pl.DataFrame) -> "Light":
+        """The rows, and those of the keys that there are not yet; the rows of the keys are touched."""
+        names = pl.concat([self.names, keys.select(NAME)]).unique(maintain_order=True)
+        numbers = names.with_row_index("number").cast({"number": pl.Int64})
+        of = keys.join(numbers, on=NAME, how="left", maintain_order="left")["number"].to_numpy()
+        series, bucket = np.append(self.series, of), np.append(self.bucket, keys["bucket"].to_numpy())
+        n, points = np.append(self.n, np.full(keys.height, -1)), np.append(self.points, np.zeros(keys.height, np.int64))
+        is_key = np.repeat([False, True], [len(self.n), keys.height])
+        order = np.lexsort((is_key, bucket, series))
+        series, bucket, n, points, is_key = (values[order] for values in (series, bucket, n, points, is_key))
+        again = np.append(False, (series[1:] == series[:-1]) & (bucket[1:] == bucket[:-1]))[: len(n)]
+        is_touched = is_key | np.append(again[1:], False)[: len(n)]
+        ahead = np.append(self.looks_ahead, np.zeros(names.height - self.names.height, bool))
+        only = ~again
+        return Light(names, series[only], bucket[only], n[only], points[only], is_touched[only], ahead)
+
+
+def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> Light:
+    """Every row of an output; none is touched."""
+    schema = dict.fromkeys(("series", "bucket", "n", "points"), pl.Int64())
+    parts = [NamedStates(pl.DataFrame(schema=schema), NamedStates.none().names, {})]
     for file in stored:
         fetched = table.read(file.path)
         if fetched is None:
             raise StorageError(f"{table.uri(file.path)} is gone", "Run again.")
         with naming(table.uri(file.path)):
-            rows = pl.read_parquet(io.BytesIO(fetched.data), columns=[*_NAME, *_ABOUT, "bucket_start", "n"])
-        number = buckets.number(rows["bucket_start"].dt.epoch("us").to_numpy())
-        frames.append(rows.with_columns(bucket=pl.Series(number, dtype=pl.Int64)).select(schema.keys()))
-    found = pl.concat(frames)
-    names = found.select(*_NAME, *_ABOUT).unique(_NAME)
-    ways = terms.read_as(names.rows())
-    looks_ahead = pl.Series("looks_ahead", [way.looks_ahead for way in ways], dtype=pl.Boolean)
-    return found.drop(_ABOUT).join(names.select(*_NAME, looks_ahead), on=_NAME, how="left", maintain_order="left")
+            opened = opened_output(io.BytesIO(fetched.data))
+            names, series = series_in(opened)
+            told = opened.read(["bucket_start", "n", "n_bad"], use_threads=False)
+        starts = pl.Series(told["bucket_start"]).to_physical().to_numpy()
+        n, n_bad = to_numpy(told["n"]), to_numpy(told["n_bad"])
+        columns = {"series": series, "bucket": terms.buckets.number(starts), "n": n, "points": n + n_bad}
+        parts.append(NamedStates(pl.DataFrame(columns, schema=schema), names, {}))
+    whole = numbered(parts)
+    rows = whole.rows.sort("series", "bucket")
+    series, bucket, n, points = (rows[name].to_numpy() for name in schema)
+    looks_ahead = np.array([way.looks_ahead for way in terms.read_as(whole.names.rows())], bool)
+    return Light(whole.names.select(NAME), series, bucket, n, points, np.zeros(len(n), bool), looks_ahead)
 
 
-def in_rectangles(light: pl.DataFrame, buckets: Buckets, gone: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def in_rectangles(light: Light, buckets: Buckets, gone: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """The keys of rows that data files which are gone may have had points in; their bounds are from the manifest."""
-    found = [pl.DataFrame(schema=KEYS)]
-    start, end = buckets.bounds(light["bucket"].to_numpy())
-    rows = light.with_columns(start=pl.Series(start, dtype=pl.Int64), end=pl.Series(end, dtype=pl.Int64))
+    start, end = buckets.bounds(light.bucket)
+    found = np.zeros(len(light.bucket), bool)
     for file in gone:
-        inside = (pl.col("end") > file["first_us"]) & (pl.col("start") <= file["last_us"])
+        inside = (end > file["first_us"]) & (start <= file["last_us"])
         if file["site"]:
-            inside &= pl.col("site") == file["site"]
-        found.append(rows.filter(inside).select(KEYS.keys()))
-    return pl.concat(found).unique()
+            inside &= (light.names["site"] == file["site"]).to_numpy()[light.series]
+        found |= inside
+    return light.keys(found)
 
 
-def at_the_ends(light: pl.DataFrame, *, first: bool, last: bool) -> pl.DataFrame:
+def at_the_ends(light: Light, *, first: bool, last: bool) -> pl.DataFrame:
     """The keys of the first and the last row of each series: what points before and after all of them may change."""
-    ends = [pl.col("bucket").min()] * first + [pl.col("bucket").max().alias("last")] * last
-    found = light.group_by(_NAME).agg(ends)
-    parts = [found.select(*_NAME, bucket=name) for name in found.columns[len(_NAME) :]]
-    return pl.concat([pl.DataFrame(schema=KEYS), *parts]).unique()
+    return light.keys((light.begins & first) | (light.ends & last))
 
 
 def dates_of(
-    light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets, known_until_us: int, newest: int | None
+    light: Light, touched: pl.DataFrame, buckets: Buckets, known_until_us: int, newest: int | None
 ) -> list[str]:
     """The dates whose rows may be others now: those of the touched buckets and of rows that end after `known_until_us`,
     the earlier one of both watermarks; those of the rows without points behind a touched one, and of the next one with
@@ -91,47 +137,57 @@ def dates_of(
     `newest`: number of the newest bucket where empty ones have rows too, else None: such rows follow a touched bucket
     up to the next row of its series.
     """
-    marked = touched.with_columns(is_touched=pl.lit(value=True))
-    rows = light.join(marked, on=list(KEYS), how="full", coalesce=True).sort(*_NAME, "bucket")
-    begins = (pl.col("n") > 0) | pl.col("is_touched").fill_null(value=False)
-    rows = rows.with_columns(
-        is_touched=pl.col("is_touched").fill_null(value=False),
-        looks_ahead=pl.col("looks_ahead").fill_null(value=False),
-        begins=begins.fill_null(value=False),
-    ).with_columns(block=pl.col("begins").cum_sum().over(_NAME))  # a row with points, and the empty ones behind it
-    blocks = rows.group_by(*_NAME, "block").agg(pl.col("is_touched").any().alias("own")).sort(*_NAME, "block")
-    after, before = (pl.col("own").shift(n).over(_NAME).fill_null(value=False) for n in (1, -1))
-    rows = rows.join(blocks.with_columns(after=after, before=before), on=[*_NAME, "block"], how="left")
-    rows = rows.sort(*_NAME, "bucket")
-    near = rows.filter(
-        pl.col("own") | (pl.col("after") & pl.col("begins")) | (pl.col("before") & pl.col("looks_ahead"))
-    )
-    ends = pl.Series(buckets.bounds(rows["bucket"].to_numpy())[1], dtype=pl.Int64)
-    numbers = [near["bucket"], rows.filter(ends > known_until_us)["bucket"]]
+    rows = light.touched(touched)
+    begins = (rows.n > 0) | rows.is_touched
+    block, own, after, before = _blocks(rows, begins, rows.is_touched)
+    near = own[block] | (after[block] & begins) | (before[block] & rows.looks_ahead[rows.series])
+    numbers = [rows.bucket[near | (buckets.bounds(rows.bucket)[1] > known_until_us)]]
     if newest is not None:
-        until = pl.col("bucket").shift(-1).over(_NAME).fill_null(newest + 1)
-        following = rows.with_columns(until=until).filter("is_touched")
-        numbers.append(following.select(pl.int_ranges("bucket", "until")).to_series().explode().drop_nulls())
-    starts = buckets.bounds(pl.concat(numbers).unique().sort().to_numpy())[0]
-    return dates_at(starts)
+        until = np.where(rows.ends, newest + 1, np.append(rows.bucket[1:], 0)[: len(rows.bucket)])
+        pairs = zip(rows.bucket[rows.is_touched].tolist(), until[rows.is_touched].tolist(), strict=True)
+        numbers += [np.arange(first, last) for first, last in pairs]
+    return dates_at(buckets.bounds(np.unique(np.concatenate(numbers)))[0])
 
 
-def with_neighbours(light: pl.DataFrame, touched: pl.DataFrame, buckets: Buckets, dates: Sequence[str]) -> list[str]:
+def with_neighbours(
+    light: Light, touched: pl.DataFrame, buckets: Buckets, dates: Sequence[str], *, carries: bool
+) -> list[str]:
     """The dates, and those whose states tell what was before and comes after their rows: of each series back to the
-    last row before with usable points, and on to the next one."""
-    rows = light.join(touched, on=list(KEYS), how="full", coalesce=True).sort(*_NAME, "bucket")
-    starts = pl.Series(buckets.bounds(rows["bucket"].to_numpy())[0], dtype=pl.Int64)
-    day = pl.from_epoch(starts, time_unit="us").dt.date().cast(pl.String())
-    begins = pl.col("n").fill_null(1) > 0
-    rows = rows.with_columns(day=day, block=begins.cum_sum().over(_NAME))
-    blocks = rows.group_by(*_NAME, "block").agg(own=pl.col("day").is_in(list(dates)).any()).sort(*_NAME, "block")
-    aside = [pl.col("own").shift(n).over(_NAME).fill_null(value=False) for n in (1, -1)]
-    is_last = pl.col("block") == pl.col("block").max().over(_NAME)  # its value may be carried on
-    near = blocks.filter(pl.col("own") | aside[0] | aside[1] | is_last)
-    return sorted({*dates, *rows.join(near, on=[*_NAME, "block"], how="semi")["day"].unique().to_list()})
+    last row before with usable points, and on to the next one; and, where values are carried on, its last one."""
+    rows = light.touched(touched)
+    days = buckets.bounds(rows.bucket)[0] // _DAY_US
+    block, own, after, before = _blocks(rows, rows.n != 0, np.isin(days, _days(dates)))
+    near = own | after | before
+    if carries:
+        near |= np.isin(np.arange(len(near)), block[rows.ends])
+    return sorted({*dates, *dates_at(days[near[block]] * _DAY_US)})
+
+
+def points_kept(light: Light, touched: pl.DataFrame, buckets: Buckets, dates: Sequence[str]) -> int:
+    """The points in the rows of some dates that are not touched."""
+    rows = light.touched(touched)
+    is_kept = ~rows.is_touched & np.isin(buckets.bounds(rows.bucket)[0] // _DAY_US, _days(dates))
+    return int(rows.points[is_kept].sum())
+
+
+def _blocks(rows: Light, begins: Mask, marked: Mask) -> tuple[Ints, Mask, Mask, Mask]:
+    """Of each row its block: one with points, and the empty ones behind it. Of each block, whether it has a marked row,
+    and whether the one before it has, and the one after it."""
+    starts = begins | rows.begins
+    block = np.cumsum(starts) - 1
+    own = np.bincount(block, marked, minlength=1) > 0
+    series = rows.series[starts]
+    same = series[1:] == series[:-1]
+    after = np.append(False, own[:-1] & same)[: len(own)]
+    before = np.append(own[1:] & same, False)[: len(own)]
+    return block, own, after, before
+
+
+def _days(dates: Collection[str]) -> Ints:
+    """Days since 1970."""
+    return np.array(list(dates), "datetime64[D]").astype(np.int64)
 
 
 def dates_at(instants: Ints) -> list[str]:
     """The UTC dates of instants (microseconds), each once, rising."""
-    days = pl.from_epoch(pl.Series(instants, dtype=pl.Int64), time_unit="us").dt.date().unique().sort()
-    return days.cast(pl.String()).to_list()
+    return [str(day) for day in np.unique(np.asarray(instants) // _DAY_US).astype("datetime64[D]")]

@@ -15,12 +15,14 @@ import polars as pl
 from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregation.changes import (
+    Light,
     at_the_ends,
     dates_at,
     dates_of,
     has_successor,
     in_rectangles,
     light_rows,
+    points_kept,
     same_rows,
     with_neighbours,
 )
@@ -42,7 +44,7 @@ from siltstone.aggregation.reading_plan import (
     split,
 )
 from siltstone.aggregation.series_points import Counted
-from siltstone.aggregation.state_files import KEYS, read_states, write_keys
+from siltstone.aggregation.state_files import KEYS, NAME, read_states, write_keys
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
@@ -163,7 +165,7 @@ class _Aggregating:
     def _whole(self) -> dict[str, Any]:
         """Every row anew."""
         states = self._read(self._state_tasks(self._split(self._stored).within, self._span))
-        return self._commit(states, self._finish(states), self._old)
+        return self._commit(states, self._finish(states), self._old, sum(s.counted.points for s in states))
 
     def _split(self, stored: Sequence[Stored]) -> Split:
         return split(stored, self._source.contract, self._span)
@@ -198,14 +200,15 @@ class _Aggregating:
         dates = self._dates(light, touched, [*(described(file, self._source.contract) for file in added), *gone])
         replaced = f"{self._name}-replaced.parquet"
         write_keys(self._work, replaced, touched)
-        needed = set(with_neighbours(light, touched, buckets, dates))
+        carries = self._terms.empty == "carry"
+        needed = set(with_neighbours(light, touched, buckets, dates, carries=carries))
         old = tuple(f.path for f in self._old if f.partition[0] in needed)
-        written = self._finish(again, base=old, replaced=replaced, dates=dates or ["none"])
-        return self._commit(
-            again, written, [f for f in self._old if f.partition[0] in set(dates)], touched=touched.height
-        )
+        written = self._finish(again, base=old, replaced=replaced, dates=dates or ["none"], among=light.names)
+        expected = points_kept(light, touched, buckets, dates) + sum(f.points for f in again)
+        gone_files = [f for f in self._old if f.partition[0] in set(dates)]
+        return self._commit(again, written, gone_files, expected, touched=touched.height)
 
-    def _dates(self, light: pl.DataFrame, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
+    def _dates(self, light: Light, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
         """The dates to write anew; `files`: the data files that are new or gone."""
         buckets, (start, end) = self._terms.buckets, self._span
         was, carries = self._ledger.newest["watermark_us"], self._terms.empty == "carry"
@@ -298,11 +301,15 @@ class _Aggregating:
         base: tuple[str, ...] = (),
         replaced: str = "",
         dates: Sequence[str] = (),
+        among: pl.DataFrame | None = None,
     ) -> list[Written]:
+        """Rows of states that were found, and of those in the data files `base`, whose series are `among` others."""
         states = [f for f in found if f.path]
         self._before, self._after = self._ends()
-        count = 1 if base else finish_tasks(sum(f.states for f in states))
-        names = sorted(name for f in states for name in f.names)
+        paths, names = set(base), sorted(name for f in states for name in f.names)
+        count = finish_tasks(sum(f.states for f in states) + sum(f.rows for f in self._old if f.path in paths))
+        if among is not None:
+            names = among.select(pl.concat_str(*NAME, separator="\0")).to_series().sort().to_list()
         bounds = ["", *dict.fromkeys(names[len(names) * i // count] for i in range(1, count)), ""]
         task = FinishTask(
             table=self._table.storage,
@@ -337,14 +344,14 @@ class _Aggregating:
         found: Sequence[StatesFound],
         written: Sequence[Written],
         removed: Sequence[Stored],
+        expected: int,
         touched: int | None = None,
     ) -> dict[str, Any]:
         total = Counted()
         for one in found:
             total.add(one.counted)
         outputs = [o for w in written for o in w.outputs]
-        points = sum(w.points for w in written) if touched is None else total.points
-        self._check(total, outputs, points)
+        self._check(total, outputs, expected, sum(w.points for w in written))
         rows = sum(o.rows for o in outputs)
         summary = {
             "table": self._table.storage.root,
@@ -386,12 +393,12 @@ class _Aggregating:
         self._table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), self._planned)
         return {**summary, "run": head.name}
 
-    def _check(self, total: Counted, outputs: Sequence[Output], points: int) -> None:
-        """Raise AccountsError unless every row that was read is accounted for, and the states that were made of them
-        hold every point; `points`: those of the written rows."""
+    def _check(self, total: Counted, outputs: Sequence[Output], expected: int, points: int) -> None:
+        """Raise AccountsError unless every row that was read is accounted for, and the rows that were written hold
+        every point: `points` of them, `expected` ones that were read now or are in rows of before."""
         problems = []
-        if total.points != points:
-            problems.append(f"{total.points:,} points were read, {points:,} are in the rows that were written")
+        if points != expected:
+            problems.append(f"{expected:,} points were to be written, {points:,} are in the rows that were")
         if not self._terms.columns and total.rows != total.points + total.left_out + total.repeated:
             problems.append(f"{total.rows:,} rows read are not {total}")
         problems += check_output(self._table, outputs, self._planned.schema)

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregates.points import BAD
+from siltstone.aggregates.points import BAD, Ints
 from siltstone.aggregates.states import (
     COLUMNS,
     EXTREMES,
@@ -168,23 +168,34 @@ def stored_states(table: Storage, path: str, fields: Collection[str]) -> NamedSt
     always = [name for name in INNER if name not in OPTIONAL or name in fields]
     with naming(table.uri(path)):
         data = io.BytesIO(_bytes(table, path))
-        file = pq.ParquetFile(data, read_dictionary=list(ABOUT), page_checksum_verification=True)
+        file = opened_output(data)
         state = _states_in(file, (*always, *FOLDED, "texts"))
         labels = state["texts"].drop_nulls().explode().drop_nulls().unique()
         if len(labels):
             state = state.with_columns(_states_in(file, [name for name in EXTREMES if name not in fields]))
-        about = file.read(list(ABOUT), use_threads=False)
+        names, series = series_in(file)
     texts = {row["value"]: row["text"] for row in labels.to_list()}
-    known = {name: coded(about[name]) for name in ABOUT}
-    there = state["first_ts"].is_not_null().to_numpy()
-    codes = [known[name][1][there] for name in NAME]
-    begins = np.append(True, np.any([one[1:] != one[:-1] for one in codes], axis=0))[: there.sum()]
-    heads = np.flatnonzero(there)[begins]
-    names = {name: pl.Series(words, dtype=pl.String()).gather(code[heads]) for name, (words, code) in known.items()}
-    rows = unshared(state.drop("texts").filter(pl.Series(there)))
-    rows = rows.with_columns(series=pl.Series(np.cumsum(begins) - 1), bucket=pl.lit(0, pl.Int64()))
+    rows = state.drop("texts").with_columns(series=pl.Series(series), bucket=pl.lit(0, pl.Int64()))
+    rows = unshared(rows.filter(pl.col("first_ts").is_not_null()))
     rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name in rows.columns)
-    return NamedStates(rows, pl.DataFrame(names), texts)
+    return NamedStates(rows, names, texts)
+
+
+def opened_output(data: io.BytesIO) -> pq.ParquetFile:
+    """A data file of an output table."""
+    return pq.ParquetFile(data, read_dictionary=list(ABOUT), page_checksum_verification=True)
+
+
+def series_in(file: pq.ParquetFile) -> tuple[pl.DataFrame, Ints]:
+    """What is known of the series in a data file of an output table (columns ABOUT), in its order; and the place of
+    each row's one among them."""
+    about = file.read(list(ABOUT), use_threads=False)
+    known = {name: coded(about[name]) for name in ABOUT}
+    changes = np.any([np.diff(known[name][1]) != 0 for name in NAME], axis=0)
+    begins = np.append(True, changes)[: about.num_rows]
+    places = np.flatnonzero(begins)
+    names = {name: pl.Series(words, dtype=pl.String()).gather(codes[places]) for name, (words, codes) in known.items()}
+    return pl.DataFrame(names), np.cumsum(begins) - 1
 
 
 def _states_in(file: pq.ParquetFile, fields: Collection[str]) -> pl.DataFrame:

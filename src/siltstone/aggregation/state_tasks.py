@@ -77,11 +77,12 @@ class StateTask:
 
 @dataclass(frozen=True)
 class StatesFound:
-    """The file with the states, "" where there are none; how many; evenly spread names of their series; what was
-    read."""
+    """The file with the states, "" where there are none; how many; the points in them; evenly spread names of their
+    series; what was read."""
 
     path: str
     states: int
+    points: int
     names: list[str]
     counted: Counted
 
@@ -91,7 +92,7 @@ class StatesFound:
 
 def _found(task: StateTask) -> StatesFound:
     if task.edges is not None and (there := task.edges.size(_edge_name(task))):
-        return StatesFound(_edge_name(task), there, [], Counted())
+        return StatesFound(_edge_name(task), there, 0, [], Counted())
     reader: WidePoints | ReadingPoints
     if task.terms.columns:
         reader = WidePoints(task.terms, task.site, task.window, task.unit, task.time, task.source)
@@ -103,12 +104,13 @@ def _found(task: StateTask) -> StatesFound:
     if task.only:
         states = _chosen(states, names, read_keys(task.out, task.only))
     if not len(states) and task.edges is None:
-        return StatesFound("", 0, [], reader.counted)
+        return StatesFound("", 0, 0, [], reader.counted)
     path = f"{task.run_name}-{uuid.uuid4().hex}.parquet" if task.edges is None else _edge_name(task)
     write_states(task.edges or task.out, path, states, names, reader.names.texts)
     keys = names.sort("site", "series_id").select(pl.concat_str("site", "series_id", separator="\0")).to_series()
     spread = keys.gather_every(max(1, len(keys) // 64)).to_list()
-    return StatesFound(path, len(states), spread, reader.counted)
+    points = sum(int(states.rows[name].sum()) for name in ("n", "n_bad"))
+    return StatesFound(path, len(states), points, spread, reader.counted)
 
 
 def _edge_name(task: StateTask) -> str:
