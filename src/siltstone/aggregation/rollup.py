@@ -3,34 +3,30 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregates.buckets import base_for
 from siltstone.aggregates.finishing import Empty
+from siltstone.aggregation.commits import Planned, attempted, commit
 from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output import contract_of
-from siltstone.aggregation.output_table import check_output, check_same, edges_of, newest_header, output_table
+from siltstone.aggregation.output_table import check_same, edges_of, newest_header, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, FAR_US, LATEST_US, Period, Window
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError, UsageError
-from siltstone.ledger import Head
+from siltstone.errors import UsageError
 from siltstone.planning import Stored
 from siltstone.settings import sizes_of
 from siltstone.storage import open_root
-from siltstone.table import Change, Refused, Table
+from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
-
-_ATTEMPTS = 6
 
 
 def rollup_table(
@@ -54,23 +50,20 @@ def rollup_table(
     started = time.time()
     engine.prepare(1)
     base = _base(base_uri, config)
-    for _ in range(_ATTEMPTS):
+
+    def attempt() -> dict[str, Any]:
         base.recover()
         snapshot = base.snapshot()
-        header = newest_header(base)
+        header = {} if snapshot is None else ledgers.load(base.storage, snapshot.head).newest
         if snapshot is None or not header:
             raise UsageError(f"{base.storage.root} has no aggregates", "siltstone aggregate makes them.")
         before = Terms.from_dict(header["terms"])
         terms = _terms(before, every, zone, origin, measures, empty)
         stored = base.files(snapshot)
         _check_aligned(before, terms, stored)
-        try:
-            summary = _rolled(base, stored, header, terms, output_uri, config, engine, progress)
-        except Refused:
-            progress("another run committed first: planning again", 0, 0, 0)
-            continue
-        return {**summary, "seconds": round(time.time() - started, 3)}
-    raise LostRaceError(f"{_ATTEMPTS} times another run committed to {output_uri} first", "Run again.")
+        return _rolled(base, stored, header, terms, output_uri, config, engine, progress)
+
+    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
 def _base(uri: str, config: Config) -> Table:
@@ -143,23 +136,12 @@ def _rolled(
     table = output_table(output_uri, terms, config)
     if table.storage.root == base.storage.root:
         raise UsageError("the rollup would overwrite its base", "Give another folder.")
-    if table.snapshot() is None:
-        table.create()
-    table.recover()
-    planned = table.snapshot()
-    assert planned is not None
-    ledger = ledgers.load(table.storage, planned.head)
-    _check_same(table, ledger.newest, terms, Period(*header["period"]), base.storage.root)
-    old = table.files(planned)
+    planned = Planned.of(table)
+    _check_same(table, planned.newest, terms, Period(*header["period"]), base.storage.root)
     window = _window(header, terms)
     written = engine.run(_tasks(base, stored, header, terms, table, config, window), lambda _: None)
-    outputs = [o for w in written for o in w.outputs]
     points, there = sum(w.points for w in written), _points_of(base, stored, window)
-    problems = check_output(table, outputs, planned.schema)
-    if points != there:
-        problems.append(f"{there:,} points in the base, {points:,} in the rollup")
-    if problems:
-        raise AccountsError("this rollup", problems)
+    problems = [] if points == there else [f"{there:,} points in the base, {points:,} in the rollup"]
     summary = {
         "table": table.storage.root,
         "input": base.storage.root,
@@ -169,32 +151,13 @@ def _rolled(
         "rows_in": sum(f.rows for f in stored),
         "points": points,
         "series": sum(w.series for w in written),
-        "rows_out": sum(o.rows for o in outputs),
-        "rows": sum(o.rows for o in outputs),
         "provisional": sum(w.provisional for w in written),
-        "files_written": len(outputs),
-        "files_removed": len(old),
-        "bytes_written": sum(o.bytes for o in outputs),
         "watermark_us": header["watermark_us"],
     }
-    head = Head.after(planned.head)
-    whole = {
-        **summary,
-        "kind": "rollup",
-        "siltstone": __version__,
-        "terms": terms.as_dict(),
-        "period": header["period"],
-        "files": [],
-        "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-        "removed": [s.path for s in old],
-        "outputs": [o.as_dict() for o in outputs],
-        "quarantine": [],
-        "columns": [],
-    }
-    ledgers.write_manifest(table.storage, head, ledger, whole, [], dataset="rollup")
+    outputs = [o for w in written for o in w.outputs]
     progress(f"committing {len(outputs)} files", 0, 0, 0)
-    table.commit(Change(head, outputs, {"run": head.name, "rows": summary["rows"]}, removed=old), planned)
-    return {**summary, "run": head.name}
+    extras = {"period": header["period"]}
+    return commit(planned, "rollup", summary, terms.as_dict(), outputs, planned.stored, extras, problems)
 
 
 def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period, root: str) -> None:
