@@ -17,6 +17,7 @@ from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import check_same, edges_of, newest_header, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, FAR_US, LATEST_US, Period, Window
+from siltstone.aggregation.rollup_changes import Anew, anew, as_told, points_of
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
@@ -42,7 +43,8 @@ def rollup_table(
     *,
     empty: Empty | None = None,
 ) -> dict[str, Any]:
-    """Write an output table of coarser buckets from another one's states; the run's summary.
+    """Bring an output table of coarser buckets up to date with another one's states; the run's summary. Only the dates
+    are written that changed data files of the base may tell otherwise.
 
     Raises UsageError where the buckets don't align, naming a base that does, or where the base lacks what a measure
     needs.
@@ -138,26 +140,30 @@ def _rolled(
         raise UsageError("the rollup would overwrite its base", "Give another folder.")
     planned = Planned.of(table)
     _check_same(table, planned.newest, terms, Period(*header["period"]), base.storage.root)
+    about = {"table": table.storage.root, "input": base.storage.root, "engine": engine.name, "run": ""}
+    wanted = anew(planned, base.storage, stored, header, terms)
+    if wanted is None:
+        return {**about, "files_known": len(stored)}
     window = _window(header, terms)
-    written = engine.run(_tasks(base, stored, header, terms, table, config, window), lambda _: None)
-    points, there = sum(w.points for w in written), _points_of(base, stored, window)
+    written = engine.run(_tasks(base, wanted, header, terms, table, config, window), lambda _: None)
+    points, there = sum(w.points for w in written), points_of(base.storage, wanted, window, terms.buckets)
     problems = [] if points == there else [f"{there:,} points in the base, {points:,} in the rollup"]
     summary = {
-        "table": table.storage.root,
-        "input": base.storage.root,
-        "engine": engine.name,
+        **about,
         "every": terms.buckets.name,
         "base": Terms.from_dict(header["terms"]).buckets.name,
-        "rows_in": sum(f.rows for f in stored),
+        "rows_in": sum(f.rows for f in wanted.stored),
         "points": points,
+        "buckets_touched": wanted.touched,
         "series": sum(w.series for w in written),
         "provisional": sum(w.provisional for w in written),
         "watermark_us": header["watermark_us"],
     }
     outputs = [o for w in written for o in w.outputs]
     progress(f"committing {len(outputs)} files", 0, 0, 0)
-    extras = {"period": header["period"]}
-    return commit(planned, "rollup", summary, terms.as_dict(), outputs, planned.stored, extras, problems)
+    extras = {"period": header["period"], **as_told(stored, header)}
+    removed = [f for f in planned.stored if wanted.dates is None or f.partition[0] in wanted.dates]
+    return commit(planned, "rollup", summary, terms.as_dict(), outputs, removed, extras, problems)
 
 
 def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period, root: str) -> None:
@@ -175,26 +181,18 @@ def _window(header: Mapping[str, Any], terms: Terms) -> Window:
     return Period(start, end).span(terms.buckets)
 
 
-def _points_of(base: Table, stored: Sequence[Stored], window: Window) -> int:
-    """The points of any quality that base rows within the window have."""
-    found = 0
-    for file in stored:
-        with base.storage.open(file.path) as handle:
-            rows = pl.read_parquet(handle, columns=["bucket_start", "n", "n_bad"])
-        inside = rows.filter(pl.col("bucket_start").dt.epoch("us").is_between(*window, closed="left"))
-        found += sum(int(count) for count in inside.select(pl.col("n", "n_bad").sum()).row(0))
-    return found
-
-
 def _tasks(
     base: Table,
-    stored: Sequence[Stored],
+    wanted: Anew,
     header: Mapping[str, Any],
     terms: Terms,
     table: Table,
     config: Config,
     window: Window,
 ) -> list[FinishTask]:
+    stored = wanted.stored
+    if wanted.dates == ():
+        return []
     count = finish_tasks(sum(f.rows for f in stored))
     bounds = ["", *_cuts(base, stored, count), ""]
     task = FinishTask(
@@ -214,6 +212,7 @@ def _tasks(
         stored=tuple(f.path for f in stored),
         before=tuple(header.get("before", ())),
         after=tuple(header.get("after", ())),
+        dates=wanted.dates or (),
     )
     return [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
 
