@@ -64,8 +64,8 @@ def test_only_the_dates_near_a_change_are_written_and_read(base: Aggregates, lak
     base.run("1h")
     summary = daily.roll_up("1d", measures=["integral"])
     after = daily.dates()
-    # the base has written the 2nd, the 3rd, which sees its value, and the 7th, which time had not passed; the rollup also
-    # what sees the 3rd's value
+    # the base has written the 2nd, the 3rd, which sees its value, and the 7th, which time had not passed; the rollup
+    # also what sees the 3rd's value
     written = {f"2025-12-0{day}" for day in (2, 3, 4, 7)}
     assert {date for date in after if after[date] != before[date]} == written
     assert (summary["files_written"], summary["files_removed"], summary["rows"]) == (4, 4, 7)
