@@ -2,10 +2,17 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from siltstone.aggregation.commits import Planned, attempted, commit
-from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_convention, partitions_of
+from siltstone.aggregation.convention_tasks import (
+    ConventionTask,
+    contract_of_convention,
+    partitions_of,
+    units_between,
+)
 from siltstone.aggregation.input_table import check_columns, existing, input_table
 from siltstone.aggregation.output_table import check_kind, check_same
 from siltstone.aggregation.reading_plan import LATEST_US, Period, latest_us
@@ -18,6 +25,8 @@ from siltstone.storage import open_root
 from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
+
+_TASK_ROWS = 8_000_000  # of data files, whose points one task holds, about
 
 
 def aggregate_by_convention(
@@ -71,21 +80,33 @@ def _tasks(
     source: Table, stored: Sequence[Stored], table: Table, terms: Terms, period: Period, watermark: int, config: Config
 ) -> list[ConventionTask]:
     unit, time_column = source.contract.sort_by
-    return [
-        ConventionTask(
-            table=source.storage,
-            out=table.storage,
-            partitions=partitions,
-            site=site,
-            unit=unit,
-            time=time_column,
-            source=source.contract.table,
-            terms=terms,
-            window=(period.start_us, period.end_us),
-            watermark_us=watermark,
-            sizes=sizes_of(config),
-            group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
-            is_staged=table.is_staged,
-        )
-        for site, partitions in partitions_of([(s.partition, s.path) for s in stored]).items()
-    ]
+    task = ConventionTask(
+        table=source.storage,
+        out=table.storage,
+        partitions=(),
+        site="",
+        unit=unit,
+        time=time_column,
+        source=source.contract.table,
+        terms=terms,
+        window=(period.start_us, period.end_us),
+        watermark_us=watermark,
+        sizes=sizes_of(config),
+        group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
+        is_staged=table.is_staged,
+    )
+    tasks = []
+    for site, parts in partitions_of(stored).items():
+        files = [file for part in parts for file in part]
+        count = -(-sum(file.rows for file in files) // _TASK_ROWS)
+        cuts = units_between(source.storage, files, unit, count) if count > 1 else []
+        for low, high in pairwise(["", *cuts, ""]):
+            chosen = [tuple(file.path for file in part if _may_have(file, unit, low, high)) for part in parts]
+            tasks.append(replace(task, site=site, partitions=tuple(filter(None, chosen)), low=low, high=high))
+    return tasks
+
+
+def _may_have(file: Stored, unit: str, low: str, high: str) -> bool:
+    """Whether a data file may have rows of the units in [low, high); rows without a unit are before all."""
+    first, last = file.bounds.get(unit, (None, None))
+    return not low or first is None or last is None or (str(last) >= low and (not high or str(first) < high))
