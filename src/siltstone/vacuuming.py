@@ -8,13 +8,14 @@ goes; younger files may belong to a run that is under way.
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
 from siltstone import ledger as ledgers
+from siltstone.aggregation.output_table import OWN_EDGES
 from siltstone.config import Config
 from siltstone.errors import UsageError
 from siltstone.ledger import FOLDER
@@ -38,9 +39,11 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     # List first: a file that is committed after the listing is young, one that was committed before is needed.
     objects = table.storage.objects()
     needed, headers = _needed(table, horizon)
-    gone = _gone_inputs(headers, horizon)
+    is_spare_edge = _spare_edges(headers, horizon)
     is_spare = [
-        _input_of(path) in gone if path.startswith(_EDGES) else _is_ours(path, table) and _wanted_as(path) not in needed
+        is_spare_edge(_CUT.sub("", path.rpartition("/")[2]))
+        if path.startswith(_EDGES)
+        else _is_ours(path, table) and _wanted_as(path) not in needed
         for path in objects["path"]
     ]
     spare = objects.filter(pl.Series(is_spare, dtype=pl.Boolean))
@@ -80,26 +83,23 @@ def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, A
     return needed, headers
 
 
-def _gone_inputs(headers: Sequence[Mapping[str, Any]], horizon: datetime) -> set[str]:
-    """The names of input files that runs knew once, but none that was the newest one within the grace period.
+def _spare_edges(headers: Sequence[Mapping[str, Any]], horizon: datetime) -> Callable[[str], bool]:
+    """Whether edges of a name can go: of an input file that runs knew once, but none that was the newest one within the
+    grace period; or those that a rollup wrote which was not.
 
-    A file that no run has known yet is none of them: one that is under way may have written its edges.
+    An input file that no run has known yet is none of them: one that is under way may need its edges.
     """
     known: set[str] = set()
     wanted: set[str] = set()
     is_recent = True
     for header in headers:
+        names = {*header.get("before", ()), *header.get("after", ())}
         if header["kind"] == "aggregate":
-            names = {row["path"].rpartition("/")[2] for row in header["files"]}
-            known |= names
-            wanted |= names if is_recent else set()
+            names |= {row["path"].rpartition("/")[2] for row in header["files"]}
+        known |= names
+        wanted |= names if is_recent else set()
         is_recent = is_recent and datetime.fromisoformat(header["committed"]) >= horizon
-    return known - wanted
-
-
-def _input_of(path: str) -> str:
-    """The name of the input file whose edges are at a path."""
-    return _CUT.sub("", path.rpartition("/")[2])
+    return lambda name: name not in wanted and (name in known or name.endswith(OWN_EDGES))
 
 
 def _is_ours(path: str, table: Table) -> bool:

@@ -109,6 +109,33 @@ def test_of_a_period_the_whole_coarse_buckets(base: Aggregates) -> None:
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("middle", "coarse", "empty", "day"), [("2h", "12h", "skip", "2025-03-29"), ("1h", "1d", "carry", "2025-10-25")]
+)
+def test_of_a_rollup_of_a_period_too(base: Aggregates, middle: str, coarse: str, empty: str, day: str) -> None:
+    start, end = f"{day} 13:45", "2025-10-27 21:30"  # neither is an edge of the buckets in the middle
+    part = base.twin("part")
+    part.run("15m", ALL, start=start, end=end)
+    between = Aggregates(base.root.parent / "between", part.root)
+    between.roll_up(middle, empty=empty)
+    above_it = Aggregates(base.root.parent / "above_it", between.root)
+    assert above_it.roll_up(coarse)["rows"] > 2
+    at_once = Aggregates(base.root.parent / "at_once", part.root)
+    at_once.roll_up(coarse, empty=empty)
+    assert_same(above_it.frame(), at_once.frame())
+    direct = base.twin("direct")
+    direct.run(coarse, ALL, empty=empty)
+    first, last = above_it.frame().select(pl.col("bucket_start").min(), pl.col("bucket_end").max()).row(0)
+    assert (first.date().isoformat(), last.isoformat()) == (
+        {"1d": "2025-10-26", "12h": "2025-03-30"}[coarse],
+        {"1d": "2025-10-27T00:00:00+00:00", "12h": "2025-10-27T12:00:00+00:00"}[coarse],
+    )
+    inside = pl.col("bucket_start").is_between(first, last, closed="left")
+    assert_same(above_it.frame(), direct.frame().filter(inside))
+    # once more: nothing is new, though the rollup in the middle has edges of its own
+    assert (between.roll_up(middle, empty=empty)["run"], above_it.roll_up(coarse)["run"]) == ("", "")
+
+
 def test_quantiles_are_within_one_percent_of_a_value_of_that_rank(base: Aggregates, lake: Readings) -> None:
     whole = above(base, "whole")
     whole.roll_up("1y", measures=["p50", "p90"])

@@ -89,6 +89,27 @@ def test_edges_of_files_that_are_gone_go_once_no_recent_run_knew_them(
     as_computed_anew(output, "fresh")
 
 
+def test_edges_that_a_rollup_wrote_go_when_it_has_written_others(
+    lake: Readings, output: Aggregates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarter, daily = (Aggregates(output.root.parent / name, output.root) for name in ("six", "daily"))
+    quarter.roll_up("6h")
+    before = edges(quarter)
+    lake.add([reading("a", "2025-12-04T20:00", 3.0)])
+    output.run("1h", **PERIOD)
+    quarter.roll_up("6h")
+    assert (len(before), len(edges(quarter))) == (2, 4)
+    (quarter.root / "_siltstone" / "edges" / "of_a_run_that_died.edges").write_bytes(b"x")
+    with monkeypatch.context() as patch:
+        later(patch, quarter, 2)
+        gone = {path.rpartition("/")[2] for path in vacuumed(quarter)}
+    assert gone == {*before, "of_a_run_that_died.edges"}
+    above = Aggregates(output.root.parent / "above", quarter.root)
+    daily.roll_up("1d")
+    above.roll_up("1d")
+    assert_same(above.frame(), daily.frame())
+
+
 def present(lake: Readings) -> list[Path]:
     snapshot = lake.table.snapshot()
     assert snapshot is not None

@@ -18,6 +18,9 @@ from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.writing import Output
 
+OWN_EDGES = ".edges"
+"""How the names of edges end that a rollup of a period writes, in files that no other run writes."""
+
 
 def output_table(uri: str, terms: Terms, config: Config) -> Table:
     """The table to write, of the configured format where it is new; UsageError where one of another kind is there."""

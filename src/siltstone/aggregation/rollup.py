@@ -18,6 +18,7 @@ from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import check_same, edges_of, newest_header, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, FAR_US, LATEST_US, Period, Window
 from siltstone.aggregation.rollup_changes import Anew, anew, as_told, points_of
+from siltstone.aggregation.rollup_edges import write_edges
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
@@ -82,10 +83,10 @@ def _base(uri: str, config: Config) -> Table:
             f"{storage.root} was made by the convention {header['terms']['convention']}, whose rows don't merge",
             "Run siltstone aggregate with that --convention and the wanted --every.",
         )
-    if header["kind"] == "rollup" and header["period"] != [EARLIEST_US, LATEST_US]:
+    if header["kind"] == "rollup" and header["period"] != [EARLIEST_US, LATEST_US] and "window" not in header:
         raise UsageError(
-            f"{storage.root} is a rollup of a period, which does not tell what was before it",
-            f"Roll up {header['input']} itself.",
+            f"{storage.root} is a rollup of a period, made by a version that did not keep what was before it",
+            "Run the siltstone rollup that made it again.",
         )
     return table
 
@@ -161,7 +162,8 @@ def _rolled(
     }
     outputs = [o for w in written for o in w.outputs]
     progress(f"committing {len(outputs)} files", 0, 0, 0)
-    extras = {"period": header["period"], **as_told(stored, header)}
+    edges = write_edges(base.storage, edges_of(base, terms), stored, header, window, edges_of(table, terms))
+    extras = {"period": header["period"], "window": list(window), **edges, **as_told(stored, header)}
     removed = [f for f in planned.stored if wanted.dates is None or f.partition[0] in wanted.dates]
     return commit(planned, "rollup", summary, terms.as_dict(), outputs, removed, extras, problems)
 
@@ -175,7 +177,7 @@ def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: P
 def _window(header: Mapping[str, Any], terms: Terms) -> Window:
     """The span of the coarse buckets that lie whole within the period of the base."""
     before = Terms.from_dict(header["terms"])
-    start, end = Period(*header["period"]).span(before.buckets)
+    start, end = header.get("window") or Period(*header["period"]).span(before.buckets)
     if end < FAR_US:
         end = int(terms.buckets.bounds(terms.buckets.number(np.array([end])))[0][0])
     return Period(start, end).span(terms.buckets)
