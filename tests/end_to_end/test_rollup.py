@@ -110,10 +110,16 @@ def test_of_a_period_the_whole_coarse_buckets(base: Aggregates) -> None:
 
 
 @pytest.mark.parametrize(
-    ("middle", "coarse", "empty", "day"), [("2h", "12h", "skip", "2025-03-29"), ("1h", "1d", "carry", "2025-10-25")]
+    ("middle", "coarse", "empty", "start", "end"),
+    [
+        ("2h", "12h", "skip", "2025-03-29 13:45", "2025-10-27 12:30"),
+        ("1h", "1d", "carry", "2025-10-25 13:45", "2025-10-27 00:45"),
+    ],
 )
-def test_of_a_rollup_of_a_period_too(base: Aggregates, middle: str, coarse: str, empty: str, day: str) -> None:
-    start, end = f"{day} 13:45", "2025-10-27 21:30"  # neither is an edge of the buckets in the middle
+def test_of_a_rollup_of_a_period_too(
+    base: Aggregates, middle: str, coarse: str, empty: str, start: str, end: str
+) -> None:
+    """Of a period that neither begins nor ends where a bucket in the middle does."""
     part = base.twin("part")
     part.run("15m", ALL, start=start, end=end)
     between = Aggregates(base.root.parent / "between", part.root)
