@@ -64,7 +64,8 @@ TASKS = [
         ("2025-12-10",),
     ),
     ConventionTask(
-        TABLE, WORK, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, SETTINGS.sizes, 6, False
+        *(TABLE, WORK, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, SETTINGS.sizes, 6),
+        *(False, "low", "high"),
     ),
     EndsTask(ROWS, "f", "S", ("unitno",), Terms("1d"), RUNS),
     ResampleTask(ROWS, TABLE, RUNS, (("S", ("f",)),), ("b",), Terms("1h"), "previous", 7, (3, 4), True, WRITING),

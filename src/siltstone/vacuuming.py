@@ -1,18 +1,21 @@
 """Deletes what no run needs: files of runs that died, were refused or went another way, and replaced data files.
 
 What is needed: the data files of the newest version; files that were taken out of it within the grace period, for
-readers of an older version; the manifests, ledger and quarantine files on the chain. Everything else that is older
-than the grace period goes; younger files may belong to a run that is under way.
+readers of an older version; the manifests, ledger and quarantine files on the chain; of a table of aggregates the
+edges of input files that its runs within the grace period knew. Everything else that is older than the grace period
+goes; younger files may belong to a run that is under way.
 """
 
 import re
 import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
 from siltstone import ledger as ledgers
+from siltstone.aggregation.output_table import OWN_EDGES
 from siltstone.config import Config
 from siltstone.errors import UsageError
 from siltstone.ledger import FOLDER
@@ -21,6 +24,8 @@ from siltstone.table import Refused, Table
 from siltstone.waves import Progress
 
 _OWN = tuple(f"{FOLDER}/{part}/" for part in ("runs", "ledger", "quarantine", "plans", "work"))
+_EDGES = f"{FOLDER}/edges/"
+_CUT = re.compile(r"^-?[0-9]+_-?[0-9]+_")  # of the edges of a part of a file
 _DATA_FILE = re.compile(r"_?data_[0-9a-f]{32}\.parquet")  # also one that is staged, or cut short while it was written
 _PART = re.compile(r"-[0-9]{4}\.quarantine$")
 
@@ -33,8 +38,14 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     table.recover()
     # List first: a file that is committed after the listing is young, one that was committed before is needed.
     objects = table.storage.objects()
-    needed = _needed(table, horizon)
-    is_spare = [_is_ours(path, table) and _wanted_as(path) not in needed for path in objects["path"]]
+    needed, headers = _needed(table, horizon)
+    is_spare_edge = _spare_edges(headers, horizon)
+    is_spare = [
+        is_spare_edge(_CUT.sub("", path.rpartition("/")[2]))
+        if path.startswith(_EDGES)
+        else _is_ours(path, table) and _wanted_as(path) not in needed
+        for path in objects["path"]
+    ]
     spare = objects.filter(pl.Series(is_spare, dtype=pl.Boolean))
     old = spare.filter(pl.col("modified_us") < int(horizon.timestamp() * 1_000_000))
     if not dry_run:
@@ -51,8 +62,9 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     }
 
 
-def _needed(table: Table, horizon: datetime) -> set[str]:
-    """The paths that the newest version, its history within the grace period and the chain of manifests name."""
+def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, Any]]]:
+    """The paths that the newest version, its history within the grace period and the chain of manifests name; and the
+    headers of that chain, newest first."""
     while True:
         snapshot = table.snapshot()
         if snapshot is None:
@@ -62,12 +74,32 @@ def _needed(table: Table, horizon: datetime) -> set[str]:
             break
         except Refused:
             continue
-    for header in ledgers.headers(table.storage, snapshot.head):
+    headers = ledgers.headers(table.storage, snapshot.head)
+    for header in headers:
         needed |= ledgers.files_of(header)
         needed |= {quarantine_file(name) for name in header["quarantine"]}
         if datetime.fromisoformat(header["committed"]) >= horizon:
             needed |= set(header["removed"])
-    return needed
+    return needed, headers
+
+
+def _spare_edges(headers: Sequence[Mapping[str, Any]], horizon: datetime) -> Callable[[str], bool]:
+    """Whether edges of a name can go: of an input file that runs knew once, but none that was the newest one within the
+    grace period; or those that a rollup wrote which was not.
+
+    An input file that no run has known yet is none of them: one that is under way may need its edges.
+    """
+    known: set[str] = set()
+    wanted: set[str] = set()
+    is_recent = True
+    for header in headers:
+        names = {*header.get("before", ()), *header.get("after", ())}
+        if header["kind"] == "aggregate":
+            names |= {row["path"].rpartition("/")[2] for row in header["files"]}
+        known |= names
+        wanted |= names if is_recent else set()
+        is_recent = is_recent and datetime.fromisoformat(header["committed"]) >= horizon
+    return lambda name: name not in wanted and (name in known or name.endswith(OWN_EDGES))
 
 
 def _is_ours(path: str, table: Table) -> bool:

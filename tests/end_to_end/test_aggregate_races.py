@@ -96,7 +96,7 @@ def test_points_that_are_lost_on_the_way_stop_the_run(
     if lossy == "stored_states":
         output.run("1h", ["integral"])
         lake.add([reading("c", "2025-12-02T01:10", 1.0)])
-    before, real = output.rows("at"), getattr(finish_tasks, lossy)
+    before, real = output.rows("at") if output.root.exists() else [], getattr(finish_tasks, lossy)
     monkeypatch.setattr(finish_tasks, lossy, lambda *given: cut(real(*given)))
     with pytest.raises(AccountsError, match="points were to be written"):
         output.run("1h", ["integral"])

@@ -109,6 +109,39 @@ def test_of_a_period_the_whole_coarse_buckets(base: Aggregates) -> None:
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("middle", "coarse", "empty", "start", "end"),
+    [
+        ("2h", "12h", "skip", "2025-03-29 13:45", "2025-10-27 12:30"),
+        ("1h", "1d", "carry", "2025-10-25 13:45", "2025-10-27 00:45"),
+    ],
+)
+def test_of_a_rollup_of_a_period_too(
+    base: Aggregates, middle: str, coarse: str, empty: str, start: str, end: str
+) -> None:
+    """Of a period that neither begins nor ends where a bucket in the middle does."""
+    part = base.twin("part")
+    part.run("15m", ALL, start=start, end=end)
+    between = Aggregates(base.root.parent / "between", part.root)
+    between.roll_up(middle, empty=empty)
+    above_it = Aggregates(base.root.parent / "above_it", between.root)
+    assert above_it.roll_up(coarse)["rows"] > 2
+    at_once = Aggregates(base.root.parent / "at_once", part.root)
+    at_once.roll_up(coarse, empty=empty)
+    assert_same(above_it.frame(), at_once.frame())
+    direct = base.twin("direct")
+    direct.run(coarse, ALL, empty=empty)
+    first, last = above_it.frame().select(pl.col("bucket_start").min(), pl.col("bucket_end").max()).row(0)
+    assert (first.date().isoformat(), last.isoformat()) == (
+        {"1d": "2025-10-26", "12h": "2025-03-30"}[coarse],
+        {"1d": "2025-10-27T00:00:00+00:00", "12h": "2025-10-27T12:00:00+00:00"}[coarse],
+    )
+    inside = pl.col("bucket_start").is_between(first, last, closed="left")
+    assert_same(above_it.frame(), direct.frame().filter(inside))
+    # once more: nothing is new, though the rollup in the middle has edges of its own
+    assert (between.roll_up(middle, empty=empty)["run"], above_it.roll_up(coarse)["run"]) == ("", "")
+
+
 def test_quantiles_are_within_one_percent_of_a_value_of_that_rank(base: Aggregates, lake: Readings) -> None:
     whole = above(base, "whole")
     whole.roll_up("1y", measures=["p50", "p90"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from siltstone import sources
 from siltstone.aggregation.asof_tasks import AsofTask, Joining, Side, contract_of_join
+from siltstone.aggregation.commits import attempted
 from siltstone.aggregation.derived import Derived, Made, SortedFiles, ends_beside, stored_rows
 from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import newest_header
@@ -42,7 +43,22 @@ def asof_tables(
     """
     started = time.time()
     engine.prepare(2)
-    tables = [_there(uri, config) for uri in (left_uri, right_uri)]
+    given = (left_uri, right_uri), output_uri, wanted, joining, config, engine, progress
+    summary = attempted(lambda: _joined(*given), output_uri, progress)
+    return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def _joined(
+    uris: Sequence[str],
+    output_uri: str,
+    wanted: tuple[Terms, Terms],
+    joining: Joining,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
+) -> dict[str, Any]:
+    """One attempt: against one version of either table and one of the output."""
+    tables = [_there(uri, config) for uri in uris]
     sides, files = [], []
     for table, terms in zip(tables, wanted, strict=True):
         side, stored = _side(table, terms)
@@ -56,7 +72,7 @@ def asof_tables(
     paths = [f"{side}/{span[0].path}" for side, own in zip(roots, files, strict=True) for span in own]
     about = {"table": out.table.storage.root, **roots, "engine": engine.name, "run": ""}
     if out.is_of(paths):
-        return {**about, "files_known": len(paths), "seconds": round(time.time() - started, 3)}
+        return {**about, "files_known": len(paths)}
     whole = windows([*files[0], *files[1]], EARLIEST_US, LATEST_US, _TASK_ROWS, anywhere=True)
     parts = [window for window in whole if within(files[0], window)]
     beside = ends_beside(right.rows, files[1], parts, joining.by, right.wanted, out, engine, progress)
@@ -77,19 +93,14 @@ def asof_tables(
         made = Made.of(engine.run(tasks, lambda done: progress(f"joining: {done} of {len(tasks)} tasks", 0, 0, 0)))
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
-    rows_out = sum(o.rows for o in made.outputs)
-    _check(made, files[0], rows_out, joining)
+    _check(made, files[0], sum(o.rows for o in made.outputs), joining)
     summary = {
         **about,
         "rows_in": made.rows,
         "rows_left_out": made.left_out,
         "rows_matched": made.matched,
-        "rows_out": rows_out,
-        "files_written": len(made.outputs),
-        "bytes_written": sum(o.bytes for o in made.outputs),
     }
-    run = out.commit(summary, made.outputs, paths)
-    return {**summary, "run": run, "seconds": round(time.time() - started, 3)}
+    return out.commit(summary, made.outputs, paths)
 
 
 def _there(uri: str, config: Config) -> Table:

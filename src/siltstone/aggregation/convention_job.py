@@ -2,26 +2,31 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-from siltstone import __version__
-from siltstone import ledger as ledgers
-from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_convention, partitions_of
-from siltstone.aggregation.input_table import check_columns, input_table
-from siltstone.aggregation.output_table import check_output, check_same, is_output
+from siltstone.aggregation.commits import Planned, attempted, commit
+from siltstone.aggregation.convention_tasks import (
+    ConventionTask,
+    contract_of_convention,
+    partitions_of,
+    units_between,
+)
+from siltstone.aggregation.input_table import check_columns, existing, input_table
+from siltstone.aggregation.output_table import check_kind, check_same
 from siltstone.aggregation.reading_plan import LATEST_US, Period, latest_us
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, UsageError
-from siltstone.ledger import Head
 from siltstone.planning import Stored
 from siltstone.settings import sizes_of
 from siltstone.storage import open_root
-from siltstone.table import Change, Table
+from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
+
+_TASK_ROWS = 8_000_000  # of data files, whose points one task holds, about
 
 
 def aggregate_by_convention(
@@ -32,30 +37,29 @@ def aggregate_by_convention(
     started = time.time()
     engine.prepare(1)
     source = input_table(input_uri, terms, config)
+    given = source, output_uri, terms, period, config, engine, progress
+    summary = attempted(lambda: _aggregated(*given), output_uri, progress)
+    return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def _aggregated(
+    source: Table, output_uri: str, terms: Terms, period: Period, config: Config, engine: Engine, progress: Progress
+) -> dict[str, Any]:
+    """One attempt: against one version of the input and one of the output."""
+    source.recover()
+    snapshot = existing(source)
+    check_columns(source, snapshot, terms)
     storage = open_root(output_uri, config.storage)
     table = table_at(storage, contract_of_convention(terms), config.compaction.format)
-    if table.snapshot() is None:
-        table.create()
-    elif not is_output(table):
-        raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.")
-    source.recover()
-    table.recover()
-    snapshot, planned = source.snapshot(), table.snapshot()
-    assert snapshot is not None
-    check_columns(source, snapshot, terms)
-    assert planned is not None
-    ledger = ledgers.load(table.storage, planned.head)
-    check_same(table, ledger.newest, terms, period, source.storage.root)
-    stored, old = source.files(snapshot), table.files(planned)
+    check_kind(table)
+    planned = Planned.of(table)
+    check_same(table, planned.newest, terms, period, source.storage.root)
+    stored = source.files(snapshot)
     latest = latest_us(stored, source.contract) or 0
     watermark = latest if period.end_us == LATEST_US else max(latest, period.end_us)
     tasks = _tasks(source, stored, table, terms, period, watermark, config)
     progress(f"{terms.convention}: {len(tasks)} tasks", 0, 0, 0)
     written = engine.run(tasks, lambda _: None)
-    outputs = [o for w in written for o in w.outputs]
-    if problems := check_output(table, outputs, planned.schema):
-        raise AccountsError("this aggregate", problems)
-    rows = sum(o.rows for o in outputs)
     summary = {
         "table": table.storage.root,
         "input": source.storage.root,
@@ -64,52 +68,45 @@ def aggregate_by_convention(
         "convention": terms.convention,
         "rows_in": sum(s.rows for s in stored),
         "series": sum(w.series for w in written),
-        "rows_out": rows,
-        "rows": rows,
         "provisional": 0,
-        "files_written": len(outputs),
-        "files_removed": len(old),
-        "bytes_written": sum(o.bytes for o in outputs),
         "watermark_us": watermark,
     }
-    head = Head.after(planned.head)
-    header = {
-        **summary,
-        "kind": "aggregate",
-        "siltstone": __version__,
-        "terms": terms.as_dict(),
-        "period": [period.start_us, period.end_us],
-        "files": [],
-        "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-        "removed": [s.path for s in old],
-        "outputs": [o.as_dict() for o in outputs],
-        "quarantine": [],
-        "columns": [],
-    }
-    ledgers.write_manifest(table.storage, head, ledger, header, [], dataset="aggregate")
-    table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=old), planned)
-    return {**summary, "run": head.name, "seconds": round(time.time() - started, 3)}
+    outputs = [o for w in written for o in w.outputs]
+    extras = {"period": [period.start_us, period.end_us]}
+    return commit(planned, "aggregate", summary, terms.as_dict(), outputs, planned.stored, extras)
 
 
 def _tasks(
     source: Table, stored: Sequence[Stored], table: Table, terms: Terms, period: Period, watermark: int, config: Config
 ) -> list[ConventionTask]:
     unit, time_column = source.contract.sort_by
-    return [
-        ConventionTask(
-            table=source.storage,
-            out=table.storage,
-            partitions=partitions,
-            site=site,
-            unit=unit,
-            time=time_column,
-            source=source.contract.table,
-            terms=terms,
-            window=(period.start_us, period.end_us),
-            watermark_us=watermark,
-            sizes=sizes_of(config),
-            group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
-            is_staged=table.is_staged,
-        )
-        for site, partitions in partitions_of([(s.partition, s.path) for s in stored]).items()
-    ]
+    task = ConventionTask(
+        table=source.storage,
+        out=table.storage,
+        partitions=(),
+        site="",
+        unit=unit,
+        time=time_column,
+        source=source.contract.table,
+        terms=terms,
+        window=(period.start_us, period.end_us),
+        watermark_us=watermark,
+        sizes=sizes_of(config),
+        group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
+        is_staged=table.is_staged,
+    )
+    tasks = []
+    for site, parts in partitions_of(stored).items():
+        files = [file for part in parts for file in part]
+        count = -(-sum(file.rows for file in files) // _TASK_ROWS)
+        cuts = units_between(source.storage, files, unit, count) if count > 1 else []
+        for low, high in pairwise(["", *cuts, ""]):
+            chosen = [tuple(file.path for file in part if _may_have(file, unit, low, high)) for part in parts]
+            tasks.append(replace(task, site=site, partitions=tuple(filter(None, chosen)), low=low, high=high))
+    return tasks
+
+
+def _may_have(file: Stored, unit: str, low: str, high: str) -> bool:
+    """Whether a data file may have rows of the units in [low, high); rows without a unit are before all."""
+    first, last = file.bounds.get(unit, (None, None))
+    return not low or first is None or last is None or (str(last) >= low and (not high or str(first) < high))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from siltstone.aggregates.conventions import Window, evaluate, stamps_us
 from siltstone.aggregates.interpretation import Interpretation
@@ -20,10 +21,13 @@ from siltstone.aggregation.state_tasks import tables_of
 from siltstone.aggregation.terms import Terms
 from siltstone.conform import Schema, base_schema
 from siltstone.contracts import TIMESTAMP, Column, Contract, Field
-from siltstone.planning import Partition, Sizes
+from siltstone.footers import naming
+from siltstone.planning import Partition, Sizes, Stored
 from siltstone.storage import Storage
 from siltstone.writing import Output, PartitionWriter
 
+_BATCH_ROWS = 1 << 19
+_TRIED = 64  # rows of each part that are looked at to find where it ends
 _ABOUT = ("site", "source", "device_id", "measurement")
 
 
@@ -55,7 +59,8 @@ def contract_of_convention(terms: Terms) -> Contract:
 @dataclass(frozen=True)
 class ConventionTask:
     """The data files of one site (`partitions`: those of one partition together), whose series are evaluated in the
-    windows that start in `window`; what is known ends at the watermark."""
+    windows that start in `window`; what is known ends at the watermark. Of the units in [low, high) alone ("": no
+    bound); rows without a unit are before all."""
 
     table: Storage
     out: Storage
@@ -70,6 +75,8 @@ class ConventionTask:
     sizes: Sizes
     group_bytes: int
     is_staged: bool
+    low: str = ""
+    high: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "terms": self.terms.as_dict()}
@@ -108,7 +115,7 @@ def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Poin
         if terms.columns:
             reader = WidePoints(terms, task.site, whole, task.unit, task.time, task.source)
         with ExitStack() as opened:
-            for read in reader.of(tables_of(task, files, (), opened)):
+            for read in reader.of(_tables(task, files, opened)):
                 for place, (start, end) in enumerate(zip(read.points.starts[:-1], read.points.starts[1:], strict=True)):
                     own = slice(int(start), int(end))
                     part = read.points
@@ -117,6 +124,40 @@ def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Poin
                     held.setdefault(about, []).append(points)
     for about, parts in held.items():
         yield about, _joined(parts)
+
+
+def _tables(task: ConventionTask, files: Sequence[str], opened: ExitStack) -> Iterator[pa.Table]:
+    """The rows of the task's units in the data files of one partition."""
+    if not task.low and not task.high:
+        yield from tables_of(task, files, (), opened)
+        return
+    groups = _groups(task, files[0]) if len(files) == 1 else None
+    if groups == ():
+        return
+    for table in tables_of(task, files, groups or (), opened):
+        unit = pl.DataFrame(table.select([task.unit])).to_series().cast(pl.String()).fill_null("")
+        inside = unit >= task.low
+        if task.high:
+            inside &= unit < task.high
+        yield table.filter(inside.to_arrow())
+
+
+def _groups(task: ConventionTask, path: str) -> tuple[int, ...]:
+    """The row groups of a data file that may have rows of the task's units, by their statistics."""
+    with task.table.open(path) as handle, naming(task.table.uri(path)):
+        footer = pq.read_metadata(handle)
+    place = footer.schema.names.index(task.unit)
+    found = []
+    for group in range(footer.num_row_groups):
+        told = footer.row_group(group).column(place).statistics
+        is_apart = (
+            (told is not None and told.has_min_max and told.has_null_count)
+            and (not told.null_count or bool(task.low))
+            and (told.max < task.low or (bool(task.high) and told.min >= task.high))
+        )
+        if not is_apart:
+            found.append(group)
+    return tuple(found)
 
 
 def _joined(parts: Sequence[Points]) -> Points:
@@ -190,9 +231,22 @@ def _files(task: ConventionTask, contract: Contract, partition: Partition, rows:
     return writer.outputs
 
 
-def partitions_of(paths: Sequence[tuple[Partition, str]]) -> dict[str, tuple[tuple[str, ...], ...]]:
+def partitions_of(stored: Sequence[Stored]) -> dict[str, list[list[Stored]]]:
     """Site -> the data files of each of its partitions."""
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for partition, members in groupby(sorted(paths), key=lambda p: p[0]):
-        found.setdefault(partition[-1] if partition else "", []).append(tuple(path for _, path in members))
-    return {site: tuple(parts) for site, parts in found.items()}
+    found: dict[str, list[list[Stored]]] = {}
+    for partition, members in groupby(sorted(stored, key=lambda s: (s.partition, s.path)), key=lambda s: s.partition):
+        found.setdefault(partition[-1] if partition else "", []).append(list(members))
+    return found
+
+
+def units_between(table: Storage, stored: Sequence[Stored], unit: str, parts: int) -> list[str]:
+    """Units that cut the rows of the largest file into so many parts of about equally many rows, or fewer."""
+    largest = max(stored, key=lambda s: s.rows)
+    step = max(1, largest.rows // (_TRIED * parts))
+    found: list[str] = []
+    with table.open(largest.path) as handle, naming(table.uri(largest.path)):
+        file = pq.ParquetFile(handle, read_dictionary=[unit], pre_buffer=False)
+        for batch in file.iter_batches(_BATCH_ROWS, columns=[unit], use_threads=False):
+            found += batch.column(0).take(pa.array(range(0, batch.num_rows, step))).to_pylist()
+    units = [text or "" for text in found]
+    return sorted({units[len(units) * n // parts] for n in range(1, parts)} - {""})

@@ -4,27 +4,25 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from siltstone import __version__
 from siltstone import ledger as ledgers
-from siltstone.aggregation.output_table import check_output, newest_header
+from siltstone.aggregation.commits import Planned, commit
+from siltstone.aggregation.output_table import newest_header
 from siltstone.aggregation.stored_rows import EndsTask, Span, StoredRows, Window, outside, write_beside
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.conform import Schema, base_schema
 from siltstone.contracts import ARROW_TYPE, Contract
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, UsageError
-from siltstone.ledger import Head
+from siltstone.errors import UsageError
 from siltstone.planning import Sizes
 from siltstone.settings import sizes_of
 from siltstone.storage import Storage, open_root
-from siltstone.table import Change, Table
+from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
 from siltstone.writing import Output, PartitionWriter
@@ -117,54 +115,39 @@ class Derived:
         self._kind, self._terms = kind, json.loads(json.dumps(terms))
         storage = open_root(uri, config.storage)
         self.table = table_at(storage, contract, config.compaction.format)
-        try:
-            snapshot = self.table.snapshot()
-            made = newest_header(self.table)
-        except UsageError:
-            snapshot, made = None, {"kind": "another"}
-        if made and made["kind"] != kind:
-            raise UsageError(f"{storage.root} is no table that siltstone {kind} has made", "Give a new folder.")
+        self._check(_newest(self.table))
+        self._planned = Planned.of(self.table)
+        self._check(self._planned.newest)
+        self.work = self.table.storage.child(ledgers.FOLDER, "work")
+
+    def _check(self, made: Mapping[str, Any]) -> None:
+        """Raise UsageError where the newest run made a table of another kind, or with other terms."""
+        root = self.table.storage.root
+        if made and made["kind"] != self._kind:
+            raise UsageError(f"{root} is no table that siltstone {self._kind} has made", "Give a new folder.")
         if made and made["terms"] != self._terms:
             changed = [name for name in self._terms if made["terms"].get(name) != self._terms[name]]
             raise UsageError(
-                f"{storage.root} was made with other terms: {', '.join(changed)}", "Give the same, or a new folder."
+                f"{root} was made with other terms: {', '.join(changed)}", "Give the same, or a new folder."
             )
-        if snapshot is None:
-            self.table.create()
-        self.table.recover()
-        planned = self.table.snapshot()
-        assert planned is not None
-        self._planned, self._old = planned, self.table.files(planned)
-        self.work = self.table.storage.child(ledgers.FOLDER, "work")
-        self._newest = made
 
     def is_of(self, files: Sequence[str]) -> bool:
         """Whether the table is what the files say."""
-        return bool(self._newest) and self._newest["files"] == sorted(files)
+        return bool(self._planned.newest) and self._planned.newest["files"] == sorted(files)
 
-    def commit(self, summary: Mapping[str, Any], outputs: Sequence[Output], files: Sequence[str]) -> str:
-        """Replace all data files in one commit; the run's name. Raises AccountsError, and Refused where another run was
+    def commit(self, summary: Mapping[str, Any], outputs: Sequence[Output], files: Sequence[str]) -> dict[str, Any]:
+        """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
         first."""
-        if problems := check_output(self.table, outputs, self._planned.schema):
-            raise AccountsError(f"this {self._kind}", problems)
-        head = Head.after(self._planned.head)
-        header = {
-            **summary,
-            "kind": self._kind,
-            "siltstone": __version__,
-            "terms": self._terms,
-            "files": sorted(files),
-            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-            "removed": [s.path for s in self._old],
-            "outputs": [o.as_dict() for o in outputs],
-            "quarantine": [],
-            "columns": [],
-        }
-        ledger = ledgers.load(self.table.storage, self._planned.head)
-        ledgers.write_manifest(self.table.storage, head, ledger, header, [], dataset=self._kind)
-        info = {"run": head.name, "rows": sum(o.rows for o in outputs)}
-        self.table.commit(Change(head, outputs, info, removed=self._old), self._planned)
-        return head.name
+        extras = {"files": sorted(files)}
+        return commit(self._planned, self._kind, summary, self._terms, outputs, self._planned.stored, extras)
+
+
+def _newest(table: Table) -> Mapping[str, Any]:
+    """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
+    try:
+        return newest_header(table)
+    except UsageError:
+        return {"kind": "another"}
 
 
 def stored_rows(table: Table, columns: Sequence[str], schema: Schema, values: Sequence[str] = ()) -> StoredRows:

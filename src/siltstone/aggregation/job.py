@@ -5,14 +5,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregation.changes import (
     Light,
@@ -26,9 +24,10 @@ from siltstone.aggregation.changes import (
     same_rows,
     with_neighbours,
 )
+from siltstone.aggregation.commits import Planned, attempted, commit
 from siltstone.aggregation.finish_tasks import FinishTask, Written, finish_tasks
 from siltstone.aggregation.input_table import check_columns, existing, input_table
-from siltstone.aggregation.output_table import check_output, check_same, edges_of, output_table
+from siltstone.aggregation.output_table import check_same, edges_of, output_table
 from siltstone.aggregation.reading_plan import (
     EARLIEST_US,
     EVER,
@@ -49,18 +48,15 @@ from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError, OverlapError
+from siltstone.errors import OverlapError
 from siltstone.footers import read_footer
-from siltstone.ledger import Head
 from siltstone.planning import Stored
 from siltstone.settings import sizes_of
 from siltstone.storage import Storage
-from siltstone.table import Change, Refused, Table
+from siltstone.table import Table
 from siltstone.waves import Progress
-from siltstone.writing import Output
 
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
-_ATTEMPTS = 6
 
 
 def aggregate_table(
@@ -84,24 +80,15 @@ def aggregate_table(
     started = time.time()
     source = input_table(input_uri, terms, config)
     table = output_table(output_uri, terms, config)
-    apart = True
-    for _ in range(_ATTEMPTS):
+    given = source, table, terms, period, config, engine, progress
+
+    def attempt() -> dict[str, Any]:
         try:
-            given = source, table, terms, period, config, engine, progress
-            summary = _Aggregating(*given, full=full, apart=apart).run()
+            return _Aggregating(*given, full=full, apart=True).run()
         except OverlapError:  # rows without a unit, of which no bounds tell, are in two files
-            if not apart:
-                raise
-            apart = False
-            continue
-        except Refused:
-            progress("another run committed first: planning again", 0, 0, 0)
-            continue
-        return {**summary, "seconds": round(time.time() - started, 3)}
-    raise LostRaceError(
-        f"{_ATTEMPTS} times another run committed to {output_uri} first; this one committed nothing",
-        "Run again when fewer runs write to it.",
-    )
+            return _Aggregating(*given, full=full, apart=False).run()
+
+    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
 class _Aggregating:
@@ -350,9 +337,6 @@ class _Aggregating:
         total = Counted()
         for one in found:
             total.add(one.counted)
-        outputs = [o for w in written for o in w.outputs]
-        self._check(total, outputs, expected, sum(w.points for w in written))
-        rows = sum(o.rows for o in outputs)
         summary = {
             "table": self._table.storage.root,
             "input": self._source.storage.root,
@@ -364,43 +348,27 @@ class _Aggregating:
             "repeated": total.repeated,
             "buckets_touched": touched,
             "series": sum(w.series for w in written),
-            "rows_out": rows,
-            "rows": rows + sum(f.rows for f in self._old) - sum(f.rows for f in removed),
             "provisional": sum(w.provisional for w in written),
-            "files_written": len(outputs),
-            "files_removed": len(removed),
-            "bytes_written": sum(o.bytes for o in outputs),
             "watermark_us": self._watermark,
         }
-        head = Head.after(self._planned.head)
-        header = {
-            **summary,
-            "kind": "aggregate",
-            "siltstone": __version__,
-            "terms": self._terms.as_dict(),
+        extras = {
             "period": [self._period.start_us, self._period.end_us],
             "files": [described(s, self._source.contract) for s in self._stored],
             "before": self._before,
             "after": self._after,
-            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-            "removed": [s.path for s in removed],
-            "outputs": [o.as_dict() for o in outputs],
-            "quarantine": [],
-            "columns": [],
         }
-        ledgers.write_manifest(self._table.storage, head, self._ledger, header, [], dataset="aggregate")
+        outputs = [o for w in written for o in w.outputs]
         self._progress(f"committing {len(outputs)} files", 0, 0, 0)
-        self._table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), self._planned)
-        return {**summary, "run": head.name}
+        planned = Planned(self._table, self._planned, self._ledger, self._old)
+        problems = self._problems(total, expected, sum(w.points for w in written))
+        return commit(planned, "aggregate", summary, self._terms.as_dict(), outputs, removed, extras, problems)
 
-    def _check(self, total: Counted, outputs: Sequence[Output], expected: int, points: int) -> None:
-        """Raise AccountsError unless every row that was read is accounted for, and the rows that were written hold
-        every point: `points` of them, `expected` ones that were read now or are in rows of before."""
+    def _problems(self, total: Counted, expected: int, points: int) -> list[str]:
+        """What is wrong unless every row that was read is accounted for, and the rows that were written hold every
+        point: `points` of them, `expected` ones that were read now or are in rows of before."""
         problems = []
         if points != expected:
             problems.append(f"{expected:,} points were to be written, {points:,} are in the rows that were")
         if not self._terms.columns and total.rows != total.points + total.left_out + total.repeated:
             problems.append(f"{total.rows:,} rows read are not {total}")
-        problems += check_output(self._table, outputs, self._planned.schema)
-        if problems:
-            raise AccountsError("this aggregate", problems)
+        return problems

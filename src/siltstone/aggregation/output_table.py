@@ -18,18 +18,27 @@ from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.writing import Output
 
+OWN_EDGES = ".edges"
+"""How the names of edges end that a rollup of a period writes, in files that no other run writes."""
+
 
 def output_table(uri: str, terms: Terms, config: Config) -> Table:
     """The table to write, of the configured format where it is new; UsageError where one of another kind is there."""
     storage = open_root(uri, config.storage)
     table = table_at(storage, contract_of(terms), config.compaction.format)
+    check_kind(table)
+    return table
+
+
+def check_kind(table: Table) -> None:
+    """Raise UsageError where a table is at the path that neither aggregate nor rollup has made; one that no run has
+    committed to may be theirs."""
     try:
         kind = newest_header(table).get("kind", "aggregate")
     except UsageError:  # columns that no output has
         kind = "another"
     if kind not in ("aggregate", "rollup"):
-        raise UsageError(f"{storage.root} is no table of aggregates", "Give a new folder.")
-    return table
+        raise UsageError(f"{table.storage.root} is no table of aggregates", "Give a new folder.")
 
 
 def is_output(table: Table) -> bool:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from siltstone.aggregation.commits import attempted
 from siltstone.aggregation.derived import Derived, Made, SortedFiles, ends_beside, stored_rows
-from siltstone.aggregation.input_table import input_table
+from siltstone.aggregation.input_table import existing, input_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period, latest_us
 from siltstone.aggregation.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.aggregation.series_points import needed_columns
@@ -14,6 +15,7 @@ from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
 from siltstone.errors import AccountsError, UsageError
+from siltstone.table import Table
 from siltstone.waves import Progress
 
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
@@ -39,9 +41,25 @@ def resample_table(
     started = time.time()
     engine.prepare(2)
     source = input_table(input_uri, terms, config)
+    given = source, output_uri, terms, fill_as, limit_us, period, config, engine, progress
+    summary = attempted(lambda: _resampled(*given), output_uri, progress)
+    return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def _resampled(
+    source: Table,
+    output_uri: str,
+    terms: Terms,
+    fill_as: str,
+    limit_us: int | None,
+    period: Period,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
+) -> dict[str, Any]:
+    """One attempt: against one version of the table and one of the output."""
     source.recover()
-    snapshot = source.snapshot()
-    assert snapshot is not None
+    snapshot = existing(source)
     if unknown := [c for c in terms.columns if c not in snapshot.schema.by_name]:
         raise UsageError(f"{source.storage.root} has no column {', '.join(unknown)}", "siltstone show tells which.")
     stored = source.files(snapshot)
@@ -50,7 +68,7 @@ def resample_table(
     about = {"table": out.table.storage.root, "input": source.storage.root, "engine": engine.name, "run": ""}
     paths = [s.path for s in stored]
     if out.is_of(paths):
-        return {**about, "files_known": len(paths), "seconds": round(time.time() - started, 3)}
+        return {**about, "files_known": len(paths)}
     there = (source.contract.time.name, *snapshot.schema.by_name)
     rows = stored_rows(source, needed_columns(terms, *source.contract.sort_by, there), snapshot.schema, terms.columns)
     latest = latest_us(stored, source.contract)
@@ -90,12 +108,8 @@ def resample_table(
         "points": total.points,
         "rows_left_out": total.left_out,
         "repeated": total.repeated,
-        "rows_out": sum(o.rows for o in total.outputs),
-        "files_written": len(total.outputs),
-        "bytes_written": sum(o.bytes for o in total.outputs),
     }
-    run = out.commit(summary, total.outputs, paths)
-    return {**summary, "run": run, "seconds": round(time.time() - started, 3)}
+    return out.commit(summary, total.outputs, paths)
 
 
 def _bins(files: Sequence[Span], window: Window, rows: StoredRows) -> list[tuple[tuple[str, tuple[str, ...]], ...]]:

@@ -3,35 +3,33 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from siltstone import __version__
 from siltstone import ledger as ledgers
 from siltstone.aggregates.buckets import base_for
 from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.states import fields_of
+from siltstone.aggregation.commits import Planned, attempted, commit
 from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output import contract_of
-from siltstone.aggregation.output_table import check_output, check_same, edges_of, newest_header, output_table
+from siltstone.aggregation.output_table import check_same, edges_of, newest_header, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, FAR_US, LATEST_US, Period, Window
+from siltstone.aggregation.rollup_changes import Anew, anew, as_told, points_of
+from siltstone.aggregation.rollup_edges import write_edges
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
 from siltstone.config import Config
 from siltstone.engine import Engine
-from siltstone.errors import AccountsError, LostRaceError, UsageError
-from siltstone.ledger import Head
+from siltstone.errors import UsageError
 from siltstone.planning import Stored
 from siltstone.settings import sizes_of
 from siltstone.storage import open_root
-from siltstone.table import Change, Refused, Table
+from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
-
-_ATTEMPTS = 6
 
 
 def rollup_table(
@@ -47,7 +45,8 @@ def rollup_table(
     *,
     empty: Empty | None = None,
 ) -> dict[str, Any]:
-    """Write an output table of coarser buckets from another one's states; the run's summary.
+    """Bring an output table of coarser buckets up to date with another one's states; the run's summary. Only the dates
+    are written that changed data files of the base may tell otherwise.
 
     Raises UsageError where the buckets don't align, naming a base that does, or where the base lacks what a measure
     needs.
@@ -55,23 +54,20 @@ def rollup_table(
     started = time.time()
     engine.prepare(1)
     base = _base(base_uri, config)
-    for _ in range(_ATTEMPTS):
+
+    def attempt() -> dict[str, Any]:
         base.recover()
         snapshot = base.snapshot()
-        header = newest_header(base)
+        header = {} if snapshot is None else ledgers.load(base.storage, snapshot.head).newest
         if snapshot is None or not header:
             raise UsageError(f"{base.storage.root} has no aggregates", "siltstone aggregate makes them.")
         before = Terms.from_dict(header["terms"])
         terms = _terms(before, every, zone, origin, measures, empty)
         stored = base.files(snapshot)
         _check_aligned(before, terms, stored)
-        try:
-            summary = _rolled(base, stored, header, terms, output_uri, config, engine, progress)
-        except Refused:
-            progress("another run committed first: planning again", 0, 0, 0)
-            continue
-        return {**summary, "seconds": round(time.time() - started, 3)}
-    raise LostRaceError(f"{_ATTEMPTS} times another run committed to {output_uri} first", "Run again.")
+        return _rolled(base, stored, header, terms, output_uri, config, engine, progress)
+
+    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
 def _base(uri: str, config: Config) -> Table:
@@ -88,10 +84,10 @@ def _base(uri: str, config: Config) -> Table:
             f"{storage.root} was made by the convention {header['terms']['convention']}, whose rows don't merge",
             "Run siltstone aggregate with that --convention and the wanted --every.",
         )
-    if header["kind"] == "rollup" and header["period"] != [EARLIEST_US, LATEST_US]:
+    if header["kind"] == "rollup" and header["period"] != [EARLIEST_US, LATEST_US] and "window" not in header:
         raise UsageError(
-            f"{storage.root} is a rollup of a period, which does not tell what was before it",
-            f"Roll up {header['input']} itself.",
+            f"{storage.root} is a rollup of a period, made by a version that did not keep what was before it",
+            "Run the siltstone rollup that made it again.",
         )
     return table
 
@@ -150,58 +146,33 @@ def _rolled(
     table = output_table(output_uri, terms, config)
     if table.storage.root == base.storage.root:
         raise UsageError("the rollup would overwrite its base", "Give another folder.")
-    if table.snapshot() is None:
-        table.create()
-    table.recover()
-    planned = table.snapshot()
-    assert planned is not None
-    ledger = ledgers.load(table.storage, planned.head)
-    _check_same(table, ledger.newest, terms, Period(*header["period"]), base.storage.root)
-    old = table.files(planned)
+    planned = Planned.of(table)
+    _check_same(table, planned.newest, terms, Period(*header["period"]), base.storage.root)
+    about = {"table": table.storage.root, "input": base.storage.root, "engine": engine.name, "run": ""}
+    wanted = anew(planned, base.storage, stored, header, terms)
+    if wanted is None:
+        return {**about, "files_known": len(stored)}
     window = _window(header, terms)
-    written = engine.run(_tasks(base, stored, header, terms, table, config, window), lambda _: None)
-    outputs = [o for w in written for o in w.outputs]
-    points, there = sum(w.points for w in written), _points_of(base, stored, window)
-    problems = check_output(table, outputs, planned.schema)
-    if points != there:
-        problems.append(f"{there:,} points in the base, {points:,} in the rollup")
-    if problems:
-        raise AccountsError("this rollup", problems)
+    written = engine.run(_tasks(base, wanted, header, terms, table, config, window), lambda _: None)
+    points, there = sum(w.points for w in written), points_of(base.storage, wanted, window, terms.buckets)
+    problems = [] if points == there else [f"{there:,} points in the base, {points:,} in the rollup"]
     summary = {
-        "table": table.storage.root,
-        "input": base.storage.root,
-        "engine": engine.name,
+        **about,
         "every": terms.buckets.name,
         "base": Terms.from_dict(header["terms"]).buckets.name,
-        "rows_in": sum(f.rows for f in stored),
+        "rows_in": sum(f.rows for f in wanted.stored),
         "points": points,
+        "buckets_touched": wanted.touched,
         "series": sum(w.series for w in written),
-        "rows_out": sum(o.rows for o in outputs),
-        "rows": sum(o.rows for o in outputs),
         "provisional": sum(w.provisional for w in written),
-        "files_written": len(outputs),
-        "files_removed": len(old),
-        "bytes_written": sum(o.bytes for o in outputs),
         "watermark_us": header["watermark_us"],
     }
-    head = Head.after(planned.head)
-    whole = {
-        **summary,
-        "kind": "rollup",
-        "siltstone": __version__,
-        "terms": terms.as_dict(),
-        "period": header["period"],
-        "files": [],
-        "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-        "removed": [s.path for s in old],
-        "outputs": [o.as_dict() for o in outputs],
-        "quarantine": [],
-        "columns": [],
-    }
-    ledgers.write_manifest(table.storage, head, ledger, whole, [], dataset="rollup")
+    outputs = [o for w in written for o in w.outputs]
     progress(f"committing {len(outputs)} files", 0, 0, 0)
-    table.commit(Change(head, outputs, {"run": head.name, "rows": summary["rows"]}, removed=old), planned)
-    return {**summary, "run": head.name}
+    edges = write_edges(base.storage, edges_of(base, terms), stored, header, window, edges_of(table, terms))
+    extras = {"period": header["period"], "window": list(window), **edges, **as_told(stored, header)}
+    removed = [f for f in planned.stored if wanted.dates is None or f.partition[0] in wanted.dates]
+    return commit(planned, "rollup", summary, terms.as_dict(), outputs, removed, extras, problems)
 
 
 def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period, root: str) -> None:
@@ -213,32 +184,24 @@ def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: P
 def _window(header: Mapping[str, Any], terms: Terms) -> Window:
     """The span of the coarse buckets that lie whole within the period of the base."""
     before = Terms.from_dict(header["terms"])
-    start, end = Period(*header["period"]).span(before.buckets)
+    start, end = header.get("window") or Period(*header["period"]).span(before.buckets)
     if end < FAR_US:
         end = int(terms.buckets.bounds(terms.buckets.number(np.array([end])))[0][0])
     return Period(start, end).span(terms.buckets)
 
 
-def _points_of(base: Table, stored: Sequence[Stored], window: Window) -> int:
-    """The points of any quality that base rows within the window have."""
-    found = 0
-    for file in stored:
-        with base.storage.open(file.path) as handle:
-            rows = pl.read_parquet(handle, columns=["bucket_start", "n", "n_bad"])
-        inside = rows.filter(pl.col("bucket_start").dt.epoch("us").is_between(*window, closed="left"))
-        found += sum(int(count) for count in inside.select(pl.col("n", "n_bad").sum()).row(0))
-    return found
-
-
 def _tasks(
     base: Table,
-    stored: Sequence[Stored],
+    wanted: Anew,
     header: Mapping[str, Any],
     terms: Terms,
     table: Table,
     config: Config,
     window: Window,
 ) -> list[FinishTask]:
+    stored = wanted.stored
+    if wanted.dates == ():
+        return []
     count = finish_tasks(sum(f.rows for f in stored))
     bounds = ["", *_cuts(base, stored, count), ""]
     task = FinishTask(
@@ -258,6 +221,7 @@ def _tasks(
         stored=tuple(f.path for f in stored),
         before=tuple(header.get("before", ())),
         after=tuple(header.get("after", ())),
+        dates=wanted.dates or (),
     )
     return [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
 
