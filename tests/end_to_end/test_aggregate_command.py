@@ -42,7 +42,10 @@ def test_the_command_says_what_it_did(
         (["--every", "1d", "--zone", "Mars"], "--zone Mars: no time zone"),
         (["--every", "1d", "--zone", "Mars", "--from", "2025-12-01"], "--zone Mars: no time zone"),
         (["--every", "1h", "--from", "soon"], "--from 'soon' is no time"),
-        (["--every", "1h", "--from", "2025-12-02", "--to", "2025-12-01"], "--to is not after --from"),
+        (
+            ["--every", "1h", "--from", "2025-12-02", "--to", "2025-12-01"],
+            "--to 2025-12-01 is not after --from 2025-12-02",
+        ),
         (["--every", "1h", "--columns", "a"], "readings is a table of readings"),
         ([], "no --every"),
     ],

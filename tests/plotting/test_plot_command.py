@@ -130,9 +130,9 @@ def test_a_page_needs_no_network_and_times_are_of_the_zone_asked_for(plot: Plot)
         (["--measure", "median"], "no measure 'median'. There are time_weighted_average"),
         (["--measure", "p99"], "hourly has no measure 'p99'. It has time_weighted_average, .*siltstone aggregate"),
         (["--measure", "min_ts"], "min_ts is an instant, not a value to draw. It has"),
-        (["--zone", "Mars/Gale"], "--zone 'Mars/Gale' is no time zone. Give an IANA name"),
+        (["--zone", "Mars/Gale"], "--zone Mars/Gale: no time zone, expected an IANA name"),
         (["--from", "2027-01-01"], "no buckets in that time. Give other --from and --to"),
-        (["--from", "2025-12-02", "--to", "2025-12-01"], "--to is not after --from. Give a later"),
+        (["--from", "2025-12-02", "--to", "2025-12-01"], "--to 2025-12-01 is not after --from 2025-12-02"),
     ],
 )
 def test_a_wrong_wish_is_answered_with_the_next_move(plot: Plot, words: list[str], said: str) -> None:
