@@ -6,17 +6,18 @@ from typing import Any
 
 import polars as pl
 
+from siltstone.plotting.gaps import Gap
 from siltstone.plotting.layout import Heading, bounds_of, scene_of
 from siltstone.plotting.palette import GOOD, MISSING, REST, STATES, VALUE
-from siltstone.plotting.panel_marks import Frame, marks_of
+from siltstone.plotting.panel_marks import marks_of
 from siltstone.plotting.panels import Panel, panel_of
-from siltstone.plotting.scene import Area, Box, Dot, Label, Line, Mark
+from siltstone.plotting.scene import Area, Box, Dot, Frame, Label, Line, Mark
 
 HOUR = 3_600_000_000
 FRAME = Frame(left=0, right=400, top=0, bottom=100, span=(0, 4 * HOUR), low=0, high=10)  # 100 px an hour, 10 px a unit
 
 
-def panel(*rows: Any, kind: Any = "step", measure: str = "mean") -> Panel:
+def panel(*rows: Any, kind: Any = "step", measure: str = "mean", gaps: tuple[Gap, ...] = ()) -> Panel:
     """Rows of (hour, value, min, max) and what else differs from a good final bucket."""
     usual = {"pct_good": 100.0, "n": 1, "provisional": False}
     told = [
@@ -26,7 +27,7 @@ def panel(*rows: Any, kind: Any = "step", measure: str = "mean") -> Panel:
         }
         for hour, value, low, high, *more in rows
     ]  # fmt: skip
-    return panel_of("level", ("tank",), kind, measure, pl.DataFrame(told, strict=False))
+    return panel_of("level", ("tank",), kind, measure, pl.DataFrame(told, strict=False), gaps)
 
 
 def drawn(shown: Panel, kind: type[Mark], colours: dict[str, str] | None = None) -> list[Any]:
@@ -52,6 +53,46 @@ def test_slopes_join_middles_and_a_value_alone_is_a_dot() -> None:
     shown = panel(*ROWS, kind="linear")
     assert points(drawn(shown, Line)) == [[(50, 80), (150, 60)]]
     assert [(d.x, d.y) for d in drawn(shown, Dot)] == [(50, 80), (150, 60), (350, 40)]
+
+
+HELD = Gap(1, 2 * HOUR, 3 * HOUR, 2 * HOUR, 3 * HOUR, 3.0, 3.0, is_good=True, state="3")
+PARTLY = replace(HELD, known_to=5 * HOUR // 2)
+LONG = Gap(2, 4 * HOUR, 9 * HOUR, 4 * HOUR, 9 * HOUR, 6.0, 6.0, is_good=True)
+
+
+def test_what_holds_between_buckets_is_a_thin_line_joined_to_what_it_touches() -> None:
+    shown = panel(*ROWS, measure="time_weighted_average", gaps=(HELD,))
+    (thin,) = [line for line in drawn(shown, Line) if line.width < 1.5]
+    assert points([thin]) == [[(200, 60), (200, 70), (300, 70), (300, 40)]]
+    shown = panel(*ROWS, measure="time_weighted_average", gaps=(PARTLY, LONG))  # the second is outside of the picture
+    (thin,) = [line for line in drawn(shown, Line) if line.width < 1.5]
+    assert points([thin]) == [[(200, 60), (200, 70), (250, 70)]]
+    of_points_alone = panel(*ROWS, gaps=(HELD,))
+    assert [line for line in drawn(of_points_alone, Line) if line.width < 1.5] == []
+
+
+def test_a_line_goes_on_between_buckets_from_where_it_is_drawn_in_them() -> None:
+    sloped = replace(HELD, first=4.0, last=5.0)
+    shown = panel(*ROWS, kind="linear", measure="time_weighted_average", gaps=(sloped,))
+    (thin,) = [line for line in drawn(shown, Line) if line.width < 1.5]
+    assert points([thin]) == [[(150, 60), (200, 60), (300, 50), (350, 40)]]
+
+
+def test_the_strip_goes_on_between_buckets() -> None:
+    boxes = drawn(panel(*ROWS, gaps=(PARTLY,)), Box)
+    assert [(b.fill, b.x, b.width) for b in boxes if b.y == 105] == [
+        (GOOD, 0, 200), (GOOD, 300, 100), (GOOD, 200, 50), (MISSING, 250, 50)
+    ]  # fmt: skip
+    boxes = drawn(panel(*ROWS, gaps=(replace(HELD, is_good=False),)), Box)
+    assert [(b.fill, b.x, b.width) for b in boxes if b.y == 105][2:] == [(MISSING, 200, 100)]
+    totals = panel(*ROWS, kind="bucketed", measure="sum", gaps=(replace(HELD, known_to=HELD.start),))
+    assert [b for b in drawn(totals, Box) if b.y == 105] == [], "no time is covered by totals, and none is missing"
+
+
+def test_a_held_value_is_inside_of_the_axis() -> None:
+    high = replace(HELD, first=50.0, last=50.0)
+    assert bounds_of(panel(*ROWS, measure="time_weighted_average", gaps=(high,)))[1] > 50
+    assert bounds_of(panel(*ROWS, gaps=(high,)))[1] < 10
 
 
 def test_a_null_is_a_gap_with_no_band() -> None:
@@ -85,13 +126,15 @@ def test_states_are_stacked_in_per_cent_of_the_bucket_and_rare_ones_share_a_colo
     shown = panel_of("use", (), "step", "time_in_state", rows)
     colours = {f"s{i}": STATES[i] for i in range(7)}
     frame = Frame(left=0, right=100, top=0, bottom=100, span=(0, HOUR), low=0, high=100)
-    boxes = [
-        b for b in marks_of(shown, frame, colours, strip=(105, 8), zone="UTC") if isinstance(b, Box) and b.width == 98
-    ]
+    marks = list(marks_of(shown, frame, colours, strip=(105, 8), zone="UTC"))
+    boxes = [b for b in marks if isinstance(b, Box) and b.width == 98]
     assert [(b.fill, b.y, b.height) for b in boxes] == [
         *((STATES[i], 93.75 - 6.25 * i, 6.25) for i in range(7)),
         (REST, 50.0, 6.25),
     ]
+    held = replace(shown, gaps=(Gap(0, HOUR, 2 * HOUR, HOUR, 2 * HOUR, 0.0, 0.0, is_good=True, state="s3"),))
+    pale = [b for b in drawn(held, Box, colours) if 0 < b.opacity < 1]
+    assert [(b.fill, b.x, b.y, b.width, b.height) for b in pale] == [(STATES[3], 100, -900.0, 100, 1000.0)]
 
 
 def test_panels_share_one_axis_of_time_and_stay_inside_the_picture() -> None:

@@ -89,8 +89,10 @@ def test_a_page_tells_each_bucket_its_numbers(plot: Plot) -> None:
         "1 Dec 2025 08:00 to 09:00\ntime_weighted_average 30\nmin 30, max 30\n1 point, good 100 % of the time",
         "1 Dec 2025 10:00 to 11:00\ntime_weighted_average unknown\n"
         "1 point, good 0 % of the time\nprovisional: later readings can change it",
+        "1 Dec 2025 09:00 to 10:00\nno points, so no buckets\n30 holds",
     ]
-    assert {"valve", "time_weighted_average, step", "time, Europe/Zurich", "07:00", "provisional"} <= {*texts(page)}
+    said = {"valve", "time_weighted_average, step", "time, Europe/Zurich", "07:00", "provisional", "no points: holds"}
+    assert said <= {*texts(page)}
 
 
 def test_each_series_is_drawn_as_the_tables_rules_read_it(plot: Plot) -> None:

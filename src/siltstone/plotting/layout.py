@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from siltstone.plotting.axis import Tick, day_text, local, time_ticks, value_ticks
+from siltstone.plotting.gap_marks import PALE, THIN
 from siltstone.plotting.palette import FAINT, GOOD, GRID, INK, MISSING, REST, STATES, VALUE
-from siltstone.plotting.panel_marks import Frame, marks_of
+from siltstone.plotting.panel_marks import marks_of
 from siltstone.plotting.panels import Panel, states_by_time
-from siltstone.plotting.scene import Box, Label, Line, Mark, Scene
+from siltstone.plotting.scene import Box, Frame, Label, Line, Mark, Scene
 
 WIDTH = 1200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 28, 98, 64
@@ -66,7 +67,8 @@ def bounds_of(panel: Panel) -> tuple[float, float]:
         return 0.0, 100.0
     if panel.measure == "pct_good":
         return 0.0, 104.0
-    values = np.concatenate((panel.value, panel.low, panel.high))
+    held = [value for gap in panel.gaps if gap.is_known and panel.holds for value in (gap.first, gap.last)]
+    values = np.concatenate((panel.value, panel.low, panel.high, held))
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
@@ -80,7 +82,9 @@ def bounds_of(panel: Panel) -> tuple[float, float]:
 
 def _heading(heading: Heading) -> Iterator[Mark]:
     yield Label(_LEFT, 34, _cut(heading.table, 17, 500), 17, INK, is_bold=True)
-    span = " to ".join(f"{day_text(t.date())} {t:%H:%M}" for t in (local(us, heading.zone) for us in heading.span))
+    ends = [local(us, heading.zone) for us in heading.span]
+    clock = "%H:%M:%S" if any(t.second or t.microsecond for t in ends) else "%H:%M"
+    span = " to ".join(f"{day_text(t.date())} {t:{clock}}" for t in ends)
     yield Label(WIDTH - _RIGHT, 34, f"{heading.every} buckets, {span}, {heading.zone}", 12, FAINT, "end")
 
 
@@ -109,7 +113,13 @@ def _samples(panels: Sequence[Panel], colours: dict[str, str]) -> Iterator[tuple
         yield [Box(0, -6, 24, 12, colour)], _cut(state, 12, 180)
     if any(set(times) - set(colours) for p in panels for times in p.states):
         yield [Box(0, -6, 24, 12, REST)], "other states"
-    yield [Box(0, -4, 24, 4, MISSING), Box(0, 0, 24, 4, GOOD)], "coverage: good time, the rest"
+    holding = [p for p in panels if p.holds and any(gap.is_known for gap in p.gaps)]
+    if any(p.shape != "states" for p in holding):
+        yield [Box(0, -THIN / 2, 24, THIN, VALUE)], "no points: holds"
+    if any(p.shape == "states" for p in holding):
+        yield [Box(0, -6, 24, 12, REST, PALE)], "no points: state holds"
+    if any(p.can_cover for p in panels):
+        yield [Box(0, -4, 24, 4, MISSING), Box(0, 0, 24, 4, GOOD)], "coverage: good time, the rest"
     if any(p.provisional.any() for p in panels):
         yield [Box(0, -6, 24, 12, is_hatched=True)], "provisional"
 
@@ -141,7 +151,8 @@ def _grid(panel: Panel, frame: Frame, ticks: Sequence[Tick]) -> Iterator[Mark]:
     for tick in ticks:
         x = frame.x(tick.at)
         yield Line([(x, frame.top), (x, frame.bottom)], GRID)
-    yield Label(frame.left - 8, frame.bottom + _APART + _STRIP, "coverage", 10, FAINT, "end")
+    if panel.can_cover:
+        yield Label(frame.left - 8, frame.bottom + _APART + _STRIP, "coverage", 10, FAINT, "end")
     if not panel.is_known.any():
         middle = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
         yield Label(*middle, "no values: nothing is known here, or they are texts", 12, FAINT, "middle")

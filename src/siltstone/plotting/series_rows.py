@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import newest_header
@@ -14,6 +15,7 @@ from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.errors import LostRaceError, StorageError, UsageError
 from siltstone.planning import Stored
+from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
 from siltstone.table import Refused, Table
@@ -22,7 +24,7 @@ from siltstone.tables import table_at
 MOST_SERIES = 12
 MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of pixels
 _NAMES = ("site", "series_id", "source", "device_id", "measurement")
-_ALWAYS = ("bucket_start", "bucket_end", "n", "pct_good", "provisional")
+_ALWAYS = ("bucket_start", "bucket_end", "n", "pct_good", "provisional", "carried_in")
 _ATTEMPTS = 3
 _SHOWN, _LOOKED_AT = 5, 5_000
 
@@ -55,10 +57,13 @@ class SeriesRows:
 
 @dataclass(frozen=True)
 class Aggregates:
-    """A table of aggregates, and the terms that it was made with."""
+    """A table of aggregates, and the terms that it was made with; where what is known ends, and before which instant
+    no bucket starts, both microseconds."""
 
     table: Table
     terms: Terms
+    watermark_us: int
+    start_us: int
 
     @property
     def name(self) -> str:
@@ -84,7 +89,7 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
             f"{storage.root} is made by the convention {terms.convention}, whose rows tell no coverage to draw",
             "Plot a table that siltstone aggregate has made without --convention.",
         )
-    return Aggregates(table, terms)
+    return Aggregates(table, terms, int(header["watermark_us"]), int(header["period"][0]))
 
 
 def read_series(found: Aggregates, wanted: Wanted, period: Period, measure: str | None) -> list[SeriesRows]:
@@ -124,6 +129,8 @@ def _columns(found: Aggregates, measure: str | None) -> list[str]:
             f"It has {', '.join((*drawable, *TRUST))}"
             + ("." if is_instant else "; another: siltstone aggregate INPUT NEW_TABLE --measure NAME."),
         )
+    if "start_value" in drawable:
+        chosen.append("start_value")
     return list(dict.fromkeys((*chosen, *_ALWAYS)))
 
 
@@ -182,7 +189,8 @@ def _rows(
     for file in stored:
         least, most = file.bounds.get("series_id", (None, None))
         if least is None or most is None or not (least > high or most < low):
-            frames.append(_read(table, file, [*key, *columns]).join(names.select(key), on=key, how="semi"))
+            rows = _read(table, file, [*key, *columns], with_state=True)
+            frames.append(rows.join(names.select(key), on=key, how="semi", maintain_order="left"))
     instants = [pl.col(name).dt.epoch("us") for name in ("bucket_start", "bucket_end")]
     rows = pl.concat(frames).with_columns(instants)
     rows = rows.filter(pl.col("bucket_start") >= period.start_us, pl.col("bucket_start") < period.end_us)
@@ -201,8 +209,14 @@ def _rows(
     return found
 
 
-def _read(table: Table, file: Stored, columns: list[str]) -> pl.DataFrame:
-    fetched = table.storage.read(file.path)
+def _read(table: Table, stored: Stored, columns: list[str], *, with_state: bool = False) -> pl.DataFrame:
+    """The columns of a data file; `with_state`: and `state` with what it says of the time around a bucket."""
+    fetched = table.storage.read(stored.path)
     if fetched is None:
-        raise StorageError(f"{table.storage.uri(file.path)} is gone", "Run again.")
-    return pl.read_parquet(io.BytesIO(fetched.data), columns=columns).select(columns)
+        raise StorageError(f"{table.storage.uri(stored.path)} is gone", "Run again.")
+    rows = pl.read_parquet(io.BytesIO(fetched.data), columns=columns).select(columns)
+    if not with_state:
+        return rows
+    file = pq.ParquetFile(io.BytesIO(fetched.data), pre_buffer=False)
+    inner = file.read([f"state.{name}" for name in STATE_FIELDS], use_threads=False)
+    return rows.with_columns(pl.Series("state", inner["state"]))
