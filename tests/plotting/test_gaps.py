@@ -1,6 +1,7 @@
 """What is known between buckets, worked by hand, and as the rows say it that --empty carry gives those buckets."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def test_what_is_carried_into_the_first_bucket_holds_from_where_the_picture_begi
     carried = bucket(3, (190, 7.0, GOOD), (200, 8.0, GOOD), carried_in=True, start_value=4.0)
     step = Interpretation()
     assert known(gaps_of(frame(carried), step, 4 * HOUR, begin_us=HOUR)) == [(1, 3, 1, 3, 4.0, 4.0)]
+    (untold,) = gaps_of(frame(carried).drop("start_value"), step, 4 * HOUR, begin_us=HOUR)
+    assert (untold.is_known, untold.is_good, math.isnan(untold.first), untold.state) == (True, True, True, "")
     assert gaps_of(frame(carried), step, 4 * HOUR) == ()
     assert gaps_of(frame({**carried, "carried_in": False}), step, 4 * HOUR, begin_us=HOUR) == ()
     assert gaps_of(frame(carried), Interpretation("linear"), 4 * HOUR, begin_us=HOUR) == ()

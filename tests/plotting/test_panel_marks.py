@@ -1,11 +1,13 @@
 """What is drawn of a series, in pixels worked by hand."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
+from siltstone.plotting.gap_marks import told
 from siltstone.plotting.gaps import Gap
 from siltstone.plotting.layout import Heading, bounds_of, scene_of
 from siltstone.plotting.palette import GOOD, MISSING, REST, STATES, VALUE
@@ -55,9 +57,9 @@ def test_slopes_join_middles_and_a_value_alone_is_a_dot() -> None:
     assert [(d.x, d.y) for d in drawn(shown, Dot)] == [(50, 80), (150, 60), (350, 40)]
 
 
-HELD = Gap(1, 2 * HOUR, 3 * HOUR, 2 * HOUR, 3 * HOUR, 3.0, 3.0, is_good=True, state="3")
+HELD = Gap(1, 2 * HOUR, 3 * HOUR, 2 * HOUR, 3 * HOUR, 3.0, 3.0, "3", is_good=True)
 PARTLY = replace(HELD, known_to=5 * HOUR // 2)
-LONG = Gap(2, 4 * HOUR, 9 * HOUR, 4 * HOUR, 9 * HOUR, 6.0, 6.0, is_good=True)
+LONG = Gap(2, 4 * HOUR, 9 * HOUR, 4 * HOUR, 9 * HOUR, 6.0, 6.0, "6", is_good=True)
 
 
 def test_what_holds_between_buckets_is_a_thin_line_joined_to_what_it_touches() -> None:
@@ -89,10 +91,19 @@ def test_the_strip_goes_on_between_buckets() -> None:
     assert [b for b in drawn(totals, Box) if b.y == 105] == [], "no time is covered by totals, and none is missing"
 
 
+def test_a_text_that_holds_is_no_number_to_draw() -> None:
+    text = replace(HELD, first=math.nan, last=math.nan, state="off")
+    shown = panel(*ROWS, measure="time_weighted_average", gaps=(text,))
+    assert [line for line in drawn(shown, Line) if line.width < 1.5] == []
+    assert bounds_of(shown, FRAME.span)[1] < 10
+    assert told(shown, text, FRAME.span, "UTC").endswith("\noff holds")
+    assert [b.x for b in drawn(shown, Box) if b.fill == GOOD] == [0, 300, 200], "it covers the time"
+
+
 def test_a_held_value_is_inside_of_the_axis() -> None:
     high = replace(HELD, first=50.0, last=50.0)
-    assert bounds_of(panel(*ROWS, measure="time_weighted_average", gaps=(high,)))[1] > 50
-    assert bounds_of(panel(*ROWS, gaps=(high,)))[1] < 10
+    assert bounds_of(panel(*ROWS, measure="time_weighted_average", gaps=(high,)), FRAME.span)[1] > 50
+    assert bounds_of(panel(*ROWS, gaps=(high,)), FRAME.span)[1] < 10
 
 
 def test_a_null_is_a_gap_with_no_band() -> None:
@@ -106,7 +117,7 @@ def test_amounts_are_bars_from_zero_without_a_band() -> None:
     bars = [b for b in drawn(shown, Box) if b.fill == VALUE]
     assert [(b.x, b.y, b.width, b.height) for b in bars] == [(1, 50, 98, 50), (101, 100, 98, 0.6)]
     assert drawn(shown, Area) == []
-    assert bounds_of(shown) == (0.0, 5.3)  # 6 % more than the highest
+    assert bounds_of(shown, FRAME.span) == (0.0, 5.3)  # 6 % more than the highest
 
 
 def test_the_strip_tells_the_share_of_good_time_and_hatching_what_is_provisional() -> None:
@@ -132,7 +143,7 @@ def test_states_are_stacked_in_per_cent_of_the_bucket_and_rare_ones_share_a_colo
         *((STATES[i], 93.75 - 6.25 * i, 6.25) for i in range(7)),
         (REST, 50.0, 6.25),
     ]
-    held = replace(shown, gaps=(Gap(0, HOUR, 2 * HOUR, HOUR, 2 * HOUR, 0.0, 0.0, is_good=True, state="s3"),))
+    held = replace(shown, gaps=(Gap(0, HOUR, 2 * HOUR, HOUR, 2 * HOUR, math.nan, math.nan, "s3", is_good=True),))
     pale = [b for b in drawn(held, Box, colours) if 0 < b.opacity < 1]
     assert [(b.fill, b.x, b.y, b.width, b.height) for b in pale] == [(STATES[3], 100, -900.0, 100, 1000.0)]
 

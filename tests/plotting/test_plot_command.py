@@ -117,6 +117,15 @@ def test_times_in_states_are_told_with_the_texts_of_the_data_escaped(plot: Plot)
     assert "&lt;b&gt;busy &amp; loud&lt;/b&gt;" in page
 
 
+def test_a_number_of_texts_is_not_drawn_but_what_to_ask_for_is_said(plot: Plot) -> None:
+    _, page = plot("--series", "room use", "--measure", "time_weighted_average")
+    assert any("--measure time_in_state" in text for text in texts(page))
+    assert "no points: holds" not in texts(page)
+    assert [tip for tip in tips(page) if "no points" in tip] == [
+        "1 Dec 2025 09:00 to 10:00\nno points, so no buckets\nempty holds"
+    ]
+
+
 def test_a_page_needs_no_network_and_times_are_of_the_zone_asked_for(plot: Plot) -> None:
     _, page = plot("--series", "valve", "--zone", "UTC")
     assert tips(page)[0].startswith("1 Dec 2025 06:00 to 07:00")

@@ -1,5 +1,6 @@
 """The gaps between a panel's buckets as marks: the value that holds in a thin line, whether it is good, a tooltip."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from siltstone.plotting.axis import day_text, local, number_text
@@ -16,10 +17,8 @@ def holding_lines(panel: Panel, frame: Frame, anchor: float | None) -> Iterator[
     """A thin line where a value is known between buckets, joined to those that it touches: at their edges, or where
     the line of their values is, that share of a bucket after its start."""
     known = panel.is_known
-    for gap in panel.gaps:
-        start, end = _shown(gap, frame)
-        if start >= end:
-            continue
+    for gap in panel.held(frame.span):
+        start, end = gap.shown(frame.span)
         points: list[Point] = [(frame.x(start), frame.y(gap.first)), (frame.x(end), frame.y(gap.last))]
         before, behind = gap.after, gap.after + 1
         if start == gap.start and before >= 0 and known[before]:
@@ -31,19 +30,17 @@ def holding_lines(panel: Panel, frame: Frame, anchor: float | None) -> Iterator[
 
 def holding_states(panel: Panel, frame: Frame, colours: Mapping[str, str]) -> Iterator[Mark]:
     """The state that holds between buckets, paler than theirs."""
-    for gap in panel.gaps:
-        start, end = _shown(gap, frame)
-        if start < end:
-            left, right = frame.x(start), frame.x(end)
-            colour = colours.get(gap.state, REST)
-            yield Box(left, frame.y(100.0), right - left, frame.y(0.0) - frame.y(100.0), colour, PALE)
+    for gap in panel.held(frame.span):
+        left, right = (frame.x(us) for us in gap.shown(frame.span))
+        colour = colours.get(gap.state, REST)
+        yield Box(left, frame.y(100.0), right - left, frame.y(0.0) - frame.y(100.0), colour, PALE)
 
 
 def gap_coverage(panel: Panel, frame: Frame, top: float, height: float) -> Iterator[Mark]:
     """The strip between buckets: good time, and the rest."""
     for gap in panel.gaps:
         start, end = max(gap.start, frame.span[0]), min(gap.end, frame.span[1])
-        good_from, good_to = _shown(gap, frame) if gap.is_good else (end, end)
+        good_from, good_to = gap.shown(frame.span) if gap.is_good else (end, end)
         for first, last, colour in ((start, good_from, MISSING), (good_from, good_to, GOOD), (good_to, end, MISSING)):
             if first < last:
                 yield Box(frame.x(first), top, frame.x(last) - frame.x(first), height, colour)
@@ -68,8 +65,8 @@ def told(panel: Panel, gap: Gap, span: tuple[int, int], zone: str) -> str:
 def _known(panel: Panel, gap: Gap, zone: str) -> str:
     if not gap.is_known:
         return "nothing is known"
-    if panel.shape == "states":
-        what = f"{gap.state} holds"
+    if math.isnan(gap.first) or panel.shape == "states":
+        what = f"{gap.state or 'what was before'} holds"
     elif gap.first == gap.last:
         what = f"{number_text(gap.first)} holds"
     else:
@@ -90,12 +87,6 @@ def period_text(start_us: int, end_us: int, zone: str) -> str:
 def _clock(ts_us: int, zone: str) -> str:
     moment = local(ts_us, zone)
     return f"{day_text(moment.date())} {moment:%H:%M:%S}".removesuffix(":00")
-
-
-def _shown(gap: Gap, frame: Frame) -> tuple[int, int]:
-    """What of the known time the picture shows."""
-    start, end = max(gap.known_from, frame.span[0]), min(gap.known_to, frame.span[1])
-    return start, max(start, end)
 
 
 def _joint(panel: Panel, row: int, anchor: float | None, edge: float) -> float:

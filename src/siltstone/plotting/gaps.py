@@ -1,6 +1,7 @@
 """What is known of the time between a series' buckets: those without points have no row in a table made with --empty
 skip, though their value may be known all the while."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,9 @@ STATE_FIELDS = ("first_ts", "first_value", "first_quality", "last_ts", "last_val
 class Gap:
     """Time without buckets after the row `after` (-1: before the first row), in microseconds since 1970 UTC.
 
-    From `known_from` to `known_to` the value is known, which goes from `first` to `last` in a line; the two are equal
-    where nothing is known. `state`: the value as time in states names it.
+    From `known_from` to `known_to` the value is known; the two are equal where nothing is known. It goes from `first`
+    to `last` in a line; both are NaN where it is a text, or where the table does not tell it. `state`: the value as
+    time in states names it; empty where the table does not tell it.
     """
 
     after: int
@@ -29,12 +31,17 @@ class Gap:
     known_to: int
     first: float
     last: float
+    state: str
     is_good: bool
-    state: str = ""
 
     @property
     def is_known(self) -> bool:
         return self.known_from < self.known_to
+
+    def shown(self, span: tuple[int, int]) -> tuple[int, int]:
+        """What of the known time is within a span; two equal instants where none is."""
+        start, end = max(self.known_from, span[0]), min(self.known_to, span[1])
+        return start, max(start, end)
 
 
 def gaps_of(
@@ -68,15 +75,18 @@ def _between(rows: pl.DataFrame, how: Interpretation, after: Ints, until: Ints, 
     known_to = np.maximum(np.minimum(pieces.end, until[after]), known_from)
     if only_good:
         known_to = np.where(pieces.is_good, known_to, known_from)
-    first, last = pieces.at(known_from), pieces.at(known_to)
+    values = pieces.at(known_from).tolist(), pieces.at(known_to).tolist()
     texts = states.field("texts").to_list()
-    return tuple(
-        Gap(
-            int(i), int(start[n]), int(until[i]), int(known_from[n]), int(known_to[n]), float(first[n]), float(last[n]),
-            bool(pieces.is_good[n]), _state(float(first[n]), [*(texts[i] or ()), *(texts[following[n]] or ())]),
-        )
-        for n, i in enumerate(after)
-    )  # fmt: skip
+    found = []
+    for n, (i, first, last) in enumerate(zip(after.tolist(), *values, strict=True)):
+        named = {t["value"]: t["text"] for row in {i, int(following[n])} for t in texts[row] or ()}
+        if first in named:
+            state, first, last = named[first], math.nan, math.nan
+        else:
+            state = _number(first)
+        known, is_good = (int(known_from[n]), int(known_to[n])), bool(pieces.is_good[n])
+        found.append(Gap(i, int(start[n]), int(until[i]), *known, first, last, state, is_good))
+    return tuple(found)
 
 
 def _before(rows: pl.DataFrame, how: Interpretation, begin_us: int | None) -> tuple[Gap, ...]:
@@ -84,10 +94,9 @@ def _before(rows: pl.DataFrame, how: Interpretation, begin_us: int | None) -> tu
     start = int(rows["bucket_start"][0])
     if begin_us is None or begin_us >= start or how.kind not in ("step", "counter") or not rows["carried_in"][0]:
         return ()
-    value = rows["start_value"][0] if "start_value" in rows.columns else None
-    if value is None:
-        return ()
-    return (Gap(-1, begin_us, start, begin_us, start, value, value, how.uncertain != "keep", _state(value, [])),)
+    told = rows["start_value"][0] if "start_value" in rows.columns else None
+    value, state = (math.nan, "") if told is None else (float(told), _number(told))
+    return (Gap(-1, begin_us, start, begin_us, start, value, value, state, how.uncertain != "keep"),)
 
 
 def _ends(states: "pl.series.struct.StructNameSpace", which: str, places: Ints) -> Ends:
@@ -95,7 +104,6 @@ def _ends(states: "pl.series.struct.StructNameSpace", which: str, places: Ints) 
     return Ends(ts.to_numpy(), value.fill_null(0.0).to_numpy(), quality.to_numpy())
 
 
-def _state(value: float, texts: list[dict[str, object]]) -> str:
-    """The name of a value: its text, or the shortest one of the number."""
-    text = next((t["text"] for t in texts if t["value"] == value), None)
-    return str(text) if text is not None else str(pl.Series([value]).cast(pl.String())[0]).removesuffix(".0")
+def _number(value: float) -> str:
+    """A number as time in states names it."""
+    return str(pl.Series([value]).cast(pl.String())[0]).removesuffix(".0")

@@ -20,14 +20,14 @@ def marks_of(
 ) -> Iterator[Mark]:
     """All marks of a panel. `colours`: of states; others share one. `strip`: top and height of the coverage."""
     if panel.shape == "states":
-        yield from holding_states(panel, frame, colours) if panel.holds else ()
+        yield from holding_states(panel, frame, colours)
         yield from _stacks(panel, frame, colours)
     elif panel.shape == "bars":
         yield from _bars(panel, frame)
     else:
         yield from _band(panel, frame)
         anchor = None if panel.shape == "step" else _ANCHOR.get(panel.measure, 0.5)
-        yield from holding_lines(panel, frame, anchor) if panel.holds else ()
+        yield from holding_lines(panel, frame, anchor)
         yield from _steps(panel, frame) if panel.shape == "step" else _slopes(panel, frame)
     yield from _provisional(panel, frame)
     if panel.can_cover:

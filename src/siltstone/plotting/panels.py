@@ -1,5 +1,6 @@
 """What a series' picture shows: which measure, drawn how, over which buckets."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,6 +36,7 @@ class Panel:
     - `pct_good`: 0 to 100. `n`: points. `provisional`: bool.
     - `states`: of the shape "states" a mapping state -> seconds for each bucket.
     - `gaps`: the time between buckets. `can_cover`: no time is ever covered by totals of periods.
+    - `is_text`: its values are texts.
     """
 
     name: str
@@ -52,11 +54,18 @@ class Panel:
     states: tuple[Mapping[str, float], ...] = ()
     gaps: tuple[Gap, ...] = ()
     can_cover: bool = True
+    is_text: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether what is known between buckets is what is drawn."""
         return self.measure in _OF_ALL_TIME
+
+    def held(self, span: tuple[int, int]) -> list[Gap]:
+        """The gaps that are drawn in a span: all or a part of them known, and told by the table."""
+        is_told = [bool(g.state) if self.shape == "states" else math.isfinite(g.first) for g in self.gaps]
+        within = [start < end for start, end in (gap.shown(span) for gap in self.gaps)]
+        return [gap for gap, *yes in zip(self.gaps, is_told, within, strict=True) if self.holds and all(yes)]
 
     @property
     def is_known(self) -> npt.NDArray[np.bool_]:
@@ -115,6 +124,7 @@ def panel_of(
         states=tuple(s or {} for s in rows[TIME_IN_STATE].to_list()) if is_states else (),
         gaps=gaps,
         can_cover=kind != "bucketed",
+        is_text="state" in rows.columns and bool(rows["state"].struct.field("texts").list.len().sum()),
     )
 
 
