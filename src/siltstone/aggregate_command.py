@@ -18,6 +18,7 @@ from siltstone.arguments import (
     period_of,
     reading_arguments,
     table_arguments,
+    tell_if_nothing,
 )
 from siltstone.engine import Engine
 from siltstone.errors import UsageError
@@ -26,8 +27,8 @@ from siltstone.progress import Reporter
 _EVERY = "length of a bucket: 1m 5m 15m 1h 1d 1w 1mo, any such length, or shifts@06:00,18:00"
 _MEASURE = (
     "a measure, repeatable: time_weighted_average, integral, transitions, first, last, start_value, end_value, min, "
-    "min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase (default: all of these), "
-    "time_in_state, and quantiles such as p50 or p99"
+    "min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase; also time_in_state, and quantiles "
+    "such as p50 or p99"
 )
 
 
@@ -36,8 +37,12 @@ def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
     parser.add_argument("input", help="a table: LAKE/readings, or a wide one such as LAKE/datalog with --columns")
     parser.add_argument("output", help="folder or s3:// URI of the table of aggregates; created if missing")
     parser.add_argument("--every", metavar="LENGTH", help=f"{_EVERY}; default: by the range of --from and --to")
-    _bucket_arguments(parser)
-    period_arguments(parser, "buckets that start at or after", "and before; values hold until then")
+    _bucket_arguments(parser, zone="UTC", measure="all of these numbers", empty="skip")
+    period_arguments(
+        parser,
+        "buckets that start at or after",
+        "buckets that start before; values hold until then (default: to the table's latest instant)",
+    )
     filter_arguments(parser)
     reading_arguments(parser)
     parser.add_argument(
@@ -71,23 +76,26 @@ def rollup_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser
     parser.add_argument("base", help="a table that siltstone aggregate has made")
     parser.add_argument("output", help="folder or s3:// URI of the coarser table; created if missing")
     parser.add_argument("--every", metavar="LENGTH", required=True, help=_EVERY)
-    _bucket_arguments(parser)
+    _bucket_arguments(parser, zone="the base's", measure="the base's", empty="the base's")
     table_arguments(parser)
     return parser
 
 
-def _bucket_arguments(parser: argparse.ArgumentParser) -> None:
+def _bucket_arguments(parser: argparse.ArgumentParser, *, zone: str, measure: str, empty: str) -> None:
+    """How buckets are cut and what is told of them; `zone`, `measure`, `empty`: what is so by default."""
     parser.add_argument(
         "--zone",
         metavar="ZONE",
-        help="IANA zone of days, weeks, months and shifts (default: UTC; of a rollup the base's)",
+        help=f"IANA zone of days, weeks, months, shifts and dates (default: {zone})",
     )
     origin_argument(parser, "at which a bucket starts")
-    parser.add_argument("--measure", action="append", default=[], metavar="NAME", help=_MEASURE)
+    parser.add_argument(
+        "--measure", action="append", default=[], metavar="NAME", help=f"{_MEASURE} (default: {measure})"
+    )
     parser.add_argument(
         "--empty",
         choices=("skip", "carry"),
-        help="buckets without points: no row (default), or one with the value carried in",
+        help=f"buckets without points: skip: no row; carry: one with the value carried in (default: {empty})",
     )
 
 
@@ -103,9 +111,12 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     zone = args.zone or "UTC"
     period = period_of(args, zone)
     if not 0 <= args.min_pct_good <= 100:
-        raise UsageError(f"--min-pct-good {args.min_pct_good:g} is no share", "Give 0 to 100.")
+        raise UsageError(f"--min-pct-good {args.min_pct_good:g} is no percentage", "Give one from 0 to 100.")
     if args.convention != "default" and (args.empty or args.min_pct_good):
-        raise UsageError("--empty and --min-pct-good are siltstone's own", f"{args.convention} has its own rules.")
+        raise UsageError(
+            "--empty and --min-pct-good are siltstone's own",
+            f"Leave them out: {args.convention} has its own rules, which siltstone conventions tells.",
+        )
     every = args.every
     if every is None:
         if args.start is None or args.end is None:
@@ -136,6 +147,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
             summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
         else:
             summary = aggregate_by_convention(args.input, args.output, terms, period, config, engine, progress)
+    tell_if_nothing(summary, args.input)
     print_aggregated(summary, as_json=args.json)
     return 0
 

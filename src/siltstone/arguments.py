@@ -1,9 +1,12 @@
 """The arguments that several commands share: which series, which time, how they are read, which settings."""
 
 import argparse
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from zoneinfo import ZoneInfo
+
+from rich.console import Console
 
 from siltstone.config import Config, load_config
 from siltstone.errors import UsageError
@@ -25,14 +28,18 @@ class Filters(TypedDict):
 
 def filter_arguments(parser: argparse.ArgumentParser, side: str = "") -> None:
     """Which series; `side`: of one of two tables."""
-    of = f" of the {side} table" if side else ""
+    group = parser.add_argument_group(
+        f"which series{f' of the {side} table' if side else ''}",
+        "A pattern is of the whole name: * is any text, ? one character, and capitals count. Each may be repeated, and "
+        "one of its patterns has to fit.",
+    )
     for name, what in _FILTERS.items():
-        parser.add_argument(
+        group.add_argument(
             f"--{side}-{name}" if side else f"--{name}",
             action="append",
             default=[],
             metavar="PATTERN",
-            help=f"only these {what}{of}: * is any text, capitals count; repeatable, one has to fit",
+            help=f"only these {what}",
         )
 
 
@@ -46,7 +53,12 @@ def filters_of(args: argparse.Namespace, side: str = "") -> Filters:
 
 def period_arguments(parser: argparse.ArgumentParser, start: str, end: str) -> None:
     """From when to when; `start`, `end`: what the two say."""
-    parser.add_argument("--from", dest="start", metavar="T", help=f"{start}: RFC 3339, or a date of the zone")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="T",
+        help=f"{start}: a date of the zone, 2026-01-31T06:00 there, or with an offset or Z",
+    )
     parser.add_argument("--to", dest="end", metavar="T", help=end)
 
 
@@ -124,8 +136,9 @@ def origin_argument(parser: argparse.ArgumentParser, what: str) -> None:
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
     """Of every job that makes a table of another one."""
-    parser.add_argument("--format", choices=("delta", "parquet"), help="of a new table (default: delta)")
-    parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    group = parser.add_argument_group("where and how it runs")
+    group.add_argument("--format", choices=("delta", "parquet"), help="of a new table (default: delta)")
+    group.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     setting_arguments(parser)
 
 
@@ -137,6 +150,17 @@ def setting_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     parser.add_argument("--debug", action="store_true", help="errors with their trace")
+
+
+def tell_if_nothing(summary: Mapping[str, Any], given: str) -> None:
+    """Say on stderr that a run made no row of rows that it read, and what to do."""
+    is_first = summary.get("buckets_touched") is None  # later ones may bring nothing that was asked for
+    if is_first and summary["run"] and summary["rows_in"] and not summary["rows_out"]:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
+            f"siltstone: no row was made of the {summary['rows_in']:,} rows of {given}: no series fits what was asked "
+            f"for, or none has points in that time. Names are compared as they are written, capitals included. To ask "
+            f"for something else, give another folder than {summary['table']}, or delete that one."
+        )
 
 
 def config_of(args: argparse.Namespace, *more: str) -> Config:

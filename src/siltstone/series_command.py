@@ -18,6 +18,7 @@ from siltstone.arguments import (
     period_of,
     reading_arguments,
     table_arguments,
+    tell_if_nothing,
 )
 from siltstone.engine import Engine
 from siltstone.progress import Reporter
@@ -36,8 +37,12 @@ def resample_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPars
         "read by --measurements and siltstone's own rules",
     )
     parser.add_argument("--limit", metavar="LENGTH", help="points further away than this give no value (90s, 15m, 1h)")
-    period_arguments(parser, "first instant (default: first point)", "instants before (default: to the table's latest)")
-    parser.add_argument("--zone", default="UTC", metavar="ZONE", help="IANA zone of days, weeks, months and dates")
+    period_arguments(
+        parser, "first instant (default: first point)", "instants before (default: to the table's latest one)"
+    )
+    parser.add_argument(
+        "--zone", default="UTC", metavar="ZONE", help="IANA zone of days, weeks, months and dates (default: UTC)"
+    )
     origin_argument(parser, "that is on the grid")
     filter_arguments(parser)
     reading_arguments(parser)
@@ -68,6 +73,7 @@ def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
         summary = resample_table(args.input, args.output, terms, args.fill, limit_us, period, config, engine, progress)
+    tell_if_nothing(summary, args.input)
     read = (
         f"read         {summary['rows_in']:,} rows, and {summary['rows_beside']:,} of before and after: "
         f"{summary['points']:,} points + {summary['repeated']:,} repeated + {summary['rows_left_out']:,} left out"
@@ -130,6 +136,7 @@ def run_asof(args: argparse.Namespace, engine_of: Any) -> int:
         summary = asof_tables(
             args.left, args.right, args.output, (wanted[0], wanted[1]), joining, config, engine, progress
         )
+    tell_if_nothing(summary, args.left)
     read = (
         f"left         {summary['rows_in']:,} rows: {summary['rows_matched']:,} matched + "
         f"{summary['rows_in'] - summary['rows_matched'] - summary['rows_left_out']:,} without a match + "

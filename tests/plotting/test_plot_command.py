@@ -138,11 +138,16 @@ def test_a_page_needs_no_network_and_times_are_of_the_zone_asked_for(plot: Plot)
     [
         (["--series", "vlave"], "no series of .*/hourly has series 'vlave'. Near: valve. Patterns"),
         (["--measurement", "*TEMP"], "has measurement '\\*TEMP'. Near: air temperature"),
+        (["--site", "x"], "has site 'x'. Of its 1 sites: _none"),
+        (["--device", "x"], "has device 'x'. Its series have no devices: name them by another filter"),
         (["--measure", "median"], "no measure 'median'. There are time_weighted_average"),
         (["--measure", "p99"], "hourly has no measure 'p99'. It has time_weighted_average, .*siltstone aggregate"),
         (["--measure", "min_ts"], "min_ts is an instant, not a value to draw. It has"),
         (["--zone", "Mars/Gale"], "--zone Mars/Gale: no time zone, expected an IANA name"),
-        (["--from", "2027-01-01"], "no buckets in that time. Give other --from and --to"),
+        (
+            ["--from", "2027-01-01"],
+            "hourly has no buckets in that time. Its buckets start from 2025-12-01T06:00:00Z",
+        ),
         (["--from", "2025-12-02", "--to", "2025-12-01"], "--to 2025-12-01 is not after --from 2025-12-02"),
     ],
 )

@@ -20,6 +20,7 @@ from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
 from siltstone.table import Refused, Table
 from siltstone.tables import table_at
+from siltstone.zones import iso
 
 MOST_SERIES = 12
 MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of pixels
@@ -141,10 +142,7 @@ def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -
     schema = dict.fromkeys(_NAMES, pl.String)
     names = pl.concat([pl.DataFrame(schema=schema), *frames]).unique(["site", "series_id"], keep="first")
     if not names.height:
-        raise UsageError(
-            f"{table.storage.root} has no buckets in that time" if not stored else f"{table.storage.root} is empty",
-            "Give other --from and --to, or leave them out.",
-        )
+        raise _no_buckets(found)
     asked = Terms(every, series=wanted.series, devices=wanted.devices, measurements=wanted.measurements,
                   sites=wanted.sites)  # fmt: skip
     fits = [asked.wants(r["site"], r["series_id"], r["device_id"], r["measurement"]) for r in names.rows(named=True)]
@@ -152,12 +150,31 @@ def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -
     if not chosen.height:
         raise UsageError(f"no series of {table.storage.root} has {wanted}", _near(names, wanted))
     if chosen.height > MOST_SERIES:
-        few = ", ".join(chosen["series_id"].head(_SHOWN))
+        few = ", ".join(chosen.select(pl.coalesce("measurement", "series_id")).to_series().unique().sort().head(_SHOWN))
         raise UsageError(
             f"{chosen.height:,} series fit, and a picture shows at most {MOST_SERIES}: {few} and others",
             "Name fewer: --series, --device, --measurement and --site take patterns, and all that are given must fit.",
         )
     return chosen
+
+
+def _no_buckets(found: Aggregates) -> UsageError:
+    """Of a table, or of its part in the period."""
+    table = found.table
+    snapshot = table.snapshot()
+    bounds = [f.bounds.get("bucket_start", (None, None)) for f in (table.files(snapshot) if snapshot else [])]
+    told = [(first, last) for first, last in bounds if first is not None and last is not None]
+    if not told:
+        return UsageError(
+            f"{table.storage.root} has no rows",
+            "Nothing that it was asked for was there: make another with siltstone aggregate, and look at what it says "
+            "was read and left out.",
+        )
+    return UsageError(
+        f"{table.storage.root} has no buckets in that time",
+        f"Its buckets start from {iso(min(t[0] for t in told))} to {iso(max(t[1] for t in told))}: give other --from "
+        "and --to, or leave them out.",
+    )
 
 
 def _near(names: pl.DataFrame, wanted: Wanted) -> str:
@@ -176,6 +193,8 @@ def _near(names: pl.DataFrame, wanted: Wanted) -> str:
             near += [n for p in patterns for n in difflib.get_close_matches(p, there[:_LOOKED_AT], _SHOWN, 0.5)]
             shown = ", ".join(list(dict.fromkeys(near))[:_SHOWN] or there[:_SHOWN])
             what = f"{column.removesuffix('_id')}{'' if column == 'series_id' else 's'}"
+            if not there:
+                return f"Its series have no {what}: name them by another filter."
             return f"{'Near' if near else f'Of its {len(there):,} {what}'}: {shown}. Patterns: * is any text."
     return "Leave the patterns out."
 
@@ -205,7 +224,11 @@ def _rows(
         if own.height:
             found.append(SeriesRows(**named, rows=own))
     if not found:
-        raise UsageError("the series have no buckets in that time", "Give other --from and --to, or leave them out.")
+        raise UsageError(
+            "the series have no buckets in that time",
+            "Give other --from and --to, or leave them out. Buckets without points have rows in a table that siltstone "
+            "aggregate has made with --empty carry.",
+        )
     return found
 
 
