@@ -30,8 +30,8 @@ def filter_arguments(parser: argparse.ArgumentParser, side: str = "") -> None:
     """Which series; `side`: of one of two tables."""
     group = parser.add_argument_group(
         f"which series{f' of the {side} table' if side else ''}",
-        "A pattern is of the whole name: * is any text, ? one character, and capitals count. Each may be repeated, and "
-        "one of its patterns has to fit.",
+        "A pattern is of the whole name: * is any text, ? one character, and capitals count.\n"
+        "Each may be repeated, and one of its patterns has to fit.",
     )
     for name, what in _FILTERS.items():
         group.add_argument(
