@@ -21,6 +21,7 @@ from siltstone.contracts import NO_SITE
 from siltstone.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
+    from siltstone.aggregation.reading_plan import Period
     from siltstone.plotting.panels import Panel
     from siltstone.plotting.series_rows import Aggregates, SeriesRows
 
@@ -65,7 +66,7 @@ def run_plot(args: argparse.Namespace) -> int:
     period = period_of(args, zone)
     wanted = Wanted(**filters_of(args))
     series = read_series(found, wanted, period, args.measure)
-    panels = [_panel(s, found, period.start_us, args.measure) for s in series]
+    panels = [_panel(s, found, period, args.measure) for s in series]
     first = min(int(p.start[0]) for p in panels) if args.start is None else period.start_us
     last = max(int(p.end[-1]) for p in panels)
     span = first, last if args.end is None else max(last, period.end_us)
@@ -87,20 +88,21 @@ def run_plot(args: argparse.Namespace) -> int:
     return 0
 
 
-def _panel(series: "SeriesRows", found: "Aggregates", start_us: int, measure: str | None) -> "Panel":
-    """The panel of a series, drawn as the table's rules read it; `start_us`: of the picture."""
+def _panel(series: "SeriesRows", found: "Aggregates", period: "Period", measure: str | None) -> "Panel":
+    """The panel of a series, drawn as the table's rules read it; `period`: which of its rows were asked for."""
     from siltstone.aggregation.reading_plan import EARLIEST_US
     from siltstone.plotting.gaps import gaps_of
     from siltstone.plotting.panels import panel_of, usual_measure
 
     s = series
     how = found.terms.interpretations.of(s.source, s.device_id, s.measurement, s.series_id)
-    begin = max(start_us, found.start_us)
+    begin = max(period.start_us, found.start_us)
     gaps = gaps_of(
         s.rows,
         how,
         found.watermark_us,
         begin_us=None if begin == EARLIEST_US else begin,
+        end_us=period.end_us,
         only_good=found.terms.min_pct_good > 0,
     )
     name = s.measurement or s.series_id

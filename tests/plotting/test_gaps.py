@@ -86,6 +86,14 @@ def test_after_a_bad_point_nothing_is_known_and_uncertain_ones_are_told_apart() 
     assert known(gaps_of(frame(*rows), Interpretation(), 5 * HOUR, only_good=True))[1] == (3, 4, "unknown")
 
 
+@pytest.mark.parametrize(("kind", "behind"), [("step", 1), ("counter", 1), ("linear", 0), ("next", 0)])
+def test_where_later_rows_are_not_read_the_last_one_tells_of_what_holds_alone(kind: Any, behind: int) -> None:
+    # a line goes from 8 at 3:20 to a point in a bucket after 6 o'clock that nobody read
+    cut = gaps_of(frame(*POINTS), Interpretation(kind), 9 * HOUR, end_us=6 * HOUR)
+    assert len(cut) == 1 + behind
+    assert len(gaps_of(frame(*POINTS), Interpretation(kind), 6 * HOUR, end_us=6 * HOUR)) == 2
+
+
 def test_buckets_that_touch_have_no_gap_and_rows_without_points_tell_of_none() -> None:
     no_points = {**POINTS[1], "bucket_start": HOUR, "bucket_end": 2 * HOUR, "state": None}
     assert gaps_of(frame(POINTS[0], no_points), Interpretation(), 2 * HOUR) == ()

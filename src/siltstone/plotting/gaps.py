@@ -11,6 +11,7 @@ from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.pieces import NONE, Ends, Ways, pieces_between
 from siltstone.aggregates.points import Ints
 
+EVER = 1 << 61  # microseconds: after every instant
 STATE_FIELDS = ("first_ts", "first_value", "first_quality", "last_ts", "last_value", "last_quality", "texts")
 """What of a bucket's state tells of the time around it."""
 
@@ -45,12 +46,19 @@ class Gap:
 
 
 def gaps_of(
-    rows: pl.DataFrame, how: Interpretation, watermark_us: int, *, begin_us: int | None = None, only_good: bool = False
+    rows: pl.DataFrame,
+    how: Interpretation,
+    watermark_us: int,
+    *,
+    begin_us: int | None = None,
+    end_us: int = EVER,
+    only_good: bool = False,
 ) -> tuple[Gap, ...]:
     """The gaps between rows in order of time, after the last one up to the watermark, and before the first one.
 
     `rows`: bucket_start, bucket_end (int64 microseconds), `state` with STATE_FIELDS, null in rows without points;
     carried_in and perhaps start_value, which tell of the time from `begin_us` to the first row where that is given.
+    `end_us`: rows from there on were not read; a series that looks ahead tells nothing of the time before them then.
     `only_good`: what is known but not good counts as unknown.
     """
     if not rows.height:
@@ -58,7 +66,8 @@ def gaps_of(
     start, end = rows["bucket_start"].to_numpy(), rows["bucket_end"].to_numpy()
     until = np.append(start[1:], max(watermark_us, int(end[-1])))
     has_points = rows["state"].is_not_null().to_numpy()
-    after = np.flatnonzero((end < until) & has_points & np.append(has_points[1:], True))
+    is_last_told = end_us >= watermark_us or not how.looks_ahead
+    after = np.flatnonzero((end < until) & has_points & np.append(has_points[1:], is_last_told))
     return (*_before(rows, how, begin_us), *_between(rows, how, after, until, only_good=only_good))
 
 
