@@ -21,7 +21,7 @@ MEMBERS = {
         rewriting session settings settling storage summaries superseding survey table tables task vacuuming
         verification waves writing yaml_files
     """,
-    3: "__main__ aggregate_command cli doctor plot_command publish_command series_command show",
+    3: "__main__ aggregate_command arguments cli doctor plot_command publish_command series_command show",
 }
 RINGS = {number: set(members.split()) for number, members in MEMBERS.items()}
 FILES = sorted(SRC.rglob("*.py"))

@@ -3,13 +3,23 @@
 import argparse
 import json
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
-from siltstone.config import Config, load_config
+from siltstone.arguments import (
+    columns_of,
+    config_of,
+    filter_arguments,
+    filters_of,
+    origin_argument,
+    period_arguments,
+    period_of,
+    reading_arguments,
+    table_arguments,
+    tell_if_nothing,
+)
 from siltstone.engine import Engine
 from siltstone.errors import UsageError
 from siltstone.progress import Reporter
@@ -17,8 +27,8 @@ from siltstone.progress import Reporter
 _EVERY = "length of a bucket: 1m 5m 15m 1h 1d 1w 1mo, any such length, or shifts@06:00,18:00"
 _MEASURE = (
     "a measure, repeatable: time_weighted_average, integral, transitions, first, last, start_value, end_value, min, "
-    "min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase (default: all of these), "
-    "time_in_state, and quantiles such as p50 or p99"
+    "min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase; also time_in_state, and quantiles "
+    "such as p50 or p99"
 )
 _TASKS = ("siltstone.aggregation.state_tasks", "siltstone.aggregation.finish_tasks")
 
@@ -28,32 +38,14 @@ def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
     parser.add_argument("input", help="a table: LAKE/readings, or a wide one such as LAKE/datalog with --columns")
     parser.add_argument("output", help="folder or s3:// URI of the table of aggregates; created if missing")
     parser.add_argument("--every", metavar="LENGTH", help=f"{_EVERY}; default: by the range of --from and --to")
-    _bucket_arguments(parser)
-    parser.add_argument(
-        "--from", dest="start", metavar="T", help="buckets that start at or after: RFC 3339, or a date of the zone"
+    _bucket_arguments(parser, zone="UTC", measure="all of these numbers", empty="skip")
+    period_arguments(
+        parser,
+        "buckets that start at or after",
+        "buckets that start before; values hold until then (default: to the table's latest instant)",
     )
-    parser.add_argument("--to", dest="end", metavar="T", help="and before; values hold until then")
-    parser.add_argument(
-        "--columns", default="", metavar="A,B", help="of a wide table: the columns, each a measurement of its unit"
-    )
-    for name, what in (
-        ("series", "series ids"),
-        ("device", "devices"),
-        ("measurement", "measurements"),
-        ("site", "sites"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            action="append",
-            default=[],
-            metavar="PATTERN",
-            help=f"only these {what}; * for any text; repeatable",
-        )
-    parser.add_argument(
-        "--measurements",
-        metavar="FILE",
-        help="YAML with how series are read between points, before siltstone's own rules",
-    )
+    filter_arguments(parser)
+    reading_arguments(parser)
     parser.add_argument(
         "--min-pct-good",
         type=float,
@@ -76,7 +68,7 @@ def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
     parser.add_argument(
         "--full", action="store_true", help="compute every bucket again, not only those that changed files touch"
     )
-    common_arguments(parser)
+    table_arguments(parser)
     return parser
 
 
@@ -85,66 +77,49 @@ def rollup_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser
     parser.add_argument("base", help="a table that siltstone aggregate has made")
     parser.add_argument("output", help="folder or s3:// URI of the coarser table; created if missing")
     parser.add_argument("--every", metavar="LENGTH", required=True, help=_EVERY)
-    _bucket_arguments(parser)
-    common_arguments(parser)
+    _bucket_arguments(parser, zone="the base's", measure="the base's", empty="the base's")
+    table_arguments(parser)
     return parser
 
 
-def _bucket_arguments(parser: argparse.ArgumentParser) -> None:
+def _bucket_arguments(parser: argparse.ArgumentParser, *, zone: str, measure: str, empty: str) -> None:
+    """How buckets are cut and what is told of them; `zone`, `measure`, `empty`: what is so by default."""
     parser.add_argument(
         "--zone",
         metavar="ZONE",
-        help="IANA zone of days, weeks, months and shifts (default: UTC; of a rollup the base's)",
+        help=f"IANA zone of days, weeks, months, shifts and dates (default: {zone})",
     )
+    origin_argument(parser, "at which a bucket starts")
     parser.add_argument(
-        "--origin", default="", metavar="T", help="an instant, or a date of the zone, at which a bucket starts"
+        "--measure", action="append", default=[], metavar="NAME", help=f"{_MEASURE} (default: {measure})"
     )
-    parser.add_argument("--measure", action="append", default=[], metavar="NAME", help=_MEASURE)
     parser.add_argument(
         "--empty",
         choices=("skip", "carry"),
-        help="buckets without points: no row (default), or one with the value carried in",
+        help=f"buckets without points: skip: no row; carry: one with the value carried in (default: {empty})",
     )
-
-
-def common_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every job that makes a table of another one."""
-    parser.add_argument("--format", choices=("delta", "parquet"), help="of a new table (default: delta)")
-    parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
-    parser.add_argument(
-        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    parser.add_argument("--debug", action="store_true", help="errors with their trace")
 
 
 def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregates.buckets import auto_resolution, buckets_of
-
     engine: Engine = engine_of(args.engine, config)
     engine.prepare(2, modules=_TASKS)  # they import while this process does
+    from siltstone.aggregates.buckets import auto_resolution
     from siltstone.aggregation.convention_job import aggregate_by_convention
     from siltstone.aggregation.job import aggregate_table
-    from siltstone.aggregation.reading_plan import Period
     from siltstone.aggregation.terms import Terms, checked_convention, checked_measures, rows_of
     from siltstone.measurements import load_interpretations
 
     zone = args.zone or "UTC"
-    buckets_of("1d", zone)  # so that a zone that is none is not blamed on --from
-    default = Period()
-    period = Period(
-        default.start_us if args.start is None else instant_us(args.start, zone, "--from"),
-        default.end_us if args.end is None else instant_us(args.end, zone, "--to"),
-    )
+    period = period_of(args, zone)
     if not 0 <= args.min_pct_good <= 100:
-        raise UsageError(f"--min-pct-good {args.min_pct_good:g} is no share", "Give 0 to 100.")
+        raise UsageError(f"--min-pct-good {args.min_pct_good:g} is no percentage", "Give one from 0 to 100.")
     if args.convention != "default" and (args.empty or args.min_pct_good):
-        raise UsageError("--empty and --min-pct-good are siltstone's own", f"{args.convention} has its own rules.")
-    if period.end_us <= period.start_us:
-        raise UsageError("--to is not after --from", "Give a later --to.")
+        raise UsageError(
+            "--empty and --min-pct-good are siltstone's own",
+            f"Leave them out: {args.convention} has its own rules, which siltstone conventions tells.",
+        )
     every = args.every
     if every is None:
         if args.start is None or args.end is None:
@@ -163,11 +138,8 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         else checked_convention(args.convention, tuple(args.measure)),
         convention=args.convention,
         integral_unit=args.integral_unit,
-        columns=tuple(c.strip() for c in args.columns.split(",") if c.strip()),
-        series=tuple(args.series),
-        devices=tuple(args.device),
-        measurements=tuple(args.measurement),
-        sites=tuple(args.site),
+        columns=columns_of(args),
+        **filters_of(args),
         empty=args.empty or "skip",
         min_pct_good=args.min_pct_good,
         rules=rows_of(load_interpretations(args.measurements)),
@@ -177,6 +149,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
             summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
         else:
             summary = aggregate_by_convention(args.input, args.output, terms, period, config, engine, progress)
+    tell_if_nothing(summary, args.input)
     print_aggregated(summary, as_json=args.json)
     return 0
 
@@ -204,28 +177,6 @@ def run_rollup(args: argparse.Namespace, engine_of: Any) -> int:
         )
     print_aggregated(summary, as_json=args.json)
     return 0
-
-
-def config_of(args: argparse.Namespace) -> Config:
-    """The configuration that the common arguments name."""
-    given = [f"compaction.format={args.format}"] if args.format else []
-    return load_config(args.conf, [*args.set, *given])
-
-
-def instant_us(text: str, zone: str, option: str) -> int:
-    """Microseconds of an RFC 3339 instant, or of the start of a date in a zone. UsageError for anything else."""
-    try:
-        if len(text) == 10:
-            moment = datetime.combine(date.fromisoformat(text), datetime.min.time(), ZoneInfo(zone))
-        else:
-            moment = datetime.fromisoformat(text)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-    except (ValueError, KeyError):
-        raise UsageError(
-            f"{option} {text!r} is no time", "Give 2026-01-31, 2026-01-31T06:00:00Z or with an offset."
-        ) from None
-    whole = moment.astimezone(UTC)
-    return int(whole.replace(microsecond=0).timestamp()) * 1_000_000 + whole.microsecond
 
 
 def print_aggregated(summary: Mapping[str, Any], *, as_json: bool) -> None:

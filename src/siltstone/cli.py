@@ -19,7 +19,8 @@ from siltstone.aggregate_command import (
     run_aggregate,
     run_rollup,
 )
-from siltstone.config import Config, load_config
+from siltstone.arguments import config_of, setting_arguments
+from siltstone.config import Config
 from siltstone.engine import OBJECTS_BETWEEN_LOOKS, Engine, LocalEngine, SparkEngine, start_server
 from siltstone.errors import SiltstoneError
 from siltstone.plot_command import plot_arguments, run_plot
@@ -123,16 +124,14 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
         metavar="DATE",
         help="look only at folders of this hour and later, by their own clock: YYYY-MM-DD or YYYYMMDDHH (default: all)",
     )
-    _common(parser)
+    setting_arguments(parser)
     return parser
 
 
 def run_compact(args: argparse.Namespace) -> int:
     """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
-    given = [f"compaction.format={args.format}"] if args.format else []
-    if args.collection is not None:
-        given.append(f"sources.mortar.collection={args.collection}")
-    config = load_config(args.conf, [*args.set, *given])
+    given = [] if args.collection is None else [f"sources.mortar.collection={args.collection}"]
+    config = config_of(args, *given)
     _prepare(args.engine)
     from siltstone.compaction import compact
     from siltstone.show import print_summary
@@ -168,7 +167,7 @@ def _survey(args: argparse.Namespace) -> int:
     from siltstone.show import print_keyed_surveys, print_survey
     from siltstone.survey import survey_input
 
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     files = None if args.all else args.files or config.survey.files
     found = survey_input(args.source, args.input, config, files)
     if isinstance(found, list):
@@ -182,7 +181,7 @@ def _show(args: argparse.Namespace) -> int:
     from siltstone.describe import describe_lake
     from siltstone.show import print_lake
 
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     print_lake(describe_lake(args.lake, args.table, config), as_json=args.json)
     return 0
 
@@ -192,7 +191,7 @@ def _settle(args: argparse.Namespace) -> int:
     from siltstone.settling import settle
     from siltstone.show import print_settled
 
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     with Reporter() as progress:
         table = no_aggregates(open_table(args.lake, args.table, config.storage), "each run writes whole dates anew")
         summary = settle(table, config, engine_of(args.engine, config), progress, dry_run=args.dry_run)
@@ -201,7 +200,7 @@ def _settle(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     _prepare(args.engine)
     from siltstone.describe import no_aggregates, open_table
     from siltstone.show import print_verified
@@ -220,7 +219,7 @@ def _vacuum(args: argparse.Namespace) -> int:
     from siltstone.show import print_vacuumed
     from siltstone.vacuuming import vacuum
 
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     with Reporter() as progress:
         summary = vacuum(open_table(args.lake, args.table, config.storage), config, progress, dry_run=args.dry_run)
     print_vacuumed(summary, as_json=args.json)
@@ -231,7 +230,7 @@ def _quarantine(args: argparse.Namespace) -> int:
     from siltstone.describe import quarantined
     from siltstone.show import print_quarantine
 
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     print_quarantine(quarantined(args.lake, args.table, config.storage), limit=args.limit, as_json=args.json)
     return 0
 
@@ -239,7 +238,7 @@ def _quarantine(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from siltstone.doctor import examine, print_findings
 
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     return print_findings(examine(args.lake, config.storage), as_json=args.json)
 
 
@@ -269,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
         "--files", type=_positive, metavar="N", help="read N files, evenly spread (default: survey.files)"
     )
     survey.add_argument("--all", action="store_true", help="read every file")
-    _common(survey)
+    setting_arguments(survey)
 
     aggregate = "time-weighted aggregates of a table's series, in buckets; only what changed is computed again"
     aggregate_arguments(command("aggregate", lambda args: run_aggregate(args, engine_of), aggregate))
@@ -281,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
         lambda args: print_conventions(as_json=args.json),
         "whose definitions --convention knows: rules and measures",
     )
-    _common(conventions)
+    setting_arguments(conventions)
 
     plot = "draw series of a table of aggregates: values, min to max, coverage; a PNG or a page for the browser"
     plot_arguments(command("plot", run_plot, plot))
@@ -296,46 +295,37 @@ def _parser() -> argparse.ArgumentParser:
     show = command("show", _show, "rows, files, sizes, partitions, runs, drift and quarantine of a lake's tables")
     show.add_argument("lake", help="folder or s3:// URI of tables")
     show.add_argument("table", nargs="?", help="one table; default: all")
-    _common(show)
+    setting_arguments(show)
 
     settle = command("settle", _settle, "merge undersized files of a table; no row changes")
     settle.add_argument("lake", help="folder or s3:// URI of tables")
     settle.add_argument("table", help="table name, such as datalog")
     settle.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
     settle.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
-    _common(settle)
+    setting_arguments(settle)
 
     verify = command("verify", _verify, "read sources and table again and prove every account against the manifests")
     verify.add_argument("lake", help="folder or s3:// URI of tables")
     verify.add_argument("table", help="table name, such as datalog")
     verify.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
-    _common(verify)
+    setting_arguments(verify)
 
     vacuum = command("vacuum", _vacuum, "delete files that no run needs, once they are older than vacuum.grace_hours")
     vacuum.add_argument("lake", help="folder or s3:// URI of tables")
     vacuum.add_argument("table", help="table name, such as datalog")
     vacuum.add_argument("--dry-run", action="store_true", help="list what would be deleted and delete nothing")
-    _common(vacuum)
+    setting_arguments(vacuum)
 
     quarantine = command("quarantine", _quarantine, "each refused record or file: where, why, and its bytes")
     quarantine.add_argument("lake", help="folder or s3:// URI of tables")
     quarantine.add_argument("table", help="table name, such as datalog")
     quarantine.add_argument("--limit", type=_positive, default=100, metavar="N", help="entries to print (default: 100)")
-    _common(quarantine)
+    setting_arguments(quarantine)
 
     doctor = command("doctor", _doctor, "Java, Python, Spark and Delta, memory, write access: found, needed, the fix")
     doctor.add_argument("lake", nargs="?", default=".", help="where tables will be written (default: this folder)")
-    _common(doctor)
+    setting_arguments(doctor)
     return parser
-
-
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    parser.add_argument("--debug", action="store_true", help="errors with their trace")
 
 
 def _folder_hour(text: str) -> datetime:

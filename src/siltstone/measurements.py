@@ -20,7 +20,7 @@ from siltstone.aggregates.known_rules import KNOWN_RULES
 from siltstone.errors import ConfigError
 from siltstone.yaml_files import read_yaml
 
-_DURATIONS = ("max_hold", "max_gap", "period")
+_DURATIONS = ("max_hold", "max_gap")
 _KEYS = ("match", "kind", *_DURATIONS, "uncertain", "sentinels")
 _MATCH_KEYS = tuple(f.name for f in fields(Match))
 
@@ -73,7 +73,7 @@ def _rule(block: Any, problems: list[str]) -> Rule:
     _check_word(uncertain, Uncertain, "uncertain", problems)
     durations = {f"{key}_us": _duration(block[key], key, problems) for key in _DURATIONS if key in block}
     sentinels = _sentinels(block.get("sentinels", []), problems)
-    for key, kinds in (("max_hold", "step linear next counter"), ("max_gap", "linear"), ("period", "bucketed")):
+    for key, kinds in (("max_hold", "step linear next counter"), ("max_gap", "linear")):
         if key in block and isinstance(kind, str) and kind not in kinds.split():
             problems.append(f"{key}: means nothing to the kind {kind}; remove it, or give a kind of {kinds}")
     return Rule(match, Interpretation(kind, uncertain=uncertain, sentinels=sentinels, **durations))

@@ -5,19 +5,25 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
-from siltstone.aggregate_command import instant_us
-from siltstone.config import load_config
+from siltstone.arguments import (
+    config_of,
+    filter_arguments,
+    filters_of,
+    period_arguments,
+    period_of,
+    setting_arguments,
+    zone_of,
+)
 from siltstone.contracts import NO_SITE
 from siltstone.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from siltstone.aggregates.interpretation import Interpretations
+    from siltstone.aggregation.reading_plan import Period
     from siltstone.plotting.panels import Panel
-    from siltstone.plotting.series_rows import SeriesRows
+    from siltstone.plotting.series_rows import Aggregates, SeriesRows
 
 _ENDINGS = (".png", ".html")
 
@@ -26,44 +32,22 @@ def plot_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The arguments of the plot command."""
     parser.add_argument("table", help="a table of aggregates, such as LAKE/hourly")
     parser.add_argument("--out", required=True, metavar="FILE", help="picture to write: NAME.png, or NAME.html")
-    for name, what in (
-        ("series", "series ids"),
-        ("device", "devices"),
-        ("measurement", "measurements"),
-        ("site", "sites"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            action="extend",
-            nargs="+",
-            default=[],
-            metavar="PATTERN",
-            help=f"only these {what}; * for any text",
-        )
+    filter_arguments(parser)
     parser.add_argument(
         "--measure",
         metavar="NAME",
         help="what to draw, such as p50, n or time_in_state (default: the time-weighted average; of counters the "
         "increase, of totals the sum)",
     )
-    parser.add_argument(
-        "--from", dest="start", metavar="T", help="buckets that start at or after: RFC 3339, or a date of the zone"
-    )
-    parser.add_argument("--to", dest="end", metavar="T", help="and before")
+    period_arguments(parser, "buckets that start at or after", "and before")
     parser.add_argument("--zone", metavar="ZONE", help="IANA zone of the axis (default: the table's)")
-    parser.add_argument(
-        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    parser.add_argument("--debug", action="store_true", help="errors with their trace")
+    setting_arguments(parser)
     return parser
 
 
 def run_plot(args: argparse.Namespace) -> int:
     """Draw as the arguments say, print where the picture is; 0."""
-    config = load_config(args.conf, args.set)
-    from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US, Period
+    config = config_of(args)
     from siltstone.aggregation.terms import checked_measures
     from siltstone.plotting.layout import Heading, scene_of
     from siltstone.plotting.page import page_of
@@ -78,16 +62,11 @@ def run_plot(args: argparse.Namespace) -> int:
     if args.measure is not None and args.measure not in TRUST:
         checked_measures((args.measure,))
     found = open_aggregates(args.table, config)
-    zone = _zone(args.zone or found.terms.zone)
-    period = Period(
-        EARLIEST_US if args.start is None else instant_us(args.start, zone, "--from"),
-        LATEST_US if args.end is None else instant_us(args.end, zone, "--to"),
-    )
-    if period.end_us <= period.start_us:
-        raise UsageError("--to is not after --from", "Give a later --to.")
-    wanted = Wanted(tuple(args.series), tuple(args.device), tuple(args.measurement), tuple(args.site))
+    zone = zone_of(args.zone or found.terms.zone)
+    period = period_of(args, zone)
+    wanted = Wanted(**filters_of(args))
     series = read_series(found, wanted, period, args.measure)
-    panels = [_panel(s, found.terms.interpretations, args.measure) for s in series]
+    panels = [_panel(s, found, period, args.measure) for s in series]
     first = min(int(p.start[0]) for p in panels) if args.start is None else period.start_us
     last = max(int(p.end[-1]) for p in panels)
     span = first, last if args.end is None else max(last, period.end_us)
@@ -109,15 +88,27 @@ def run_plot(args: argparse.Namespace) -> int:
     return 0
 
 
-def _panel(series: "SeriesRows", interpretations: "Interpretations", measure: str | None) -> "Panel":
-    """The panel of a series, drawn as the table's rules read it."""
+def _panel(series: "SeriesRows", found: "Aggregates", period: "Period", measure: str | None) -> "Panel":
+    """The panel of a series, drawn as the table's rules read it; `period`: which of its rows were asked for."""
+    from siltstone.aggregation.reading_plan import EARLIEST_US
+    from siltstone.plotting.gaps import gaps_of
     from siltstone.plotting.panels import panel_of, usual_measure
 
     s = series
-    kind = interpretations.of(s.source, s.device_id, s.measurement, s.series_id).kind
+    how = found.terms.interpretations.of(s.source, s.device_id, s.measurement, s.series_id)
+    begin = max(period.start_us, found.start_us)
+    gaps = gaps_of(
+        s.rows,
+        how,
+        found.watermark_us,
+        begin_us=None if begin == EARLIEST_US else begin,
+        end_us=period.end_us,
+        only_good=found.terms.min_pct_good > 0,
+    )
     name = s.measurement or s.series_id
     told = dict.fromkeys(t for t in (s.site, s.device_id, s.series_id) if t and t not in (NO_SITE, name))
-    return panel_of(name, tuple(told), kind, measure or usual_measure(kind, s.rows), s.rows)
+    drawn = measure or usual_measure(how.kind, s.rows.drop("state", "carried_in"))
+    return panel_of(name, tuple(told), how.kind, drawn, s.rows, gaps)
 
 
 def _picture_file(given: str) -> Path:
@@ -130,15 +121,6 @@ def _picture_file(given: str) -> Path:
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {out.parent}", f"mkdir -p {out.parent}, or give another --out.")
     return out
-
-
-def _zone(name: str) -> str:
-    try:
-        return ZoneInfo(name).key
-    except (ValueError, KeyError, OSError):
-        raise UsageError(
-            f"--zone {name!r} is no time zone", "Give an IANA name, such as Europe/Zurich or UTC."
-        ) from None
 
 
 def _write(out: Path, picture: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from siltstone.config import load_config
+from siltstone.arguments import config_of, setting_arguments
 from siltstone.progress import Reporter
 
 _SHOWN = 5
@@ -39,12 +39,7 @@ def publish_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
     )
     parser.add_argument("--archive", choices=("zip", "tar.gz"), help="also write all of it as one file, OUT.zip")
     parser.add_argument("--archive-to", metavar="URI", help="where the archive goes (default: beside OUT)")
-    parser.add_argument(
-        "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    parser.add_argument("--debug", action="store_true", help="errors with their trace")
+    setting_arguments(parser)
     return parser
 
 
@@ -55,7 +50,7 @@ def run_publish(args: argparse.Namespace) -> int:
 
     if args.archive_to and not args.archive:
         raise UsageError("--archive-to is given without --archive", "Add --archive zip or --archive tar.gz.")
-    config = load_config(args.conf, args.set)
+    config = config_of(args)
     with Reporter() as progress:
         summary = publish(
             args.lake,

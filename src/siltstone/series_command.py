@@ -7,12 +7,21 @@ from typing import Any
 
 from rich.console import Console
 
-from siltstone.aggregate_command import common_arguments, config_of, instant_us
+from siltstone.arguments import (
+    columns_of,
+    config_of,
+    filter_arguments,
+    filters_of,
+    length_us,
+    origin_argument,
+    period_arguments,
+    period_of,
+    reading_arguments,
+    table_arguments,
+    tell_if_nothing,
+)
 from siltstone.engine import Engine
-from siltstone.errors import UsageError
 from siltstone.progress import Reporter
-
-_FILTERS = {"series": "series ids", "device": "devices", "measurement": "measurements", "site": "sites"}
 
 
 def resample_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -28,85 +37,43 @@ def resample_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPars
         "read by --measurements and siltstone's own rules",
     )
     parser.add_argument("--limit", metavar="LENGTH", help="points further away than this give no value (90s, 15m, 1h)")
-    parser.add_argument(
-        "--from",
-        dest="start",
-        metavar="T",
-        help="first instant: RFC 3339, or a date of the zone (default: first point)",
-    )
-    parser.add_argument("--to", dest="end", metavar="T", help="instants before; default: to the table's latest instant")
-    parser.add_argument("--zone", default="UTC", metavar="ZONE", help="IANA zone of days, weeks, months and dates")
-    parser.add_argument(
-        "--origin", default="", metavar="T", help="an instant, or a date of the zone, that is on the grid"
+    period_arguments(
+        parser, "first instant (default: first point)", "instants before (default: to the table's latest one)"
     )
     parser.add_argument(
-        "--columns", default="", metavar="A,B", help="of a wide table: the columns, each a measurement of its unit"
+        "--zone", default="UTC", metavar="ZONE", help="IANA zone of days, weeks, months and dates (default: UTC)"
     )
-    _filters(parser)
-    parser.add_argument(
-        "--measurements", metavar="FILE", help="YAML with how series are read between points, before siltstone's rules"
-    )
-    common_arguments(parser)
+    origin_argument(parser, "that is on the grid")
+    filter_arguments(parser)
+    reading_arguments(parser)
+    table_arguments(parser)
     return parser
-
-
-def _filters(parser: argparse.ArgumentParser, side: str = "") -> None:
-    for name, what in _FILTERS.items():
-        parser.add_argument(
-            f"--{side}-{name}" if side else f"--{name}",
-            action="append",
-            default=[],
-            metavar="PATTERN",
-            help=f"only these {what}{f' of the {side} table' if side else ''}; * for any text; repeatable",
-        )
-
-
-def _chosen(args: argparse.Namespace, side: str = "") -> dict[str, tuple[str, ...]]:
-    """The filters of the arguments as Terms has them."""
-    names = {"series": "series", "device": "devices", "measurement": "measurements", "site": "sites"}
-    return {term: tuple(getattr(args, f"{side}{name}")) for name, term in names.items()}
-
-
-def length_us(text: str | None, option: str) -> int | None:
-    """Microseconds of a length of time; None where none is given. UsageError for anything else."""
-    from siltstone.aggregates.interpretation import duration_us
-
-    found = duration_us(text) if text else None
-    if text is not None and found is None:
-        raise UsageError(f"{option} {text!r} is no length of time", "Give one such as 90s, 15m, 1h or 2d.")
-    return found
 
 
 def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
     """Resample as the arguments say, print the summary; 0."""
     config = config_of(args)
     from siltstone.aggregates.buckets import buckets_of
-    from siltstone.aggregation.reading_plan import Period
     from siltstone.aggregation.resample import resample_table
     from siltstone.aggregation.terms import Terms, rows_of
     from siltstone.measurements import load_interpretations
 
     buckets_of(args.every, args.zone, args.origin or None)  # what they can't be is told first
-    default = Period()
-    period = Period(
-        default.start_us if args.start is None else instant_us(args.start, args.zone, "--from"),
-        default.end_us if args.end is None else instant_us(args.end, args.zone, "--to"),
-    )
-    if period.end_us <= period.start_us:
-        raise UsageError("--to is not after --from", "Give a later --to.")
+    period = period_of(args, args.zone)
     terms = Terms(
         every=args.every,
         zone=args.zone,
         origin=args.origin,
         measures=(),
-        columns=tuple(c.strip() for c in args.columns.split(",") if c.strip()),
+        columns=columns_of(args),
         rules=rows_of(load_interpretations(args.measurements)),
-        **_chosen(args),  # type: ignore[arg-type]
+        **filters_of(args),
     )
     limit_us = length_us(args.limit, "--limit")
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
         summary = resample_table(args.input, args.output, terms, args.fill, limit_us, period, config, engine, progress)
+    tell_if_nothing(summary, args.input)
     read = (
         f"read         {summary['rows_in']:,} rows, and {summary['rows_beside']:,} of before and after: "
         f"{summary['points']:,} points + {summary['repeated']:,} repeated + {summary['rows_left_out']:,} left out"
@@ -142,8 +109,8 @@ def asof_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "--suffix", default="_right", metavar="TEXT", help="of right columns that the left table has too"
     )
     for side in ("left", "right"):
-        _filters(parser, side)
-    common_arguments(parser)
+        filter_arguments(parser, side)
+    table_arguments(parser)
     return parser
 
 
@@ -163,12 +130,13 @@ def run_asof(args: argparse.Namespace, engine_of: Any) -> int:
         how=args.how,
         suffix=args.suffix,
     )
-    wanted = tuple(Terms("1d", measures=(), **_chosen(args, f"{side}_")) for side in ("left", "right"))  # type: ignore[arg-type]
+    wanted = tuple(Terms("1d", measures=(), **filters_of(args, side)) for side in ("left", "right"))
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
         summary = asof_tables(
             args.left, args.right, args.output, (wanted[0], wanted[1]), joining, config, engine, progress
         )
+    tell_if_nothing(summary, args.left)
     read = (
         f"left         {summary['rows_in']:,} rows: {summary['rows_matched']:,} matched + "
         f"{summary['rows_in'] - summary['rows_matched'] - summary['rows_left_out']:,} without a match + "

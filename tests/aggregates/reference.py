@@ -25,7 +25,7 @@ Decided here, where the definitions are silent:
 8.  transitions and increase look past bad points to the usable one before, however far before s.
 9.  increase: after a fall the new value itself is added, even if it is negative. It does not depend on the kind. The
     very first usable point of a series adds nothing.
-10. bucketed: no time is covered; `sum` is over the points in the window, whatever `period_us`.
+10. bucketed: no time is covered; `sum` is over the points in the window.
 11. Time in state of a linear series is empty: a line is in no state, and its flat parts alone would mislead.
 12. carried_in: s lies inside a piece (known before s and at s) and no point of any quality is at s. True for a line
     that crosses s; for `next` too: its value then comes from a point after s.

@@ -125,7 +125,7 @@ def test_empty_tables(how: Literal["left", "inner", "right"]) -> None:
 @pytest.mark.parametrize(
     ("left", "right", "options", "message"),
     [
-        (LEFT, RIGHT.drop("ts"), {}, "^as-of join: the right table has no column ts. Give `on` and `by` of both"),
+        (LEFT, RIGHT.drop("ts"), {}, "^as-of join: the right table has no column ts. Join by one that both have"),
         (LEFT, RIGHT, {"by": ("device",)}, "the left table has no column device"),
         (LEFT, RIGHT.cast({"series_id": pl.Categorical}), {}, "series_id is String on the left and Categorical on"),
         (LEFT, RIGHT.cast({"ts": pl.Int64}), {}, "ts is Datetime.* on the left and Int64 on the right. Cast both"),

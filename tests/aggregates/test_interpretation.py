@@ -106,7 +106,6 @@ def test_the_first_rule_that_fits_wins_and_a_users_rules_come_before_the_known(l
             max_gap: 15m
           - match: {measurement: "Kwh?"}
             kind: bucketed
-            period: 1h
         """
     )
     of = rules.of
@@ -115,8 +114,8 @@ def test_the_first_rule_that_fits_wins_and_a_users_rules_come_before_the_known(l
     )
     assert of("haltian", "hall", "CO2", "hall/CO2") == Interpretation("linear", max_gap_us=HOUR_US // 4)
     assert of("records.riot", "hall", "CO2", "hall/CO2") == Interpretation("linear"), "a known rule"
-    assert of("records.riot", "m", "kwh1", "m/kwh1") == Interpretation("bucketed", period_us=HOUR_US)
-    assert of("records.riot", "m", "kwh", "m/kwh") == Interpretation("step", NO_LIMIT, NO_LIMIT, "bad", (), 0)
+    assert of("records.riot", "m", "kwh1", "m/kwh1") == Interpretation("bucketed")
+    assert of("records.riot", "m", "kwh", "m/kwh") == Interpretation("step", NO_LIMIT, NO_LIMIT, "bad", ())
     assert of("haltian", "LAB-7", "co2", "") == of("haltian", "lab-7", "CO2", "lab-7/CO2"), "case does not count"
 
 
@@ -167,9 +166,9 @@ def test_every_problem_of_a_file_is_named_at_once(loaded: Any) -> None:
           - match: {measurement: Power}
             kind: counter
             max_gap: 1h
-            period: 1d
           - match: {measurement: Flow}
             kind: bucketed
+            period: 1d
             max_hold: 1d
           - match: {measurement: Level}
           - match: {measurement: Level}
@@ -189,7 +188,7 @@ def test_every_problem_of_a_file_is_named_at_once(loaded: Any) -> None:
         "measurements, rule 3: sentinels: expected a list of numbers such as [-9999], found ['none', 1]; "
         "NaN is always bad",
         "measurements, rule 4: max_gap: means nothing to the kind counter; remove it, or give a kind of linear",
-        "measurements, rule 4: period: means nothing to the kind counter; remove it, or give a kind of bucketed",
+        "measurements, rule 5: period: unknown key; known: match, kind, max_hold, max_gap, uncertain, sentinels",
         "measurements, rule 5: max_hold: means nothing to the kind bucketed; remove it, or give a kind of "
         "step linear next counter",
         "measurements, rule 7: match: the same as that of rule 6, which wins; remove one of the two",

@@ -110,7 +110,7 @@ def test_a_counter_is_a_step_whose_fall_is_a_restart_from_0() -> None:
 
 
 def test_of_a_bucketed_series_only_the_points_count() -> None:
-    found = row((20, 300), (60, 120), read=Interpretation("bucketed", period_us=40 * S))
+    found = row((20, 300), (60, 120), read=Interpretation("bucketed"))
     assert has(found, sum=420, count=2, mean=210, covered_s=0, pct_good=0, integral=None, time_weighted_average=None)
     assert has(found, min=120, max=300, start_value=None, end_value=None, time_in_state={}, carried_in=False)
 

@@ -28,7 +28,6 @@ measurements:
     kind: next
   - match: {measurement: batt}
     kind: bucketed
-    period: 5m
     sentinels: [-1]
 """
 

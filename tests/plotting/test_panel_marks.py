@@ -1,22 +1,25 @@
 """What is drawn of a series, in pixels worked by hand."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
+from siltstone.plotting.gap_marks import told
+from siltstone.plotting.gaps import Gap
 from siltstone.plotting.layout import Heading, bounds_of, scene_of
 from siltstone.plotting.palette import GOOD, MISSING, REST, STATES, VALUE
-from siltstone.plotting.panel_marks import Frame, marks_of
+from siltstone.plotting.panel_marks import marks_of
 from siltstone.plotting.panels import Panel, panel_of
-from siltstone.plotting.scene import Area, Box, Dot, Label, Line, Mark
+from siltstone.plotting.scene import Area, Box, Dot, Frame, Label, Line, Mark
 
 HOUR = 3_600_000_000
 FRAME = Frame(left=0, right=400, top=0, bottom=100, span=(0, 4 * HOUR), low=0, high=10)  # 100 px an hour, 10 px a unit
 
 
-def panel(*rows: Any, kind: Any = "step", measure: str = "mean") -> Panel:
+def panel(*rows: Any, kind: Any = "step", measure: str = "mean", gaps: tuple[Gap, ...] = ()) -> Panel:
     """Rows of (hour, value, min, max) and what else differs from a good final bucket."""
     usual = {"pct_good": 100.0, "n": 1, "provisional": False}
     told = [
@@ -26,7 +29,7 @@ def panel(*rows: Any, kind: Any = "step", measure: str = "mean") -> Panel:
         }
         for hour, value, low, high, *more in rows
     ]  # fmt: skip
-    return panel_of("level", ("tank",), kind, measure, pl.DataFrame(told, strict=False))
+    return panel_of("level", ("tank",), kind, measure, pl.DataFrame(told, strict=False), gaps)
 
 
 def drawn(shown: Panel, kind: type[Mark], colours: dict[str, str] | None = None) -> list[Any]:
@@ -54,6 +57,55 @@ def test_slopes_join_middles_and_a_value_alone_is_a_dot() -> None:
     assert [(d.x, d.y) for d in drawn(shown, Dot)] == [(50, 80), (150, 60), (350, 40)]
 
 
+HELD = Gap(1, 2 * HOUR, 3 * HOUR, 2 * HOUR, 3 * HOUR, 3.0, 3.0, "3", is_good=True)
+PARTLY = replace(HELD, known_to=5 * HOUR // 2)
+LONG = Gap(2, 4 * HOUR, 9 * HOUR, 4 * HOUR, 9 * HOUR, 6.0, 6.0, "6", is_good=True)
+
+
+def test_what_holds_between_buckets_is_a_thin_line_joined_to_what_it_touches() -> None:
+    shown = panel(*ROWS, measure="time_weighted_average", gaps=(HELD,))
+    (thin,) = [line for line in drawn(shown, Line) if line.width < 1.5]
+    assert points([thin]) == [[(200, 60), (200, 70), (300, 70), (300, 40)]]
+    shown = panel(*ROWS, measure="time_weighted_average", gaps=(PARTLY, LONG))  # the second is outside of the picture
+    (thin,) = [line for line in drawn(shown, Line) if line.width < 1.5]
+    assert points([thin]) == [[(200, 60), (200, 70), (250, 70)]]
+    of_points_alone = panel(*ROWS, gaps=(HELD,))
+    assert [line for line in drawn(of_points_alone, Line) if line.width < 1.5] == []
+
+
+def test_a_line_goes_on_between_buckets_from_where_it_is_drawn_in_them() -> None:
+    sloped = replace(HELD, first=4.0, last=5.0)
+    shown = panel(*ROWS, kind="linear", measure="time_weighted_average", gaps=(sloped,))
+    (thin,) = [line for line in drawn(shown, Line) if line.width < 1.5]
+    assert points([thin]) == [[(150, 60), (200, 60), (300, 50), (350, 40)]]
+
+
+def test_the_strip_goes_on_between_buckets() -> None:
+    boxes = drawn(panel(*ROWS, gaps=(PARTLY,)), Box)
+    assert [(b.fill, b.x, b.width) for b in boxes if b.y == 105] == [
+        (GOOD, 0, 200), (GOOD, 300, 100), (GOOD, 200, 50), (MISSING, 250, 50)
+    ]  # fmt: skip
+    boxes = drawn(panel(*ROWS, gaps=(replace(HELD, is_good=False),)), Box)
+    assert [(b.fill, b.x, b.width) for b in boxes if b.y == 105][2:] == [(MISSING, 200, 100)]
+    totals = panel(*ROWS, kind="bucketed", measure="sum", gaps=(replace(HELD, known_to=HELD.start),))
+    assert [b for b in drawn(totals, Box) if b.y == 105] == [], "no time is covered by totals, and none is missing"
+
+
+def test_a_text_that_holds_is_no_number_to_draw() -> None:
+    text = replace(HELD, first=math.nan, last=math.nan, state="off")
+    shown = panel(*ROWS, measure="time_weighted_average", gaps=(text,))
+    assert [line for line in drawn(shown, Line) if line.width < 1.5] == []
+    assert bounds_of(shown, FRAME.span)[1] < 10
+    assert told(shown, text, FRAME.span, "UTC").endswith("\noff holds")
+    assert [b.x for b in drawn(shown, Box) if b.fill == GOOD] == [0, 300, 200], "it covers the time"
+
+
+def test_a_held_value_is_inside_of_the_axis() -> None:
+    high = replace(HELD, first=50.0, last=50.0)
+    assert bounds_of(panel(*ROWS, measure="time_weighted_average", gaps=(high,)), FRAME.span)[1] > 50
+    assert bounds_of(panel(*ROWS, gaps=(high,)), FRAME.span)[1] < 10
+
+
 def test_a_null_is_a_gap_with_no_band() -> None:
     shown = panel((0, 2.0, 2.0, 2.0), (1, None, 4.0, 4.0), (2, 2.0, 2.0, 2.0))
     assert points(drawn(shown, Line)) == [[(0, 80), (100, 80)], [(200, 80), (300, 80)]]
@@ -65,7 +117,7 @@ def test_amounts_are_bars_from_zero_without_a_band() -> None:
     bars = [b for b in drawn(shown, Box) if b.fill == VALUE]
     assert [(b.x, b.y, b.width, b.height) for b in bars] == [(1, 50, 98, 50), (101, 100, 98, 0.6)]
     assert drawn(shown, Area) == []
-    assert bounds_of(shown) == (0.0, 5.3)  # 6 % more than the highest
+    assert bounds_of(shown, FRAME.span) == (0.0, 5.3)  # 6 % more than the highest
 
 
 def test_the_strip_tells_the_share_of_good_time_and_hatching_what_is_provisional() -> None:
@@ -85,13 +137,15 @@ def test_states_are_stacked_in_per_cent_of_the_bucket_and_rare_ones_share_a_colo
     shown = panel_of("use", (), "step", "time_in_state", rows)
     colours = {f"s{i}": STATES[i] for i in range(7)}
     frame = Frame(left=0, right=100, top=0, bottom=100, span=(0, HOUR), low=0, high=100)
-    boxes = [
-        b for b in marks_of(shown, frame, colours, strip=(105, 8), zone="UTC") if isinstance(b, Box) and b.width == 98
-    ]
+    marks = list(marks_of(shown, frame, colours, strip=(105, 8), zone="UTC"))
+    boxes = [b for b in marks if isinstance(b, Box) and b.width == 98]
     assert [(b.fill, b.y, b.height) for b in boxes] == [
         *((STATES[i], 93.75 - 6.25 * i, 6.25) for i in range(7)),
         (REST, 50.0, 6.25),
     ]
+    held = replace(shown, gaps=(Gap(0, HOUR, 2 * HOUR, HOUR, 2 * HOUR, math.nan, math.nan, "s3", is_good=True),))
+    pale = [b for b in drawn(held, Box, colours) if 0 < b.opacity < 1]
+    assert [(b.fill, b.x, b.y, b.width, b.height) for b in pale] == [(STATES[3], 100, -900.0, 100, 1000.0)]
 
 
 def test_panels_share_one_axis_of_time_and_stay_inside_the_picture() -> None:

@@ -89,8 +89,10 @@ def test_a_page_tells_each_bucket_its_numbers(plot: Plot) -> None:
         "1 Dec 2025 08:00 to 09:00\ntime_weighted_average 30\nmin 30, max 30\n1 point, good 100 % of the time",
         "1 Dec 2025 10:00 to 11:00\ntime_weighted_average unknown\n"
         "1 point, good 0 % of the time\nprovisional: later readings can change it",
+        "1 Dec 2025 09:00 to 10:00\nno points, so no buckets\n30 holds",
     ]
-    assert {"valve", "time_weighted_average, step", "time, Europe/Zurich", "07:00", "provisional"} <= {*texts(page)}
+    said = {"valve", "time_weighted_average, step", "time, Europe/Zurich", "07:00", "provisional", "no points: holds"}
+    assert said <= {*texts(page)}
 
 
 def test_each_series_is_drawn_as_the_tables_rules_read_it(plot: Plot) -> None:
@@ -115,6 +117,15 @@ def test_times_in_states_are_told_with_the_texts_of_the_data_escaped(plot: Plot)
     assert "&lt;b&gt;busy &amp; loud&lt;/b&gt;" in page
 
 
+def test_a_number_of_texts_is_not_drawn_but_what_to_ask_for_is_said(plot: Plot) -> None:
+    _, page = plot("--series", "room use", "--measure", "time_weighted_average")
+    assert any("--measure time_in_state" in text for text in texts(page))
+    assert "no points: holds" not in texts(page)
+    assert [tip for tip in tips(page) if "no points" in tip] == [
+        "1 Dec 2025 09:00 to 10:00\nno points, so no buckets\nempty holds"
+    ]
+
+
 def test_a_page_needs_no_network_and_times_are_of_the_zone_asked_for(plot: Plot) -> None:
     _, page = plot("--series", "valve", "--zone", "UTC")
     assert tips(page)[0].startswith("1 Dec 2025 06:00 to 07:00")
@@ -127,12 +138,17 @@ def test_a_page_needs_no_network_and_times_are_of_the_zone_asked_for(plot: Plot)
     [
         (["--series", "vlave"], "no series of .*/hourly has series 'vlave'. Near: valve. Patterns"),
         (["--measurement", "*TEMP"], "has measurement '\\*TEMP'. Near: air temperature"),
+        (["--site", "x"], "has site 'x'. Of its 1 sites: _none"),
+        (["--device", "x"], "has device 'x'. Its series have no devices: name them by another filter"),
         (["--measure", "median"], "no measure 'median'. There are time_weighted_average"),
         (["--measure", "p99"], "hourly has no measure 'p99'. It has time_weighted_average, .*siltstone aggregate"),
         (["--measure", "min_ts"], "min_ts is an instant, not a value to draw. It has"),
-        (["--zone", "Mars/Gale"], "--zone 'Mars/Gale' is no time zone. Give an IANA name"),
-        (["--from", "2027-01-01"], "no buckets in that time. Give other --from and --to"),
-        (["--from", "2025-12-02", "--to", "2025-12-01"], "--to is not after --from. Give a later"),
+        (["--zone", "Mars/Gale"], "--zone Mars/Gale: no time zone, expected an IANA name"),
+        (
+            ["--from", "2027-01-01"],
+            "hourly has no buckets in that time. Its buckets start from 2025-12-01T06:00:00Z",
+        ),
+        (["--from", "2025-12-02", "--to", "2025-12-01"], "--to 2025-12-01 is not after --from 2025-12-02"),
     ],
 )
 def test_a_wrong_wish_is_answered_with_the_next_move(plot: Plot, words: list[str], said: str) -> None:

@@ -130,7 +130,10 @@ def _check(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], 
     for column in (on, *by):
         for side, frame in (("left", left), ("right", right)):
             if column not in frame.columns:
-                raise UsageError(f"as-of join: the {side} table has no column {column}", "Give `on` and `by` of both.")
+                raise UsageError(
+                    f"as-of join: the {side} table has no column {column}",
+                    f"Join by one that both have; the {side} one has {', '.join(frame.columns)}.",
+                )
         if column != on and left[column].dtype != right[column].dtype:
             raise UsageError(
                 f"as-of join: {column} is {left[column].dtype} on the left and {right[column].dtype} on the right",

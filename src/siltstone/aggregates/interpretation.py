@@ -23,11 +23,11 @@ class Interpretation:
 
     - `kind`: step: a value holds until the next point of any quality. linear: a line between usable neighbours.
       next: a value belongs to the time before its point. counter: a step whose fall means a restart from 0.
-      bucketed: a value is the total of a period that ends at its time; between points nothing is known.
+      bucketed: a value is the total of a period that ends at its time; its measure is `sum`, counted in the bucket of
+      its stamp; between points nothing is known.
     - `max_hold_us`: longest time that a value holds. `max_gap_us`: longest gap that a line crosses. NO_LIMIT: none.
     - `uncertain`: what a point of uncertain quality counts as: bad, good, or keep: known, but not good.
     - `sentinels`: values that mean bad.
-    - `period_us`: of bucketed values; 0 where nobody says it.
     """
 
     kind: Kind = "step"
@@ -35,7 +35,6 @@ class Interpretation:
     max_gap_us: int = NO_LIMIT
     uncertain: Uncertain = "bad"
     sentinels: tuple[float, ...] = ()
-    period_us: int = 0
 
     @property
     def looks_ahead(self) -> bool:

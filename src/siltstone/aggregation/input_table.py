@@ -4,11 +4,12 @@ import difflib
 from collections.abc import Mapping
 
 from siltstone import sources
+from siltstone.aggregation.output_table import output_at
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.contracts import READINGS, Contract
 from siltstone.errors import UsageError
-from siltstone.storage import open_root
+from siltstone.storage import Storage, open_root
 from siltstone.table import Snapshot, Table
 from siltstone.tables import table_at
 
@@ -22,20 +23,28 @@ def input_table(uri: str, terms: Terms, config: Config) -> Table:
     )
     contract = contracts.get(name)
     if contract is None or not storage.exists():
-        raise UsageError(
-            f"no table of siltstone at {storage.root}",
-            f"Give the folder of one, such as LAKE/readings; there are {', '.join(sorted(contracts))}.",
-        )
+        raise UsageError(f"no table of siltstone at {storage.root}", _instead(storage))
     if contract.is_history or (contract.key and contract is not READINGS):
         raise UsageError(f"{name} has no readings to aggregate", "Give LAKE/readings, or a wide table and --columns.")
     if bool(terms.columns) != (contract is not READINGS):
         raise UsageError(
             f"{name} is a {'wide table' if contract is not READINGS else 'table of readings'}",
-            "Say which columns: --columns a,b." if contract is not READINGS else "Leave --columns out.",
+            "Say which columns: --columns a,b."
+            if contract is not READINGS
+            else "Leave --columns out; --measurement NAME says which of its series.",
         )
     table = table_at(storage, contract)
     existing(table)
     return table
+
+
+def _instead(storage: Storage) -> str:
+    """What to give instead of a folder that is no table to aggregate."""
+    if storage.child(READINGS.table).exists():
+        return f"That is a lake: give {storage.root}/{READINGS.table}."
+    if output_at(storage) is not None:
+        return "That is a table of aggregates: siltstone rollup makes coarser ones, siltstone asof joins them."
+    return "Give the folder of one, such as LAKE/readings, or LAKE/datalog and --columns; siltstone show LAKE tells."
 
 
 def check_columns(table: Table, snapshot: Snapshot, terms: Terms) -> None:

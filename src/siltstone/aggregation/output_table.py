@@ -78,9 +78,10 @@ def check_same(
     if newest["period"] != [period.start_us, period.end_us]:
         other.append("period")
     if other:
-        told = "; ".join(_OPTIONS.get(n) or _told(n, before.get(n), now[n]) for n in other)
+        told = [_OPTIONS.get(n) or _told(n, before.get(n), now[n]) for n in other]
+        told = [f" {told[0]}"] if len(told) == 1 else [f"\n  {line}" for line in told]
         raise UsageError(
-            f"{table.storage.root} was made with other terms: {told}",
+            f"{table.storage.root} was made with other terms:{''.join(told)}",
             "Give the same, or another folder for the output.",
         )
 
@@ -91,16 +92,24 @@ _OPTIONS = {
 }
 
 
+_FEW = 4  # values that are told as they were and as they are; of more what came and what went
+
+
 def _told(name: str, before: Any, now: Any) -> str:
     option = {"devices": "device", "measurements": "measurement", "sites": "site", "measures": "measure"}.get(
         name, name
     )
-    return f"--{option.replace('_', '-')} {_shown(before)}, now {_shown(now)}"
+    option = f"--{option.replace('_', '-')}"
+    if isinstance(before, list) and len(before) + len(now) > _FEW:
+        changes = {"without": [v for v in before if v not in now], "with": [v for v in now if v not in before]}
+        return f"{option} now " + ", ".join(f"{how} {_shown(values)}" for how, values in changes.items() if values)
+    return f"{option} {_shown(before)}, now {_shown(now)}"
 
 
 def _shown(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return "none" if not text else text if len(text) < 60 else f"{text[:57]}..."
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def check_output(table: Table, outputs: Sequence[Output], schema: Schema) -> list[str]:

@@ -125,7 +125,8 @@ def checked_measures(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in (*MEASURES, TIME_IN_STATE) and quantile_of(name) is None:
             raise UsageError(
-                f"no measure {name!r}", f"There are {', '.join((*MEASURES, TIME_IN_STATE))}, and quantiles p1 to p99.9."
+                f"no measure {name!r}",
+                f"There are {', '.join((*MEASURES, TIME_IN_STATE))}, and quantiles such as p50 or p99.9.",
             )
     usual = (*MEASURES, TIME_IN_STATE)
     asked = dict.fromkeys(names)

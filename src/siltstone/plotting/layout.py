@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from siltstone.plotting.axis import Tick, day_text, local, time_ticks, value_ticks
+from siltstone.plotting.gap_marks import PALE, THIN
 from siltstone.plotting.palette import FAINT, GOOD, GRID, INK, MISSING, REST, STATES, VALUE
-from siltstone.plotting.panel_marks import Frame, marks_of
+from siltstone.plotting.panel_marks import marks_of
 from siltstone.plotting.panels import Panel, states_by_time
-from siltstone.plotting.scene import Box, Label, Line, Mark, Scene
+from siltstone.plotting.scene import Box, Frame, Label, Line, Mark, Scene
 
 WIDTH = 1200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 28, 98, 64
@@ -18,6 +19,7 @@ _LEAST_HEIGHT = 160
 _TITLE, _APART, _STRIP, _GAP = 26, 8, 8, 18
 _TICK_PX, _UNDER_PX = 76, 92
 _LEGEND_LINE = 24
+_TEXTS = "texts have no such number: --measure time_in_state, of siltstone aggregate and here, tells how long each was"
 _LETTER = 0.6  # of the size: the mean width of a letter, about
 
 
@@ -38,11 +40,11 @@ def scene_of(panels: Sequence[Panel], heading: Heading) -> Scene:
     colours = dict(zip(states, STATES, strict=False))
     most = (WIDTH - _LEFT - _RIGHT) // _TICK_PX
     ticks = time_ticks(*heading.span, heading.zone, most)
-    legend, depth = _legend(panels, colours)
+    legend, depth = _legend(panels, colours, heading.span)
     marks: list[Mark] = [*_heading(heading), *legend]
     for number, panel in enumerate(panels):
         top = _TOP + depth + number * height
-        low, high = bounds_of(panel)
+        low, high = bounds_of(panel, heading.span)
         frame = Frame(
             left=_LEFT,
             right=WIDTH - _RIGHT,
@@ -60,13 +62,14 @@ def scene_of(panels: Sequence[Panel], heading: Heading) -> Scene:
     return Scene(WIDTH, bottom + _BOTTOM, f"{heading.table}, {heading.every} buckets", marks)
 
 
-def bounds_of(panel: Panel) -> tuple[float, float]:
-    """The lowest and highest value that a panel's axis shows: some more than its values take."""
+def bounds_of(panel: Panel, span: tuple[int, int]) -> tuple[float, float]:
+    """The lowest and highest value that a panel's axis shows: some more than its values in the span take."""
     if panel.shape == "states":
         return 0.0, 100.0
     if panel.measure == "pct_good":
         return 0.0, 104.0
-    values = np.concatenate((panel.value, panel.low, panel.high))
+    held = [value for gap in panel.held(span) for value in (gap.first, gap.last)]
+    values = np.concatenate((panel.value, panel.low, panel.high, held))
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
@@ -80,15 +83,17 @@ def bounds_of(panel: Panel) -> tuple[float, float]:
 
 def _heading(heading: Heading) -> Iterator[Mark]:
     yield Label(_LEFT, 34, _cut(heading.table, 17, 500), 17, INK, is_bold=True)
-    span = " to ".join(f"{day_text(t.date())} {t:%H:%M}" for t in (local(us, heading.zone) for us in heading.span))
+    ends = [local(us, heading.zone) for us in heading.span]
+    clock = "%H:%M:%S" if any(t.second or t.microsecond for t in ends) else "%H:%M"
+    span = " to ".join(f"{day_text(t.date())} {t:{clock}}" for t in ends)
     yield Label(WIDTH - _RIGHT, 34, f"{heading.every} buckets, {span}, {heading.zone}", 12, FAINT, "end")
 
 
-def _legend(panels: Sequence[Panel], colours: dict[str, str]) -> tuple[list[Mark], int]:
+def _legend(panels: Sequence[Panel], colours: dict[str, str], span: tuple[int, int]) -> tuple[list[Mark], int]:
     """What the marks mean, in as many lines as it takes, and the pixels that more lines than one take."""
     marks: list[Mark] = []
     x, y = float(_LEFT), 68
-    for sample, text in _samples(panels, colours):
+    for sample, text in _samples(panels, colours, span):
         width = 30 + _LETTER * 12 * len(text)
         if x + width > WIDTH - _RIGHT and x > _LEFT:
             x, y = float(_LEFT), y + _LEGEND_LINE
@@ -98,7 +103,9 @@ def _legend(panels: Sequence[Panel], colours: dict[str, str]) -> tuple[list[Mark
     return marks, y - 68
 
 
-def _samples(panels: Sequence[Panel], colours: dict[str, str]) -> Iterator[tuple[list[Box], str]]:
+def _samples(
+    panels: Sequence[Panel], colours: dict[str, str], span: tuple[int, int]
+) -> Iterator[tuple[list[Box], str]]:
     if any(p.shape in ("step", "linear") for p in panels):
         yield [Box(0, -1, 24, 2, VALUE)], "value"
     if any(np.isfinite(p.low).any() for p in panels):
@@ -109,7 +116,13 @@ def _samples(panels: Sequence[Panel], colours: dict[str, str]) -> Iterator[tuple
         yield [Box(0, -6, 24, 12, colour)], _cut(state, 12, 180)
     if any(set(times) - set(colours) for p in panels for times in p.states):
         yield [Box(0, -6, 24, 12, REST)], "other states"
-    yield [Box(0, -4, 24, 4, MISSING), Box(0, 0, 24, 4, GOOD)], "coverage: good time, the rest"
+    holding = [p for p in panels if p.held(span)]
+    if any(p.shape != "states" for p in holding):
+        yield [Box(0, -THIN / 2, 24, THIN, VALUE)], "no points: holds"
+    if any(p.shape == "states" for p in holding):
+        yield [Box(0, -6, 24, 12, REST, PALE)], "no points: state holds"
+    if any(p.can_cover for p in panels):
+        yield [Box(0, -4, 24, 4, MISSING), Box(0, 0, 24, 4, GOOD)], "coverage: good time, the rest"
     if any(p.provisional.any() for p in panels):
         yield [Box(0, -6, 24, 12, is_hatched=True)], "provisional"
 
@@ -132,19 +145,22 @@ def _about(how: str, parts: Sequence[str], room: float) -> str:
 
 
 def _grid(panel: Panel, frame: Frame, ticks: Sequence[Tick]) -> Iterator[Mark]:
+    is_drawn = panel.is_known.any() or panel.held(frame.span)
     rows = max(2, int((frame.bottom - frame.top) // 30))
     wanted = value_ticks(frame.low, frame.high, rows if panel.shape != "states" else min(rows, 4))
     for tick in wanted:
         y = frame.y(tick.at)
         yield Line([(frame.left, y), (frame.right, y)], GRID)
-        yield Label(frame.left - 8, y + 4, tick.label, 11, FAINT, "end")
+        if is_drawn:
+            yield Label(frame.left - 8, y + 4, tick.label, 11, FAINT, "end")
     for tick in ticks:
         x = frame.x(tick.at)
         yield Line([(x, frame.top), (x, frame.bottom)], GRID)
-    yield Label(frame.left - 8, frame.bottom + _APART + _STRIP, "coverage", 10, FAINT, "end")
-    if not panel.is_known.any():
+    if panel.can_cover:
+        yield Label(frame.left - 8, frame.bottom + _APART + _STRIP, "coverage", 10, FAINT, "end")
+    if not is_drawn:
         middle = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
-        yield Label(*middle, "no values: nothing is known here, or they are texts", 12, FAINT, "middle")
+        yield Label(*middle, _TEXTS if panel.is_text else "nothing is known here", 12, FAINT, "middle")
 
 
 def _time_axis(ticks: Sequence[Tick], heading: Heading, bottom: float) -> Iterator[Mark]:

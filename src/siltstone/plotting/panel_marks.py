@@ -1,38 +1,18 @@
 """A panel's values, band, coverage and tooltips as marks."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from siltstone.plotting.axis import day_text, local, number_text
+from siltstone.plotting.axis import number_text
+from siltstone.plotting.gap_marks import gap_coverage, gap_tips, holding_lines, holding_states, period_text
 from siltstone.plotting.palette import GOOD, MISSING, REST, VALUE
 from siltstone.plotting.panels import Panel
-from siltstone.plotting.scene import Area, Box, Dot, Line, Mark, Point
+from siltstone.plotting.scene import Area, Box, Dot, Frame, Line, Mark, Point
 
 _DOTS_BELOW = 120  # buckets of a panel: more dots would make a line thick
 _ANCHOR = {"start_value": 0.0, "end_value": 1.0}
 _VEIL = "#ffffff"
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The rectangle of a panel's values: pixels, the instants of its sides, the values of its ends."""
-
-    left: float
-    right: float
-    top: float
-    bottom: float
-    span: tuple[int, int]
-    low: float
-    high: float
-
-    def x(self, us: float) -> float:
-        start, end = self.span
-        return self.left + (us - start) / max(end - start, 1) * (self.right - self.left)
-
-    def y(self, value: float) -> float:
-        return self.bottom - (value - self.low) / (self.high - self.low) * (self.bottom - self.top)
 
 
 def marks_of(
@@ -40,18 +20,24 @@ def marks_of(
 ) -> Iterator[Mark]:
     """All marks of a panel. `colours`: of states; others share one. `strip`: top and height of the coverage."""
     if panel.shape == "states":
+        yield from holding_states(panel, frame, colours)
         yield from _stacks(panel, frame, colours)
     elif panel.shape == "bars":
         yield from _bars(panel, frame)
     else:
         yield from _band(panel, frame)
+        anchor = None if panel.shape == "step" else _ANCHOR.get(panel.measure, 0.5)
+        yield from holding_lines(panel, frame, anchor)
         yield from _steps(panel, frame) if panel.shape == "step" else _slopes(panel, frame)
     yield from _provisional(panel, frame)
-    yield from _coverage(panel, frame, *strip)
+    if panel.can_cover:
+        yield from _coverage(panel, frame, *strip)
+        yield from gap_coverage(panel, frame, *strip)
     for i in range(len(panel.start)):
         left, right = frame.x(panel.start[i]), frame.x(panel.end[i])
         bottom = strip[0] + strip[1]
         yield Box(left, frame.top, right - left, bottom - frame.top, tip=told(panel, i, zone))
+    yield from gap_tips(panel, frame, sum(strip), zone)
 
 
 def _band(panel: Panel, frame: Frame) -> Iterator[Mark]:
@@ -151,10 +137,7 @@ def _coverage(panel: Panel, frame: Frame, top: float, height: float) -> Iterator
 
 def told(panel: Panel, i: int, zone: str) -> str:
     """A bucket in words: when, its value, its band, its points and coverage."""
-    begin, end = (local(int(us), zone) for us in (panel.start[i], panel.end[i]))
-    shown = "%H:%M" if begin.second == end.second == 0 else "%H:%M:%S"
-    day = "" if begin.date() == end.date() else f"{day_text(end.date())} "
-    lines = [f"{day_text(begin.date())} {begin:{shown}} to {day}{end:{shown}}"]
+    lines = [period_text(int(panel.start[i]), int(panel.end[i]), zone)]
     if panel.shape == "states":
         lines += [f"{state}: {number_text(s)} s" for state, s in sorted(panel.states[i].items(), key=lambda p: -p[1])]
     else:
@@ -162,7 +145,7 @@ def told(panel: Panel, i: int, zone: str) -> str:
     if np.isfinite(panel.low[i]):
         lines.append(f"min {_number(panel.low[i])}, max {_number(panel.high[i])}")
     points = "1 point" if panel.n[i] == 1 else f"{int(panel.n[i]):,} points"
-    lines.append(f"{points}, good {panel.pct_good[i]:.4g} % of the time")
+    lines.append(points + (f", good {panel.pct_good[i]:.4g} % of the time" if panel.can_cover else ""))
     if panel.provisional[i]:
         lines.append("provisional: later readings can change it")
     return "\n".join(lines)

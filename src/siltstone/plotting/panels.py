@@ -1,5 +1,6 @@
 """What a series' picture shows: which measure, drawn how, over which buckets."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ import polars as pl
 
 from siltstone.aggregates.interpretation import Kind
 from siltstone.aggregates.points import Floats, Ints
+from siltstone.plotting.gaps import Gap
 
 Shape = Literal["step", "linear", "bars", "states"]
 
@@ -20,6 +22,8 @@ TRUST = ("n", "n_bad", "covered_s", "good_s", "pct_good")
 INSTANTS = ("min_ts", "max_ts")
 _AMOUNTS = ("integral", "transitions", "count", "sum", "increase", "n", "n_bad", "covered_s", "good_s")
 _OF_OTHER_UNITS = (*_AMOUNTS, "stddev", "time_weighted_stddev", "pct_good")
+_OF_ALL_TIME = (USUAL, "start_value", "end_value", "min", "max", TIME_IN_STATE)
+"""Measures that a bucket has by the value that is carried into it, also without points."""
 _BY_KIND: Mapping[Kind, str] = {"counter": "increase", "bucketed": "sum"}
 
 
@@ -31,6 +35,8 @@ class Panel:
     - `start`, `end`: of the buckets, microseconds since 1970 UTC. `value`; `low` and `high`: the band, NaN for none.
     - `pct_good`: 0 to 100. `n`: points. `provisional`: bool.
     - `states`: of the shape "states" a mapping state -> seconds for each bucket.
+    - `gaps`: the time between buckets. `can_cover`: no time is ever covered by totals of periods.
+    - `is_text`: its values are texts.
     """
 
     name: str
@@ -46,6 +52,20 @@ class Panel:
     n: Ints
     provisional: npt.NDArray[np.bool_]
     states: tuple[Mapping[str, float], ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    can_cover: bool = True
+    is_text: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether what is known between buckets is what is drawn."""
+        return self.measure in _OF_ALL_TIME
+
+    def held(self, span: tuple[int, int]) -> list[Gap]:
+        """The gaps that are drawn in a span: all or a part of them known, and told by the table."""
+        is_told = [bool(g.state) if self.shape == "states" else math.isfinite(g.first) for g in self.gaps]
+        within = [start < end for start, end in (gap.shown(span) for gap in self.gaps)]
+        return [gap for gap, *yes in zip(self.gaps, is_told, within, strict=True) if self.holds and all(yes)]
 
     @property
     def is_known(self) -> npt.NDArray[np.bool_]:
@@ -73,7 +93,9 @@ def usual_measure(kind: Kind, rows: pl.DataFrame) -> str:
     return next((name for name in there if name in (USUAL, "mean", "last", "max", "sum")), there[0])
 
 
-def panel_of(name: str, about: tuple[str, ...], kind: Kind, measure: str, rows: pl.DataFrame) -> Panel:
+def panel_of(
+    name: str, about: tuple[str, ...], kind: Kind, measure: str, rows: pl.DataFrame, gaps: tuple[Gap, ...] = ()
+) -> Panel:
     """The panel of a series from its rows in order of time: bucket_start, bucket_end (int64 microseconds), pct_good, n,
     provisional, the measure, and min and max where the table has them."""
     nothing = np.full(rows.height, np.nan)
@@ -100,6 +122,9 @@ def panel_of(name: str, about: tuple[str, ...], kind: Kind, measure: str, rows: 
         n=rows["n"].fill_null(0).to_numpy(),
         provisional=rows["provisional"].fill_null(value=False).to_numpy(),
         states=tuple(s or {} for s in rows[TIME_IN_STATE].to_list()) if is_states else (),
+        gaps=gaps,
+        can_cover=kind != "bucketed",
+        is_text="state" in rows.columns and bool(rows["state"].struct.field("texts").list.len().sum()),
     )
 
 

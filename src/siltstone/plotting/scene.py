@@ -74,3 +74,23 @@ class Scene:
     height: int
     name: str
     marks: Sequence[Mark]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle of a panel's values: pixels, the instants of its sides, the values of its ends."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    span: tuple[int, int]
+    low: float
+    high: float
+
+    def x(self, us: float) -> float:
+        start, end = self.span
+        return self.left + (us - start) / max(end - start, 1) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        return self.bottom - (value - self.low) / (self.high - self.low) * (self.bottom - self.top)

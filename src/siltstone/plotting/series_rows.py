@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from siltstone.aggregation.output import contract_of
 from siltstone.aggregation.output_table import newest_header
@@ -14,15 +15,17 @@ from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
 from siltstone.errors import LostRaceError, StorageError, UsageError
 from siltstone.planning import Stored
+from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
 from siltstone.table import Refused, Table
 from siltstone.tables import table_at
+from siltstone.zones import iso
 
 MOST_SERIES = 12
 MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of pixels
 _NAMES = ("site", "series_id", "source", "device_id", "measurement")
-_ALWAYS = ("bucket_start", "bucket_end", "n", "pct_good", "provisional")
+_ALWAYS = ("bucket_start", "bucket_end", "n", "pct_good", "provisional", "carried_in")
 _ATTEMPTS = 3
 _SHOWN, _LOOKED_AT = 5, 5_000
 
@@ -55,10 +58,13 @@ class SeriesRows:
 
 @dataclass(frozen=True)
 class Aggregates:
-    """A table of aggregates, and the terms that it was made with."""
+    """A table of aggregates, and the terms that it was made with; where what is known ends, and before which instant
+    no bucket starts, both microseconds."""
 
     table: Table
     terms: Terms
+    watermark_us: int
+    start_us: int
 
     @property
     def name(self) -> str:
@@ -84,7 +90,7 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
             f"{storage.root} is made by the convention {terms.convention}, whose rows tell no coverage to draw",
             "Plot a table that siltstone aggregate has made without --convention.",
         )
-    return Aggregates(table, terms)
+    return Aggregates(table, terms, int(header["watermark_us"]), int(header["period"][0]))
 
 
 def read_series(found: Aggregates, wanted: Wanted, period: Period, measure: str | None) -> list[SeriesRows]:
@@ -124,6 +130,8 @@ def _columns(found: Aggregates, measure: str | None) -> list[str]:
             f"It has {', '.join((*drawable, *TRUST))}"
             + ("." if is_instant else "; another: siltstone aggregate INPUT NEW_TABLE --measure NAME."),
         )
+    if "start_value" in drawable:
+        chosen.append("start_value")
     return list(dict.fromkeys((*chosen, *_ALWAYS)))
 
 
@@ -134,10 +142,7 @@ def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -
     schema = dict.fromkeys(_NAMES, pl.String)
     names = pl.concat([pl.DataFrame(schema=schema), *frames]).unique(["site", "series_id"], keep="first")
     if not names.height:
-        raise UsageError(
-            f"{table.storage.root} has no buckets in that time" if not stored else f"{table.storage.root} is empty",
-            "Give other --from and --to, or leave them out.",
-        )
+        raise _no_buckets(found)
     asked = Terms(every, series=wanted.series, devices=wanted.devices, measurements=wanted.measurements,
                   sites=wanted.sites)  # fmt: skip
     fits = [asked.wants(r["site"], r["series_id"], r["device_id"], r["measurement"]) for r in names.rows(named=True)]
@@ -145,12 +150,31 @@ def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -
     if not chosen.height:
         raise UsageError(f"no series of {table.storage.root} has {wanted}", _near(names, wanted))
     if chosen.height > MOST_SERIES:
-        few = ", ".join(chosen["series_id"].head(_SHOWN))
+        few = ", ".join(chosen.select(pl.coalesce("measurement", "series_id")).to_series().unique().sort().head(_SHOWN))
         raise UsageError(
             f"{chosen.height:,} series fit, and a picture shows at most {MOST_SERIES}: {few} and others",
             "Name fewer: --series, --device, --measurement and --site take patterns, and all that are given must fit.",
         )
     return chosen
+
+
+def _no_buckets(found: Aggregates) -> UsageError:
+    """Of a table, or of its part in the period."""
+    table = found.table
+    snapshot = table.snapshot()
+    bounds = [f.bounds.get("bucket_start", (None, None)) for f in (table.files(snapshot) if snapshot else [])]
+    told = [(first, last) for first, last in bounds if first is not None and last is not None]
+    if not told:
+        return UsageError(
+            f"{table.storage.root} has no rows",
+            "Nothing that it was asked for was there: make another with siltstone aggregate, and look at what it says "
+            "was read and left out.",
+        )
+    return UsageError(
+        f"{table.storage.root} has no buckets in that time",
+        f"Its buckets start from {iso(min(t[0] for t in told))} to {iso(max(t[1] for t in told))}: give other --from "
+        "and --to, or leave them out.",
+    )
 
 
 def _near(names: pl.DataFrame, wanted: Wanted) -> str:
@@ -169,6 +193,8 @@ def _near(names: pl.DataFrame, wanted: Wanted) -> str:
             near += [n for p in patterns for n in difflib.get_close_matches(p, there[:_LOOKED_AT], _SHOWN, 0.5)]
             shown = ", ".join(list(dict.fromkeys(near))[:_SHOWN] or there[:_SHOWN])
             what = f"{column.removesuffix('_id')}{'' if column == 'series_id' else 's'}"
+            if not there:
+                return f"Its series have no {what}: name them by another filter."
             return f"{'Near' if near else f'Of its {len(there):,} {what}'}: {shown}. Patterns: * is any text."
     return "Leave the patterns out."
 
@@ -182,7 +208,8 @@ def _rows(
     for file in stored:
         least, most = file.bounds.get("series_id", (None, None))
         if least is None or most is None or not (least > high or most < low):
-            frames.append(_read(table, file, [*key, *columns]).join(names.select(key), on=key, how="semi"))
+            rows = _read(table, file, [*key, *columns], with_state=True)
+            frames.append(rows.join(names.select(key), on=key, how="semi", maintain_order="left"))
     instants = [pl.col(name).dt.epoch("us") for name in ("bucket_start", "bucket_end")]
     rows = pl.concat(frames).with_columns(instants)
     rows = rows.filter(pl.col("bucket_start") >= period.start_us, pl.col("bucket_start") < period.end_us)
@@ -197,12 +224,22 @@ def _rows(
         if own.height:
             found.append(SeriesRows(**named, rows=own))
     if not found:
-        raise UsageError("the series have no buckets in that time", "Give other --from and --to, or leave them out.")
+        raise UsageError(
+            "the series have no buckets in that time",
+            "Give other --from and --to, or leave them out. Buckets without points have rows in a table that siltstone "
+            "aggregate has made with --empty carry.",
+        )
     return found
 
 
-def _read(table: Table, file: Stored, columns: list[str]) -> pl.DataFrame:
-    fetched = table.storage.read(file.path)
+def _read(table: Table, stored: Stored, columns: list[str], *, with_state: bool = False) -> pl.DataFrame:
+    """The columns of a data file; `with_state`: and `state` with what it says of the time around a bucket."""
+    fetched = table.storage.read(stored.path)
     if fetched is None:
-        raise StorageError(f"{table.storage.uri(file.path)} is gone", "Run again.")
-    return pl.read_parquet(io.BytesIO(fetched.data), columns=columns).select(columns)
+        raise StorageError(f"{table.storage.uri(stored.path)} is gone", "Run again.")
+    rows = pl.read_parquet(io.BytesIO(fetched.data), columns=columns).select(columns)
+    if not with_state:
+        return rows
+    file = pq.ParquetFile(io.BytesIO(fetched.data), pre_buffer=False)
+    inner = file.read([f"state.{name}" for name in STATE_FIELDS], use_threads=False)
+    return rows.with_columns(pl.Series("state", inner["state"]))

@@ -1,0 +1,118 @@
+"""What is known of the time between a series' buckets: those without points have no row in a table made with --empty
+skip, though their value may be known all the while."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from siltstone.aggregates.interpretation import Interpretation
+from siltstone.aggregates.pieces import NONE, Ends, Ways, pieces_between
+from siltstone.aggregates.points import Ints
+
+EVER = 1 << 61  # microseconds: after every instant
+STATE_FIELDS = ("first_ts", "first_value", "first_quality", "last_ts", "last_value", "last_quality", "texts")
+"""What of a bucket's state tells of the time around it."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Time without buckets after the row `after` (-1: before the first row), in microseconds since 1970 UTC.
+
+    From `known_from` to `known_to` the value is known; the two are equal where nothing is known. It goes from `first`
+    to `last` in a line; both are NaN where it is a text, or where the table does not tell it. `state`: the value as
+    time in states names it; empty where the table does not tell it.
+    """
+
+    after: int
+    start: int
+    end: int
+    known_from: int
+    known_to: int
+    first: float
+    last: float
+    state: str
+    is_good: bool
+
+    @property
+    def is_known(self) -> bool:
+        return self.known_from < self.known_to
+
+    def shown(self, span: tuple[int, int]) -> tuple[int, int]:
+        """What of the known time is within a span; two equal instants where none is."""
+        start, end = max(self.known_from, span[0]), min(self.known_to, span[1])
+        return start, max(start, end)
+
+
+def gaps_of(
+    rows: pl.DataFrame,
+    how: Interpretation,
+    watermark_us: int,
+    *,
+    begin_us: int | None = None,
+    end_us: int = EVER,
+    only_good: bool = False,
+) -> tuple[Gap, ...]:
+    """The gaps between rows in order of time, after the last one up to the watermark, and before the first one.
+
+    `rows`: bucket_start, bucket_end (int64 microseconds), `state` with STATE_FIELDS, null in rows without points;
+    carried_in and perhaps start_value, which tell of the time from `begin_us` to the first row where that is given.
+    `end_us`: rows from there on were not read; a series that looks ahead tells nothing of the time before them then.
+    `only_good`: what is known but not good counts as unknown.
+    """
+    if not rows.height:
+        return ()
+    start, end = rows["bucket_start"].to_numpy(), rows["bucket_end"].to_numpy()
+    until = np.append(start[1:], max(watermark_us, int(end[-1])))
+    has_points = rows["state"].is_not_null().to_numpy()
+    is_last_told = end_us >= watermark_us or not how.looks_ahead
+    after = np.flatnonzero((end < until) & has_points & np.append(has_points[1:], is_last_told))
+    return (*_before(rows, how, begin_us), *_between(rows, how, after, until, only_good=only_good))
+
+
+def _between(rows: pl.DataFrame, how: Interpretation, after: Ints, until: Ints, *, only_good: bool) -> tuple[Gap, ...]:
+    states = rows["state"].struct
+    following = np.minimum(after + 1, rows.height - 1)
+    has_next = after + 1 < rows.height
+    left, right = _ends(states, "last", after), _ends(states, "first", following)
+    nothing = np.maximum(until[after], left.ts)
+    right = Ends(np.where(has_next, right.ts, nothing), right.value, np.where(has_next, right.quality, np.int8(NONE)))
+    pieces = pieces_between(left, right, Ways.of([how]).at(np.zeros(len(after), np.int64)))
+    start = rows["bucket_end"].to_numpy()[after]
+    known_from = np.maximum(pieces.begin, start)
+    known_to = np.maximum(np.minimum(pieces.end, until[after]), known_from)
+    if only_good:
+        known_to = np.where(pieces.is_good, known_to, known_from)
+    values = pieces.at(known_from).tolist(), pieces.at(known_to).tolist()
+    texts = states.field("texts").to_list()
+    found = []
+    for n, (i, first, last) in enumerate(zip(after.tolist(), *values, strict=True)):
+        named = {t["value"]: t["text"] for row in {i, int(following[n])} for t in texts[row] or ()}
+        if first in named:
+            state, first, last = named[first], math.nan, math.nan
+        else:
+            state = _number(first)
+        known, is_good = (int(known_from[n]), int(known_to[n])), bool(pieces.is_good[n])
+        found.append(Gap(i, int(start[n]), int(until[i]), *known, first, last, state, is_good))
+    return tuple(found)
+
+
+def _before(rows: pl.DataFrame, how: Interpretation, begin_us: int | None) -> tuple[Gap, ...]:
+    """What the first row says of the time before it: of a step that it was at its start value."""
+    start = int(rows["bucket_start"][0])
+    if begin_us is None or begin_us >= start or how.kind not in ("step", "counter") or not rows["carried_in"][0]:
+        return ()
+    told = rows["start_value"][0] if "start_value" in rows.columns else None
+    value, state = (math.nan, "") if told is None else (float(told), _number(told))
+    return (Gap(-1, begin_us, start, begin_us, start, value, value, state, how.uncertain != "keep"),)
+
+
+def _ends(states: "pl.series.struct.StructNameSpace", which: str, places: Ints) -> Ends:
+    ts, value, quality = (states.field(f"{which}_{part}")[places] for part in ("ts", "value", "quality"))
+    return Ends(ts.to_numpy(), value.fill_null(0.0).to_numpy(), quality.to_numpy())
+
+
+def _number(value: float) -> str:
+    """A number as time in states names it."""
+    return str(pl.Series([value]).cast(pl.String())[0]).removesuffix(".0")
