@@ -77,8 +77,8 @@ def _without_numbers(rows: pl.DataFrame, textual: pl.Series) -> pl.DataFrame:
     """The rows, those with texts without what is told of their values as numbers."""
     if not textual.any():
         return rows
-    numbers = [name for name, kind in rows.schema.items() if kind == pl.Float64() and name not in _TRUST]
-    return rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, "min_ts", "max_ts"))
+    told = [n for n, kind in rows.schema.items() if kind == pl.Float64() or n in ("min_ts", "max_ts")]
+    return rows.with_columns(pl.when(~textual).then(n).alias(n) for n in told if n not in _TRUST)
 
 
 def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
