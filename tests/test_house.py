@@ -25,7 +25,7 @@ MEMBERS = {
 }
 RINGS = {number: set(members.split()) for number, members in MEMBERS.items()}
 FILES = sorted(SRC.rglob("*.py"))
-SPARK_KNOWN_TO = {"engine.py", "session.py", "frames.py", "asof_frames.py"}
+SPARK_KNOWN_TO = {"engine.py", "session.py", "frames.py", "frame_times.py", "asof_frames.py"}
 
 
 def place(dotted: str) -> str:

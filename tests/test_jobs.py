@@ -3,9 +3,10 @@
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from lakes import Readings, quarters
 from worlds import World, record
 
 if TYPE_CHECKING:
@@ -49,10 +50,24 @@ def test_the_notebook_compacts_and_reads_the_table(
     spark: "SparkSession", world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.deliver({"BRCB/SLS30I009/2025121004": [record(), record(1_765_339_201)]})
-    given = {"input": str(world.input), "lake": str(world.lake)}
-    widgets = SimpleNamespace(text=lambda name, default, label: None, get=given.__getitem__)
-    code = (ROOT / "notebooks" / "compact_datalog.py").read_text()
-    names = {"spark": spark, "dbutils": SimpleNamespace(widgets=widgets)}
-    exec(compile(code, "compact_datalog.py", "exec"), names)
+    names = run_notebook("compact_datalog.py", spark, input=str(world.input), lake=str(world.lake))
     assert names["summary"]["rows_out"] == 2
     assert "|2025-12-10|       BRCB|    2|" in capsys.readouterr().out
+
+
+def test_the_notebook_aggregates_a_table_and_a_frame(
+    spark: "SparkSession", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Readings(str(tmp_path)).add(quarters("door", "2015-01-01", 5))
+    names = run_notebook("aggregate_readings.py", spark, lake=str(tmp_path), every="1h")
+    assert (names["summary"]["points"], names["summary"]["rows_out"]) == (5, 2)
+    assert [row.time_weighted_average for row in names["by_frame"].orderBy("bucket_start").collect()] == [1.5, None]
+    assert "|     door|bldg1|2015-01-01 00:00:00|2015-01-01 01:00:00|                  1.5|" in capsys.readouterr().out
+
+
+def run_notebook(name: str, spark: "SparkSession", **given: str) -> dict[str, Any]:
+    """Run a notebook with these widgets; its names."""
+    widgets = SimpleNamespace(text=lambda name, default, label: None, get=given.__getitem__)
+    names: dict[str, Any] = {"spark": spark, "dbutils": SimpleNamespace(widgets=widgets)}
+    exec(compile((ROOT / "notebooks" / name).read_text(), name, "exec"), names)
+    return names

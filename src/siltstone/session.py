@@ -37,7 +37,8 @@ def is_inside_spark() -> bool:
 
 
 def spark_session(app: str, *, delta: bool = False) -> "SparkSession":
-    """The running Spark session, else a new one in UTC; `delta` adds what Spark needs to read Delta tables.
+    """The running Spark session, else one of the server that SPARK_REMOTE names (Spark Connect), else a new one in UTC;
+    to a new one `delta` adds what Spark needs to read Delta tables.
 
     Raises UsageError when pyspark or a fitting Java is missing. Nobody stops the session but its owner.
     """
@@ -46,6 +47,8 @@ def spark_session(app: str, *, delta: bool = False) -> "SparkSession":
         from pyspark.sql import SparkSession
     except ImportError:
         raise UsageError("pyspark is not installed", "pip install 'siltstone[spark]', or use --engine local.") from None
+    if "SPARK_REMOTE" in os.environ:
+        return _remote_session(SparkSession)
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
@@ -65,6 +68,18 @@ def spark_session(app: str, *, delta: bool = False) -> "SparkSession":
         for key, value in delta_conf(line).items():
             builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def _remote_session(sessions: type["SparkSession"]) -> "SparkSession":
+    """A session of a Connect server, which has a master, a Java and jars of its own."""
+    try:
+        return sessions.getActiveSession() or sessions.builder.getOrCreate()
+    except ImportError as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise UsageError(
+            f"Spark Connect, which SPARK_REMOTE asks for, can't begin: {reason}",
+            "pip install 'pyspark[connect]', or unset SPARK_REMOTE.",
+        ) from error
 
 
 def delta_conf(spark_line: str) -> dict[str, str]:

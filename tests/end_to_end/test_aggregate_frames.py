@@ -1,11 +1,15 @@
 """Aggregates of Spark DataFrames: the numbers of the command, by the same kernels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from pyspark.sql import functions as sql
 
 from siltstone.aggregates.interpretation import Interpretation
+from siltstone.aggregation.asof_frames import asof
 from siltstone.aggregation.frames import aggregate
 from siltstone.errors import UsageError
 
@@ -55,3 +59,70 @@ def test_one_way_of_reading_holds_for_every_series(spark: "SparkSession") -> Non
 def test_a_frame_without_the_columns_is_refused(spark: "SparkSession") -> None:
     with pytest.raises(UsageError, match="no column ts, value"):
         aggregate(spark.createDataFrame([("a",)], "series_id string"), "1h")
+
+
+def test_the_zone_of_the_session_changes_nothing(spark: "SparkSession") -> None:
+    with session_of(spark, "America/St_Johns"):
+        # 02:30 is an hour that St. John's clock skips on this day
+        rows = [
+            ("a", "2026-03-08T02:30:00", 1.0),
+            ("a", "2026-03-08T03:30:00", 3.0),
+            (None, "2026-03-08T05:30:00", 9.0),
+        ]
+        given = spark.createDataFrame(
+            [(*row, "x") for row in rows], "series_id string, at string, value double, site string"
+        )
+        with_zone = given.withColumn("ts", sql.concat("at", sql.lit("Z")).cast("timestamp_ltz"))
+        without = given.withColumn("ts", sql.col("at").cast("timestamp_ntz"))
+        for df in (with_zone, without):
+            found = aggregate(df, "1h", ["last"], until=datetime(2026, 3, 8, 4)).withColumns(
+                {name: sql.unix_micros(name) for name in ("bucket_start", "first_ts")}
+            )
+            assert [(r.bucket_start, r.first_ts, r.last, r.provisional) for r in found.collect()] == [
+                (hour(2), hour(2.5), 1.0, False),
+                (hour(3), hour(3.5), 3.0, False),
+            ]
+        met = asof(without.drop("at"), with_zone.drop("at"), allow_exact=False, tolerance="1h").orderBy("ts")
+        assert [r.value_right for r in met.collect()] == [None, 1.0, None]
+
+
+def hour(number: float) -> int:
+    """Microseconds of an hour of 2026-03-08."""
+    return int((datetime(2026, 3, 8, tzinfo=UTC) + timedelta(hours=number)).timestamp()) * 1_000_000
+
+
+@contextmanager
+def session_of(spark: "SparkSession", zone: str) -> Iterator[None]:
+    """The session in a zone, its `timestamp` without one."""
+    given = {"spark.sql.session.timeZone": zone, "spark.sql.timestampType": "TIMESTAMP_NTZ"}
+    before = {name: spark.conf.get(name) for name in given}
+    try:
+        for name, value in given.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, old in before.items():
+            spark.conf.set(name, old)
+
+
+def test_texts_are_states(spark: "SparkSession") -> None:
+    rows = [("a", at(0), "eco", "good"), ("a", at(0.25), "off", "good"), ("a", at(1), "off", "bad")]
+    given = spark.createDataFrame(rows, "series_id string, ts timestamp, text string, quality string")
+    asked = ["time_weighted_average", "transitions", "time_in_state"]
+    found = aggregate(given.withColumn("value", sql.lit(None)), "1h", asked, until=at(2), min_pct_good=50)
+    told = [(r.time_weighted_average, r.transitions, r.time_in_state) for r in found.orderBy("bucket_start").collect()]
+    # in the second hour nothing is known
+    assert told == [(None, 1, {"eco": 900.0, "off": 2700.0}), (None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("series_id string, ts string, value double", "column ts is a string, not a time"),
+        ("series_id int, ts timestamp, value double", "series_id is a string on the left and a number on the right"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(spark: "SparkSession", columns: str, told: str) -> None:
+    other = spark.createDataFrame([], "series_id string, ts timestamp, value double")
+    with pytest.raises(UsageError, match=told):
+        asof(other, spark.createDataFrame([], columns))

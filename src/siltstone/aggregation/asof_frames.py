@@ -8,12 +8,14 @@ it runs on Spark 3.5 to 4.1 and over Spark Connect.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from siltstone.aggregation.frame_times import microseconds
 from siltstone.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import DataType
 
 _TIME, _IS_RIGHT, _LEFT, _RIGHT = "#ts", "#is_right", "#left", "#right"
 _BATCH_ROWS = 1 << 16
@@ -33,7 +35,8 @@ def asof(
 ) -> "DataFrame":
     """The rows of `left`, each with the row of `right` of the same key whose time is nearest.
 
-    - `on`: the column of timestamps in both; `by`: the columns of the key. A null in either matches nothing.
+    - `on`: the column of timestamps in both (one without a zone is UTC, whatever the session's); `by`: the columns of
+      the key. A null in either matches nothing.
     - `direction`: backward: the latest at or before the row's time, forward: the earliest at or after it, nearest: the
       nearer of both, the earlier one of two as near. Without `allow_exact` a row at the very time does not count. Of
       several rows of `right` with equal key and time any may be taken.
@@ -58,6 +61,10 @@ def asof(
     for side, df in (("left", left), ("right", right)):
         if missing := [name for name in (on, *by) if name not in df.columns]:
             raise UsageError(f"the {side} DataFrame has no column {', '.join(missing)}", "Give `on` and `by` of both.")
+    for name in by:
+        kinds = [_kind(df.schema[name].dataType) for df in (left, right)]
+        if kinds[0] != kinds[1]:
+            raise UsageError(f"column {name} is a {kinds[0]} on the left and a {kinds[1]} on the right", "Cast one.")
     others = [field for field in right.schema.fields if field.name not in by]
     names = {f.name: f.name + suffix if f.name == on or f.name in left.columns else f.name for f in others}
     if repeated := sorted({n for n in names.values() if n in left.columns}):
@@ -75,8 +82,7 @@ def asof(
             (sides[name] if name == own else sql.lit(None).cast(types[name].schema[0].dataType)).alias(name)
             for name in (_LEFT, _RIGHT)
         ]
-        time = sql.unix_micros(sql.col(f"`{on}`").cast("timestamp")).alias(_TIME)
-        return df.select(*key, time, sql.lit(own == _RIGHT).alias(_IS_RIGHT), *structs)
+        return df.select(*key, microseconds(df, on).alias(_TIME), sql.lit(own == _RIGHT).alias(_IS_RIGHT), *structs)
 
     rows = tagged(left, _LEFT).unionByName(tagged(right, _RIGHT))
     order = [*(f"`{key}`" for key in keys), f"`{_TIME}`"]
@@ -86,6 +92,13 @@ def asof(
         schema = schema.add(names[field.name], field.dataType, nullable=True)
     options = {"direction": direction, "tolerance_us": tolerance_us, "allow_exact": allow_exact, "how": how}
     return together.sortWithinPartitions(*order).mapInArrow(_of_partition(keys, schema.names, options), schema)
+
+
+def _kind(data_type: "DataType") -> str:
+    """The name of a type, the same for all numbers: values of one kind can be equal."""
+    from pyspark.sql.types import NumericType
+
+    return "number" if isinstance(data_type, NumericType) else data_type.typeName()
 
 
 def _of_partition(keys: Sequence[str], names: Sequence[str], options: Mapping[str, Any]) -> Any:

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.interpretation import Interpretation, Interpretations
+from siltstone.aggregation.frame_times import INSTANT, microseconds
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms, checked_measures, rows_of
 from siltstone.errors import UsageError
 from siltstone.measurements import load_interpretations
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _NEEDED = ("series_id", "ts", "value")
-_NUMBERS = {"transitions": "bigint", "count": "bigint", "min_ts": "timestamp", "max_ts": "timestamp"}
+_NUMBERS = {"transitions": "bigint", "count": "bigint", "min_ts": INSTANT, "max_ts": INSTANT}
 _TRUST = {
     **dict.fromkeys(("n", "n_bad"), "bigint"),
     **dict.fromkeys(("covered_s", "good_s", "pct_good"), "double"),
     "carried_in": "boolean",
-    **dict.fromkeys(("first_ts", "last_ts"), "timestamp"),
+    **dict.fromkeys(("first_ts", "last_ts"), INSTANT),
     "provisional": "boolean",
 }
 
@@ -44,18 +46,19 @@ def aggregate(
     interpretations: Interpretations | None = None,
     until: datetime | None = None,
 ) -> "DataFrame":
-    """Time aggregates of a DataFrame with `series_id` (string), `ts` (timestamp), `value` (a number) and perhaps
-    `quality` (good or null, uncertain, anything else is bad), `source`, `device_id`, `measurement`, `site`, `version`,
-    `ts_nanos`: as siltstone's table of readings has them.
+    """Time aggregates of a DataFrame with `series_id` (string), `ts` (timestamp; without a zone it is UTC), `value` (a
+    number) and perhaps `text` (a state that counts instead of the number), `quality` (good or null, uncertain, anything
+    else is bad), `source`, `device_id`, `measurement`, `site`, `version`, `ts_nanos`: as siltstone's table of readings
+    has them.
 
     A row for each series and bucket, with the measures of `siltstone aggregate` under their names; rows of one series
     and instant count once, the last one by nanoseconds, version and value. `interpretation`: how every series is read;
     else `interpretations`, rules such as `siltstone.measurements.load_interpretations()` gives, which are the default;
-    a series that no rule fits is a step. `until`: where what is known
-    ends; else the latest instant, for which the DataFrame is read once more. siltstone must be installed where Spark's
-    workers are.
+    a series that no rule fits is a step. `until`: where what is known ends (by the clock of `zone`, if it has none of
+    its own); else the latest instant, for which the DataFrame is read once more. siltstone must be installed where
+    Spark's workers are. The session's time zone changes nothing.
 
-    Raises UsageError for columns that are missing and words that mean nothing.
+    Raises UsageError for columns that are missing or no time, and words that mean nothing.
     """
     from pyspark.sql import functions as sql
 
@@ -65,7 +68,10 @@ def aggregate(
         raise UsageError(f"the DataFrame has no column {', '.join(missing)}", f"Needed: {', '.join(_NEEDED)}.")
     rules = rows_of(load_interpretations() if interpretations is None else interpretations)
     has_site = "site" in df.columns
-    series = sql.concat_ws(SITE, "series_id", sql.col("site").cast("string")) if has_site else sql.col("series_id")
+    series = sql.col("series_id").cast("string")
+    if has_site:
+        both = sql.concat_ws(SITE, series, sql.col("site").cast("string"))
+        series = sql.when(series.isNotNull(), both)
     terms = Terms(
         every=every,
         zone=zone,
@@ -79,10 +85,10 @@ def aggregate(
     optional = ("quality", "source", "device_id", "measurement")
     columns = [_given(df, name, "string") for name in optional]
     rows = df.select(
-        series.cast("string").alias("series_id"),
-        sql.unix_micros(sql.col("ts").cast("timestamp")).alias("ts"),
+        series.alias("series_id"),
+        microseconds(df, "ts").alias("ts"),
         sql.col("value").cast("double").alias("value"),
-        sql.lit(None).cast("string").alias("text"),
+        _given(df, "text", "string"),
         _given(df, "ts_nanos", "int"),
         _given(df, "version", "bigint"),
         *columns,
@@ -91,8 +97,9 @@ def aggregate(
         (latest,) = rows.agg(sql.max("ts")).head() or (None,)
         watermark = 0 if latest is None else int(latest)
     else:
-        watermark = round(until.timestamp() * 1e6)
-    order = ("series_id", "ts", "ts_nanos", "version", "value", "quality")
+        known = until if until.tzinfo else until.replace(tzinfo=ZoneInfo(zone))
+        watermark = round(known.timestamp() * 1e6)
+    order = ("series_id", "ts", "ts_nanos", "version", "value", "text", "quality")
     in_order = rows.repartition("series_id").sortWithinPartitions(*order)
     how = None if interpretation is None else asdict(interpretation)
     return in_order.mapInArrow(
@@ -110,7 +117,7 @@ def _given(df: "DataFrame", name: str, kind: str) -> "SparkColumn":
 def _schema(terms: Terms, *, has_site: bool) -> str:
     measures = {name: _NUMBERS.get(name, "double") for name in terms.measures if name != TIME_IN_STATE}
     names = dict.fromkeys(("series_id", "site") if has_site else ("series_id",), "string")
-    columns = {**names, "bucket_start": "timestamp", "bucket_end": "timestamp", **measures, **_TRUST}
+    columns = {**names, "bucket_start": INSTANT, "bucket_end": INSTANT, **measures, **_TRUST}
     if terms.wants_times:
         columns[TIME_IN_STATE] = "map<string, double>"
     return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())

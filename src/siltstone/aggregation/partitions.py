@@ -14,6 +14,7 @@ from siltstone.aggregation.output import in_state, map_of
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.series_points import ReadingPoints
 from siltstone.aggregation.terms import TIME_IN_STATE, Terms
+from siltstone.aggregation.text_rows import textual_rows
 from siltstone.contracts import TIMESTAMP
 
 _INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
@@ -31,8 +32,8 @@ def rows_of_partition(
     watermark_us: int,
     has_site: bool,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of all series of a partition, whose batches are sorted by series and time (columns series_id, ts in
-    microseconds, value, quality, source, device_id, measurement); with `has_site` a series is followed by its site."""
+    """The rows of all series of a partition, whose batches are sorted by series and time (columns as
+    `frames.aggregate` selects them, ts in microseconds); with `has_site` a series is followed by its site."""
     asked = Terms.from_dict(terms)
     one = None if how is None else Interpretation(**{**how, "sentinels": tuple(how["sentinels"])})
     reader = ReadingPoints(asked, "", (EARLIEST_US, LATEST_US))
@@ -57,9 +58,10 @@ def rows_of_partition(
         found.append(states)
     if not found:
         return
+    states, ways = joined(found), [interpretation(a) for a in reader.names.about]
     done = finished(
-        joined(found),
-        [interpretation(a) for a in reader.names.about],
+        states,
+        ways,
         asked.buckets,
         watermark_us,
         empty=asked.empty,
@@ -67,11 +69,24 @@ def rows_of_partition(
         wanted_quantiles=asked.quantiles,
         wants_times=asked.wants_times,
     )
+    ahead = pl.Series([n for n, way in enumerate(ways) if way.looks_ahead], dtype=pl.Int64)
+    rows = _without_numbers(done.rows, textual_rows(done.rows, states.rows, reader.names.texts, ahead))
     names = pl.DataFrame([(a[1] or "").partition(SITE)[::2] for a in reader.names.about], schema=_NAMES, orient="row")
-    rows = done.rows.hstack(names[done.rows["series"]].with_columns(pl.col("site").replace("", None)))
+    rows = rows.hstack(names[rows["series"]].with_columns(pl.col("site").replace("", None)))
     if asked.wants_times:
-        rows = rows.join(in_state(done.times, {}), on=["series", "bucket"], how="left", maintain_order="left")
+        times = in_state(done.times, reader.names.texts)
+        rows = rows.join(times, on=["series", "bucket"], how="left", maintain_order="left")
+        is_enough = pl.col("pct_good") >= asked.min_pct_good
+        rows = rows.with_columns(pl.when(is_enough).then(TIME_IN_STATE).alias(TIME_IN_STATE))
     yield from _arrow(rows, asked, ("series_id", "site") if has_site else ("series_id",)).to_batches(_BATCH_ROWS)
+
+
+def _without_numbers(rows: pl.DataFrame, textual: pl.Series) -> pl.DataFrame:
+    """The rows, those with texts without what is told of their values as numbers."""
+    if not textual.any():
+        return rows
+    told = [n for n, kind in rows.schema.items() if kind == pl.Float64() or n in ("min_ts", "max_ts")]
+    return rows.with_columns(pl.when(~textual).then(n).alias(n) for n in told if n not in _TRUST)
 
 
 def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
