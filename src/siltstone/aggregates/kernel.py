@@ -152,6 +152,10 @@ class _Block:
         """The row of each point."""
         return np.repeat(np.arange(len(self.begins)), self.counts)
 
+    def _spread(self, values: Floats) -> Floats:
+        """For each point what its row has."""
+        return np.repeat(values, self.counts)
+
     @cached_property
     def keys(self) -> pl.DataFrame:
         series = self.starts.at(self.begins)
@@ -201,7 +205,7 @@ class _Block:
         if "area_m2" in fields:
             has_time = covered != 0
             average = np.divide(area, covered, out=np.zeros(len(area)), where=has_time)
-            apart = parts.mean - average[self.row[:-1]]
+            apart = parts.mean - self._spread(average)[:-1]
             apart *= apart
             apart *= parts.width
             if parts.slope.any():
@@ -232,8 +236,8 @@ class _Block:
             values = self.value if self.all_usable else np.where(self.usable, self.value, worst)
             found[name] = extreme = least.reduceat(values, self.begins)
             if f"{name}_ts" in fields:
-                first = _first(values == extreme[self.row], self.row, len(self.begins))
-                found[f"{name}_ts"] = self.ts[first]
+                places = np.flatnonzero(values == self._spread(extreme))  # each row has one
+                found[f"{name}_ts"] = self.ts[places[np.searchsorted(places, self.begins)]]
         return found
 
     def _sums(self, fields: Collection[str]) -> dict[str, Values]:
@@ -244,7 +248,7 @@ class _Block:
             return {"sum": total}
         n = np.add.reduceat(self.usable, self.begins, dtype=np.int64)
         mean = np.divide(total, n, out=np.zeros(len(total)), where=n > 0)
-        apart = self.value - mean[self.row]
+        apart = self.value - self._spread(mean)
         if not self.all_usable:
             apart *= self.usable
         apart *= apart
@@ -253,12 +257,16 @@ class _Block:
     def _steps(self, fields: Collection[str]) -> dict[str, Values]:
         """Changes and rises between usable points of a row."""
         found: dict[str, Values] = {}
+        if not {"transitions", "increase"} & set(fields):
+            return found
         if self.all_usable:
-            before, now = self.value[:-1], self.value[1:]
+            now, step = self.value[1:], np.diff(self.value)
             if "transitions" in fields:
-                found["transitions"] = self._within((now != before) & self.follows)
+                found["transitions"] = self._within((step != 0) & self.follows)
             if "increase" in fields:
-                found["increase"] = self._within(np.where(now >= before, now - before, now) * self.follows)
+                rises = np.where(step >= 0, step, now)
+                rises *= self.follows
+                found["increase"] = self._within(rises)
             return found
         value, of = self.value[self.usable], self.row[self.usable]
         before, now, rows = value[:-1], value[1:], len(self.begins)
@@ -277,16 +285,6 @@ class _Block:
     def _sketch(self) -> pl.DataFrame:
         frame = self.keys[self.row[self.usable]].with_columns(key=pl.Series(keys_of(self.value[self.usable])))
         return frame.group_by(*KEY, "key", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("count"))
-
-
-def _first(marks: Mask, row: Ints, rows: int) -> Ints:
-    """The place of the first mark of each row; the last place where it has none."""
-    places = np.flatnonzero(marks)
-    of = row[places]
-    found = np.full(rows, len(marks) - 1)
-    is_first = np.append(True, of[1:] != of[:-1]) if len(of) else np.zeros(0, bool)
-    found[of[is_first]] = places[is_first]
-    return found
 
 
 def _nulled(rows: pl.DataFrame) -> pl.DataFrame:
