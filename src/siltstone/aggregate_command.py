@@ -104,10 +104,8 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = config_of(args)
     engine: Engine = engine_of(args.engine, config)
-    engine.prepare(2, modules=_TASKS)  # they import while this process does
+    engine.prepare()
     from siltstone.aggregates.buckets import auto_resolution
-    from siltstone.aggregation.convention_job import aggregate_by_convention
-    from siltstone.aggregation.job import aggregate_table
     from siltstone.aggregation.terms import Terms, checked_convention, checked_measures, rows_of
     from siltstone.measurements import load_interpretations
 
@@ -144,10 +142,15 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         min_pct_good=args.min_pct_good,
         rules=rows_of(load_interpretations(args.measurements)),
     )
+    engine.prepare(2, modules=_TASKS)  # they import the rest while this process does
     with Reporter() as progress:
         if args.convention == "default":
+            from siltstone.aggregation.job import aggregate_table
+
             summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
         else:
+            from siltstone.aggregation.convention_job import aggregate_by_convention
+
             summary = aggregate_by_convention(args.input, args.output, terms, period, config, engine, progress)
     tell_if_nothing(summary, args.input)
     print_aggregated(summary, as_json=args.json)

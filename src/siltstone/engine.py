@@ -37,7 +37,10 @@ _PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error
 OBJECTS_BETWEEN_LOOKS = 100_000
 """For the collector of cycles in processes of siltstone's own: a run makes many objects, and hardly any cycles."""
 
-_SHARED_IMPORTS = ["pyarrow.compute", "pyarrow.parquet", "obstore.store", "siltstone.contracts"]
+_SHARED_IMPORTS = [
+    *("pyarrow.compute", "pyarrow.parquet", "obstore.store"),
+    *("siltstone.config", "siltstone.contracts", "siltstone.aggregates.buckets", "siltstone.aggregates.pieces"),
+]
 """What workers are forked with: two thirds of what they import. Not polars, whose threads a fork would leave behind."""
 
 _WAITS_S = (0.0, 0.1, 1.0)

@@ -17,7 +17,6 @@ from siltstone.arguments import (
     setting_arguments,
     zone_of,
 )
-from siltstone.contracts import NO_SITE
 from siltstone.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -106,6 +105,8 @@ def _panel(series: "SeriesRows", found: "Aggregates", period: "Period", measure:
         only_good=found.terms.min_pct_good > 0,
     )
     name = s.measurement or s.series_id
+    from siltstone.contracts import NO_SITE
+
     told = dict.fromkeys(t for t in (s.site, s.device_id, s.series_id) if t and t not in (NO_SITE, name))
     drawn = measure or usual_measure(how.kind, s.rows.drop("state", "carried_in"))
     return panel_of(name, tuple(told), how.kind, drawn, s.rows, gaps)

@@ -113,10 +113,16 @@ def stacked(rows: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows in order of series and time; mostly they are."""
+    """The rows in order of series and time; mostly they are, or those of each series are."""
     series, first = rows["series"].to_numpy(), rows["first_ts"].to_numpy()
-    rises = (series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (first[1:] >= first[:-1]))
-    return rows if rises.all() else rows[np.lexsort((first, series))]
+    if _rise(series, first):
+        return rows
+    order = np.argsort(series, kind="stable")
+    return rows[order if _rise(series[order], first[order]) else np.lexsort((first, series))]
+
+
+def _rise(series: Ints, first: Ints) -> bool:
+    return bool(((series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (first[1:] >= first[:-1]))).all())
 
 
 def ends_of(rows: pl.DataFrame, which: str) -> Ends:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import ipc
 
 from siltstone.aggregates.points import BAD, Ints
 from siltstone.aggregates.states import (
@@ -124,25 +125,34 @@ def unfolded(rows: pl.DataFrame) -> States:
 def write_states(out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str]) -> None:
     """Write states with what is known of their series, whose numbers are places in `names`."""
     labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
-    parts = [_arrow_bytes(frame) for frame in (names, labels, folded(states))]
+    parts = [_arrow_bytes(frame, out) for frame in (names, labels, folded(states))]
     lengths = b"".join(len(part).to_bytes(_LENGTHS, "little") for part in parts[:2])
     out.put(path, lengths + b"".join(parts))
 
 
-def _arrow_bytes(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_ipc(buffer, compression="lz4")
-    return buffer.getvalue()
+def _arrow_bytes(frame: pl.DataFrame, out: Storage) -> bytes:
+    """An Arrow file; compressing it would take longer than writing it to a disk."""
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    options = ipc.IpcWriteOptions(compression=None if out.is_local else "lz4", use_threads=False)
+    sink = pa.BufferOutputStream()
+    with ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _frame(data: bytes | memoryview) -> pl.DataFrame:
+    return pl.DataFrame(ipc.open_file(pa.py_buffer(data)).read_all())
 
 
 def write_keys(out: Storage, path: str, keys: pl.DataFrame) -> None:
     """Write series and buckets, columns as KEYS."""
-    out.put(path, _arrow_bytes(keys.select(KEYS.keys())))
+    out.put(path, _arrow_bytes(keys.select(KEYS.keys()), out))
 
 
 def read_keys(out: Storage, path: str) -> pl.DataFrame:
     """Series and buckets that were written."""
-    return pl.read_ipc(_bytes(out, path))
+    return _frame(_bytes(out, path))
 
 
 def read_states(out: Storage, path: str) -> NamedStates:
@@ -151,7 +161,7 @@ def read_states(out: Storage, path: str) -> NamedStates:
     first, second = (int.from_bytes(data[at : at + _LENGTHS], "little") for at in (0, _LENGTHS))
     begin = 2 * _LENGTHS
     edges = (begin, begin + first, begin + first + second, len(data))
-    names, labels, rows = (pl.read_ipc(data[a:b]) for a, b in pairwise(edges))
+    names, labels, rows = (_frame(memoryview(data)[a:b]) for a, b in pairwise(edges))
     return NamedStates(rows, names, dict(labels.iter_rows()))
 
 
