@@ -1,13 +1,12 @@
 """The table that an aggregate is made of: found, and held against what is asked for."""
 
 import difflib
-from collections.abc import Mapping
 
 from siltstone import sources
 from siltstone.aggregation.output_table import output_at
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
-from siltstone.contracts import READINGS, Contract
+from siltstone.contracts import READINGS
 from siltstone.errors import UsageError
 from siltstone.storage import Storage, open_root
 from siltstone.table import Snapshot, Table
@@ -18,10 +17,7 @@ def input_table(uri: str, terms: Terms, config: Config) -> Table:
     """The table to aggregate; UsageError where there is none, or not of the kind that the terms ask for."""
     storage = open_root(uri, config.storage)
     name = storage.root.rstrip("/").rpartition("/")[2]
-    contracts: Mapping[str, Contract] = (
-        {READINGS.table: READINGS} if name == READINGS.table else sources.contracts()  # which imports every source
-    )
-    contract = contracts.get(name)
+    contract = READINGS if name == READINGS.table else sources.contract_of(name)
     if contract is None or not storage.exists():
         raise UsageError(f"no table of siltstone at {storage.root}", _instead(storage))
     if contract.is_history or (contract.key and contract is not READINGS):

@@ -41,6 +41,16 @@ def dataset(name: str, options: Mapping[str, Any]) -> Dataset:
     return next(d for d in datasets(name, options) if d.name == name)
 
 
+def contract_of(table: str) -> Contract | None:
+    """The contract of a table that some source writes; a source of its name is asked first, for each is imported."""
+    for name in sorted(names(), key=lambda name: name != table):
+        for contract in load(name).CONTRACTS:
+            if contract.table == table:
+                found: Contract = contract
+                return found
+    return None
+
+
 @cache
 def contracts() -> dict[str, Contract]:
     """The contract of every table that some source writes, by the table's name."""
