@@ -35,15 +35,26 @@ CODED = pa.dictionary(pa.int32(), pa.string())
 def coded_texts(values: pl.Series) -> pa.DictionaryArray:
     """A column of texts with long runs of equal ones, as in sorted rows."""
     runs = values.rle().struct.unnest()
-    return coded_runs(runs["value"], runs["len"].to_numpy())
+    return coded_at(runs["value"], np.repeat(np.arange(runs.height), runs["len"].to_numpy()))
 
 
-def coded_runs(values: pl.Series, lengths: npt.NDArray[Any]) -> pa.DictionaryArray:
-    """A column of texts that each stand for so many rows."""
+def coded_at(values: pl.Series, places: npt.NDArray[Any]) -> pa.DictionaryArray:
+    """A column of texts, of which there are few: for each row the one at a place."""
     encoded = values.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string()).dictionary_encode()
-    indices = pl.Series(encoded.indices).cast(pl.Int32())
-    rows = np.repeat(np.arange(len(values)), lengths)
-    return pa.DictionaryArray.from_arrays(indices.gather(rows).to_arrow(), encoded.dictionary)
+    if encoded.null_count:
+        indices = pl.Series(encoded.indices).cast(pl.Int32()).gather(places).to_arrow()
+    else:
+        indices = to_arrow(pl.Series(encoded.indices).to_numpy().astype(np.int32)[places])
+    return pa.DictionaryArray.from_arrays(indices, encoded.dictionary)
+
+
+def compact(table: pa.Table) -> pa.Table:
+    """The rows, with texts whose dictionaries have more entries than there are rows coded anew."""
+    for place, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type) and len(column.chunk(0).dictionary) > len(table):
+            plain = column.cast(column.type.value_type).dictionary_encode().cast(column.type)
+            table = table.set_column(place, table.field(place), plain)
+    return table
 
 
 def coded(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
@@ -53,8 +64,10 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int
     else:
         encoded = column.combine_chunks().dictionary_encode()
     distinct = [*encoded.dictionary.to_pylist(), None]
-    codes = pl.Series(encoded.indices).fill_null(len(distinct) - 1)
-    return distinct, codes.cast(pl.Int64()).to_numpy()
+    codes = pl.Series(encoded.indices)
+    if encoded.null_count:
+        codes = codes.fill_null(len(distinct) - 1)
+    return distinct, codes.to_numpy().astype(np.int64)
 
 
 DIGESTS = 1 << 64

@@ -63,6 +63,8 @@ def _offsets(zone: ZoneInfo) -> list[tuple[int, int]]:
     """From which instant on each offset holds, both microseconds."""
     moment, offset = _FIRST, _offset_s(_FIRST, zone)
     changes = [(_BEGINNING, offset * _SECOND_US)]
+    if zone.key == "UTC":
+        return changes
     while moment < _LAST:
         following = moment + _PROBE
         if (later := _offset_s(following, zone)) != offset:

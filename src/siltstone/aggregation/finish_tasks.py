@@ -23,6 +23,7 @@ from siltstone.aggregation.state_files import (
 )
 from siltstone.aggregation.terms import Terms
 from siltstone.aggregation.text_rows import textual_rows
+from siltstone.arrays import compact
 from siltstone.conform import base_schema
 from siltstone.planning import Sizes
 from siltstone.storage import Storage
@@ -134,7 +135,7 @@ def _states(task: FinishTask) -> NamedStates:
             sides.append(replace(edges, rows=edge_of(edges.rows, is_before=is_before)))
     old = []
     if task.base is not None and task.stored:
-        old = [stored_states(task.base, path, task.terms.fields).of(wanted) for path in task.stored]
+        old = [stored_states(task.base, task.stored, task.terms.fields).of(wanted)]
         if task.replaced:
             gone = read_keys(task.folder, task.replaced)
             old = [_without(part, gone, task.terms) for part in old]
@@ -180,7 +181,10 @@ def _files(task: FinishTask, table: pl.DataFrame, names: pl.DataFrame) -> list[O
     contract = contract_of(task.terms)
     schema = base_schema(contract)
     outputs: list[Output] = []
-    for (day,), part in table.partition_by("date", as_dict=True, maintain_order=True).items():
+    dated = table.sort("date", maintain_order=True)
+    whole = arrow_of(dated, names, task.terms)
+    start = 0
+    for day, rows in dated["date"].rle().struct.unnest().select("value", "len").iter_rows():
         writer = PartitionWriter(
             task.table,
             contract,
@@ -192,7 +196,8 @@ def _files(task: FinishTask, table: pl.DataFrame, names: pl.DataFrame) -> list[O
             expected=lambda: 0.0,
             is_staged=task.is_staged,
         )
-        writer.write(arrow_of(part, names, task.terms), breaks=False)
+        writer.write(compact(whole.slice(start, rows)), breaks=False)
         writer.close()
         outputs += writer.outputs
+        start += rows
     return outputs

@@ -10,7 +10,7 @@ from siltstone.aggregates.finishing import Finished
 from siltstone.aggregates.states import COLUMNS, KEY
 from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
 from siltstone.aggregation.terms import SECONDS, TIME_IN_STATE, Terms
-from siltstone.arrays import coded_runs
+from siltstone.arrays import coded_at
 from siltstone.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.kinds import Kind
 
@@ -130,12 +130,11 @@ def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
 def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: Terms) -> pa.Table:
     """The rows as data files have them. `names`: what is known of each series number."""
     contract = contract_of(terms)
-    runs = rows["series"].rle().struct.unnest()
-    places, lengths = runs["value"], runs["len"].to_numpy()
+    series = rows["series"].to_numpy()
     columns: dict[str, Any] = {}
     for name in (contract.time.name, *(c.name for c in (*contract.leading, *contract.record))):
         if name in names.columns:
-            columns[name] = coded_runs(names[name].gather(places), lengths)
+            columns[name] = coded_at(names[name], series)
             continue
         column = rows[name].to_arrow()
         columns[name] = column.cast(TIMESTAMP) if name in _INSTANTS else column

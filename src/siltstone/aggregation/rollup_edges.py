@@ -36,7 +36,7 @@ def write_edges(
         for path in header.get(side, ()):
             nearest = _nearest([nearest, read_states(edges, path)], is_before=is_before)
         for path in beside:
-            states = stored_states(base, path, ())
+            states = stored_states(base, [path], ())
             outer = pl.col("last_ts") < limit if is_before else pl.col("first_ts") >= limit
             states = replace(states, rows=states.rows.filter(outer))
             nearest = _nearest([nearest, states], is_before=is_before)

@@ -25,7 +25,7 @@ from siltstone.aggregates.states import (
     stacked,
 )
 from siltstone.aggregation.series_points import ABOUT
-from siltstone.arrays import coded
+from siltstone.arrays import coded, to_arrow
 from siltstone.errors import StorageError
 from siltstone.footers import naming
 from siltstone.storage import Storage
@@ -172,23 +172,32 @@ def _bytes(out: Storage, path: str) -> bytes:
     return fetched.data
 
 
-def stored_states(table: Storage, path: str, fields: Collection[str]) -> NamedStates:
-    """The same of a data file of an output table: its rows with points; `bucket` is 0. Of the columns that states may
+def stored_states(table: Storage, paths: Sequence[str], fields: Collection[str]) -> NamedStates:
+    """The states in data files of an output table: rows with points; `bucket` is 0. Of the columns that states may
     have, those among `fields`; where values are texts, also the extremes."""
     always = [name for name in INNER if name not in OPTIONAL or name in fields]
-    with naming(table.uri(path)):
-        data = io.BytesIO(_bytes(table, path))
-        file = opened_output(data)
-        state = _states_in(file, (*always, *FOLDED, "texts"))
-        labels = state["texts"].drop_nulls().explode().drop_nulls().unique()
-        if len(labels):
-            state = state.with_columns(_states_in(file, [name for name in EXTREMES if name not in fields]))
-        names, series = series_in(file)
-    texts = {row["value"]: row["text"] for row in labels.to_list()}
-    rows = state.drop("texts").with_columns(series=pl.Series(series), bucket=pl.lit(0, pl.Int64()))
-    rows = unshared(rows.filter(pl.col("first_ts").is_not_null()))
+    found: list[pa.Table] = []
+    names, texts = [pl.DataFrame(schema=ABOUT)], dict[float, str]()
+    before = 0
+    for path in paths:
+        with naming(table.uri(path)):
+            file = opened_output(io.BytesIO(_bytes(table, path)))
+            state = _states_in(file, (*always, *FOLDED, "texts"))
+            if state["texts"].null_count < len(state):
+                labels = pl.Series(state["texts"]).drop_nulls().explode().drop_nulls().unique()
+                texts |= {row["value"]: row["text"] for row in labels.to_list()}
+                for name in (name for name in EXTREMES if name not in fields):
+                    state = state.append_column(name, _states_in(file, [name])[name])
+            known, series = series_in(file)
+        found.append(state.drop_columns(["texts"]).append_column("series", to_arrow(series + before)))
+        names.append(known)
+        before += known.height
+    if not found:
+        return NamedStates.none()
+    whole = pl.DataFrame(pa.concat_tables(found, promote_options="default"))
+    rows = unshared(whole.filter(pl.col("first_ts").is_not_null())).with_columns(bucket=pl.lit(0, pl.Int64()))
     rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name in rows.columns)
-    return NamedStates(rows, names, texts)
+    return NamedStates(rows, pl.concat(names), texts)
 
 
 def opened_output(data: io.BytesIO) -> pq.ParquetFile:
@@ -200,20 +209,16 @@ def series_in(file: pq.ParquetFile) -> tuple[pl.DataFrame, Ints]:
     """What is known of the series in a data file of an output table (columns ABOUT), in its order; and the place of
     each row's one among them."""
     about = file.read(list(ABOUT), use_threads=False)
-    known = {name: coded(about[name]) for name in ABOUT}
-    changes = np.any([np.diff(known[name][1]) != 0 for name in NAME], axis=0)
-    begins = np.append(True, changes)[: about.num_rows]
-    places = np.flatnonzero(begins)
-    names = {name: pl.Series(words, dtype=pl.String()).gather(codes[places]) for name, (words, codes) in known.items()}
-    return pl.DataFrame(names), np.cumsum(begins) - 1
+    changes = [np.diff(coded(about[name])[1]) != 0 for name in NAME]
+    begins = np.append(True, np.any(changes, axis=0))[: about.num_rows]
+    names = pl.DataFrame(about.take(to_arrow(np.flatnonzero(begins))))
+    return names.select(pl.col(name).cast(kind) for name, kind in ABOUT.items()), np.cumsum(begins) - 1
 
 
-def _states_in(file: pq.ParquetFile, fields: Collection[str]) -> pl.DataFrame:
+def _states_in(file: pq.ParquetFile, fields: Collection[str]) -> pa.Table:
     """Fields of the states in a data file; null in rows without points."""
-    if not fields:
-        return pl.DataFrame()
     state = file.read([f"state.{name}" for name in fields], use_threads=False)["state"].combine_chunks()
-    return pl.DataFrame(pa.table(dict(zip([f.name for f in state.type], state.flatten(), strict=True))))
+    return pa.table(dict(zip([f.name for f in state.type], state.flatten(), strict=True)))
 
 
 def shared(rows: pl.DataFrame) -> pl.DataFrame:

@@ -27,6 +27,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _S3 = "s3://"
+_SENT_BYTES = 1 << 18
 _DELTA_ROOT = re.compile(r"s3://[A-Za-z0-9._=@+~/-]+")
 
 
@@ -175,18 +176,25 @@ class Sink:
         self.bytes_written = 0
         self.closed = False
         self._hash = hashlib.sha256()
+        self._held = bytearray()  # a Parquet writer comes with many small pieces
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what was written so far, in hex digits."""
+        """The SHA-256 of what was written, in hex digits, once it is closed."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:
-        with explained("write", self._uri):
-            self._writer.write(bytes(data))
         self.bytes_written += len(data)
-        self._hash.update(data)
+        self._held += data
+        if len(self._held) >= _SENT_BYTES:
+            self._send()
         return len(data)
+
+    def _send(self) -> None:
+        data, self._held = bytes(self._held), bytearray()
+        with explained("write", self._uri):
+            self._writer.write(data)
+        self._hash.update(data)
 
     def flush(self) -> None:
         """Nothing to do: a part is sent when it is full."""
@@ -197,6 +205,7 @@ class Sink:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            self._send()
             with explained("write", self._uri):
                 self._writer.close()
 
