@@ -31,6 +31,8 @@ from siltstone.table import Table
 from siltstone.tables import table_at
 from siltstone.waves import Progress
 
+_TASKS = ("siltstone.aggregation.finish_tasks",)
+
 
 def rollup_table(
     base_uri: str,
@@ -52,8 +54,9 @@ def rollup_table(
     needs.
     """
     started = time.time()
-    engine.prepare(1)
-    base = _base(base_uri, config)
+    base, rows = _base(base_uri, config)
+    if finish_tasks(rows) > 1:
+        engine.prepare(2, modules=_TASKS)
 
     def attempt() -> dict[str, Any]:
         base.recover()
@@ -70,7 +73,8 @@ def rollup_table(
     return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
-def _base(uri: str, config: Config) -> Table:
+def _base(uri: str, config: Config) -> tuple[Table, int]:
+    """The table of aggregates to roll up, and how many rows it has."""
     storage = open_root(uri, config.storage)
     table = table_at(storage, contract_of(Terms("1h")))
     try:
@@ -89,7 +93,7 @@ def _base(uri: str, config: Config) -> Table:
             f"{storage.root} is a rollup of a period, made by a version that did not keep what was before it",
             "Run the siltstone rollup that made it again.",
         )
-    return table
+    return table, int(header["rows"])
 
 
 def _terms(
@@ -153,7 +157,9 @@ def _rolled(
     if wanted is None:
         return {**about, "files_known": len(stored)}
     window = _window(header, terms)
-    written = engine.run(_tasks(base, wanted, header, terms, table, config, window), lambda _: None)
+    tasks = _tasks(base, wanted, header, terms, table, config, window)
+    is_small = len(tasks) == 1  # done here before workers have started
+    written = [tasks[0].run()] if is_small else engine.run(tasks, lambda _: None)
     points, there = sum(w.points for w in written), points_of(base.storage, wanted, window, terms.buckets)
     problems = [] if points == there else [f"{there:,} points in the base, {points:,} in the rollup"]
     summary = {
