@@ -78,6 +78,19 @@ def test_days_of_23_and_25_hours_from_quarters_are_those_from_readings(
     ]
 
 
+def test_a_base_of_few_measures_has_the_states_of_these_alone(base: Aggregates) -> None:
+    few = base.twin("few")
+    few.run("15m", ["integral", "max"])
+    numbers = few.frame().filter(pl.col("series_id") != "mode")
+    assert numbers.select(pl.col("state").struct.field("low", "sum", "m2").is_null().all()).row(0) == (True,) * 3
+    daily, direct = above(few, "few_daily"), base.twin("direct_few")
+    daily.roll_up("1d")
+    direct.run("1d", ["integral", "max"])
+    assert_same(daily.frame(), direct.frame())
+    with pytest.raises(UsageError, match="states say nothing of min, stddev"):
+        above(few, "more").roll_up("1d", measures=["max", "min", "stddev"])
+
+
 def test_by_way_of_hours_and_with_empty_days(base: Aggregates) -> None:
     hourly = above(base, "hourly")
     hourly.roll_up("1h")

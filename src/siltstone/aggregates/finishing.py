@@ -50,7 +50,7 @@ def finished(
     watermark. Values of rows below `min_pct_good` are null. Without `wants_times` the times in states are left out.
     """
     ways = Ways.of(list(interpretations))
-    whole = united(states, ways)
+    whole = united(states, ways, times=wants_times)
     if not len(whole):
         return Finished(pl.DataFrame(schema=_OUT), whole.times, whole)
     after = _After.of(whole.rows, ways, watermark_us)

@@ -54,7 +54,7 @@ def states(
     rows = _frame(columns)
     whole = States(rows, *(pl.concat([getattr(s, n) for s in (States.empty(), *long)]) for n in ("times", "sketch")))
     if is_cut or times or sketch:
-        whole = united(whole, ways)
+        whole = united(whole, ways, times=times)
     return _numbered(whole, first_series)
 
 

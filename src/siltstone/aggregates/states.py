@@ -130,12 +130,13 @@ def ends_of(rows: pl.DataFrame, which: str) -> Ends:
     return Ends(rows[f"{which}_ts"].to_numpy(), value, rows[f"{which}_quality"].to_numpy())
 
 
-def united(states: States, ways: Ways) -> States:
-    """One state for each series and bucket, of its rows and the pieces between them; `ways`: of each series.
+def united(states: States, ways: Ways, *, times: bool = True) -> States:
+    """One state for each series and bucket, of its rows and the pieces between them; `ways`: of each series. Without
+    `times` the time at each value is not told of these pieces.
 
     Raises OverlapError where two rows overlap in time: only their points tell what is known there.
     """
-    rows, times, sketch = states.rows, states.times, states.sketch
+    rows, long, sketch = states.rows, states.times, states.sketch
     series, first, last, bucket = (rows[n].to_numpy() for n in ("series", "first_ts", "last_ts", "bucket"))
     same_series = series[1:] == series[:-1]
     if (same_series & (first[1:] <= last[:-1])).any():
@@ -147,12 +148,12 @@ def united(states: States, ways: Ways) -> States:
         apart[together] = False
         one, gap_times = _united_rows(shared, ways)
         rows = in_order(stacked([rows.filter(pl.Series(apart)), one]))
-        times = pl.concat([times, gap_times])
-    if times.height:
-        times = times.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum())
+        long = pl.concat([long, gap_times]) if times else long
+    if long.height:
+        long = long.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum())
     if sketch.height:
         sketch = sketch.group_by(*KEY, "key", maintain_order=True).agg(pl.col("count").sum())
-    return States(rows, times, sketch)
+    return States(rows, long, sketch)
 
 
 def _united_rows(rows: pl.DataFrame, ways: Ways) -> tuple[pl.DataFrame, pl.DataFrame]:

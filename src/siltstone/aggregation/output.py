@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.aggregates.finishing import Finished
-from siltstone.aggregates.states import COLUMNS, KEY
+from siltstone.aggregates.states import COLUMNS, EXTREMES, KEY
 from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
 from siltstone.aggregation.terms import SECONDS, TIME_IN_STATE, Terms
 from siltstone.arrays import coded_at
@@ -82,6 +82,9 @@ def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series,
     if terms.integral_unit != "s":
         rows = rows.with_columns(pl.col("integral") / SECONDS[terms.integral_unit])
     states = folded(finished.states)
+    spare = [name for name in EXTREMES if name in states.columns and name not in terms.fields]
+    is_text = {name: pl.col(name.removesuffix("_ts")).is_in(list(texts)) for name in spare}  # they are there for these
+    states = states.with_columns(pl.when(is_text[name]).then(name).alias(name) for name in spare)
     if texts or finished.states.times.height:
         states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
     states = shared(states).rename({name: _INSIDE + name for name in states.columns if name not in KEY})

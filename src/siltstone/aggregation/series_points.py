@@ -63,10 +63,12 @@ class ReadingPoints:
         self._terms, self._site, self._window = terms, site, window
         self._held: pl.DataFrame | None = None
         self.names, self.counted = Names(), Counted()
+        self.may_have_texts = False
 
     def of(self, tables: Iterator[pa.Table]) -> Iterator[Read]:
         for table in tables:
             if table.num_rows:
+                self.may_have_texts = "text" in table.column_names
                 yield from self._points(self._with_held(table))
         if self._held is not None:
             yield from self._points(self._held)
@@ -186,12 +188,14 @@ class WidePoints:
         self._last: str | None = None
         self._held: pl.DataFrame | None = None
         self.names, self.counted = Names(), Counted()
+        self.may_have_texts = False
 
     def of(self, tables: Iterator[pa.Table]) -> Iterator[Read]:
         for table in tables:
             if not table.num_rows:
                 continue
             self.counted.rows += table.num_rows
+            self.may_have_texts = any(_is_text(f.type) for f in table.schema if f.name in self._terms.columns)
             frame = pl.DataFrame(table)
             unit = pl.col(self._unit).cast(pl.String()).fill_null("").cast(pl.Categorical())
             frame = frame.with_columns(unit, ts=pl.col(self._time).dt.epoch("us"))
@@ -266,6 +270,10 @@ class WidePoints:
             numbers = column.cast(pl.String()).replace_strict(texts, return_dtype=pl.Float64)
         values: Floats = numbers.cast(pl.Float64()).to_numpy()
         return values
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(is_one(kind) for is_one in (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string))
 
 
 _SILENT: Mapping[str, tuple[object, ...]] = {"text": (), "version": (), "ts_nanos": (0,), "quality": ("good",)}

@@ -18,8 +18,6 @@ from siltstone.aggregates.states import EXTREMES, KEY, States, joined, united
 from siltstone.aggregation.reading_plan import EVER, Window
 from siltstone.aggregation.series_points import (
     Counted,
-    Names,
-    Read,
     ReadingPoints,
     WidePoints,
     needed_columns,
@@ -99,7 +97,7 @@ def _found(task: StateTask) -> StatesFound:
     else:
         reader = ReadingPoints(task.terms, task.site, task.window)
     with ExitStack() as opened:
-        states = _states(task, reader.of(tables_of(task, task.files, task.groups, opened)), reader.names)
+        states = _states(task, reader, tables_of(task, task.files, task.groups, opened))
     names = reader.names.frame()
     if task.only:
         states = _chosen(states, names, read_keys(task.out, task.only))
@@ -235,21 +233,21 @@ def _equal_first(table: pa.Table, order: tuple[str, str], values: tuple[Any, ...
     return int(others[0]) if len(others) else table.num_rows
 
 
-def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
+def _states(task: StateTask, reader: ReadingPoints | WidePoints, tables: Iterator[pa.Table]) -> States:
     """The states of what is read; without long tables there may be several of a series and bucket."""
     terms = task.terms
     fields = terms.fields if task.edges is None else frozenset()
     ways: list[Interpretation] = []
     waiting: list[States] = []
     held = 0
-    for read in reads:
+    for read in reader.of(tables):
         count = len(read.points.starts) - 1
-        ways += terms.read_as(names.about[len(ways) :])
+        ways += terms.read_as(reader.names.about[len(ways) :])
         found = kernel.states(
             read.points,
             ways[read.first : read.first + count],
             terms.buckets if task.edges is None else Ever(),
-            fields=fields.union(EXTREMES) if names.texts else fields,  # a text in the middle is found by them
+            fields=fields.union(EXTREMES) if reader.may_have_texts else fields,  # they find a text in the middle
             times=terms.wants_times,
             sketch=bool(terms.quantiles),
             first_series=read.first,
@@ -257,10 +255,10 @@ def _states(task: StateTask, reads: Iterator[Read], names: Names) -> States:
         waiting.append(found)
         held += len(found)
         if held > _UNITE_ROWS:
-            waiting = [united(joined(waiting), Ways.of(ways))]
+            waiting = [united(joined(waiting), Ways.of(ways), times=terms.wants_times)]
             held = 0
     if not waiting:
         return States.empty()
     whole = joined(waiting)
     is_light = not whole.times.height and not whole.sketch.height and task.edges is None
-    return whole if is_light else united(whole, Ways.of(ways))
+    return whole if is_light else united(whole, Ways.of(ways), times=terms.wants_times)
