@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -100,6 +101,9 @@ class LocalEngine:
     workers: int = 0
     name: str = "local"
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, _shut, self._pools)
 
     def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
         start_server()
@@ -193,6 +197,12 @@ class SparkEngine:
                 kind, text = result["error"]
                 raise rebuilt(getattr(errors, kind, SiltstoneError), text)
         return [task.result(results[i]) for i, task in enumerate(tasks)]
+
+
+def _shut(pools: list[ProcessPoolExecutor]) -> None:
+    """Wait until pools have ended: one that ends by itself while Python does may print a trace of it."""
+    while pools:
+        pools.pop().shutdown(cancel_futures=True)
 
 
 def start_server() -> bool:
