@@ -96,7 +96,7 @@ class Interpretations:
     def of(self, source: str | None, device: str | None, measurement: str | None, series: str | None) -> Interpretation:
         """How the series is read; None is an empty text."""
         for rule in self._candidates(source or "", measurement or ""):
-            if rule.match.fits_series(device or "", series or ""):
+            if not rule.match.looks_at_the_series or rule.match.fits_series(device or "", series or ""):
                 return rule.interpretation
         return _STEP
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from siltstone.aggregates.pieces import Mask
 from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
-from siltstone.aggregation.reading_plan import Window
+from siltstone.aggregation.reading_plan import EVER, Window
 from siltstone.aggregation.terms import Terms
 from siltstone.arrays import coded, to_arrow
 
@@ -86,7 +86,7 @@ class ReadingPoints:
     def _numbered(self, table: pa.Table) -> pl.DataFrame:
         """The rows of the series that are asked for, with the number of each one's series."""
         _, codes = coded(table["series_id"])
-        begins = np.concatenate(([0], np.flatnonzero(np.diff(codes)) + 1))
+        begins = np.concatenate(([0], np.flatnonzero(codes[1:] != codes[:-1]) + 1))
         lengths = np.diff(np.append(begins, len(codes)))
         heads = pl.DataFrame(table.select(_ABOUT_ROWS).take(to_arrow(begins)))
         about = [(self._site, *row) for row in heads.select(pl.all().cast(pl.String())).rows()]
@@ -112,16 +112,17 @@ class ReadingPoints:
     def _points(self, frame: pl.DataFrame) -> Iterator[Read]:
         """The points of rows."""
         ts, series = frame["ts"].to_numpy(), frame["series"].to_numpy()
-        inside = (ts >= self._window[0]) & (ts < self._window[1])
-        again = np.append((ts[1:] == ts[:-1]) & (series[1:] == series[:-1]), False)[: len(ts)]
+        again = np.append(ts[1:] == ts[:-1], False)[: len(ts)]
         if again.any():
+            again[:-1] &= series[1:] == series[:-1]
             again = self._older(frame, series, ts, again)
-        keep = inside & ~again
-        self.counted.left_out += int((~inside).sum())
-        self.counted.repeated += int((inside & again).sum())
-        self.counted.points += int(keep.sum())
-        if not keep.all():
+        if again.any() or self._window != EVER:
+            inside = (ts >= self._window[0]) & (ts < self._window[1])
+            keep = inside & ~again
+            self.counted.left_out += int((~inside).sum())
+            self.counted.repeated += int((inside & again).sum())
             frame, series, ts = frame.filter(pl.Series(keep)), series[keep], ts[keep]
+        self.counted.points += len(ts)
         if len(ts):
             starts: Ints = np.searchsorted(series, np.arange(series[0], series[-1] + 2))
             yield Read(Points(starts, ts, self._values(frame), frame["quality"].to_numpy()), int(series[0]))
