@@ -74,24 +74,42 @@ class Light:
         """The rows, and those of the keys that there are not yet; the rows of the keys are touched."""
         names = pl.concat([self.names, keys.select(NAME)]).unique(maintain_order=True)
         numbers = names.with_row_index("number").cast({"number": pl.Int64})
-        of = keys.join(numbers, on=NAME, how="left", maintain_order="left")["number"].to_numpy()
-        series, bucket = np.append(self.series, of), np.append(self.bucket, keys["bucket"].to_numpy())
-        n, points = np.append(self.n, np.full(keys.height, -1)), np.append(self.points, np.zeros(keys.height, np.int64))
-        is_key = np.repeat([False, True], [len(self.n), keys.height])
-        order = np.lexsort((is_key, bucket, series))
-        series, bucket, n, points, is_key = (values[order] for values in (series, bucket, n, points, is_key))
-        again = np.append(False, (series[1:] == series[:-1]) & (bucket[1:] == bucket[:-1]))[: len(n)]
-        is_touched = is_key | np.append(again[1:], False)[: len(n)]
+        wanted = keys.select(*NAME, "bucket").join(numbers, on=NAME, how="left").sort("number", "bucket")
+        of, bucket = wanted["number"].to_numpy(), wanted["bucket"].to_numpy()
+        places, is_there = _places(self.series, self.bucket, of, bucket)
+        is_touched = self.is_touched.copy()
+        is_touched[places[is_there]] = True
+        at, new = places[~is_there], np.flatnonzero(~is_there)
         ahead = np.append(self.looks_ahead, np.zeros(names.height - self.names.height, bool))
-        only = ~again
-        return Light(names, series[only], bucket[only], n[only], points[only], is_touched[only], ahead)
+        return Light(
+            names,
+            np.insert(self.series, at, of[new]),
+            np.insert(self.bucket, at, bucket[new]),
+            np.insert(self.n, at, -1),
+            np.insert(self.points, at, 0),
+            np.insert(is_touched, at, True),
+            ahead,
+        )
+
+
+def _places(series: Ints, bucket: Ints, of: Ints, wanted: Ints) -> tuple[Ints, Mask]:
+    """Where keys (series, bucket) are among sorted ones, or would be; and whether they are there."""
+    if not len(series):
+        return np.zeros(len(of), np.int64), np.zeros(len(of), bool)
+    starts = np.searchsorted(series, [of, of + 1])
+    least = min(bucket.min(), wanted.min(initial=bucket.min()))
+    span = max(bucket.max(), wanted.max(initial=bucket.max())) - least + 1
+    places = np.searchsorted(series * span + (bucket - least), of * span + (wanted - least))
+    is_there = places < starts[1]
+    is_there[is_there] &= bucket[places[is_there]] == wanted[is_there]
+    return places, is_there
 
 
 def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> Light:
     """Every row of an output; none is touched."""
     schema = dict.fromkeys(("series", "bucket", "n", "points"), pl.Int64())
-    parts = [NamedStates(pl.DataFrame(schema=schema), NamedStates.none().names, {})]
-    for file in stored:
+
+    def read(file: Stored) -> NamedStates:
         fetched = table.read(file.path)
         if fetched is None:
             raise StorageError(f"{table.uri(file.path)} is gone", "Run again.")
@@ -102,7 +120,10 @@ def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> Light:
         starts = pl.Series(told["bucket_start"]).to_physical().to_numpy()
         n, n_bad = to_numpy(told["n"]), to_numpy(told["n_bad"])
         columns = {"series": series, "bucket": terms.buckets.number(starts), "n": n, "points": n + n_bad}
-        parts.append(NamedStates(pl.DataFrame(columns, schema=schema), names, {}))
+        return NamedStates(pl.DataFrame(columns, schema=schema), names, {})
+
+    none = NamedStates(pl.DataFrame(schema=schema), NamedStates.none().names, {})
+    parts = [none, *table.ahead(read, stored)]
     whole = numbered(parts)
     rows = whole.rows.sort("series", "bucket")
     series, bucket, n, points = (rows[name].to_numpy() for name in schema)
