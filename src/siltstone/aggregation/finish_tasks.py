@@ -135,7 +135,7 @@ def _states(task: FinishTask) -> NamedStates:
             sides.append(replace(edges, rows=edge_of(edges.rows, is_before=is_before)))
     old = []
     if task.base is not None and task.stored:
-        old = [stored_states(task.base, task.stored, task.terms.fields).of(wanted)]
+        old = [stored_states(task.base, task.stored, task.terms.fields, wanted)]
         if task.replaced:
             gone = read_keys(task.folder, task.replaced)
             old = [_without(part, gone, task.terms) for part in old]

@@ -172,9 +172,11 @@ def _bytes(out: Storage, path: str) -> bytes:
     return fetched.data
 
 
-def stored_states(table: Storage, paths: Sequence[str], fields: Collection[str]) -> NamedStates:
-    """The states in data files of an output table: rows with points; `bucket` is 0. Of the columns that states may
-    have, those among `fields`; where values are texts, also the extremes."""
+def stored_states(
+    table: Storage, paths: Sequence[str], fields: Collection[str], wanted: Wanted = Wanted()
+) -> NamedStates:
+    """The states of the wanted series in data files of an output table: rows with points; `bucket` is 0. Of the columns
+    that states may have, those among `fields`; where values are texts, also the extremes."""
     always = [name for name in INNER if name not in OPTIONAL or name in fields]
     found: list[pa.Table] = []
     names, texts = [pl.DataFrame(schema=ABOUT)], dict[float, str]()
@@ -189,6 +191,9 @@ def stored_states(table: Storage, paths: Sequence[str], fields: Collection[str])
                 for name in (name for name in EXTREMES if name not in fields):
                     state = state.append_column(name, _states_in(file, [name])[name])
             known, series = series_in(file)
+        if wanted != Wanted():
+            is_wanted = wanted.among(known).to_numpy()[series]
+            state, series = state.filter(to_arrow(is_wanted)), series[is_wanted]
         found.append(state.drop_columns(["texts"]).append_column("series", to_arrow(series + before)))
         names.append(known)
         before += known.height
