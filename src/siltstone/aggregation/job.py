@@ -319,7 +319,7 @@ class _Aggregating:
             dates=tuple(dates),
         )
         tasks = [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
-        self._progress(f"finishing {sum(f.states for f in states):,} buckets", 0, 0, 0)
+        self._progress(f"finishing {sum(f.states for f in states):,} states", 0, 0, 0)
         return self._engine.run(tasks, lambda _: None)
 
     def _nothing(self, files: int) -> dict[str, Any]:
