@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,8 @@ class Light:
         is_touched = self.is_touched.copy()
         is_touched[places[is_there]] = True
         at, new = places[~is_there], np.flatnonzero(~is_there)
+        if not len(at):
+            return replace(self, is_touched=is_touched)
         ahead = np.append(self.looks_ahead, np.zeros(names.height - self.names.height, bool))
         return Light(
             names,
@@ -170,12 +172,10 @@ def dates_of(
     return dates_at(buckets.bounds(np.unique(np.concatenate(numbers)))[0])
 
 
-def with_neighbours(
-    light: Light, touched: pl.DataFrame, buckets: Buckets, dates: Sequence[str], *, carries: bool
-) -> list[str]:
+def with_neighbours(rows: Light, buckets: Buckets, dates: Sequence[str], *, carries: bool) -> list[str]:
     """The dates, and those whose states tell what was before and comes after their rows: of each series back to the
-    last row before with usable points, and on to the next one; and, where values are carried on, its last one."""
-    rows = light.touched(touched)
+    last row before with usable points, and on to the next one; and, where values are carried on, its last one. `rows`:
+    those that are, and those that are to be."""
     days = buckets.bounds(rows.bucket)[0] // _DAY_US
     block, own, after, before = _blocks(rows, rows.n != 0, np.isin(days, _days(dates)))
     near = own | after | before
@@ -184,9 +184,8 @@ def with_neighbours(
     return sorted({*dates, *dates_at(days[near[block]] * _DAY_US)})
 
 
-def points_kept(light: Light, touched: pl.DataFrame, buckets: Buckets, dates: Sequence[str]) -> int:
+def points_kept(rows: Light, buckets: Buckets, dates: Sequence[str]) -> int:
     """The points in the rows of some dates that are not touched."""
-    rows = light.touched(touched)
     is_kept = ~rows.is_touched & np.isin(buckets.bounds(rows.bucket)[0] // _DAY_US, _days(dates))
     return int(rows.points[is_kept].sum())
 

@@ -187,11 +187,11 @@ class _Aggregating:
         dates = self._dates(light, touched, [*(described(file, self._source.contract) for file in added), *gone])
         replaced = f"{self._name}-replaced.parquet"
         write_keys(self._work, replaced, touched)
-        carries = self._terms.empty == "carry"
-        needed = set(with_neighbours(light, touched, buckets, dates, carries=carries))
+        rows = light.touched(touched)
+        needed = set(with_neighbours(rows, buckets, dates, carries=self._terms.empty == "carry"))
         old = tuple(f.path for f in self._old if f.partition[0] in needed)
         written = self._finish(again, base=old, replaced=replaced, dates=dates or ["none"], among=light.names)
-        expected = points_kept(light, touched, buckets, dates) + sum(f.points for f in again)
+        expected = points_kept(rows, buckets, dates) + sum(f.points for f in again)
         gone_files = [f for f in self._old if f.partition[0] in set(dates)]
         return self._commit(again, written, gone_files, expected, touched=touched.height)
 

@@ -59,7 +59,7 @@ def anew(
     touched = pl.concat([in_rectangles(light, buckets, _spans(days)), _keys(base, added, buckets)]).unique()
     dates = _dates(light, touched, terms, newest["watermark_us"], header["watermark_us"])
     carries = terms.empty == "carry"
-    near = _dates_within(with_neighbours(light, touched, buckets, dates, carries=carries), buckets)
+    near = _dates_within(with_neighbours(light.touched(touched), buckets, dates, carries=carries), buckets)
     return Anew([s for s in stored if s.partition[0] in near], tuple(dates), touched.height)
 
 
