@@ -80,9 +80,9 @@ def _inside(
     kept = told.filter(pl.col("bucket_start") >= within[0], pl.col("bucket_start") < within[1])
     if kept.height == told.height:
         return told, times, whole
-    keys = kept.select(KEY)
-    tables = (times, whole.rows, whole.times, whole.sketch)
-    times, *states = (f.join(keys, on=KEY, how="semi", maintain_order="left") for f in tables)
+    numbers = kept["bucket"]  # those within follow one another
+    is_within = pl.col("bucket").is_between(numbers.min(), numbers.max())
+    times, *states = (f.filter(is_within) for f in (times, whole.rows, whole.times, whole.sketch))
     return kept, times, States(*states)
 
 

@@ -1,9 +1,11 @@
 """The tasks that make rows of states: each takes a range of series through all of its files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from siltstone.aggregates.finishing import finished
@@ -21,6 +23,7 @@ from siltstone.aggregation.state_files import (
     stored_states,
     unfolded,
 )
+from siltstone.aggregation.state_tasks import StatesFound
 from siltstone.aggregation.terms import Terms
 from siltstone.aggregation.text_rows import textual_rows
 from siltstone.arrays import compact
@@ -30,11 +33,16 @@ from siltstone.storage import Storage
 from siltstone.writing import Output, PartitionWriter
 
 _FEW_TASKS, _FEWEST, _MOST = 4, 300_000, 4_000_000  # tasks, and states of each
+_UNEVEN = 1.5  # times its share a part may have
+DAY_US = 86_400_000_000
 
 
 def finish_tasks(states: int) -> int:
     """How many tasks finish so many states: each writes a file of every date, so they are few."""
     return max(1, min(_FEW_TASKS, round(states / _FEWEST)), round(states / _MOST))
+
+
+_LISTS = ("states", "window", "before", "after", "earlier", "later", "stored", "dates")
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,9 @@ class FinishTask:
 
     Their states are in the files `states` of `folder`, and in the data files `stored` of `base`, an output table, but
     for the keys in the file `replaced`. `before` and `after` are files in `edges` with the first and last points that
-    lie outside the window (microseconds, [start, end)). Rows of buckets that start within it go to `table`, of the
-    `dates` alone where there are any.
+    lie outside the window (microseconds, [start, end)), `earlier` and `later` files of `folder` whose states all do:
+    other parts, of which this is the one of that number, write their rows.
+    Rows of buckets that start within it go to `table`, of the `dates` alone where there are any.
     """
 
     table: Storage
@@ -61,6 +70,9 @@ class FinishTask:
     is_staged: bool
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    part: int = 0
     base: Storage | None = None
     stored: tuple[str, ...] = ()
     replaced: str = ""
@@ -73,7 +85,7 @@ class FinishTask:
     def from_dict(cls, row: Mapping[str, Any]) -> "FinishTask":
         names = ("table", "folder", "edges", "base")
         places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
-        lists = {name: tuple(row[name]) for name in ("states", "window", "before", "after", "stored", "dates")}
+        lists = {name: tuple(row[name]) for name in _LISTS}
         return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])})
 
     def run(self) -> "Written":
@@ -83,9 +95,38 @@ class FinishTask:
         return Written(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
 
 
+def in_windows(task: FinishTask, found: Sequence[StatesFound], count: int) -> list[FinishTask]:
+    """The task in about so many parts, each of some dates, which are then written once; the task itself where the files
+    with states do not tell dates apart."""
+    buckets, total = task.terms.buckets, sum(f.states for f in found)
+    firsts = sorted((f.first_us, f.states) for f in found)
+    held = np.cumsum([0, *(states for _, states in firsts)])
+    places = {int(np.searchsorted(held, total * part / count)) for part in range(1, count)}
+    days = {firsts[place][0] // DAY_US * DAY_US for place in places if place < len(firsts)}
+    starts, ends = buckets.bounds(buckets.number(np.array(sorted(days), np.int64)))
+    edges = sorted(set(np.where(starts < sorted(days), ends, starts).tolist()))  # a bucket is of the date of its start
+    cuts = [edge for edge in edges if task.window[0] < edge < task.window[1]]
+    parts = []
+    most = 0
+    for start, end in pairwise([task.window[0], *cuts, task.window[1]]):
+        inside = [f for f in found if f.last_us >= start and f.first_us < end]
+        most = max(most, sum(f.states for f in inside))
+        part = replace(
+            task,
+            window=(start, end),
+            states=tuple(f.path for f in inside),
+            earlier=tuple(f.path for f in found if f.last_us < start),
+            later=tuple(f.path for f in found if f.first_us >= end),
+            part=len(parts),
+        )
+        parts.append(part)
+    return parts if most * len(parts) <= _UNEVEN * total else [task]
+
+
 @dataclass(frozen=True)
 class Written:
-    """The new data files; in them points (usable ones and others), series, and rows that are provisional."""
+    """The new data files; in them points (usable ones and others), series that no earlier part has, and rows that are
+    provisional."""
 
     outputs: list[Output]
     points: int
@@ -98,7 +139,7 @@ class Written:
 
 def _written(task: FinishTask) -> Written:
     terms = task.terms
-    states = _states(task)
+    states, begun = _states(task)
     rows, names, texts = states.rows, states.names, states.texts
     if not rows.height:
         return Written([], 0, 0, 0)
@@ -121,18 +162,28 @@ def _written(task: FinishTask) -> Written:
         table = table.filter(pl.col("date").cast(pl.String()).is_in(task.dates))
     outputs = _files(task, table, names)
     points = sum(int(value) for name in ("n", "n_bad") for value in table.select(pl.col(name).sum()).to_series())
-    return Written(outputs, points, table["series"].n_unique(), int(table["provisional"].sum()))
+    series = names.select(NAME)[table["series"].unique()].join(begun, on=NAME, how="anti").height
+    return Written(outputs, points, series, int(table["provisional"].sum()))
 
 
-def _states(task: FinishTask) -> NamedStates:
-    """The states of all inputs, and the texts that values stand for."""
+def _states(task: FinishTask) -> tuple[NamedStates, pl.DataFrame]:
+    """The states of all inputs; and the names of the series that earlier parts write."""
     wanted = Wanted(task.low, task.high)
     fresh = [read_states(task.folder, path).of(wanted) for path in task.states]
+    early = [_edges_of(task.folder, path, wanted, is_before=True) for path in task.earlier]
+    late = [_edges_of(task.folder, path, wanted, is_before=False) for path in task.later]
+    known = [[read_states(task.edges, path).of(wanted) for path in paths] for paths in (task.before, task.after)]
     sides = []
-    for paths, is_before in ((task.before, True), (task.after, False)):
-        if paths:
-            edges = numbered([read_states(task.edges, path).of(wanted) for path in paths])
+    for parts, is_before in (([*known[0], *early], True), ([*known[1], *late], False)):
+        if parts:
+            edges = numbered(parts)
             sides.append(replace(edges, rows=edge_of(edges.rows, is_before=is_before)))
+    begun = [part.names.select(NAME)[part.rows["series"]] for part in early]
+    if task.part and task.terms.empty == "carry":
+        begun += [part.names.select(NAME) for part in known[0]]
+    for part in fresh:
+        rows = part.rows.filter(pl.col("first_ts") < task.window[0])
+        begun.append(part.names.select(NAME)[rows["series"].unique()])
     old = []
     if task.base is not None and task.stored:
         old = [stored_states(task.base, task.stored, task.terms.fields, wanted)]
@@ -140,13 +191,22 @@ def _states(task: FinishTask) -> NamedStates:
             gone = read_keys(task.folder, task.replaced)
             old = [_without(part, gone, task.terms) for part in old]
     if not (parts := [*fresh, *sides, *old]):
-        return NamedStates.none()
+        return NamedStates.none(), NamedStates.none().names
     whole = numbered(parts)
     missing = {name: pl.lit(None, COLUMNS[name]) for name in task.terms.fields if name not in whole.rows.columns}
-    return replace(
-        whole,
-        rows=whole.rows.with_columns(**missing).select(n for n in ROWS if n in missing or n in whole.rows.columns),
-    )
+    rows = whole.rows.with_columns(**missing).select(n for n in ROWS if n in missing or n in whole.rows.columns)
+    return replace(whole, rows=rows), pl.concat([NamedStates.none().names.select(NAME), *begun])
+
+
+def _edges_of(folder: Storage, path: str, wanted: Wanted, *, is_before: bool) -> NamedStates:
+    """Of a file with states those that have the last points of each wanted series, or the first ones."""
+    states = read_states(folder, path).of(wanted)
+    series = states.rows["series"].to_numpy()
+    differs = series[1:] != series[:-1]  # they are in order
+    is_end = np.append(differs, True) if is_before else np.append(True, differs)
+    ends = states.rows.filter(pl.Series(is_end[: len(series)]))
+    has_all = ends["stop_ts" if is_before else "start_ts"].null_count() == 0
+    return replace(states, rows=ends) if has_all else states
 
 
 def _without(states: NamedStates, gone: pl.DataFrame, terms: Terms) -> NamedStates:

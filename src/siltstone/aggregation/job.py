@@ -25,7 +25,7 @@ from siltstone.aggregation.changes import (
     with_neighbours,
 )
 from siltstone.aggregation.commits import Planned, attempted, commit
-from siltstone.aggregation.finish_tasks import FinishTask, Written, finish_tasks
+from siltstone.aggregation.finish_tasks import DAY_US, FinishTask, Written, finish_tasks, in_windows
 from siltstone.aggregation.input_table import check_columns, existing, input_table
 from siltstone.aggregation.output_table import check_same, edges_of, output_table
 from siltstone.aggregation.reading_plan import (
@@ -56,6 +56,7 @@ from siltstone.storage import Storage
 from siltstone.table import Table
 from siltstone.waves import Progress
 
+_FEW_DAYS = 4  # with as many, two tasks finish
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
 
 
@@ -318,7 +319,10 @@ class _Aggregating:
             replaced=replaced,
             dates=tuple(dates),
         )
-        tasks = [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
+        days = len({f.first_us // DAY_US for f in states})
+        tasks = [task] if base else in_windows(task, states, max(count, min(2, days // _FEW_DAYS)))
+        if len(tasks) == 1:
+            tasks = [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
         self._progress(f"finishing {sum(f.states for f in states):,} states", 0, 0, 0)
         return self._engine.run(tasks, lambda _: None)
 

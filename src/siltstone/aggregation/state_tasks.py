@@ -76,13 +76,15 @@ class StateTask:
 @dataclass(frozen=True)
 class StatesFound:
     """The file with the states, "" where there are none; how many; the points in them; evenly spread names of their
-    series; what was read."""
+    series; what was read; the first and the last instant of the states."""
 
     path: str
     states: int
     points: int
     names: list[str]
     counted: Counted
+    first_us: int = 0
+    last_us: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,7 +110,8 @@ def _found(task: StateTask) -> StatesFound:
     keys = names.sort("site", "series_id").select(pl.concat_str("site", "series_id", separator="\0")).to_series()
     spread = keys.gather_every(max(1, len(keys) // 64)).to_list()
     points = sum(int(states.rows[name].sum()) for name in ("n", "n_bad"))
-    return StatesFound(path, len(states), points, spread, reader.counted)
+    ends = states.rows.select(pl.col("first_ts").min(), pl.col("last_ts").max()).fill_null(0).row(0)
+    return StatesFound(path, len(states), points, spread, reader.counted, *ends)
 
 
 def _edge_name(task: StateTask) -> str:
