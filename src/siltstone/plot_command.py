@@ -89,13 +89,13 @@ def run_plot(args: argparse.Namespace) -> int:
 
 def _panel(series: "SeriesRows", found: "Aggregates", period: "Period", measure: str | None) -> "Panel":
     """The panel of a series, drawn as the table's rules read it; `period`: which of its rows were asked for."""
-    from siltstone.aggregation.reading_plan import EARLIEST_US
+    from siltstone.aggregation.reading_plan import EARLIEST_US, Period
     from siltstone.plotting.gaps import gaps_of
     from siltstone.plotting.panels import panel_of, usual_measure
 
     s = series
     how = found.terms.interpretations.of(s.source, s.device_id, s.measurement, s.series_id)
-    begin = max(period.start_us, found.start_us)
+    begin, _ = Period(max(period.start_us, found.start_us)).span(found.terms.buckets)  # of whole buckets
     gaps = gaps_of(
         s.rows,
         how,

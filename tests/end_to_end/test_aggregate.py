@@ -8,6 +8,8 @@ import pytest
 from aggregate_lakes import Aggregates, assert_same, office_hours
 from lakes import Readings, reading
 
+from siltstone.aggregation import state_tasks
+
 STATUS = "D1/OccupancyStatus"
 
 
@@ -78,6 +80,29 @@ def test_hours_without_events_have_rows_where_they_are_wanted_and_are_never_0(of
         ("12-03 06:00", None, 1)
     ]
     assert office.frame()["state"].null_count() == 44
+
+
+@pytest.mark.parametrize("batch", [1 << 19, 3])
+def test_the_first_row_of_a_series_in_a_file_decides_how_it_is_read(
+    lake: Readings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("measurements:\n  - {match: {measurement: line}, kind: linear}\n")
+    rows = [
+        reading(
+            "a", f"2025-12-01T0{hour}:00", float(hour), measurement="line" if hour < 5 else "step", device_id=f"d{hour}"
+        )
+        for hour in range(8)
+    ]
+    lake.add([*rows, reading("b", "2025-12-01T09:00", 1.0, device_id="d0")])
+    monkeypatch.setattr(state_tasks, "_BATCH_ROWS", batch)
+    output = of(lake)
+    summary = output.run("2h", ["time_weighted_average"], rules=rules, devices=("d0",))
+    told = output.rows("at", "time_weighted_average", "measurement", "device_id", series="a")
+    line = [(f"12-01 0{hour}:00", hour + 1.0, "line", "d0") for hour in (0, 2, 4)]
+    # in a line to 7:00, where 7 is, which then holds
+    assert told == [*line, ("12-01 06:00", 6.75, "line", "d0")]
+    assert (summary["points"], summary["rows_left_out"]) == (9, 0)
 
 
 @pytest.mark.parametrize("empty", ["skip", "carry"])

@@ -115,6 +115,18 @@ def test_texts_are_states(spark: "SparkSession") -> None:
     assert told == [(None, 1, {"eco": 900.0, "off": 2700.0}), (None, None, None)]
 
 
+def test_a_text_between_numbers_is_not_told_as_one(spark: "SparkSession") -> None:
+    rows = [
+        ("a", at(0), 1.0, None),
+        ("a", at(0.25), None, "open"),
+        ("a", at(0.5), 2.0, None),
+        ("a", at(1.5), 2.0, None),
+    ]
+    given = spark.createDataFrame(rows, "series_id string, ts timestamp, value double, text string")
+    found = aggregate(given, "1h", ["time_weighted_average", "sum"], until=at(2)).orderBy("bucket_start").collect()
+    assert [(r.time_weighted_average, r["sum"]) for r in found] == [(None, None), (2.0, 2.0)]
+
+
 @pytest.mark.parametrize(
     ("columns", "told"),
     [

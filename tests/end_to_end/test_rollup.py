@@ -87,8 +87,12 @@ def test_a_base_of_few_measures_has_the_states_of_these_alone(base: Aggregates) 
     daily.roll_up("1d")
     direct.run("1d", ["integral", "max"])
     assert_same(daily.frame(), direct.frame())
+    few = above(base, "of_all")
+    few.roll_up("1d", measures=["integral"])
+    kept = few.frame().select(pl.col("state").struct.field("times", "sketch", "sum").is_null().all())
+    assert kept.row(0) == (True,) * 3
     with pytest.raises(UsageError, match="states say nothing of min, stddev"):
-        above(few, "more").roll_up("1d", measures=["max", "min", "stddev"])
+        above(base.twin("few"), "more").roll_up("1d", measures=["max", "min", "stddev"])
 
 
 def test_by_way_of_hours_and_with_empty_days(base: Aggregates) -> None:

@@ -7,14 +7,18 @@ from typing import Any
 
 import polars as pl
 import pytest
+from aggregate_lakes import Aggregates, us
+from lakes import Readings, reading
 from plants import Plant
 from worlds import quiet
 
+from siltstone import plot_command
 from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN
 from siltstone.aggregation.job import aggregate_table
 from siltstone.aggregation.reading_plan import Period
 from siltstone.aggregation.terms import MEASURES, Terms, rows_of
+from siltstone.config import load_config
 from siltstone.measurements import load_interpretations
 from siltstone.plotting.gap_marks import told
 from siltstone.plotting.gaps import Gap, gaps_of
@@ -186,3 +190,15 @@ def test_the_gaps_of_a_table_are_what_carried_buckets_say(tmp_path: Path) -> Non
             assert [gap.state] == list(row["time_in_state"])
             checked[name] += 1
     assert min(checked.values()) > 3, checked
+
+
+def test_a_picture_from_inside_a_bucket_on_begins_with_the_next_one(tmp_path: Path) -> None:
+    lake = Readings(str(tmp_path / "lake"))
+    times = {"07:00": 1.0, "08:45": 5.0, "12:10": 6.0}
+    lake.add([reading("a", f"2025-12-01T{time}", value) for time, value in times.items()])
+    output = Aggregates(tmp_path / "hourly", tmp_path / "lake" / "readings")
+    output.run("1h", ["start_value"])
+    found, period = open_aggregates(str(output.root), load_config()), Period(us("2025-12-01 08:30"))
+    (series,) = read_series(found, Wanted(), period, None)
+    first, *_ = plot_command._panel(series, found, period, None).gaps
+    assert (first.known_from, first.known_to, first.first) == (us("2025-12-01 09:00"), us("2025-12-01 12:00"), 5.0)

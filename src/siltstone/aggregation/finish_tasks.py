@@ -106,7 +106,7 @@ def in_windows(task: FinishTask, found: Sequence[StatesFound], count: int) -> li
     starts, ends = buckets.bounds(buckets.number(np.array(sorted(days), np.int64)))
     edges = sorted(set(np.where(starts < sorted(days), ends, starts).tolist()))  # a bucket is of the date of its start
     cuts = [edge for edge in edges if task.window[0] < edge < task.window[1]]
-    parts = []
+    parts: list[FinishTask] = []
     most = 0
     for start, end in pairwise([task.window[0], *cuts, task.window[1]]):
         inside = [f for f in found if f.last_us >= start and f.first_us < end]
@@ -186,7 +186,7 @@ def _states(task: FinishTask) -> tuple[NamedStates, pl.DataFrame]:
         begun.append(part.names.select(NAME)[rows["series"].unique()])
     old = []
     if task.base is not None and task.stored:
-        old = [stored_states(task.base, task.stored, task.terms.fields, wanted)]
+        old = [stored_states(task.base, task.stored, task.terms.kept, wanted)]
         if task.replaced:
             gone = read_keys(task.folder, task.replaced)
             old = [_without(part, gone, task.terms) for part in old]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from siltstone.aggregates import kernel
 from siltstone.aggregates.finishing import finished
 from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.states import States, joined
+from siltstone.aggregates.states import EXTREMES, States, joined
 from siltstone.aggregation.output import in_state, map_of
 from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.series_points import ReadingPoints
@@ -50,7 +50,7 @@ def rows_of_partition(
             read.points,
             interpretations,
             asked.buckets,
-            fields=asked.fields,
+            fields=asked.fields.union(EXTREMES) if reader.names.texts else asked.fields,
             times=asked.wants_times,
             sketch=bool(asked.quantiles),
             first_series=read.first,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,7 @@ class ReadingPoints:
     def __init__(self, terms: Terms, site: str, window: Window) -> None:
         self._terms, self._site, self._window = terms, site, window
         self._held: pl.DataFrame | None = None
+        self._last: tuple[Any, ...] | None = None
         self.names, self.counted = Names(), Counted()
         self.may_have_texts = False
 
@@ -90,10 +92,12 @@ class ReadingPoints:
         lengths = np.diff(np.append(begins, len(codes)))
         heads = pl.DataFrame(table.select(_ABOUT_ROWS).take(to_arrow(begins)))
         about = [(self._site, *row) for row in heads.select(pl.all().cast(pl.String())).rows()]
+        goes_on = self._last is not None and self._last[1] == about[0][1]
+        if self._last is not None and goes_on:
+            about[0] = self._last  # whose rows before this table have decided how it is read
+        self._last = about[-1]
         wanted = self._terms.wanted([(site, series, device, name) for site, series, _, device, name in about])
-        first = len(self.names.about)
-        if first and wanted[0] and self.names.about[-1][1] == about[0][1]:
-            first -= 1
+        first = len(self.names.about) - int(goes_on and wanted[0])
         self.names.about[first:] = [a for a, is_wanted in zip(about, wanted, strict=True) if is_wanted]
         numbers = np.cumsum(wanted) - 1 + first
         columns = [n for n in ("ts", "value", "text", "ts_nanos", "version") if n in table.column_names]

@@ -176,15 +176,15 @@ def stored_states(
     table: Storage, paths: Sequence[str], fields: Collection[str], wanted: Wanted = Wanted()
 ) -> NamedStates:
     """The states of the wanted series in data files of an output table: rows with points; `bucket` is 0. Of the columns
-    that states may have, those among `fields`; where values are texts, also the extremes."""
-    always = [name for name in INNER if name not in OPTIONAL or name in fields]
+    and long tables that states may have, those among `fields`; where values are texts, also the extremes."""
+    always = [name for name in (*INNER, *FOLDED) if name in fields or name not in (*OPTIONAL, *FOLDED)]
     found: list[pa.Table] = []
     names, texts = [pl.DataFrame(schema=ABOUT)], dict[float, str]()
     before = 0
     for path in paths:
         with naming(table.uri(path)):
             file = opened_output(io.BytesIO(_bytes(table, path)))
-            state = _states_in(file, (*always, *FOLDED, "texts"))
+            state = _states_in(file, (*always, "texts"))
             if state["texts"].null_count < len(state):
                 labels = pl.Series(state["texts"]).drop_nulls().explode().drop_nulls().unique()
                 texts |= {row["value"]: row["text"] for row in labels.to_list()}
@@ -200,7 +200,9 @@ def stored_states(
     if not found:
         return NamedStates.none()
     whole = pl.DataFrame(pa.concat_tables(found, promote_options="default"))
-    rows = unshared(whole.filter(pl.col("first_ts").is_not_null())).with_columns(bucket=pl.lit(0, pl.Int64()))
+    missing = {name: pl.lit(None, kind) for name, kind in FOLDED.items() if name not in whole.columns}
+    rows = unshared(whole.filter(pl.col("first_ts").is_not_null()))
+    rows = rows.with_columns(bucket=pl.lit(0, pl.Int64()), **missing)
     rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name in rows.columns)
     return NamedStates(rows, pl.concat(names), texts)
 

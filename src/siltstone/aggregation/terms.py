@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -60,8 +60,10 @@ class Terms:
     @cached_property
     def interpretations(self) -> Interpretations:
         rules = []
+        known = {field.name for field in fields(Interpretation)}  # a table may be older than the rules of today
         for row in self.rules:
-            how = {**row["interpretation"], "sentinels": tuple(row["interpretation"]["sentinels"])}
+            how = {name: value for name, value in row["interpretation"].items() if name in known}
+            how["sentinels"] = tuple(how["sentinels"])
             rules.append(Rule(Match(**row["match"]), Interpretation(**how)))
         return Interpretations(tuple(rules))
 
@@ -73,6 +75,12 @@ class Terms:
     def fields(self) -> frozenset[str]:
         """The columns that states may have and the measures need."""
         return fields_of(self.measures)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """What a table keeps of all that states may have: these columns, and long tables by name."""
+        long = {"times": self.wants_times, "sketch": bool(self.quantiles)}
+        return self.fields.union(name for name, is_wanted in long.items() if is_wanted)
 
     @property
     def wants_times(self) -> bool:
