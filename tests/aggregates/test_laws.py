@@ -183,7 +183,7 @@ def test_a_measure_alone_is_what_it_is_among_all(case: Case, measure: str, empty
 def test_integrals_of_the_parts_add_up_to_that_of_the_whole(case: Case, width: int) -> None:
     rows = directly(case, width, "carry")
     all_time = 2_000 * 365 * DAY
-    wholes = directly(case, all_time)  # two, where the series begins before 1970
+    wholes = directly(case, all_time, "carry")  # two, where the series begins before 1970
     whole_s = sum(w["covered_s"] for w in wholes)
     assert math.isclose(sum(p["covered_s"] for p in rows), whole_s, rel_tol=1e-12, abs_tol=1e-6)
     added, whole = sum(p["integral"] or 0.0 for p in rows), sum(w["integral"] or 0.0 for w in wholes)
