@@ -30,8 +30,8 @@ def open_table(lake_uri: str, name: str, access: Access) -> Table:
     contracts = sources.contracts()
     there = [known for known in contracts if lake.child(known).exists()]
     if name not in there:
-        if (table := output_at(lake.child(name))) is not None:
-            return table
+        if (output := output_at(lake.child(name))) is not None:
+            return output[0]
         found = f"Tables there: {', '.join(there)}" if there else "It has no tables; siltstone compact makes them."
         raise UsageError(f"no table {name!r} in {lake.root}", found)
     return table_at(lake.child(name), contracts[name])

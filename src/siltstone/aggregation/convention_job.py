@@ -35,7 +35,6 @@ def aggregate_by_convention(
     """Write a table of what `terms.convention` says of each series and window; the run's summary. Windows go from a
     series' first point to the latest instant of the table, or to the end of the period."""
     started = time.time()
-    engine.prepare(1)
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, period, config, engine, progress
     summary = attempted(lambda: _aggregated(*given), output_uri, progress)

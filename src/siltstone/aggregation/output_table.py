@@ -41,12 +41,6 @@ def check_kind(table: Table) -> None:
         raise UsageError(f"{table.storage.root} is no table of aggregates", "Give a new folder.")
 
 
-def is_output(table: Table) -> bool:
-    """Whether the table is one that aggregate or rollup has made."""
-    snapshot = table.snapshot()
-    return snapshot is not None and newest_header(table).get("kind") in ("aggregate", "rollup")
-
-
 def newest_header(table: Table) -> Mapping[str, Any]:
     """What the newest run said of itself; empty before the first."""
     snapshot = table.snapshot()
@@ -129,12 +123,14 @@ def check_output(table: Table, outputs: Sequence[Output], schema: Schema) -> lis
     return problems
 
 
-def output_at(storage: Storage) -> Table | None:
-    """The table of aggregates at a path, whatever its measures; None where there is none."""
+def output_at(storage: Storage) -> tuple[Table, Mapping[str, Any]] | None:
+    """The table of aggregates at a path, whatever its measures, and what its newest run said; None where there is
+    none."""
     if not storage.exists():
         return None
     table = table_at(storage, contract_of(Terms("1h")))
     try:
-        return table if is_output(table) else None
+        header = newest_header(table)
     except (UsageError, KeyError):  # a table of something else
         return None
+    return (table, header) if header.get("kind") in ("aggregate", "rollup") else None

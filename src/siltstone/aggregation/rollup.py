@@ -15,8 +15,7 @@ from siltstone.aggregates.finishing import Empty
 from siltstone.aggregates.states import fields_of
 from siltstone.aggregation.commits import Planned, attempted, commit
 from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
-from siltstone.aggregation.output import contract_of
-from siltstone.aggregation.output_table import check_same, edges_of, newest_header, output_table
+from siltstone.aggregation.output_table import check_same, edges_of, output_at, output_table
 from siltstone.aggregation.reading_plan import EARLIEST_US, FAR_US, LATEST_US, Period, Window
 from siltstone.aggregation.rollup_changes import Anew, anew, as_told, points_of
 from siltstone.aggregation.rollup_edges import write_edges
@@ -28,10 +27,7 @@ from siltstone.planning import Stored
 from siltstone.settings import sizes_of
 from siltstone.storage import open_root
 from siltstone.table import Table
-from siltstone.tables import table_at
 from siltstone.waves import Progress
-
-_TASKS = ("siltstone.aggregation.finish_tasks",)
 
 
 def rollup_table(
@@ -56,7 +52,7 @@ def rollup_table(
     started = time.time()
     base, rows = _base(base_uri, config)
     if finish_tasks(rows) > 1:
-        engine.prepare(2, modules=_TASKS)
+        engine.prepare(2, modules=[FinishTask.__module__])
 
     def attempt() -> dict[str, Any]:
         base.recover()
@@ -76,13 +72,9 @@ def rollup_table(
 def _base(uri: str, config: Config) -> tuple[Table, int]:
     """The table of aggregates to roll up, and how many rows it has."""
     storage = open_root(uri, config.storage)
-    table = table_at(storage, contract_of(Terms("1h")))
-    try:
-        header = newest_header(table)
-    except (UsageError, KeyError):
-        header = {}
-    if header.get("kind") not in ("aggregate", "rollup"):
+    if (found := output_at(storage)) is None:
         raise UsageError(f"{storage.root} is no table of aggregates", "Give one that siltstone aggregate has made.")
+    table, header = found
     if header["terms"].get("convention", "default") != "default":
         raise UsageError(
             f"{storage.root} was made by the convention {header['terms']['convention']}, whose rows don't merge",

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow.parquet as pq
 
-from siltstone.aggregation.output import contract_of
-from siltstone.aggregation.output_table import newest_header
+from siltstone.aggregation.output_table import output_at
 from siltstone.aggregation.reading_plan import Period, split
 from siltstone.aggregation.terms import Terms
 from siltstone.config import Config
@@ -19,7 +18,6 @@ from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
 from siltstone.table import Refused, Table
-from siltstone.tables import table_at
 from siltstone.zones import iso
 
 MOST_SERIES = 12
@@ -74,16 +72,12 @@ class Aggregates:
 def open_aggregates(uri: str, config: Config) -> Aggregates:
     """The table of aggregates at a path; UsageError where there is none."""
     storage = open_root(uri, config.storage)
-    table = table_at(storage, contract_of(Terms("1h")))
-    try:
-        header = newest_header(table)
-    except (UsageError, KeyError):
-        header = {}
-    if header.get("kind") not in ("aggregate", "rollup"):
+    if (found := output_at(storage)) is None:
         raise UsageError(
             f"{storage.root} is no table of aggregates",
             "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",
         )
+    table, header = found
     terms = Terms.from_dict(header["terms"])
     if terms.convention != "default":
         raise UsageError(
