@@ -12,13 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import DAY, HOUR, MINUTE, Case, Every, cases, points_of, splits
 
+from siltstone.aggregates import finishing, kernel, pieces
+from siltstone.aggregates import states as parts
 from siltstone.aggregates.interpretation import Interpretation
 from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Points
-
-kernel = pytest.importorskip("siltstone.aggregates.kernel")
-finishing = pytest.importorskip("siltstone.aggregates.finishing")
-pieces = pytest.importorskip("siltstone.aggregates.pieces")
-parts = pytest.importorskip("siltstone.aggregates.states")
 
 Row = dict[str, Any]
 EXACT = ["transitions", "count", "n", "n_bad", "carried_in", "first", "last", "first_ts", "last_ts"]
