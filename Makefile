@@ -10,7 +10,7 @@ BENCH := .bench/venv
 WORKERS ?= 2
 ROUNDS ?= 1
 # The cluster has its own Spark, and runs no tests.
-NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta flask flask-cors hypothesis moto mypy pytest \
+NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta fastavro flask flask-cors hypothesis moto mypy pytest \
 	pytest-xdist execnet ruff venv-pack matplotlib contourpy cycler fonttools kiwisolver pillow
 
 help:  ## this help
