@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from siltstone.aggregate_command import aggregate_arguments, run_aggregate
-from siltstone.cli import engine_of, guarded
+from siltstone.cli.aggregate import aggregate_arguments, run_aggregate
+from siltstone.cli.run import engine_of, guarded
 
 
 def main() -> int:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from siltstone.cli import engine_of, guarded
-from siltstone.series_command import asof_arguments, run_asof
+from siltstone.cli.run import engine_of, guarded
+from siltstone.cli.series import asof_arguments, run_asof
 
 
 def main() -> int:

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from siltstone.cli import compact_arguments, guarded, run_compact
+from siltstone.cli.compact import compact_arguments, run_compact
+from siltstone.cli.run import guarded
 
 
 def main() -> int:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from siltstone.cli import guarded
-from siltstone.publish_command import publish_arguments, run_publish
+from siltstone.cli.publish import publish_arguments, run_publish
+from siltstone.cli.run import guarded
 
 
 def main() -> int:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from siltstone.cli import engine_of, guarded
-from siltstone.series_command import resample_arguments, run_resample
+from siltstone.cli.run import engine_of, guarded
+from siltstone.cli.series import resample_arguments, run_resample
 
 
 def main() -> int:

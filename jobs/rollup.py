@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from siltstone.aggregate_command import rollup_arguments, run_rollup
-from siltstone.cli import engine_of, guarded
+from siltstone.cli.aggregate import rollup_arguments, run_rollup
+from siltstone.cli.run import engine_of, guarded
 
 
 def main() -> int:

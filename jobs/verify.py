@@ -2,7 +2,7 @@
 
 import sys
 
-from siltstone.cli import main
+from siltstone.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["verify", *sys.argv[1:]]))

@@ -11,14 +11,14 @@ dbutils.widgets.text("every", "1h", "length of a bucket")
 
 # COMMAND ----------
 
-from siltstone.aggregation.frames import aggregate
-from siltstone.aggregation.job import aggregate_table
-from siltstone.aggregation.reading_plan import Period
-from siltstone.aggregation.terms import Terms, rows_of
-from siltstone.config import load_config
-from siltstone.engine import SparkEngine
-from siltstone.measurements import load_interpretations
-from siltstone.progress import Reporter
+from siltstone.dataframes.aggregate import aggregate
+from siltstone.aggregation.aggregate import aggregate_table
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.spec import Terms, rows_of
+from siltstone.config.load import load_config
+from siltstone.engine.spark import SparkEngine
+from siltstone.config.series_rules import load_interpretations
+from siltstone.cli.progress import Reporter
 
 lake, every = dbutils.widgets.get("lake"), dbutils.widgets.get("every")
 rules = load_interpretations()

@@ -11,10 +11,10 @@ dbutils.widgets.text("lake", "/Volumes/main/fleet/lake", "folder of tables")
 
 # COMMAND ----------
 
-from siltstone.compaction import compact
-from siltstone.config import load_config
-from siltstone.engine import SparkEngine
-from siltstone.progress import Reporter
+from siltstone.ingest.job import compact
+from siltstone.config.load import load_config
+from siltstone.engine.spark import SparkEngine
+from siltstone.cli.progress import Reporter
 
 with Reporter() as progress:
     summary = compact(

@@ -12,12 +12,12 @@ from haltian_files import Rows, file_of, path_of
 from plants import Plant
 from worlds import InProcess, quiet
 
-from siltstone.aggregation.job import aggregate_table
-from siltstone.aggregation.reading_plan import Period
+from siltstone.aggregation.aggregate import aggregate_table
+from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.rollup import rollup_table
-from siltstone.aggregation.terms import Terms, checked_measures, rows_of
-from siltstone.config import load_config
-from siltstone.measurements import load_interpretations
+from siltstone.aggregation.spec import Terms, checked_measures, rows_of
+from siltstone.config.load import load_config
+from siltstone.config.series_rules import load_interpretations
 
 STATE_KEY = ["site", "series_id", "bucket_start"]
 

@@ -10,15 +10,16 @@ from deltalake import DeltaTable
 from faulty_s3 import Faults, FaultyS3
 from worlds import Content, InProcess, gz, ndjson, quiet, unclosed
 
-from siltstone import ledger
-from siltstone.compaction import compact
-from siltstone.config import Access, Config, load_config
-from siltstone.contracts import DATALOG
-from siltstone.engine import Engine
-from siltstone.quarantine import read_quarantine
+from siltstone.config.load import load_config
+from siltstone.config.model import Config
+from siltstone.engine.tasks import Engine
+from siltstone.ingest.job import compact
+from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage, open_root
-from siltstone.storage.access import bucket_store
-from siltstone.tables import table_at
+from siltstone.storage.access import Access, bucket_store
+from siltstone.table import ledger
+from siltstone.table.open import table_at
+from siltstone.table.quarantine import read_quarantine
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from siltstone.conform import Schema
-from siltstone.contracts import Column
 from siltstone.formats.documents import Document, Parsed, row_cells
-from siltstone.kinds import Kind
+from siltstone.model.contracts import Column, Kind
+from siltstone.model.schema import Schema
 
 BASE = Schema(
     (Column("unitno", "string", "unitno"), Column("deviceid", "string", "deviceid"), Column("hb", "bigint", "hb"))

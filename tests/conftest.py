@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import World
 
-from siltstone import writing
 from siltstone.storage import access
+from siltstone.table import writer as writing
 
 if TYPE_CHECKING:
     from buckets import Bucket
@@ -68,7 +68,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     before = {name: os.environ.get(name) for name in ("SPARK_MASTER", "PYSPARK_SUBMIT_ARGS")}
     os.environ |= {"SPARK_MASTER": "local[2]", "PYSPARK_SUBMIT_ARGS": f"{given} pyspark-shell"}
     try:
-        from siltstone.session import spark_session
+        from siltstone.engine.session import spark_session
 
         session = spark_session("tests", delta=True)
     finally:

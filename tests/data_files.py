@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.conform import Schema, base_schema
-from siltstone.contracts import DATALOG, TIMESTAMP, Column
-from siltstone.planning import Sizes
-from siltstone.rewriting import Rewrite, Rewritten
+from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
+from siltstone.model.data_files import Output, Sizes
+from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
-from siltstone.writing import Output, PartitionWriter
+from siltstone.table.writer import PartitionWriter
 
 BASE = base_schema(DATALOG)
 WIDE = Schema(

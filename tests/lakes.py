@@ -7,16 +7,16 @@ from typing import Any
 
 import polars as pl
 
-from siltstone import ledger
-from siltstone.config import Access
-from siltstone.conform import base_schema
-from siltstone.contracts import READINGS
-from siltstone.ledger import Head
-from siltstone.planning import Sizes
+from siltstone.model.contracts import READINGS
+from siltstone.model.data_files import Output, Sizes
+from siltstone.model.schema import base_schema
 from siltstone.storage import open_root
-from siltstone.table import Change, Table
-from siltstone.tables import table_at
-from siltstone.writing import Output, PartitionWriter
+from siltstone.storage.access import Access
+from siltstone.table import ledger
+from siltstone.table.delta_table import Change, Table
+from siltstone.table.ledger import Head
+from siltstone.table.open import table_at
+from siltstone.table.writer import PartitionWriter
 
 _SCHEMA = base_schema(READINGS)
 _TYPES: dict[str, Any] = {"double": pl.Float64(), "int": pl.Int32(), "bigint": pl.Int64(), "string": pl.String()}

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableAlterer
 
-from siltstone.table import Table
+from siltstone.table.delta_table import Table
 
 MOMENTS: dict[str, tuple[Any, str, bool]] = {
     "before the creation": (Table, "create", False),

@@ -12,12 +12,13 @@ import fastavro
 import polars as pl
 from worlds import _FILE_TIMES, InProcess, quiet, unclosed
 
-from siltstone.compaction import compact
-from siltstone.config import Config, load_config
-from siltstone.describe import open_table
-from siltstone.engine import Engine
-from siltstone.settling import settle
-from siltstone.verification import verify
+from siltstone.config.load import load_config
+from siltstone.config.model import Config
+from siltstone.engine.tasks import Engine
+from siltstone.ingest.job import compact
+from siltstone.maintenance.describe import open_table
+from siltstone.maintenance.optimize import settle
+from siltstone.maintenance.verify import verify
 
 ASSET = "e9687d2a-0dbe-4f65-9ed6-6f443cba41f7"
 PROPERTY = "95e63da7-d34e-43e1-bc6f-1b490154b07a"
@@ -122,7 +123,7 @@ class Plant:
 
     def accounts(self, table: str = "readings") -> dict[str, dict[str, int]]:
         """What counts as of now for each source file, by its name."""
-        from siltstone import ledger
+        from siltstone.table import ledger
 
         opened = open_table(str(self.lake), table, self.config().storage)
         snapshot = opened.snapshot()

@@ -2,8 +2,8 @@
 
 import pickle
 
-from siltstone.accounts import Account, FileAccount, total
-from siltstone.bins import SourceFile
+from siltstone.ingest.task_spec import SourceFile
+from siltstone.model.accounts import Account, FileAccount, total
 
 
 def test_an_account_closes_when_both_sums_hold() -> None:

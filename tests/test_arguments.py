@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from siltstone.aggregate_command import aggregate_arguments
-from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
-from siltstone.arguments import columns_of, config_of, filters_of, instant_us, period_of
+from siltstone.cli.aggregate import aggregate_arguments
+from siltstone.cli.arguments import columns_of, config_of, filters_of, instant_us, period_of
+from siltstone.cli.plot import plot_arguments
+from siltstone.cli.series import asof_arguments, resample_arguments
 from siltstone.errors import UsageError
-from siltstone.plot_command import plot_arguments
-from siltstone.series_command import asof_arguments, resample_arguments
+from siltstone.model.periods import EARLIEST_US, LATEST_US
 
 Declare = Callable[[argparse.ArgumentParser], argparse.ArgumentParser]
 COMMANDS: list[tuple[Declare, str, list[str]]] = [

@@ -8,7 +8,7 @@ import pytest
 from worlds import NOON, World, gz, record
 
 from siltstone import __main__
-from siltstone.cli import main
+from siltstone.cli.main import main
 
 Run = Callable[..., tuple[int, str, Any]]
 
@@ -143,7 +143,7 @@ def test_a_surprise_is_one_line_and_a_trace_only_on_demand(
     def surprise(*_: object) -> None:
         raise ZeroDivisionError("of a kind")
 
-    monkeypatch.setattr("siltstone.describe.describe_lake", surprise)
+    monkeypatch.setattr("siltstone.maintenance.describe.describe_lake", surprise)
     assert main(["show", "LAKE"]) == 1
     assert capsys.readouterr().err == (
         "siltstone: unexpected ZeroDivisionError: of a kind. --debug shows the trace; please report it.\n"
@@ -158,6 +158,6 @@ def test_ctrl_c_during_the_imports_is_one_line(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("siltstone.cli.main", interrupted)
+    monkeypatch.setattr("siltstone.cli.main.main", interrupted)
     assert __main__.main() == 130
     assert capsys.readouterr().err == "siltstone: stopped.\n"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import polars as pl
 import pytest
 
-from siltstone.companions import companions
-from siltstone.ledger import LEDGER
+from siltstone.ingest.reread import companions
+from siltstone.table.ledger import LEDGER
 
 
 def entries(**files: tuple[int, int, str]) -> pl.DataFrame:

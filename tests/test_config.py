@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from siltstone.config import Access, Config, as_dict, load_config
+from siltstone.config.load import load_config
+from siltstone.config.model import Config, as_dict
 from siltstone.errors import ConfigError, UsageError
+from siltstone.storage.access import Access
 
 CONF = Path(__file__).parents[1] / "conf"
 

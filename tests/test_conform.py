@@ -8,9 +8,8 @@ from builders import columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.conform import Merged, Schema, base_schema, hinted, merge_drift
-from siltstone.contracts import DATALOG, Column
-from siltstone.kinds import Kind
+from siltstone.model.contracts import DATALOG, Column, Kind
+from siltstone.model.schema import Merged, Schema, base_schema, hinted, merge_drift
 
 # printf %s KEY | sha256sum
 HASH_OF_A_B_WITH_BLANK = "c8687a08"

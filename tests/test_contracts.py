@@ -4,9 +4,8 @@ import pickle
 
 import pyarrow as pa
 
-from siltstone.contracts import ARROW_TYPE, DATALOG
 from siltstone.errors import AccountsError, ConfigError, SiltstoneError
-from siltstone.kinds import KINDS
+from siltstone.model.contracts import ARROW_TYPE, DATALOG, KINDS
 
 
 def test_the_columns_with_statistics_stand_first_and_are_those_that_are_filtered() -> None:

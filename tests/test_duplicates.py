@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.duplicates import Duplicates
+from siltstone.kernels.line_dedup import Duplicates
 
 LINES = {(0, 0): b"a", (0, 1): b"b", (0, 2): b"a", (1, 0): b"a", (1, 1): b"c"}
 

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from siltstone.footers import all_batches
-from siltstone.writing import parquet_options
+from siltstone.table.reader import all_batches
+from siltstone.table.writer import parquet_options
 
 
 def rows(data: bytes, *columns: str) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.histories import Merged, merged
+from siltstone.kernels.scd2 import Merged, merged
 
 Row = tuple[str | None, str | None, float | None]
 KNOWN = {"ts": pl.Int64(), "source_file": pl.String(), "scope": pl.String()}

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from siltstone.planning import Planned, Sizes, Stored, _bin_count, _groups, plan_bins, plan_merges
+from siltstone.kernels.bin_packing import Planned, _bin_count, _groups, plan_bins, plan_merges
+from siltstone.model.data_files import Sizes, Stored
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "iceberg-compaction-planner.json").read_text())
 CASES = {case["id"]: case for case in VECTORS["cases"]}

@@ -18,13 +18,12 @@ from builders import assert_same
 from data_files import NOON_US, ONE_FILE, WIDE, Rig, Row
 from lakes import Readings, quarters, reading
 
-from siltstone.conform import base_schema
-from siltstone.contracts import READINGS
 from siltstone.errors import StorageError
-from siltstone.formats.thrift import Struct, decoded, encoded
-from siltstone.planning import Sizes
-from siltstone.rewriting import Rewrite, Rewritten
-from siltstone.writing import Output
+from siltstone.formats.parquet.thrift import Struct, decoded, encoded
+from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.model.contracts import READINGS
+from siltstone.model.data_files import Output, Sizes
+from siltstone.model.schema import base_schema
 
 SMALL_GROUPS = 100
 """Bytes of usual row groups, beside which those of the tests are worth keeping."""

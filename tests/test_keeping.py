@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.errors import RepeatedKeyError
-from siltstone.keeping import DUPLICATE, KEPT, SUPERSEDED, Settled, settle_keys
+from siltstone.kernels.key_dedup import DUPLICATE, KEPT, SUPERSEDED, Settled, settle_keys
 
 KEY = ("series", "ts")
 SCHEMA = pl.Schema(

@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from siltstone import ledger as ledger_module
-from siltstone.accounts import Account, FileAccount
 from siltstone.errors import StorageError
-from siltstone.ledger import FOLDER, LEDGER, SNAPSHOT_EVERY, Head, headers, load, write_manifest
+from siltstone.model.accounts import Account, FileAccount
+from siltstone.model.layout import FOLDER
 from siltstone.storage import Storage
+from siltstone.table import ledger as ledger_module
+from siltstone.table.ledger import LEDGER, SNAPSHOT_EVERY, Head, headers, load, write_manifest
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.merging import Run, SortedMerge, merge_sorted
+from siltstone.kernels.sorted_merge import Run, SortedMerge, merge_sorted
 
 Row = tuple[str | None, int]
 

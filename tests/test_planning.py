@@ -9,7 +9,8 @@ from effort import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from siltstone.planning import Merge, Partition, Planned, Sizes, Stored, plan_bins, plan_merges, plan_work, should_roll
+from siltstone.kernels.bin_packing import Merge, Planned, plan_bins, plan_merges, plan_work, should_roll
+from siltstone.model.data_files import Partition, Sizes, Stored
 
 SIZES = Sizes(target=200, smallest=150, largest=250)
 DAY = ("2025-12-10", "BRCB")

@@ -6,23 +6,24 @@ from typing import Any
 import pytest
 from builders import BASE
 
-from siltstone.aggregation.asof_tasks import AsofTask, Joining, Side
 from siltstone.aggregation.convention_tasks import ConventionTask
-from siltstone.aggregation.derived import SortedFiles
 from siltstone.aggregation.finish_tasks import FinishTask
-from siltstone.aggregation.resample_tasks import ResampleTask
+from siltstone.aggregation.spec import Terms, rows_of
 from siltstone.aggregation.state_tasks import StateTask
-from siltstone.aggregation.stored_rows import EndsTask, StoredRows
-from siltstone.aggregation.terms import Terms, rows_of
-from siltstone.bins import Bin, SourceFile
-from siltstone.checks import DataCheck, SourceCheck
-from siltstone.config import Access, load_config
-from siltstone.measurements import load_interpretations
-from siltstone.planning import Stored
-from siltstone.plans import _KINDS
-from siltstone.rewriting import Rewrite
-from siltstone.settings import settings_of
+from siltstone.config.load import load_config
+from siltstone.config.series_rules import load_interpretations
+from siltstone.config.task_settings import settings_of
+from siltstone.derived.asof_tasks import AsofTask, Joining, Side
+from siltstone.derived.boundary_rows import EndsTask, StoredRows
+from siltstone.derived.output_table import SortedFiles
+from siltstone.derived.resample_tasks import ResampleTask
+from siltstone.engine.plan_files import _KINDS
+from siltstone.ingest.task_spec import Bin, SourceFile
+from siltstone.maintenance.rewrite_task import Rewrite
+from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
+from siltstone.model.data_files import Stored
 from siltstone.storage import Storage
+from siltstone.storage.access import Access
 
 INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
 TABLE = Storage("/lake/datalog")

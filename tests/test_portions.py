@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from siltstone.portions import first_portion
-from siltstone.summaries import _COUNTS, united
+from siltstone.ingest.listing import first_portion
+from siltstone.ingest.summary import _COUNTS, united
 
 
 def taken(sizes: dict[str, int], most: int) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from siltstone.records_options import RecordsOptions, problems, records_options
+from siltstone.mapping.records_options import RecordsOptions, problems, records_options
 
 PLAIN: dict[str, Any] = {"time": ["t"], "value": "v"}
 

@@ -12,12 +12,12 @@ import pytest
 from builders import assert_same
 from data_files import NOON_US, WIDE, Rig, noise
 
-from siltstone import rewriting
-from siltstone.contracts import TIMESTAMP
+from siltstone.engine.plan_files import run_plan
 from siltstone.errors import AccountsError, StorageError
-from siltstone.planning import Sizes
-from siltstone.plans import run_plan
-from siltstone.rewriting import Rewrite
+from siltstone.maintenance import rewrite_task as rewriting
+from siltstone.maintenance.rewrite_task import Rewrite
+from siltstone.model.contracts import TIMESTAMP
+from siltstone.model.data_files import Sizes
 from siltstone.storage import Storage
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pyspark.sql
 import pytest
 
+from siltstone.engine.session import spark_session
 from siltstone.errors import UsageError
-from siltstone.session import spark_session
 
 
 def test_a_connect_server_is_asked_for_nothing_but_a_session(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from siltstone.conform import base_schema
-from siltstone.contracts import DATALOG
 from siltstone.formats.documents import Rules
+from siltstone.ingest.survey import FieldFound, Survey, spread, take_survey
+from siltstone.model.contracts import DATALOG
+from siltstone.model.schema import base_schema
 from siltstone.sources import datalog
 from siltstone.storage import Storage
-from siltstone.survey import FieldFound, Survey, spread, take_survey
 
 BASE = base_schema(DATALOG)
 RULES = Rules(

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from siltstone.accounts import Account
-from siltstone.tally import Tally
+from siltstone.model.accounts import Account, Tally
 
 
 def test_counts_repeat_for_a_file_named_twice() -> None:

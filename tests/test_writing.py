@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from builders import assert_same
 
-from siltstone.conform import Schema, base_schema
-from siltstone.contracts import DATALOG, TIMESTAMP, Column
 from siltstone.errors import UsageError
-from siltstone.planning import Sizes
+from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
+from siltstone.model.data_files import Output, Sizes
+from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
-from siltstone.writing import DOCUMENT, Output, PartitionWriter
+from siltstone.table.writer import DOCUMENT, PartitionWriter
 
 SCHEMA = base_schema(DATALOG)
 ONE_FILE = Sizes(1 << 30, 1, 1 << 30)

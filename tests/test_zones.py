@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.zones import EPOCH, local_days, local_hour_start
+from siltstone.model.time_zones import EPOCH, local_days, local_hour_start
 
 HOUR = 3_600_000_000
 

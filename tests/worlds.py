@@ -14,14 +14,15 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from siltstone.compaction import compact
-from siltstone.config import Config, load_config
-from siltstone.contracts import DATALOG
-from siltstone.describe import open_table
-from siltstone.engine import Engine
-from siltstone.quarantine import read_quarantine
-from siltstone.settling import settle
+from siltstone.config.load import load_config
+from siltstone.config.model import Config
+from siltstone.engine.tasks import Engine
+from siltstone.ingest.job import compact
+from siltstone.maintenance.describe import open_table
+from siltstone.maintenance.optimize import settle
+from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
+from siltstone.table.quarantine import read_quarantine
 
 UPLOADED = 1_766_188_800  # 2025-12-20T00:00:00Z, when the first file of every world was uploaded
 NOON = 1_765_339_200  # 2025-12-10T04:00:00Z, 12:00 on that day in Asia/Makassar (UTC+8)
@@ -145,8 +146,8 @@ class World:
 
     def headers(self, kind: str = "compact") -> list[dict[str, Any]]:
         """The headers of the committed runs of a kind, newest first."""
-        from siltstone import ledger
-        from siltstone.table import Table
+        from siltstone.table import ledger
+        from siltstone.table.delta_table import Table
 
         table = Table(Storage(os.path.realpath(self.table)), DATALOG)
         snapshot = table.snapshot()

@@ -6,7 +6,7 @@ import sys
 def main() -> int:
     """Run the command line; returns the exit code."""
     try:
-        from siltstone import cli
+        from siltstone.cli import main as cli
 
         return cli.main()
     except KeyboardInterrupt:

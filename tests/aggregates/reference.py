@@ -41,7 +41,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Protocol
 
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
 
 SECOND_US = 1_000_000
 

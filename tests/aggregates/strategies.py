@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import strategies as st
 
-from siltstone.aggregates.interpretation import NO_LIMIT, Interpretation
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Ints, Points
+from siltstone.timeseries.interpretation import NO_LIMIT, Interpretation
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Ints, Points
 
 SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 

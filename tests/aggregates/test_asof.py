@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from siltstone.aggregates.asof import Direction, asof
 from siltstone.errors import UsageError
+from siltstone.timeseries.asof import Direction, asof
 
 T = pl.Datetime("us", "UTC")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.aggregates.buckets import auto_resolution, base_for, buckets_of
 from siltstone.errors import UsageError
+from siltstone.timeseries.buckets import auto_resolution, base_for, buckets_of
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

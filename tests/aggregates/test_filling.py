@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.aggregates.buckets import buckets_of
-from siltstone.aggregates.filling import Filling, Instants, fill, grid
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Ints, Points
+from siltstone.timeseries.buckets import buckets_of
+from siltstone.timeseries.fill import Filling, Instants, fill, grid
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Ints, Points
 
 S = 1_000_000
 Point = tuple[int, float, int]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from siltstone.aggregates.interpretation import NO_LIMIT, Interpretation, Interpretations, Match, Rule, duration_us
-from siltstone.aggregates.known_rules import KNOWN_RULES
+from siltstone.config.series_rules import load_interpretations
 from siltstone.errors import ConfigError, UsageError
-from siltstone.measurements import load_interpretations
 from siltstone.sources.haltian import MEASUREMENTS
+from siltstone.timeseries.default_rules import KNOWN_RULES
+from siltstone.timeseries.interpretation import NO_LIMIT, Interpretation, Interpretations, Match, Rule, duration_us
 
 SHIPPED = Path(__file__).parents[2] / "conf/measurements.yaml"
 HOUR_US = 3_600_000_000

@@ -12,10 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import DAY, HOUR, MINUTE, Case, Every, cases, points_of, splits
 
-from siltstone.aggregates import finishing, kernel, pieces
-from siltstone.aggregates import states as parts
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Points
+from siltstone.timeseries import intervals as pieces
+from siltstone.timeseries import kernel
+from siltstone.timeseries import measures as finishing
+from siltstone.timeseries import states as parts
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Points
 
 Row = dict[str, Any]
 EXACT = ["transitions", "count", "n", "n_bad", "carried_in", "first", "last", "first_ts", "last_ts"]

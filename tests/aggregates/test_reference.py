@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import reference
 
-from siltstone.aggregates.interpretation import NO_LIMIT, Interpretation
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN
+from siltstone.timeseries.interpretation import NO_LIMIT, Interpretation
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 S = 1_000_000

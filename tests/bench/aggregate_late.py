@@ -13,7 +13,7 @@ from aggregate_readings import HOUR_US, Readings, Spec, made
 from aggregate_tables import SITE, commit, rows_of, table_of, written
 from aggregate_truth import START_US, counted, save_sums
 
-from siltstone.contracts import READINGS
+from siltstone.model.contracts import READINGS
 
 SERIES, EACH, DATE = 10, 40, "2025-11-15"
 _FROM_US = START_US + (14 * 24 + 9) * HOUR_US

@@ -17,18 +17,18 @@ from aggregate_readings import HOUR_US, Ints, Readings, Spec, made
 from aggregate_truth import EIGHTHS, counted, save_sums
 from aggregate_wide import SITES, Unit, WideSpec, made_units
 
-from siltstone import ledger
-from siltstone.arrays import CODED
-from siltstone.config import load_config
-from siltstone.conform import Schema, base_schema
-from siltstone.contracts import DATALOG, READINGS, TIMESTAMP, Contract
-from siltstone.ledger import Head
-from siltstone.planning import Partition
-from siltstone.settings import sizes_of
+from siltstone.config.load import load_config
+from siltstone.config.task_settings import sizes_of
+from siltstone.model.arrow import CODED
+from siltstone.model.contracts import DATALOG, READINGS, TIMESTAMP, Contract
+from siltstone.model.data_files import Output, Partition
+from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import open_root
-from siltstone.table import Change, Table
-from siltstone.tables import table_at
-from siltstone.writing import Output, PartitionWriter
+from siltstone.table import ledger
+from siltstone.table.delta_table import Change, Table
+from siltstone.table.ledger import Head
+from siltstone.table.open import table_at
+from siltstone.table.writer import PartitionWriter
 
 SITE = "plant"
 _DAY_US = 24 * HOUR_US

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from siltstone.aggregates import kernel
-from siltstone.aggregates.buckets import Buckets
-from siltstone.aggregates.conventions import Window
-from siltstone.aggregates.finishing import finished
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.points import Ints, Points
+from siltstone.timeseries import kernel
+from siltstone.timeseries.buckets import Buckets
+from siltstone.timeseries.conventions import Window
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.measures import finished
+from siltstone.timeseries.points import Ints, Points
 
 
 @dataclass(frozen=True)

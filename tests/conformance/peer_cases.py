@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Points
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Points
 
 QUALITIES = {"Good": GOOD, "Uncertain": UNCERTAIN, "UncertainSubstituteValue": UNCERTAIN}
 

@@ -8,9 +8,9 @@ import numpy as np
 from default_binding import DefaultCase, default_results
 from peer_cases import micros, points_of
 
-from siltstone.aggregates.conventions import Window, evaluate, flux
-from siltstone.aggregates.interpretation import Interpretation
 from siltstone.errors import UsageError
+from siltstone.timeseries.conventions import Window, evaluate, flux
+from siltstone.timeseries.interpretation import Interpretation
 
 STEP, LINEAR = Interpretation("step"), Interpretation("linear")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from siltstone.aggregates.asof import How, asof
+from siltstone.timeseries.asof import How, asof
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "duckdb-asof.json").read_text())
 CASES = {case["id"]: case for case in VECTORS["cases"]}

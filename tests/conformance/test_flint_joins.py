@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from siltstone.aggregates.asof import asof
-from siltstone.aggregates.buckets import buckets_of
+from siltstone.timeseries.asof import asof
+from siltstone.timeseries.buckets import buckets_of
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "flint-joins-windows.json").read_text())
 CASES = {case["id"]: case for case in VECTORS["cases"]}

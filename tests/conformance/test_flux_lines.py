@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siltstone.aggregates.buckets import buckets_of
-from siltstone.aggregates.filling import Instants, fill, grid
-from siltstone.aggregates.points import GOOD, Points
+from siltstone.timeseries.buckets import buckets_of
+from siltstone.timeseries.fill import Instants, fill, grid
+from siltstone.timeseries.points import GOOD, Points
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "flux-interpolate-linear.json").read_text())
 CASES = {case["id"]: case for case in VECTORS["cases"]}

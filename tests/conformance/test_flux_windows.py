@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siltstone.aggregates.buckets import buckets_of
+from siltstone.timeseries.buckets import buckets_of
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "flux-calendar-windows.json").read_text())
 CASES = {case["id"]: case for case in VECTORS["cases"]}

@@ -6,8 +6,8 @@ import pytest
 from default_binding import DefaultCase, default_results
 from peer_cases import file_of, micros, points_of
 
-from siltstone.aggregates.conventions import Window
-from siltstone.aggregates.interpretation import Interpretation
+from siltstone.timeseries.conventions import Window
+from siltstone.timeseries.interpretation import Interpretation
 
 STEP, LINEAR = Interpretation("step"), Interpretation("linear")
 NODE = file_of("opcua-node-opcua-aggregates")["historians"]

@@ -16,17 +16,17 @@ from building import write_building
 from car import SAMPLE as TRACE
 from car import write_trace
 
-from siltstone.aggregate_command import print_aggregated
-from siltstone.aggregation.job import aggregate_table
-from siltstone.aggregation.reading_plan import Period
-from siltstone.aggregation.terms import Terms, rows_of
-from siltstone.compaction import compact
-from siltstone.config import load_config
-from siltstone.engine import SparkEngine
-from siltstone.measurements import load_interpretations
-from siltstone.progress import Reporter
-from siltstone.session import spark_session
-from siltstone.show import print_summary
+from siltstone.aggregation.aggregate import aggregate_table
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.spec import Terms, rows_of
+from siltstone.cli.aggregate import print_aggregated
+from siltstone.cli.printing import print_summary
+from siltstone.cli.progress import Reporter
+from siltstone.config.load import load_config
+from siltstone.config.series_rules import load_interpretations
+from siltstone.engine.session import spark_session
+from siltstone.engine.spark import SparkEngine
+from siltstone.ingest.job import compact
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".demo"

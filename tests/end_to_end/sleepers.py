@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from siltstone.cli import guarded
-from siltstone.engine import LocalEngine
+from siltstone.cli.run import guarded
+from siltstone.engine.local import LocalEngine
 
 
 @dataclass(frozen=True)

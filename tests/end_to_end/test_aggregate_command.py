@@ -7,7 +7,7 @@ import pytest
 from aggregate_lakes import Aggregates, assert_same, office_hours
 from worlds import InProcess
 
-from siltstone import cli
+from siltstone.cli import main as cli
 from siltstone.errors import UsageError
 
 
@@ -19,7 +19,7 @@ def office(tmp_path: Path) -> Aggregates:
 def test_the_command_says_what_it_did(
     office: Aggregates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     words = ["aggregate", str(office.base), str(office.root), "--engine", "local", "--json"]
     assert cli.main([*words, "--every", "1h", "--measure", "time_in_state"]) == 0
     told = capsys.readouterr().out
@@ -59,7 +59,7 @@ def test_the_command_says_what_it_did(
 def test_a_refusal_says_what_to_give(
     office: Aggregates, words: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     office.run("1h", ["integral"])
     before = office.frame()
     assert cli.main(["aggregate", str(office.base), str(office.root), "--engine", "local", *words]) == 2
@@ -86,7 +86,7 @@ def test_what_is_no_table_to_aggregate_is_refused(office: Aggregates, tmp_path: 
 def test_a_run_that_no_series_fits_says_so(
     office: Aggregates, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     for words in (
         ["aggregate", str(office.base), str(office.root), "--series", "d1*"],
         ["resample", str(office.base), str(tmp_path / "grid"), "--series", "d1*"],

@@ -8,11 +8,12 @@ import pytest
 from lakes import Readings, quarters, reading
 from worlds import NOON, InProcess, World, quiet, record
 
-from siltstone.aggregation import convention_job, convention_tasks
-from siltstone.aggregation.convention_job import aggregate_by_convention
-from siltstone.aggregation.reading_plan import Period
-from siltstone.aggregation.terms import Terms
-from siltstone.config import load_config
+from siltstone.aggregation import convention as convention_job
+from siltstone.aggregation import convention_tasks
+from siltstone.aggregation.convention import aggregate_by_convention
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.spec import Terms
+from siltstone.config.load import load_config
 
 
 def run(source: Path, out: Path, **terms: Any) -> pl.DataFrame:

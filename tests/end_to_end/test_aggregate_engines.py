@@ -9,7 +9,7 @@ from lakes import Readings, quarters, reading
 from polars.testing import assert_frame_equal
 from worlds import InProcess
 
-from siltstone import cli
+from siltstone.cli import main as cli
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,7 +35,7 @@ def lake(tmp_path: Path) -> Readings:
 
 def test_spark_makes_the_same_tables(lake: Readings, spark: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> None:
     assert spark.version.startswith("4.")
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
 
     def make(engine: str, name: str) -> pl.DataFrame:
         command, *words = COMMANDS[name]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as sql
 
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregation.asof_frames import asof
-from siltstone.aggregation.frames import aggregate
+from siltstone.dataframes.aggregate import aggregate
+from siltstone.dataframes.asof import asof
 from siltstone.errors import UsageError
+from siltstone.timeseries.interpretation import Interpretation
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

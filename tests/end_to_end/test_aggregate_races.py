@@ -18,7 +18,7 @@ from worlds import NOON, World, record
 from siltstone.aggregation import finish_tasks
 from siltstone.aggregation.state_files import NamedStates
 from siltstone.errors import AccountsError, LostRaceError
-from siltstone.table import Table
+from siltstone.table.delta_table import Table
 
 POINTS = ["after the states", "after a file is closed", "before the commit", "after the commit"]
 

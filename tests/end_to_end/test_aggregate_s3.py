@@ -10,7 +10,7 @@ from lakes import Readings, quarters, reading
 from polars.testing import assert_frame_equal
 from worlds import InProcess
 
-from siltstone import cli
+from siltstone.cli import main as cli
 from siltstone.storage import Storage, open_root
 
 FIRST = [
@@ -32,7 +32,7 @@ ROWS = {"hourly": 21, "daily": 4, "grid": 81, "joined": 72}
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
 
 
 def run(lake: str, command: str, *words: str, settings: tuple[str, ...] = ()) -> None:

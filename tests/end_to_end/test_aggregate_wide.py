@@ -8,7 +8,7 @@ import pytest
 from aggregate_lakes import Aggregates, assert_same
 from worlds import NOON, World, record
 
-from siltstone.aggregation import job
+from siltstone.aggregation import aggregate as job
 from siltstone.errors import UsageError
 
 HOUR, DAY = 3600, 86_400

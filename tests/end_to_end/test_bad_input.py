@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import NOON, Content, InProcess, World, gz, ndjson, record
 
-from siltstone import cli
+from siltstone.cli import main as cli
 
 BAD = "BRCB/BAD/2025121012"
 GOOD = "BRCB/GOOD/2025121012"
@@ -314,7 +314,7 @@ def test_a_site_that_is_unsafe_in_a_path_is_invalid_and_kept_in_the_source_file(
 def test_the_exit_code_says_what_happened(
     world: World, monkeypatch: pytest.MonkeyPatch, content: Content, options: list[str], code: int
 ) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     world.deliver({BAD: content})
     arguments = ["compact", "datalog", str(world.input), str(world.lake), "--engine", "local", *options]
     assert cli.main(arguments) == code

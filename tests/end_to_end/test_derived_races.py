@@ -11,16 +11,16 @@ from lakes import Readings, quarters, reading
 from meetings import Once, between
 from worlds import InProcess, quiet
 
-from siltstone.aggregation.asof_job import asof_tables
-from siltstone.aggregation.asof_tasks import Joining
-from siltstone.aggregation.commits import ATTEMPTS, attempted
-from siltstone.aggregation.convention_job import aggregate_by_convention
-from siltstone.aggregation.reading_plan import Period
-from siltstone.aggregation.resample import resample_table
-from siltstone.aggregation.terms import Terms
-from siltstone.config import load_config
+from siltstone.aggregation.convention import aggregate_by_convention
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.spec import Terms
+from siltstone.config.load import load_config
+from siltstone.derived.asof import asof_tables
+from siltstone.derived.asof_tasks import Joining
+from siltstone.derived.resample import resample_table
 from siltstone.errors import LostRaceError, UsageError
-from siltstone.table import Refused, Table
+from siltstone.table.delta_table import Refused, Table
+from siltstone.table.transaction import ATTEMPTS, attempted
 
 Run = Callable[[str], dict[str, Any]]
 KINDS = ["convention", "resample", "asof", "rollup"]

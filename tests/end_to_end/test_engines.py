@@ -25,10 +25,13 @@ from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 from worlds import NOON, World, record
 
-from siltstone import engine as engines
-from siltstone.bins import Bin, Report
-from siltstone.engine import LocalEngine, SparkEngine
+import siltstone.engine.spark
+from siltstone.engine import local as engines
+from siltstone.engine import tasks
+from siltstone.engine.local import LocalEngine
+from siltstone.engine.spark import SparkEngine
 from siltstone.errors import AccountsError, SiltstoneError, StorageError
+from siltstone.ingest.task_spec import Bin, Report
 from siltstone.storage import Storage
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def in_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, dict[st
     return world, world.compact("survey.files=1")
 
 
-def _assert_same_as(in_process: tuple[World, dict[str, Any]], world: World, engine: engines.Engine) -> None:
+def _assert_same_as(in_process: tuple[World, dict[str, Any]], world: World, engine: tasks.Engine) -> None:
     _deliver_all_kinds(world)
     summary = world.compact("survey.files=1", engine=engine)
     assert _told(summary) == _told(in_process[1])
@@ -159,7 +162,7 @@ from multiprocessing import forkserver
 
 import polars as pl
 
-from siltstone.engine import LocalEngine
+from siltstone.engine.local import LocalEngine
 
 @dataclass(frozen=True)
 class Threads:
@@ -466,29 +469,29 @@ def test_an_error_in_a_worker_arrives_as_itself(world: World, monkeypatch: pytes
 def test_an_accounts_error_in_a_spark_task_arrives_as_itself(
     world: World, spark: "SparkSession", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = engines._spark_task
+    real = siltstone.engine.spark._spark_task
 
     def faulty(table_root: str, plans: str) -> Any:
         run = real(table_root, plans)
 
         def wrapped(batches: Any) -> Iterator[Any]:
-            import siltstone.task
+            import siltstone.ingest.wide_task
             from siltstone.errors import AccountsError
 
             def miscount(task: Any) -> Any:
                 raise AccountsError(task.files[0].identity, ["1 records in, but 0 rows out"])
 
-            before, siltstone.task.run_bin = siltstone.task.run_bin, miscount
+            before, siltstone.ingest.wide_task.run_bin = siltstone.ingest.wide_task.run_bin, miscount
             try:
                 yield from run(batches)
             finally:
-                siltstone.task.run_bin = before  # Spark keeps its workers
+                siltstone.ingest.wide_task.run_bin = before  # Spark keeps its workers
 
         return wrapped
 
     world.deliver({"BRCB/SLS30I009/2025121012": [record()]})
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "_spark_task", faulty)
+        patch.setattr("siltstone.engine.spark._spark_task", faulty)
         with pytest.raises(AccountsError, match=r"2025121012.txt.gz do not close.*\n  1 records in, but 0 rows out"):
             world.compact(engine=SparkEngine(spark))
     assert world.headers() == []
@@ -499,7 +502,7 @@ def test_an_accounts_error_in_a_spark_task_arrives_as_itself(
 def test_a_task_that_cannot_write_is_one_storage_error(
     world: World, engine_name: str, request: pytest.FixtureRequest
 ) -> None:
-    engine: engines.Engine = LocalEngine(1)
+    engine: tasks.Engine = LocalEngine(1)
     if engine_name == "spark":
         engine = SparkEngine(request.getfixturevalue("spark"))
     world.deliver({"BRCB/SLS30I009/2025121012": [record()]})

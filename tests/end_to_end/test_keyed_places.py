@@ -9,11 +9,11 @@ from haltian_files import file_of, path_of
 from plants import NOON, SERIES, Plant, raw, raw_path
 from worlds import quiet
 
-from siltstone.compaction import compact
-from siltstone.contracts import READINGS
-from siltstone.engine import SparkEngine
-from siltstone.tables import table_at
-from siltstone.verification import verify
+from siltstone.engine.spark import SparkEngine
+from siltstone.ingest.job import compact
+from siltstone.maintenance.verify import verify
+from siltstone.model.contracts import READINGS
+from siltstone.table.open import table_at
 
 if TYPE_CHECKING:
     from buckets import Bucket

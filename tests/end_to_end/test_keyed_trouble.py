@@ -10,7 +10,7 @@ from meetings import Once, between
 from plants import Plant, raw, raw_path
 
 from siltstone.errors import ConfigError, StorageError, UsageError
-from siltstone.table import Table
+from siltstone.table.delta_table import Table
 
 STREAM = "a0dd74ce-05ee-5fee-8335-2d9856bd52be"
 HOUR = datetime(2025, 11, 28, 14, tzinfo=UTC)
@@ -139,7 +139,7 @@ def test_a_history_looks_again_when_another_run_brought_an_empty_snapshot(
     def other() -> None:
         from worlds import quiet
 
-        from siltstone.compaction import compact
+        from siltstone.ingest.job import compact
 
         plant.deliver("haltian", devices(2))
         file = plant.input("haltian") / next(iter(devices(2)))

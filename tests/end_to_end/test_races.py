@@ -10,11 +10,11 @@ from effort import rounds
 from meetings import ERRORS, MOMENTS, Once, between, raising, together
 from worlds import NOON, InProcess, World, record
 
-from siltstone import cli
-from siltstone.contracts import DATALOG
+from siltstone.cli import main as cli
 from siltstone.errors import StorageError
+from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
-from siltstone.table import Table
+from siltstone.table.delta_table import Table
 
 ONE, TWO, THREE = (f"BRCB/DEV{n}/2025121012" for n in (1, 2, 3))
 
@@ -176,7 +176,7 @@ def test_a_commit_that_fails_for_good_commits_nothing(
     world.deliver({ONE: [record(NOON)]})
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", raising(error))
-        patch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+        patch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 6
         told = capsys.readouterr().err
         assert f"can't commit to {world.table.resolve()}: {error}" in told
@@ -203,7 +203,7 @@ def test_a_commit_without_an_answer_and_without_a_log_is_unknown(
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", raising(ERRORS[0]), after=is_committed)
         patch.setattr(Storage, "read", unreadable)
-        patch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+        patch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 5
         told = capsys.readouterr().err
         assert "failed and the log can't be read" in told
@@ -225,7 +225,7 @@ def test_six_refusals_end_the_run_and_nothing_is_committed(
 
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", Once(act, times=6))
-        patch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+        patch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
         assert (
             cli.main(["compact", "datalog", str(world.input / "BRCB/DEV1"), str(world.lake), "--engine", "local"]) == 4
         )

@@ -12,11 +12,11 @@ import pytest
 from lakes import Readings, Row, reading
 from worlds import InProcess, World, record
 
-from siltstone.aggregates.buckets import buckets_of
-from siltstone.aggregates.filling import fill, grid
-from siltstone.aggregates.points import GOOD, Points
-from siltstone.aggregation import resample
-from siltstone.cli import main
+from siltstone.cli.main import main
+from siltstone.derived import resample
+from siltstone.timeseries.buckets import buckets_of
+from siltstone.timeseries.fill import fill, grid
+from siltstone.timeseries.points import GOOD, Points
 
 RULES = """
 measurements:
@@ -34,7 +34,7 @@ measurements:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siltstone.cli.LocalEngine", lambda workers: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: InProcess())
 
 
 def lake_of(root: Path, *days: Sequence[Row]) -> str:
@@ -141,8 +141,8 @@ def test_cut_into_windows_the_values_are_those_of_all_points_at_once(
     ]
     source = lake_of(tmp_path, rows)
     monkeypatch.setattr(resample, "_TASK_ROWS", 1)  # a window for each date
-    monkeypatch.setattr("siltstone.aggregation.resample_tasks._FILLED_AT_ONCE", 7)
-    monkeypatch.setattr("siltstone.aggregation.resample_tasks._HELD_ROWS", 50)
+    monkeypatch.setattr("siltstone.derived.resample_tasks._FILLED_AT_ONCE", 7)
+    monkeypatch.setattr("siltstone.derived.resample_tasks._HELD_ROWS", 50)
     found = run(source, tmp_path / "out", "--every", "90m", "--fill", how)
     latest = max(int(own[-1]) for own in minutes.values())
     us = int(start.replace(tzinfo=UTC).timestamp()) * 1_000_000

@@ -11,7 +11,7 @@ from aggregate_lakes import Aggregates, assert_same
 from lakes import Readings, reading
 from worlds import InProcess
 
-from siltstone import cli
+from siltstone.cli import main as cli
 from siltstone.errors import UsageError
 from siltstone.storage import Storage
 
@@ -202,7 +202,7 @@ def test_buckets_that_do_not_meet_name_a_base_that_does(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     code = cli.main(["rollup", str(base.root), str(base.root.parent / "out"), "--engine", "local", *words])
     error = capsys.readouterr().err
     assert code == (2 if told else 0), error

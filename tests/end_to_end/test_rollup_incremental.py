@@ -11,8 +11,8 @@ from lakes import Readings, reading
 from test_aggregate_incremental import ALL, RULES, scattered
 from worlds import InProcess
 
-from siltstone import cli
 from siltstone.aggregation import finish_tasks
+from siltstone.cli import main as cli
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def as_rolled_up_anew(output: Aggregates, every: str, **terms: Any) -> None:
 def test_nothing_new_writes_nothing(
     base: Aggregates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     base.run("1h")
     words = ["rollup", str(base.root), str(base.root.parent / "daily"), "--every", "1d", "--engine", "local"]
     for told in ("rows of 1d for 1 series", "nothing to do: "):

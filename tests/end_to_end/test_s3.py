@@ -10,10 +10,12 @@ from polars.testing import assert_frame_equal
 from test_engines import MIDNIGHT, _deliver_all_kinds
 from worlds import NOON, InProcess, World, record
 
-from siltstone import cli, engine
-from siltstone.engine import LocalEngine, SparkEngine
+import siltstone.engine.spark
+from siltstone.cli import main as cli
+from siltstone.engine.local import LocalEngine
+from siltstone.engine.spark import SparkEngine
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
-from siltstone.settling import settle
+from siltstone.maintenance.optimize import settle
 from siltstone.storage import access
 
 if TYPE_CHECKING:
@@ -80,8 +82,8 @@ def test_spark_tasks_find_the_keys_by_themselves(
     there: BucketWorld, spark: "SparkSession", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    real = engine._spark_task
-    monkeypatch.setattr(engine, "_spark_task", lambda *given: told.append(given) or real(*given))
+    real = siltstone.engine.spark._spark_task
+    monkeypatch.setattr("siltstone.engine.spark._spark_task", lambda *given: told.append(given) or real(*given))
     there.deliver({ONE: [record(NOON, a=1)], "BRCG/DEV2/2025121012": [record(NOON, a=2)]})
     assert there.compact(engine=SparkEngine(spark))["rows_out"] == 2
     assert there.rows("dstrct_code", "a") == [("BRCB", 1.0), ("BRCG", 2.0)]
@@ -94,9 +96,9 @@ def test_spark_tasks_find_the_keys_by_themselves(
 def test_many_small_objects_are_read_ahead_across_the_segments_of_a_merge(
     there: BucketWorld, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, calls: int
 ) -> None:
-    monkeypatch.setattr("siltstone.task._ALL_AT_ONCE_BYTES", 0)
-    monkeypatch.setattr("siltstone.task._SEGMENT_BYTES", 1)  # each file is a segment of its own
-    monkeypatch.setattr("siltstone.fetching._KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr("siltstone.ingest.wide_task._ALL_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr("siltstone.ingest.wide_task._SEGMENT_BYTES", 1)  # each file is a segment of its own
+    monkeypatch.setattr("siltstone.ingest.prefetch._KEPT_BYTES", kept_bytes)
     there.deliver({f"BRCB/DEV{n}/2025121012": [record(NOON, unit=f"U{9 - n % 10}", n=n)] for n in range(12)})
     there.bucket.faults.latency_s, there.bucket.faults.slow_path = 0.05, "/in/"
     assert there.compact("survey.files=1")["rows_out"] == 12
@@ -108,7 +110,7 @@ def test_many_small_objects_are_read_ahead_across_the_segments_of_a_merge(
 def test_an_object_that_goes_between_the_listing_and_the_reading_waits(
     there: BucketWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siltstone.task._ALL_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr("siltstone.ingest.wide_task._ALL_AT_ONCE_BYTES", 0)
     there.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, a=2)]})
 
     class Late(InProcess):
@@ -218,7 +220,7 @@ def test_a_store_that_goes_away_is_exit_code_6_and_the_next_run_goes_on(
     there: BucketWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(access, "RETRIES", 2)
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: there.engine)
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: there.engine)
     there.deliver({ONE: [record(NOON, a=1)]})
     words = ["compact", "datalog", there.input, there.lake, "--engine", "local"]
     words += [word for setting in there.settings for word in ("--set", setting)]
@@ -238,7 +240,7 @@ def test_a_store_that_goes_away_is_exit_code_6_and_the_next_run_goes_on(
 def test_the_commands_work_on_s3(
     there: BucketWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: there.engine)
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: there.engine)
     there.deliver({ONE: [record(NOON, a=1), "{"]})
     there.compact()
     spare = "lake/datalog/_siltstone/plans/left/0.json"

@@ -17,15 +17,17 @@ from meetings import ERRORS, Once, between, raising, together
 from polars.testing import assert_frame_equal
 from worlds import NOON, InProcess, World, record
 
-from siltstone import cli, settling
-from siltstone import ledger as ledgers
-from siltstone.contracts import DATALOG
-from siltstone.describe import open_table
-from siltstone.engine import LocalEngine, SparkEngine
+from siltstone.cli import main as cli
+from siltstone.engine.local import LocalEngine
+from siltstone.engine.spark import SparkEngine
 from siltstone.errors import AccountsError, LostRaceError, StorageError
-from siltstone.rewriting import Rewrite, Rewritten
+from siltstone.maintenance import optimize as settling
+from siltstone.maintenance.describe import open_table
+from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
-from siltstone.table import Table
+from siltstone.table import ledger as ledgers
+from siltstone.table.delta_table import Table
 
 pytestmark = pytest.mark.usefixtures("large_dictionaries")
 LATER = "settle.after_compact=false"
@@ -249,7 +251,7 @@ def test_the_command_tells_what_it_did(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver_hours(world, 0, 3)
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
 
     def run(*words: str) -> tuple[str, dict[str, Any]]:
         words = ("settle", str(world.lake), "datalog", "--engine", "local", "--set", CLOSED, "--json", *words)

@@ -11,9 +11,9 @@ import pytest
 from worlds import NOON, World, quiet, record, unclosed
 
 from siltstone import storage
-from siltstone.cli import main
-from siltstone.compaction import compact
+from siltstone.cli.main import main
 from siltstone.errors import UsageError
+from siltstone.ingest.job import compact
 
 HOUR = 3600
 

@@ -16,13 +16,14 @@ from polars.testing import assert_frame_equal
 from test_whole_job import Meanwhile
 from worlds import NOON, Content, InProcess, World, gz, ndjson, record
 
-from siltstone import cli
-from siltstone import ledger as ledgers
-from siltstone.describe import describe_lake, open_table, quarantined
-from siltstone.engine import LocalEngine, SparkEngine
+from siltstone.cli import main as cli
+from siltstone.engine.local import LocalEngine
+from siltstone.engine.spark import SparkEngine
 from siltstone.errors import AccountsError
-from siltstone.superseding import Superseding
-from siltstone.table import Table
+from siltstone.ingest.replace import Superseding
+from siltstone.maintenance.describe import describe_lake, open_table, quarantined
+from siltstone.table import ledger as ledgers
+from siltstone.table.delta_table import Table
 
 LATER = "settle.after_compact=false"
 CLOSED = "settle.closed_after_hours=0"
@@ -324,7 +325,7 @@ def test_a_file_is_left_out_while_one_that_shares_its_lines_is_not_listed(
     world.compact(LATER)
     away = world.path(hour(1)).rename(world.root / "away.gz")
     world.deliver({hour(0): lines(0), hour(5, "DEV1"): lines(6)})
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     words = ["compact", "datalog", str(world.input), str(world.lake), "--engine", "local", "--set", LATER]
     assert cli.main(words) == 0
     told = capsys.readouterr().out

@@ -9,12 +9,12 @@ from meetings import between
 from test_verify import verified
 from worlds import NOON, World, quiet, record
 
-from siltstone import cli
-from siltstone.contracts import DATALOG
+from siltstone.cli import main as cli
+from siltstone.maintenance.vacuum import vacuum
+from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
-from siltstone.table import Table
-from siltstone.tables import table_at
-from siltstone.vacuuming import vacuum
+from siltstone.table.delta_table import Table
+from siltstone.table.open import table_at
 
 ONE, TWO = (f"BRCB/DEV{n}/2025121012" for n in (1, 2))
 HOUR = 3600
@@ -85,7 +85,7 @@ def test_nothing_that_is_needed_goes_after_many_kinds_of_runs(world: World, kind
 
 
 def test_replaced_files_go_when_their_replacement_is_old(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from siltstone import vacuuming
+    from siltstone.maintenance import vacuum as vacuuming
 
     for hour in range(2):
         world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + HOUR * hour)]})

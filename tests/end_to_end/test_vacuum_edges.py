@@ -10,11 +10,11 @@ from lakes import Readings, reading
 from meetings import Once, between
 from worlds import quiet
 
-from siltstone import vacuuming
 from siltstone.aggregation.finish_tasks import FinishTask
-from siltstone.config import load_config
-from siltstone.describe import open_table
-from siltstone.vacuuming import vacuum
+from siltstone.config.load import load_config
+from siltstone.maintenance import vacuum as vacuuming
+from siltstone.maintenance.describe import open_table
+from siltstone.maintenance.vacuum import vacuum
 
 PERIOD: dict[str, Any] = {"start": "2025-12-03 00:00", "end": "2025-12-05 12:00"}
 HOUR = 3600

@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from worlds import NOON, World, quiet, record
 
-from siltstone import cli
-from siltstone.contracts import DATALOG
-from siltstone.engine import LocalEngine, SparkEngine
+from siltstone.cli import main as cli
+from siltstone.engine.local import LocalEngine
+from siltstone.engine.spark import SparkEngine
+from siltstone.maintenance.verify import verify
+from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
-from siltstone.tables import table_at
-from siltstone.verification import verify
+from siltstone.table.open import table_at
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -4,7 +4,7 @@ import pytest
 from meetings import Once, between
 from plants import SERIES, Plant, raw, raw_path
 
-from siltstone import compaction
+from siltstone.ingest import job as compaction
 
 OTHER = "7020c8e2-e6db-40fa-9845-ed0dddd4c77d_c706d54d-4c11-42dc-9a01-63662fc697b4"
 

@@ -14,9 +14,9 @@ import pytest
 from polars.testing import assert_frame_equal
 from worlds import NOON, InProcess, World, gz, ndjson, record
 
-from siltstone.bins import Bin, Report
-from siltstone.compaction import compact
 from siltstone.errors import UsageError
+from siltstone.ingest.job import compact
+from siltstone.ingest.task_spec import Bin, Report
 
 MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
 
@@ -529,7 +529,7 @@ def test_a_link_to_a_file_is_the_same_file(world: World) -> None:
 
 @pytest.mark.parametrize("lake", ["in", "in/lake"])
 def test_a_lake_inside_the_input_is_refused(world: World, lake: str, tmp_path: Path) -> None:
-    from siltstone.compaction import compact
+    from siltstone.ingest.job import compact
 
     world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON)]})
     with pytest.raises(UsageError, match="lies inside the input"):

@@ -26,10 +26,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from siltstone.errors import Unreadable
-from siltstone.formats.avro import AvroDocument, open_avro, read_avro
-from siltstone.formats.avro_careful import read_careful
-from siltstone.formats.avro_fast import read_fast
-from siltstone.formats.avro_values import long_bytes
+from siltstone.formats.avro.careful import read_careful
+from siltstone.formats.avro.fast import read_fast
+from siltstone.formats.avro.lanes import AvroDocument, open_avro, read_avro
+from siltstone.formats.avro.values import long_bytes
 from siltstone.formats.documents import Item, Opened, Records, Rules
 
 SAMPLES = Path(__file__).parents[1] / "samples"

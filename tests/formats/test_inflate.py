@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.errors import Unreadable
-from siltstone.formats.inflate import Inflated, Salvage, inflate, inflate_head
+from siltstone.formats.compression import Inflated, Salvage, inflate, inflate_head
 
 TEXT = b'{"a":1}\n{"a":2}\n'
 MIB = 1 << 20

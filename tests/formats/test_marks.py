@@ -8,8 +8,14 @@ from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.formats import marks
-from siltstone.formats.marks import Marks, count_cells, count_marks, has_blank_before_colon, has_line_over
+from siltstone.formats.ndjson import structure_counts as marks
+from siltstone.formats.ndjson.structure_counts import (
+    Marks,
+    count_cells,
+    count_marks,
+    has_blank_before_colon,
+    has_line_over,
+)
 
 
 def marks_of(documents: list[bytes]) -> Marks | None:

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from siltstone.formats.documents import Document, Rules
-from siltstone.formats.members import BOOLEAN, JSON, MISFIT, NULL, NUMBER, TEXT, objects_of, read_members
-from siltstone.formats.tokens import BadJson, Token, scan_object
+from siltstone.formats.ndjson.members import BOOLEAN, JSON, MISFIT, NULL, NUMBER, TEXT, objects_of, read_members
+from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 
 KINDS = {"null": NULL, "number": NUMBER, "boolean": BOOLEAN, "string": TEXT, "json": JSON, "misfit": MISFIT}
 

@@ -8,11 +8,11 @@ from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.conform import Schema
-from siltstone.formats import ndjson
 from siltstone.formats.documents import Document, Rules, row_cells
-from siltstone.formats.ndjson import parse
-from siltstone.formats.ndjson_careful import parse_careful
+from siltstone.formats.ndjson import lanes as ndjson
+from siltstone.formats.ndjson.careful import parse_careful
+from siltstone.formats.ndjson.lanes import parse
+from siltstone.model.schema import Schema
 
 RULES = Rules()
 

@@ -14,11 +14,11 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.conform import Schema
-from siltstone.contracts import Column
 from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
-from siltstone.formats.ndjson import parse
-from siltstone.formats.ndjson_careful import parse_careful
+from siltstone.formats.ndjson.careful import parse_careful
+from siltstone.formats.ndjson.lanes import parse
+from siltstone.model.contracts import Column
+from siltstone.model.schema import Schema
 
 RULES = Rules()
 EMPTY = Schema(())

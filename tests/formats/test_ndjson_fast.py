@@ -13,12 +13,12 @@ from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.conform import Schema
-from siltstone.contracts import Column
-from siltstone.formats import marks
 from siltstone.formats.documents import Document, Parsed, Rules
-from siltstone.formats.ndjson_careful import parse_careful
-from siltstone.formats.ndjson_fast import parse_inferred, parse_typed
+from siltstone.formats.ndjson import structure_counts as marks
+from siltstone.formats.ndjson.careful import parse_careful
+from siltstone.formats.ndjson.fast import parse_inferred, parse_typed
+from siltstone.model.contracts import Column
+from siltstone.model.schema import Schema
 
 RULES = Rules()
 KNOWN = columns(d="double", s="string", t="string", i="bigint", j="int", b="boolean", n="json")

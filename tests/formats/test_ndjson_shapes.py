@@ -3,7 +3,7 @@
 from builders import document
 
 from siltstone.formats.documents import Document, Rules
-from siltstone.formats.ndjson_shapes import read_shapes
+from siltstone.formats.ndjson.shapes import read_shapes
 
 
 def test_values_by_their_own_text_whatever_the_shape_of_their_line() -> None:

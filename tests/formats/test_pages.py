@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from siltstone.arrays import CODED
-from siltstone.formats.pages import are_sound
-from siltstone.formats.thrift import Struct, decoded, encoded
-from siltstone.writing import coded_options, parquet_options
+from siltstone.formats.parquet.page_checks import are_sound
+from siltstone.formats.parquet.thrift import Struct, decoded, encoded
+from siltstone.model.arrow import CODED
+from siltstone.table.writer import coded_options, parquet_options
 
 
 def written(table: pa.Table, **options: Any) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Rules
-from siltstone.formats.parquet import ParquetDocument, open_parquet, read_parquet
+from siltstone.formats.parquet.reader import ParquetDocument, open_parquet, read_parquet
 
 NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
 TYPES = {

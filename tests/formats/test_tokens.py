@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.formats.tokens import BadJson, Token, scan_object
+from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 
 
 def scan(text: str, *, max_keys: int = 100, max_depth: int = 64) -> list[Token]:

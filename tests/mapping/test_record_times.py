@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from siltstone.mapping.record_times import Times, record_times
-from siltstone.records_options import RecordsOptions
+from siltstone.mapping.records_options import RecordsOptions
 
 
 def times(*columns: Sequence[Any], **options: Any) -> Times:

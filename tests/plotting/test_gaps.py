@@ -12,18 +12,18 @@ from lakes import Readings, reading
 from plants import Plant
 from worlds import quiet
 
-from siltstone import plot_command
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN
-from siltstone.aggregation.job import aggregate_table
-from siltstone.aggregation.reading_plan import Period
-from siltstone.aggregation.terms import MEASURES, Terms, rows_of
-from siltstone.config import load_config
-from siltstone.measurements import load_interpretations
+from siltstone.aggregation.aggregate import aggregate_table
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.spec import MEASURES, Terms, rows_of
+from siltstone.cli import plot as plot_command
+from siltstone.config.load import load_config
+from siltstone.config.series_rules import load_interpretations
 from siltstone.plotting.gap_marks import told
 from siltstone.plotting.gaps import Gap, gaps_of
 from siltstone.plotting.panels import panel_of
 from siltstone.plotting.series_rows import Wanted, open_aggregates, read_series
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 OPENXC = str(Path(__file__).parents[2] / "conf/examples/openxc.yaml")

@@ -12,11 +12,11 @@ import pytest
 from plants import Plant
 from worlds import quiet
 
-from siltstone.aggregation.job import aggregate_table
-from siltstone.aggregation.reading_plan import Period
-from siltstone.aggregation.terms import Terms, rows_of
-from siltstone.cli import main
-from siltstone.measurements import load_interpretations
+from siltstone.aggregation.aggregate import aggregate_table
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.spec import Terms, rows_of
+from siltstone.cli.main import main
+from siltstone.config.series_rules import load_interpretations
 
 OPENXC = str(Path(__file__).parents[2] / "conf/examples/openxc.yaml")
 SIX = 1_764_568_800  # 2025-12-01T06:00:00Z, 07:00 in Zurich

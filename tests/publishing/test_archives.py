@@ -11,10 +11,10 @@ import pytest
 from lakes import Readings, quarters
 from worlds import quiet
 
-from siltstone import cli
-from siltstone.config import load_config
+from siltstone.cli import main as cli
+from siltstone.cli.publish import run_publish
+from siltstone.config.load import load_config
 from siltstone.errors import StorageError, UsageError
-from siltstone.publish_command import run_publish
 from siltstone.publishing.job import publish
 
 A = "01f5cba4-111b-42a4-bbb4-4844ec3ad6f6"
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_not_archived(lake: str, tmp_path: Path) -> None:
 def test_the_command_says_what_it_did(lake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from argparse import ArgumentParser
 
-    from siltstone.publish_command import publish_arguments
+    from siltstone.cli.publish import publish_arguments
 
     def run(*arguments: str) -> int:
         args = publish_arguments(ArgumentParser()).parse_args(["mortar", lake, str(tmp_path / "out"), *arguments])

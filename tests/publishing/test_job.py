@@ -17,7 +17,7 @@ from lakes import Readings, quarters, reading
 from polars.testing import assert_frame_equal
 from worlds import quiet
 
-from siltstone.config import load_config
+from siltstone.config.load import load_config
 from siltstone.errors import LostRaceError, StorageError, UsageError
 from siltstone.publishing import editions as publications
 from siltstone.publishing.editions import Publication

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.contracts import TIMESTAMP
+from siltstone.model.contracts import TIMESTAMP
 from siltstone.publishing.mortar_layout import FIRST_US, LAST_US, Windows, in_files, pieces, revised, stream_of
 
 DAY_US = 86_400_000_000

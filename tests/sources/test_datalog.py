@@ -11,22 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone import sources
-from siltstone.conform import base_schema
-from siltstone.contracts import DATALOG
-from siltstone.datasets import Place
 from siltstone.errors import UsageError
 from siltstone.formats.documents import Rules
-from siltstone.formats.ndjson import parse
-from siltstone.sources.datalog import (
-    HINTS,
-    Stamped,
-    locate,
-    partition_of,
-    site_partition,
-    stamp,
-    unit_of,
-)
-from siltstone.zones import day_text
+from siltstone.formats.ndjson.lanes import parse
+from siltstone.mapping.dataset import Place
+from siltstone.model.contracts import DATALOG
+from siltstone.model.schema import base_schema
+from siltstone.model.time_zones import day_text
+from siltstone.sources.datalog import HINTS, Stamped, locate, partition_of, site_partition, stamp, unit_of
 
 MIDNIGHT = 1_765_324_800  # 2025-12-10T00:00:00Z, when the files were uploaded; day 20432
 RULES = Rules(earliest_us=1_420_070_400_000_000, future_us=24 * 3_600_000_000, zone="UTC")  # 2015-01-01; one day

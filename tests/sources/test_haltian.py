@@ -12,11 +12,11 @@ import pytest
 from haltian_files import ROOT_SPACE, at
 
 from siltstone import sources
-from siltstone.conform import Schema
-from siltstone.contracts import ARROW_TYPE, NO_SITE
-from siltstone.datasets import Keyed, Place
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Rules
+from siltstone.mapping.dataset import Keyed, Place
+from siltstone.model.contracts import ARROW_TYPE, NO_SITE
+from siltstone.model.schema import Schema
 from siltstone.sources import haltian
 
 ORG, DEVICE = "6f0c2b1e-0000-4000-8000-000000000001", "6f0c2b1e-0000-4000-8000-00000000000d"

@@ -11,10 +11,10 @@ from uuid import NAMESPACE_URL, uuid5
 import polars as pl
 import pytest
 
-from siltstone.conform import Schema
-from siltstone.datasets import Dataset, Keyed, Place
 from siltstone.errors import ConfigError, Unreadable
 from siltstone.formats.documents import BadRecord, Item, Rules
+from siltstone.mapping.dataset import Dataset, Keyed, Place
+from siltstone.model.schema import Schema
 from siltstone.sources.mortar import CONTRACTS, datasets
 
 SAMPLES = Path(__file__).parents[1] / "samples"

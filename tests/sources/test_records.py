@@ -14,12 +14,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.conform import Schema
-from siltstone.datasets import Keyed, Place
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Rules
-from siltstone.formats.ndjson_shapes import read_shapes
-from siltstone.records_options import problems
+from siltstone.formats.ndjson.shapes import read_shapes
+from siltstone.mapping.dataset import Keyed, Place
+from siltstone.mapping.records_options import problems
+from siltstone.model.schema import Schema
 from siltstone.sources.records import RecordsDataset, datasets
 
 ROOT = Path(__file__).parents[2]

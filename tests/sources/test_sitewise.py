@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 
 from siltstone import sources
-from siltstone.conform import base_schema
-from siltstone.contracts import Contract
-from siltstone.datasets import Keyed, Place
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Rules
+from siltstone.mapping.dataset import Keyed, Place
+from siltstone.model.contracts import Contract
+from siltstone.model.schema import base_schema
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "sitewise"
 RAW, AGG, ASSETS, TREE = sources.datasets("sitewise", {})

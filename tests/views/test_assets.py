@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from siltstone.contracts import Contract
+from siltstone.dimensions.assets import asset_paths, asset_properties, with_assets
+from siltstone.model.contracts import Contract
 from siltstone.sources.sitewise import ASSETS, HIERARCHY
-from siltstone.views.assets import asset_paths, asset_properties, with_assets
 
 THEN, NOW = datetime(2021, 1, 1, tzinfo=UTC), datetime(2023, 1, 1, tzinfo=UTC)
 TYPES = {"string": pl.String(), "timestamp": pl.Datetime("us", "UTC")}

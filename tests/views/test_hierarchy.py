@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from siltstone.views.hierarchy import TREE, tree_paths
+from siltstone.dimensions.hierarchy import TREE, tree_paths
 
 
 def tree(*rows: tuple[str | None, str | None, str | None]) -> dict[str, dict[str, object]]:

@@ -1,1 +1,1 @@
-"""The jobs around the kernels of the aggregates: what tables are read, which tasks do it, what is written."""
+"""Tables of aggregates: computed from readings, rolled up, by foreign conventions."""

@@ -11,20 +11,20 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregates.conventions import Window, evaluate, stamps_us
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.points import GOOD, Ints, Points
 from siltstone.aggregation.finish_tasks import Written
-from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
 from siltstone.aggregation.series_points import ReadingPoints, WidePoints
+from siltstone.aggregation.spec import Terms
 from siltstone.aggregation.state_tasks import tables_of
-from siltstone.aggregation.terms import Terms
-from siltstone.conform import Schema, base_schema
-from siltstone.contracts import TIMESTAMP, Column, Contract, Field
-from siltstone.footers import naming
-from siltstone.planning import Partition, Sizes, Stored
+from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
+from siltstone.model.data_files import Output, Partition, Sizes, Stored
+from siltstone.model.periods import EARLIEST_US, LATEST_US
+from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
-from siltstone.writing import Output, PartitionWriter
+from siltstone.table.reader import naming
+from siltstone.table.writer import PartitionWriter
+from siltstone.timeseries.conventions import Window, evaluate, stamps_us
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.points import GOOD, Ints, Points
 
 _BATCH_ROWS = 1 << 19
 _TRIED = 64  # rows of each part that are looked at to find where it ends

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone.aggregates.finishing import finished
-from siltstone.aggregates.states import COLUMNS, OPTIONAL
-from siltstone.aggregation.output import arrow_of, contract_of, table_of
-from siltstone.aggregation.reading_plan import EARLIEST_US, LATEST_US
+from siltstone.aggregation.output_rows import arrow_of, contract_of, table_of
+from siltstone.aggregation.spec import Terms
 from siltstone.aggregation.state_files import (
     NAME,
     ROWS,
@@ -24,13 +22,15 @@ from siltstone.aggregation.state_files import (
     unfolded,
 )
 from siltstone.aggregation.state_tasks import StatesFound
-from siltstone.aggregation.terms import Terms
 from siltstone.aggregation.text_rows import textual_rows
-from siltstone.arrays import compact
-from siltstone.conform import base_schema
-from siltstone.planning import Sizes
+from siltstone.model.arrow import compact
+from siltstone.model.data_files import Output, Sizes
+from siltstone.model.periods import EARLIEST_US, LATEST_US
+from siltstone.model.schema import base_schema
 from siltstone.storage import Storage
-from siltstone.writing import Output, PartitionWriter
+from siltstone.table.writer import PartitionWriter
+from siltstone.timeseries.measures import finished
+from siltstone.timeseries.states import COLUMNS, OPTIONAL
 
 _FEW_TASKS, _FEWEST, _MOST = 4, 300_000, 4_000_000  # tasks, and states of each
 _UNEVEN = 1.5  # times its share a part may have

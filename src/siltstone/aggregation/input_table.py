@@ -4,13 +4,13 @@ import difflib
 
 from siltstone import sources
 from siltstone.aggregation.output_table import output_at
-from siltstone.aggregation.terms import Terms
-from siltstone.config import Config
-from siltstone.contracts import READINGS
+from siltstone.aggregation.spec import Terms
+from siltstone.config.model import Config
 from siltstone.errors import UsageError
+from siltstone.model.contracts import READINGS
 from siltstone.storage import Storage, open_root
-from siltstone.table import Snapshot, Table
-from siltstone.tables import table_at
+from siltstone.table.delta_table import Snapshot, Table
+from siltstone.table.open import table_at
 
 
 def input_table(uri: str, terms: Terms, config: Config) -> Table:

@@ -2,24 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from siltstone import ledger as ledgers
-from siltstone.aggregation.output import contract_of
-from siltstone.aggregation.reading_plan import Period
-from siltstone.aggregation.terms import Terms
-from siltstone.config import Config
-from siltstone.conform import Schema
+from siltstone.aggregation.output_rows import contract_of
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.spec import Terms
+from siltstone.config.model import Config
 from siltstone.errors import UsageError
-from siltstone.footers import read_footer
+from siltstone.model.layout import FOLDER
 from siltstone.storage import Storage, open_root
-from siltstone.table import Table
-from siltstone.tables import table_at
-from siltstone.writing import Output
-
-OWN_EDGES = ".edges"
-"""How the names of edges end that a rollup of a period writes, in files that no other run writes."""
+from siltstone.table import ledger as ledgers
+from siltstone.table.delta_table import Table
+from siltstone.table.open import table_at
 
 
 def output_table(uri: str, terms: Terms, config: Config) -> Table:
@@ -50,7 +45,7 @@ def newest_header(table: Table) -> Mapping[str, Any]:
 def edges_of(table: Table, terms: Terms) -> Storage:
     """Where an output keeps the edges of data files: they depend on what is read, not on the buckets."""
     meaning = json.dumps([terms.columns, terms.rules, terms.series, terms.devices, terms.measurements, terms.sites])
-    return table.storage.child(ledgers.FOLDER, "edges", hashlib.sha256(meaning.encode()).hexdigest()[:16])
+    return table.storage.child(FOLDER, "edges", hashlib.sha256(meaning.encode()).hexdigest()[:16])
 
 
 def check_same(
@@ -104,23 +99,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
-
-
-def check_output(table: Table, outputs: Sequence[Output], schema: Schema) -> list[str]:
-    """What is wrong with the files that were written, by their footers."""
-    problems = []
-    for output in outputs:
-        size = table.storage.size(output.written_to)
-        if size != output.bytes:
-            problems.append(f"{output.path}: {output.bytes:,} bytes were written, {size:,} are there")
-            continue
-        footer = read_footer(table.storage, output.written_to, size)
-        if footer.num_rows != output.rows:
-            problems.append(f"{output.path}: {output.rows:,} rows were written, its footer says {footer.num_rows:,}")
-        names = set(footer.schema.to_arrow_schema().names)
-        if missing := [name for name in schema.by_name if name not in names]:
-            problems.append(f"{output.path}: no column {', '.join(missing)}")
-    return problems
 
 
 def output_at(storage: Storage) -> tuple[Table, Mapping[str, Any]] | None:

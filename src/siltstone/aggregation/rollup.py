@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone import ledger as ledgers
-from siltstone.aggregates.buckets import base_for
-from siltstone.aggregates.finishing import Empty
-from siltstone.aggregates.states import fields_of
-from siltstone.aggregation.commits import Planned, attempted, commit
 from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output_table import check_same, edges_of, output_at, output_table
-from siltstone.aggregation.reading_plan import EARLIEST_US, FAR_US, LATEST_US, Period, Window
-from siltstone.aggregation.rollup_changes import Anew, anew, as_told, points_of
-from siltstone.aggregation.rollup_edges import write_edges
-from siltstone.aggregation.terms import TIME_IN_STATE, Terms
-from siltstone.config import Config
-from siltstone.engine import Engine
+from siltstone.aggregation.read_plan import Period
+from siltstone.aggregation.rollup_boundaries import write_edges
+from siltstone.aggregation.rollup_incremental import Anew, anew, as_told, points_of
+from siltstone.aggregation.spec import TIME_IN_STATE, Terms
+from siltstone.config.model import Config
+from siltstone.config.task_settings import sizes_of
+from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
-from siltstone.planning import Stored
-from siltstone.settings import sizes_of
+from siltstone.model.data_files import Stored
+from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
 from siltstone.storage import open_root
-from siltstone.table import Table
-from siltstone.waves import Progress
+from siltstone.table import ledger as ledgers
+from siltstone.table.delta_table import Table
+from siltstone.table.transaction import Planned, attempted, commit
+from siltstone.timeseries.buckets import base_for
+from siltstone.timeseries.measures import Empty
+from siltstone.timeseries.states import fields_of
 
 
 def rollup_table(

@@ -11,11 +11,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregates.pieces import Mask
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
-from siltstone.aggregation.reading_plan import EVER, Window
-from siltstone.aggregation.terms import Terms
-from siltstone.arrays import coded, to_arrow
+from siltstone.aggregation.spec import Terms
+from siltstone.model.arrow import coded, to_arrow
+from siltstone.model.periods import EVER, Window
+from siltstone.timeseries.intervals import Mask
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
 
 Qualities = npt.NDArray[np.int8]
 

@@ -11,8 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from siltstone.aggregates.points import BAD, Ints
-from siltstone.aggregates.states import (
+from siltstone.aggregation.series_points import ABOUT
+from siltstone.errors import StorageError
+from siltstone.model.arrow import coded, to_arrow
+from siltstone.storage import Storage
+from siltstone.table.reader import naming
+from siltstone.timeseries.points import BAD, Ints
+from siltstone.timeseries.states import (
     COLUMNS,
     EXTREMES,
     KEY,
@@ -24,11 +29,6 @@ from siltstone.aggregates.states import (
     in_order,
     stacked,
 )
-from siltstone.aggregation.series_points import ABOUT
-from siltstone.arrays import coded, to_arrow
-from siltstone.errors import StorageError
-from siltstone.footers import naming
-from siltstone.storage import Storage
 
 INNER = tuple(name for name in COLUMNS if name not in KEY)
 """What a state has of its own, beside series and bucket."""

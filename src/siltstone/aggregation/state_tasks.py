@@ -10,24 +10,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregates import kernel
-from siltstone.aggregates.buckets import Ever
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.pieces import Ways
-from siltstone.aggregates.states import EXTREMES, KEY, States, joined, united
-from siltstone.aggregation.reading_plan import EVER, Window
-from siltstone.aggregation.series_points import (
-    Counted,
-    ReadingPoints,
-    WidePoints,
-    needed_columns,
-    says_nothing,
-)
+from siltstone.aggregation.series_points import Counted, ReadingPoints, WidePoints, needed_columns, says_nothing
+from siltstone.aggregation.spec import Terms
 from siltstone.aggregation.state_files import read_keys, write_states
-from siltstone.aggregation.terms import Terms
-from siltstone.footers import naming
-from siltstone.merging import merge_sorted
+from siltstone.kernels.sorted_merge import merge_sorted
+from siltstone.model.periods import EVER, Window
 from siltstone.storage import Storage
+from siltstone.table.reader import naming
+from siltstone.timeseries import kernel
+from siltstone.timeseries.buckets import Ever
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.intervals import Ways
+from siltstone.timeseries.states import EXTREMES, KEY, States, joined, united
 
 _BATCH_ROWS = 1 << 19
 _CHUNK_BYTES = 32 << 20

@@ -21,8 +21,8 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from siltstone.errors import Unreadable
+from siltstone.formats.compression import inflate
 from siltstone.formats.documents import BadRecord, Ints, Item, Opened, Records, Rules
-from siltstone.formats.inflate import inflate
 
 _BOM = b"\xef\xbb\xbf"
 _BLOCK = 4 << 20

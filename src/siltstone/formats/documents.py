@@ -10,8 +10,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.inflate import Salvage
-from siltstone.formats.marks import count_cells
+from siltstone.formats.compression import Salvage
+from siltstone.formats.ndjson.structure_counts import count_cells
 
 _BOM = b"\xef\xbb\xbf"
 

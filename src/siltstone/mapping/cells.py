@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import orjson
 import polars as pl
 
-from siltstone.formats.members import BOOLEAN, JSON, MISFIT, NUMBER, TEXT
+from siltstone.formats.ndjson.members import BOOLEAN, JSON, MISFIT, NUMBER, TEXT
 
 CELLS = pl.Schema({"value": pl.Float64(), "text": pl.String(), "kind": pl.String(), "misfit": pl.String()})
 """`kind` is null for a cell without content; `misfit` the own text of a value that did not fit, else null."""

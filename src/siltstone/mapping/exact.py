@@ -7,8 +7,8 @@ timestamp of nanoseconds that are whole microseconds is one of microseconds. A n
 import orjson
 import polars as pl
 
-from siltstone.kinds import Kind
 from siltstone.mapping.misfits import as_double, as_integer
+from siltstone.model.contracts import Kind
 
 _EXACT = 1 << 53
 _DAY_US = 86_400_000_000

@@ -6,11 +6,11 @@ from typing import Any
 import orjson
 import polars as pl
 
-from siltstone.contracts import INVALID_PARTITION, NO_SITE
-from siltstone.datasets import REPEATED, Keyed
 from siltstone.formats.documents import BadRecord, Lane, Rules
-from siltstone.sites import is_safe
-from siltstone.zones import iso
+from siltstone.mapping.dataset import REPEATED, Keyed
+from siltstone.model.contracts import INVALID_PARTITION, NO_SITE
+from siltstone.model.partitions import is_safe
+from siltstone.model.time_zones import iso
 
 _DAY_US = 86_400_000_000
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from siltstone.mapping.cells import written
 from siltstone.mapping.instants import parsed_instants
-from siltstone.records_options import OnRepeatedHour, RecordsOptions, TimeUnit
+from siltstone.mapping.records_options import OnRepeatedHour, RecordsOptions, TimeUnit
 
 Ints = npt.NDArray[np.int64]
 

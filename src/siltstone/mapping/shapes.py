@@ -10,9 +10,9 @@ import polars as pl
 from siltstone.mapping.cells import same_as, written
 from siltstone.mapping.readings import quality_of
 from siltstone.mapping.record_times import record_times
+from siltstone.mapping.records_options import CONSTANT, PATH, RecordsOptions, is_column
 from siltstone.mapping.rescues import RESCUES, rescued
 from siltstone.mapping.sheets import OWN, Sheet
-from siltstone.records_options import CONSTANT, PATH, RecordsOptions, is_column
 
 _NO_TEXT = pl.lit(None, pl.String())
 

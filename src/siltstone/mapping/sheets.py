@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from siltstone.formats.documents import BadRecord, Ints, Lane, Records
-from siltstone.formats.members import NULL, TEXT, Members
+from siltstone.formats.ndjson.members import NULL, TEXT, Members
 from siltstone.mapping import cells
 
 OWN = pl.Schema({"record": pl.Int64(), "key": pl.String(), "own": pl.String()})

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import orjson
 import polars as pl
 
-from siltstone.conform import Schema
-from siltstone.datasets import Keyed
 from siltstone.errors import Unreadable
+from siltstone.formats.compression import inflate
 from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules
-from siltstone.formats.inflate import inflate
-from siltstone.formats.ndjson import parse
+from siltstone.formats.ndjson.lanes import parse
+from siltstone.mapping.dataset import Keyed
+from siltstone.model.schema import Schema
 
 _BOM = b"\xef\xbb\xbf"
 _POLARS_TYPE = {"string": pl.String(), "double": pl.Float64()}

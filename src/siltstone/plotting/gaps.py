@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.pieces import NONE, Ends, Ways, pieces_between
-from siltstone.aggregates.points import Ints
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.intervals import NONE, Ends, Ways, pieces_between
+from siltstone.timeseries.points import Ints
 
 EVER = 1 << 61  # microseconds: after every instant
 STATE_FIELDS = ("first_ts", "first_value", "first_quality", "last_ts", "last_value", "last_quality", "texts")

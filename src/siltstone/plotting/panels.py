@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from siltstone.aggregates.interpretation import Kind
-from siltstone.aggregates.points import Floats, Ints
 from siltstone.plotting.gaps import Gap
+from siltstone.timeseries.interpretation import Kind
+from siltstone.timeseries.points import Floats, Ints
 
 Shape = Literal["step", "linear", "bars", "states"]
 

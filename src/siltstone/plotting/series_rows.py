@@ -9,16 +9,16 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from siltstone.aggregation.output_table import output_at
-from siltstone.aggregation.reading_plan import Period, split
-from siltstone.aggregation.terms import Terms
-from siltstone.config import Config
+from siltstone.aggregation.read_plan import Period, split
+from siltstone.aggregation.spec import Terms
+from siltstone.config.model import Config
 from siltstone.errors import LostRaceError, StorageError, UsageError
-from siltstone.planning import Stored
+from siltstone.model.data_files import Stored
+from siltstone.model.time_zones import iso
 from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
-from siltstone.table import Refused, Table
-from siltstone.zones import iso
+from siltstone.table.delta_table import Refused, Table
 
 MOST_SERIES = 12
 MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of pixels

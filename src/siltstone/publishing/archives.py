@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from siltstone.config import Access
 from siltstone.errors import StorageError, UsageError
 from siltstone.storage import Storage, open_root
+from siltstone.storage.access import Access
 
 Kind = Literal["zip", "tar.gz"]
 _TOP = "mortar"

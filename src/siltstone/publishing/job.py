@@ -15,19 +15,19 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from siltstone.config import Config
-from siltstone.contracts import READINGS
+from siltstone.config.model import Config
+from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
-from siltstone.planning import Stored
+from siltstone.model.contracts import READINGS
+from siltstone.model.data_files import Stored
 from siltstone.publishing.archives import Kind, Member, archive_name, write_archive
 from siltstone.publishing.editions import Edition, Partitions, Publication, StreamFile
 from siltstone.publishing.mortar_layout import Windows, is_monthly, pieces, stream_of
 from siltstone.publishing.stream_reading import EVERY_SOURCE, Reader
 from siltstone.publishing.stream_writing import MOST_ROWS, StreamWriter, Task, no_rows, task_of
 from siltstone.storage import open_root
-from siltstone.table import Refused, Table
-from siltstone.tables import table_at
-from siltstone.waves import Progress
+from siltstone.table.delta_table import Refused, Table
+from siltstone.table.open import table_at
 
 _OPEN_FILES = 96
 _BATCH_BYTES = 4 << 30  # on S3 files are read from copies on the local disk

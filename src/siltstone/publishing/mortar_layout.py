@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siltstone.arrays import coded, to_arrow, to_numpy
-from siltstone.contracts import TIMESTAMP
+from siltstone.model.arrow import coded, to_arrow, to_numpy
+from siltstone.model.contracts import TIMESTAMP
 
 FIRST_US, LAST_US = -(1 << 63), (1 << 63) - 1  # before and after every instant
 _UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"

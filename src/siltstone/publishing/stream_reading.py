@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siltstone.contracts import READINGS
 from siltstone.errors import StorageError
-from siltstone.footers import all_batches, naming
-from siltstone.merging import merge_sorted
-from siltstone.planning import Stored
+from siltstone.kernels.sorted_merge import merge_sorted
+from siltstone.model.contracts import READINGS
+from siltstone.model.data_files import Stored
 from siltstone.storage import Storage
+from siltstone.table.reader import all_batches, naming
 
 EVERY_SOURCE = "all"
 _PUBLISHED = ("series_id", "ts", "device_id", "measurement", "value")

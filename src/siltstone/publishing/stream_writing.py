@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.arrays import to_numpy
 from siltstone.errors import StorageError
+from siltstone.model.arrow import to_numpy
 from siltstone.publishing.editions import StreamFile
 from siltstone.publishing.mortar_layout import (
     FIRST_US,

@@ -11,9 +11,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from siltstone.contracts import Contract
-from siltstone.datasets import Dataset
 from siltstone.errors import UsageError
+from siltstone.mapping.dataset import Dataset
+from siltstone.model.contracts import Contract
 
 
 @cache

@@ -18,15 +18,15 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from siltstone.arrays import to_arrow
-from siltstone.conform import Schema
-from siltstone.contracts import DATALOG, INVALID_PARTITION, Contract
-from siltstone.datasets import Dataset, Place, Policy, Wide
+from siltstone.formats.compression import inflate, inflate_head
 from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules, row_cells
-from siltstone.formats.inflate import inflate, inflate_head
-from siltstone.formats.ndjson import parse
-from siltstone.sites import is_safe
-from siltstone.zones import iso, local_days
+from siltstone.formats.ndjson.lanes import parse
+from siltstone.mapping.dataset import Dataset, Place, Wide
+from siltstone.model.arrow import to_arrow
+from siltstone.model.contracts import DATALOG, INVALID_PARTITION, Contract, Policy
+from siltstone.model.partitions import is_safe
+from siltstone.model.schema import Schema
+from siltstone.model.time_zones import iso, local_days
 
 CONTRACTS = (DATALOG,)
 LAYOUT = "{site}/{device}/{YYYYMMDDHH}/{YYYYMMDDHH}.txt.gz"

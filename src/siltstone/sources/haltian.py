@@ -16,17 +16,16 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from siltstone.conform import Schema
-from siltstone.contracts import READINGS, Contract, history_contract
-from siltstone.datasets import Keyed, Place, Policy
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import BadRecord, Item, Opened, Records, Rules
-from siltstone.formats.parquet import open_parquet, read_parquet
-from siltstone.kinds import Kind
+from siltstone.formats.parquet.reader import open_parquet, read_parquet
+from siltstone.mapping.dataset import Keyed, Place
 from siltstone.mapping.events import Field, readings_of, without_repeats
 from siltstone.mapping.exact import exact, spoken
 from siltstone.mapping.misfits import rescued
 from siltstone.mapping.readings import finished
+from siltstone.model.contracts import READINGS, Contract, Kind, Policy, history_contract
+from siltstone.model.schema import Schema
 
 SOURCE = "haltian"
 LAYOUT = "{entity}/{YYYY}/{MM}/{YYYY}_{MM}_{DD}_{HH}_{entity}.parquet"

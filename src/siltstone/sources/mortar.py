@@ -24,14 +24,14 @@ import numpy as np
 import orjson
 import polars as pl
 
-from siltstone.conform import Schema
-from siltstone.contracts import READINGS, Contract
-from siltstone.datasets import Dataset, Keyed, Place, Policy
 from siltstone.errors import ConfigError, Unreadable
 from siltstone.formats.csv import CsvDocument, open_text, read_csv
 from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.instants import parsed_instants, refusal
 from siltstone.mapping.readings import finished, rescued_text
+from siltstone.model.contracts import READINGS, Contract, Policy
+from siltstone.model.schema import Schema
 
 CONTRACTS = (READINGS,)
 LAYOUT = "{collection}/{uuid}.csv"

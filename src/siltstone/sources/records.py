@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from siltstone.conform import Schema
-from siltstone.contracts import READINGS, Contract
-from siltstone.datasets import Keyed, Place, Policy
-from siltstone.formats.avro import open_avro, read_avro
+from siltstone.formats.avro.lanes import open_avro, read_avro
+from siltstone.formats.compression import inflate
 from siltstone.formats.csv import open_text, read_csv
 from siltstone.formats.documents import Document, Item, Opened, Records, Rules
-from siltstone.formats.inflate import inflate
-from siltstone.formats.members import objects_of, read_members
-from siltstone.formats.ndjson_shapes import read_shapes
-from siltstone.formats.parquet import open_parquet, read_parquet
+from siltstone.formats.ndjson.members import objects_of, read_members
+from siltstone.formats.ndjson.shapes import read_shapes
+from siltstone.formats.parquet.reader import open_parquet, read_parquet
+from siltstone.mapping.dataset import Keyed, Place
 from siltstone.mapping.readings import finished
+from siltstone.mapping.records_options import PATH, RecordsOptions, records_options
 from siltstone.mapping.shapes import columns_of, of_path, readings
 from siltstone.mapping.sheets import ColumnSheet, MemberSheet, Sheet
-from siltstone.records_options import PATH, RecordsOptions, records_options
+from siltstone.model.contracts import READINGS, Contract, Policy
+from siltstone.model.schema import Schema
 
 CONTRACTS = (READINGS,)
 

@@ -18,8 +18,15 @@ from typing import Any
 import orjson
 import polars as pl
 
-from siltstone.conform import Schema
-from siltstone.contracts import (
+from siltstone.errors import Unreadable
+from siltstone.formats.avro.lanes import open_avro, read_avro
+from siltstone.formats.documents import Document, Item, Opened, Records, Rules
+from siltstone.mapping.dataset import Keyed, Place
+from siltstone.mapping.epochs import instants
+from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
+from siltstone.mapping.readings import finished, quality_of
+from siltstone.mapping.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
+from siltstone.model.contracts import (
     BY_DATE_AND_SITE,
     READINGS,
     RESCUED,
@@ -28,17 +35,11 @@ from siltstone.contracts import (
     Column,
     Contract,
     Field,
+    Kind,
+    Policy,
     history_contract,
 )
-from siltstone.datasets import Keyed, Place, Policy
-from siltstone.errors import Unreadable
-from siltstone.formats.avro import open_avro, read_avro
-from siltstone.formats.documents import Document, Item, Opened, Records, Rules
-from siltstone.kinds import Kind
-from siltstone.mapping.epochs import instants
-from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
-from siltstone.mapping.readings import finished, quality_of
-from siltstone.mapping.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
+from siltstone.model.schema import Schema
 
 _METRICS = ("count", "average", "min", "max", "sum")
 

@@ -12,13 +12,12 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import polars as pl
 
-from siltstone.config import Access
 from siltstone.errors import UsageError
-from siltstone.storage.access import AMAZON, delta_options
-from siltstone.storage.ahead import ahead
-from siltstone.storage.bucket import Bucket
-from siltstone.storage.disk import Disk
+from siltstone.storage.access import AMAZON, Access, delta_options
 from siltstone.storage.failures import explained, reason, whole
+from siltstone.storage.local import Disk
+from siltstone.storage.prefetch import ahead
+from siltstone.storage.s3 import Bucket
 from siltstone.storage.store import OBJECTS, Fetched, Store, Writer
 
 __all__ = ["AMAZON", "OBJECTS", "Fetched", "Sink", "Storage", "join", "open_root", "reason", "whole"]

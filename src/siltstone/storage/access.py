@@ -6,6 +6,7 @@ boto3 takes 0.3 s to import, so only who meets an S3 URI pays for it. No key is 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
@@ -13,11 +14,30 @@ from typing import TYPE_CHECKING, Any
 
 from obstore.store import S3Store
 
-from siltstone.config import Access
 from siltstone.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How S3 is reached; credentials are no part of it."""
+
+    endpoint: str = ""
+    region: str = ""
+    path_style: bool = False
+    profile: str = ""
+
+    def bucket_endpoint(self, bucket: str) -> str:
+        """Where the requests for a bucket go; "" for Amazon's own."""
+        scheme, _, host = self.endpoint.rstrip("/").partition("://")
+        return "" if not host else f"{scheme}://{host}" if self.by_path(bucket) else f"{scheme}://{bucket}.{host}"
+
+    def by_path(self, bucket: str) -> bool:
+        """Whether the bucket is named in the path, as it must be where its dots would break the certificate."""
+        return self.path_style or "." in bucket
+
 
 # A store that is down is given up after about half a minute, one that does not answer at all after two.
 RETRIES = 10

@@ -8,9 +8,8 @@ from typing import TypeVar
 
 import polars as pl
 
-from siltstone.config import Access
-from siltstone.storage.access import boto3_client
-from siltstone.storage.ranges import LISTED
+from siltstone.storage.access import Access, boto3_client
+from siltstone.storage.parallel_listing import LISTED
 from siltstone.storage.store import Fetched
 
 Result = TypeVar("Result")

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from siltstone.aggregates.conventions import Window, evaluate
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.points import BAD, GOOD, UNCERTAIN, Points
+from siltstone.timeseries.conventions import Window, evaluate
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Points
 
 QUALITIES = {"G": GOOD, "U": UNCERTAIN, "B": BAD}
 

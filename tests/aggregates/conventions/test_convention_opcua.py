@@ -3,8 +3,8 @@
 import numpy as np
 from one_series import points, values, windows
 
-from siltstone.aggregates.conventions import evaluate
-from siltstone.aggregates.interpretation import Interpretation
+from siltstone.timeseries.conventions import evaluate
+from siltstone.timeseries.interpretation import Interpretation
 
 # Good 0 to 10, Bad to 20, Good from 20 on; the last sample is at 30
 ROWS = points((0, 10.0), (10, 0.0, "B"), (20, 30.0), (30, 50.0))

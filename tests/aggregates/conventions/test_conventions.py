@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from one_series import points, values, windows
 
-from siltstone.aggregates.conventions import MEASURES, RULES, evaluate
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.points import Points
 from siltstone.errors import UsageError
+from siltstone.timeseries.conventions import MEASURES, RULES, evaluate
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.points import Points
 
 ROWS, SPANS, STEP = points((0, 1.0), (5, 2.0)), windows(0, 10, 20), Interpretation()
 

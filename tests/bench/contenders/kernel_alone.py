@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from aggregate_readings import Spec, made
 from aggregate_truth import EIGHTHS
 
-from siltstone.aggregates import kernel
-from siltstone.aggregates.buckets import buckets_of
-from siltstone.aggregates.interpretation import Interpretation
-from siltstone.aggregates.points import GOOD, Points
+from siltstone.timeseries import kernel
+from siltstone.timeseries.buckets import buckets_of
+from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.points import GOOD, Points
 
 
 def main() -> None:

@@ -15,8 +15,7 @@ from arguments import arguments
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from faulty_s3 import FaultyS3
 
-from siltstone.config import Access
-from siltstone.storage.access import bucket_store
+from siltstone.storage.access import Access, bucket_store
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from arguments import arguments
 
-from siltstone.compaction import compact
-from siltstone.config import load_config
-from siltstone.engine import SparkEngine
-from siltstone.progress import Reporter
-from siltstone.session import spark_session
+from siltstone.cli.progress import Reporter
+from siltstone.config.load import load_config
+from siltstone.engine.session import spark_session
+from siltstone.engine.spark import SparkEngine
+from siltstone.ingest.job import compact
 
 
 def main() -> None:

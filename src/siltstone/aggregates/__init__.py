@@ -1,1 +1,0 @@
-"""Time aggregates of sorted series: pure, over whole arrays."""

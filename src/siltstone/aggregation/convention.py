@@ -1,0 +1,106 @@
+"""An output table made by another system's convention; always whole, since its rows don't merge."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_convention, partitions_of, units_between
+from siltstone.aggregation.input_table import check_columns, existing, input_table
+from siltstone.aggregation.output_table import check_kind, check_same
+from siltstone.aggregation.read_plan import Period, latest_us
+from siltstone.aggregation.spec import Terms
+from siltstone.config.model import Config
+from siltstone.config.task_settings import sizes_of
+from siltstone.engine.tasks import Engine, Progress
+from siltstone.model.data_files import Stored
+from siltstone.model.periods import LATEST_US
+from siltstone.storage import open_root
+from siltstone.table.delta_table import Table
+from siltstone.table.open import table_at
+from siltstone.table.transaction import Planned, attempted, commit
+
+_TASK_ROWS = 8_000_000  # of data files, whose points one task holds, about
+
+
+def aggregate_by_convention(
+    input_uri: str, output_uri: str, terms: Terms, period: Period, config: Config, engine: Engine, progress: Progress
+) -> dict[str, Any]:
+    """Write a table of what `terms.convention` says of each series and window; the run's summary. Windows go from a
+    series' first point to the latest instant of the table, or to the end of the period."""
+    started = time.time()
+    source = input_table(input_uri, terms, config)
+    given = source, output_uri, terms, period, config, engine, progress
+    summary = attempted(lambda: _aggregated(*given), output_uri, progress)
+    return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def _aggregated(
+    source: Table, output_uri: str, terms: Terms, period: Period, config: Config, engine: Engine, progress: Progress
+) -> dict[str, Any]:
+    """One attempt: against one version of the input and one of the output."""
+    source.recover()
+    snapshot = existing(source)
+    check_columns(source, snapshot, terms)
+    storage = open_root(output_uri, config.storage)
+    table = table_at(storage, contract_of_convention(terms), config.compaction.format)
+    check_kind(table)
+    planned = Planned.of(table)
+    check_same(table, planned.newest, terms, period, source.storage.root)
+    stored = source.files(snapshot)
+    latest = latest_us(stored, source.contract) or 0
+    watermark = latest if period.end_us == LATEST_US else max(latest, period.end_us)
+    tasks = _tasks(source, stored, table, terms, period, watermark, config)
+    progress(f"{terms.convention}: {len(tasks)} tasks", 0, 0, 0)
+    written = engine.run(tasks, lambda _: None)
+    summary = {
+        "table": table.storage.root,
+        "input": source.storage.root,
+        "engine": engine.name,
+        "every": terms.buckets.name,
+        "convention": terms.convention,
+        "rows_in": sum(s.rows for s in stored),
+        "series": sum(w.series for w in written),
+        "provisional": 0,
+        "watermark_us": watermark,
+    }
+    outputs = [o for w in written for o in w.outputs]
+    extras = {"period": [period.start_us, period.end_us]}
+    return commit(planned, "aggregate", summary, terms.as_dict(), outputs, planned.stored, extras)
+
+
+def _tasks(
+    source: Table, stored: Sequence[Stored], table: Table, terms: Terms, period: Period, watermark: int, config: Config
+) -> list[ConventionTask]:
+    unit, time_column = source.contract.sort_by
+    task = ConventionTask(
+        table=source.storage,
+        out=table.storage,
+        partitions=(),
+        site="",
+        unit=unit,
+        time=time_column,
+        source=source.contract.table,
+        terms=terms,
+        window=(period.start_us, period.end_us),
+        watermark_us=watermark,
+        sizes=sizes_of(config),
+        group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
+        is_staged=table.is_staged,
+    )
+    tasks = []
+    for site, parts in partitions_of(stored).items():
+        files = [file for part in parts for file in part]
+        count = -(-sum(file.rows for file in files) // _TASK_ROWS)
+        cuts = units_between(source.storage, files, unit, count) if count > 1 else []
+        for low, high in pairwise(["", *cuts, ""]):
+            chosen = [tuple(file.path for file in part if _may_have(file, unit, low, high)) for part in parts]
+            tasks.append(replace(task, site=site, partitions=tuple(filter(None, chosen)), low=low, high=high))
+    return tasks
+
+
+def _may_have(file: Stored, unit: str, low: str, high: str) -> bool:
+    """Whether a data file may have rows of the units in [low, high); rows without a unit are before all."""
+    first, last = file.bounds.get(unit, (None, None))
+    return not low or first is None or last is None or (str(last) >= low and (not high or str(first) < high))

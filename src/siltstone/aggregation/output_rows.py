@@ -1,0 +1,170 @@
+"""The output table: its contract, and finished rows as it stores them, with the states that rollups work from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from siltstone.aggregation.spec import SECONDS, TIME_IN_STATE, Terms
+from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
+from siltstone.model.arrow import coded_at
+from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field, Kind
+from siltstone.timeseries.measures import Finished
+from siltstone.timeseries.states import COLUMNS, EXTREMES, KEY
+
+STATE = "state"
+SHARE_IN_STATE = "share_in_state"
+_ARROW: Mapping[pl.DataType, pa.DataType] = {pl.Int64(): pa.int64(), pl.Float64(): pa.float64(), pl.Int8(): pa.int8()}
+_TEXT, _REAL, _WHOLE = pa.large_string(), pa.float64(), pa.int64()
+STATE_TYPE = pa.struct(
+    [
+        *((name, _ARROW[COLUMNS[name]]) for name in INNER),
+        ("times", pa.large_list(pa.struct([("value", _REAL), ("us", _WHOLE)]))),
+        ("sketch", pa.large_list(pa.struct([("key", pa.int32()), ("count", _WHOLE)]))),
+        ("texts", pa.large_list(pa.struct([("value", _REAL), ("text", _TEXT)]))),
+    ]
+)
+_KINDS: Mapping[str, Kind] = {
+    "transitions": "bigint",
+    "count": "bigint",
+    **dict.fromkeys(("min_ts", "max_ts"), "timestamp"),
+}
+_TRUST: Mapping[str, Kind] = {
+    "n": "bigint",
+    "n_bad": "bigint",
+    "covered_s": "double",
+    "good_s": "double",
+    "pct_good": "double",
+    "carried_in": "boolean",
+    "first_ts": "timestamp",
+    "last_ts": "timestamp",
+    "provisional": "boolean",
+}
+_ABOUT: Mapping[str, Kind] = dict.fromkeys(("site", "source", "device_id", "measurement"), "string")
+_NESTED = (
+    Field(TIME_IN_STATE, pa.map_(pa.string(), _REAL), "state -> seconds; null where it was not asked for"),
+    Field(SHARE_IN_STATE, pa.map_(pa.string(), _REAL), "state -> share of the covered time"),
+    Field(STATE, STATE_TYPE, "what a rollup needs; null in rows without points, and what is told twice once"),
+)
+_INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
+
+
+def contract_of(terms: Terms) -> Contract:
+    """The contract of an output with the measures asked for."""
+    measures = {name: _KINDS.get(name, "double") for name in terms.measures if name != TIME_IN_STATE}
+    columns = {**_ABOUT, "bucket_end": "timestamp", **measures, **_TRUST}
+    return Contract(
+        table="aggregates of time",
+        partition_by=(Field("date", pa.date32(), "UTC date of bucket_start"),),
+        time=Field("bucket_start", TIMESTAMP, "start of the bucket, [start, end)"),
+        leading=(Column("series_id", "string", "series_id"),),
+        added=_NESTED,
+        record=tuple(Column(name, kind, name) for name, kind in columns.items()),
+        sort_by=("series_id", "bucket_start"),
+        key=("series_id", "site", "bucket_start"),
+    )
+
+
+def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series, terms: Terms) -> pl.DataFrame:
+    """The rows as they are stored, in order of series and bucket, with their `date`; still with the number of their
+    series, and what is in `state` in columns of their own, named "state." and so on.
+
+    `texts`: those that values stand for. `textual`: which of the finished rows have texts; what is told of their values
+    as numbers is null.
+    """
+    rows = finished.rows
+    if textual.any():
+        numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
+        instants = [n for n in ("min_ts", "max_ts") if n in rows.columns]
+        rows = rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, *instants))
+    if terms.integral_unit != "s":
+        rows = rows.with_columns(pl.col("integral") / SECONDS[terms.integral_unit])
+    states = folded(finished.states)
+    spare = [name for name in EXTREMES if name in states.columns and name not in terms.fields]
+    is_text = {name: pl.col(name.removesuffix("_ts")).is_in(list(texts)) for name in spare}  # they are there for these
+    states = states.with_columns(pl.when(is_text[name]).then(name).alias(name) for name in spare)
+    if texts or finished.states.times.height:
+        states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
+    states = shared(states).rename({name: _INSIDE + name for name in states.columns if name not in KEY})
+    if states.height == rows.height:  # each row has points, and both are in order
+        rows = rows.hstack(states.drop(KEY))
+    else:
+        rows = rows.join(states, on=KEY, how="left", maintain_order="left")
+    if terms.wants_times:
+        rows = rows.join(in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
+        is_enough = pl.col("pct_good") >= terms.min_pct_good
+        rows = rows.with_columns(pl.when(is_enough).then(TIME_IN_STATE).alias(TIME_IN_STATE))
+        key, value = (pl.element().struct.field(name) for name in ("key", "value"))
+        shares = pl.col(TIME_IN_STATE).list.eval(pl.struct(key, (value / value.sum()).alias("value")))
+        rows = rows.with_columns(shares.alias(SHARE_IN_STATE))
+    return rows.with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
+
+
+_INSIDE = f"{STATE}."
+_VALUES = ("first_value", "last_value", "start_value", "stop_value", "low", "high")
+"""What of a state is a value."""
+
+
+def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
+    """The texts that stand for values of each state: KEY, `texts`; none for states without any."""
+    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
+    stands = pl.col("value").is_in(known["value"].implode())
+    inner = states.select(*KEY, "times").explode("times").unnest("times").select(*KEY, "value")
+    values = (
+        [states.select(*KEY, value=name).filter(stands) for name in _VALUES if name in states.columns] if texts else []
+    )
+    found = pl.concat([*values, inner.filter(stands)]).unique().join(known, on="value").sort(*KEY, "value")
+    return found.group_by(KEY, maintain_order=True).agg(texts=pl.struct("value", "text"))
+
+
+def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
+    """The seconds in each state: KEY and lists of pairs. A number is the shortest text that names it and no other."""
+    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
+    told = times.join(known, on="value", how="left").with_columns(
+        key=pl.coalesce("text", pl.col("value").cast(pl.String()).str.strip_suffix(".0")),
+        value=pl.col("us") / 1e6,
+    )
+    told = told.group_by(*KEY, "key").agg(pl.col("value").sum())  # 1 and "1" are told alike
+    return told.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
+
+
+def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: Terms) -> pa.Table:
+    """The rows as data files have them. `names`: what is known of each series number."""
+    contract = contract_of(terms)
+    series = rows["series"].to_numpy()
+    columns: dict[str, Any] = {}
+    for name in (contract.time.name, *(c.name for c in (*contract.leading, *contract.record))):
+        if name in names.columns:
+            columns[name] = coded_at(names[name], series)
+            continue
+        column = rows[name].to_arrow()
+        columns[name] = column.cast(TIMESTAMP) if name in _INSTANTS else column
+    for field in contract.added:
+        if field.name == STATE:
+            columns[STATE] = _states_of(rows)
+        elif field.name not in rows.columns:
+            columns[field.name] = pa.nulls(rows.height, field.type)
+        else:
+            columns[field.name] = map_of(rows[field.name])
+    return pa.table(columns)
+
+
+def _states_of(rows: pl.DataFrame) -> pa.StructArray:
+    """The states of rows, null in those without points; fields that were not asked for are null."""
+    parts = []
+    for field in STATE_TYPE:
+        name = _INSIDE + field.name
+        there = rows[name] if name in rows.columns else None
+        parts.append(pa.nulls(rows.height, field.type) if there is None else there.to_arrow().cast(field.type))
+    mask = rows[_INSIDE + "first_ts"].is_null()
+    return pa.StructArray.from_arrays(parts, fields=list(STATE_TYPE), mask=mask.to_arrow() if mask.any() else None)
+
+
+def map_of(lists: pl.Series) -> pa.MapArray:
+    """A map from text to double for each list of pairs (`key`, `value`); null for null."""
+    pairs = lists.explode(empty_as_null=False, keep_nulls=False).struct
+    offsets = pl.concat([pl.Series([0]), lists.list.len().fill_null(0).cast(pl.Int64).cum_sum()]).cast(pl.Int32)
+    keys = pairs.field("key").to_arrow().cast(pa.string())
+    mask = lists.is_null().to_arrow()
+    return pa.MapArray.from_arrays(offsets.to_arrow(), keys, pairs.field("value").to_arrow(), mask=mask)

@@ -1,0 +1,147 @@
+"""What an aggregate is asked for; plain values, so that it travels to tasks and stays in the output's manifests."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from siltstone.errors import UsageError
+from siltstone.timeseries.buckets import Buckets, buckets_of
+from siltstone.timeseries.interpretation import Interpretation, Interpretations, Match, Rule
+from siltstone.timeseries.measures import Empty
+from siltstone.timeseries.states import fields_of
+
+MEASURES = (
+    *("time_weighted_average", "integral", "transitions", "first", "last", "start_value", "end_value"),
+    *("min", "min_ts", "max", "max_ts", "count", "sum", "mean", "stddev", "time_weighted_stddev", "increase"),
+)
+"""Those that are told when none is named; `time_in_state` and quantiles such as `p50` and `p99.9` cost more."""
+TIME_IN_STATE = "time_in_state"
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+"""Units of the time that an integral is over: `h` makes kWh of kW."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What gives the rows of an output their meaning. `columns`: of a wide table, each a measurement of its unit."""
+
+    every: str
+    zone: str = "UTC"
+    origin: str = ""
+    measures: tuple[str, ...] = MEASURES
+    columns: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    measurements: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    empty: Empty = "skip"
+    min_pct_good: float = 0.0
+    convention: str = "default"
+    integral_unit: str = "s"
+    rules: tuple[Mapping[str, Any], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Terms":
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
+        return cls(**plain)
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        return buckets_of(self.every, self.zone, self.origin or None)
+
+    @cached_property
+    def interpretations(self) -> Interpretations:
+        rules = []
+        known = {field.name for field in fields(Interpretation)}  # a table may be older than the rules of today
+        for row in self.rules:
+            how = {name: value for name, value in row["interpretation"].items() if name in known}
+            how["sentinels"] = tuple(how["sentinels"])
+            rules.append(Rule(Match(**row["match"]), Interpretation(**how)))
+        return Interpretations(tuple(rules))
+
+    def read_as(self, about: Iterable[Sequence[str | None]]) -> list[Interpretation]:
+        """How each series is read, of what is known of it: site, series, source, device, measurement."""
+        return [self.interpretations.of(source, device, name, series) for _, series, source, device, name in about]
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The columns that states may have and the measures need."""
+        return fields_of(self.measures)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """What a table keeps of all that states may have: these columns, and long tables by name."""
+        long = {"times": self.wants_times, "sketch": bool(self.quantiles)}
+        return self.fields.union(name for name, is_wanted in long.items() if is_wanted)
+
+    @property
+    def wants_times(self) -> bool:
+        return TIME_IN_STATE in self.measures
+
+    @property
+    def quantiles(self) -> dict[str, float]:
+        """Name -> share, of the quantiles among the measures."""
+        shares = {name: quantile_of(name) for name in self.measures}
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def wants(self, site: str, series: str, device: str | None, measurement: str | None) -> bool:
+        """Whether a series is asked for: by every filter that is given, one of its patterns."""
+        pairs = ((self.sites, site), (self.series, series), (self.devices, device), (self.measurements, measurement))
+        return all(not wanted or any(fnmatchcase(text or "", w) for w in wanted) for wanted, text in pairs)
+
+    def wanted(self, about: Sequence[tuple[str, str, str | None, str | None]]) -> npt.NDArray[np.bool_]:
+        """Which series are asked for, of site, series, device and measurement of each."""
+        if not (self.sites or self.series or self.devices or self.measurements):
+            return np.ones(len(about), bool)
+        return np.array([self.wants(*one) for one in about], bool)
+
+
+def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:
+    """The rules as plain values, as JSON would give them back."""
+    return tuple(
+        {
+            "match": asdict(rule.match),
+            "interpretation": {**asdict(rule.interpretation), "sentinels": list(rule.interpretation.sentinels)},
+        }
+        for rule in interpretations.rules
+    )
+
+
+def checked_convention(name: str, measures: tuple[str, ...]) -> tuple[str, ...]:
+    """The measures of a convention that are asked for, or all that are numbers; UsageError for unknown ones."""
+    from siltstone.timeseries.conventions import MEASURES as KNOWN
+
+    if name not in KNOWN:
+        raise UsageError(f"no convention {name!r}", f"There are default, {', '.join(KNOWN)}.")
+    if unknown := [m for m in measures if m not in KNOWN[name]]:
+        raise UsageError(
+            f"the convention {name} has no measure {', '.join(unknown)}", f"It has {', '.join(KNOWN[name])}."
+        )
+    return measures or tuple(m for m in MEASURES if m in KNOWN[name])
+
+
+def checked_measures(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The measures in their usual order, each once; UsageError for one that is none."""
+    for name in names:
+        if name not in (*MEASURES, TIME_IN_STATE) and quantile_of(name) is None:
+            raise UsageError(
+                f"no measure {name!r}",
+                f"There are {', '.join((*MEASURES, TIME_IN_STATE))}, and quantiles such as p50 or p99.9.",
+            )
+    usual = (*MEASURES, TIME_IN_STATE)
+    asked = dict.fromkeys(names)
+    return (*(n for n in usual if n in asked), *(n for n in asked if n not in usual)) or MEASURES
+
+
+def quantile_of(name: str) -> float | None:
+    """0.5 of p50; None for what names no quantile."""
+    found = re.fullmatch(r"p([0-9]{1,3}(?:\.[0-9]+)?)", name)
+    return float(found[1]) / 100 if found and float(found[1]) <= 100 else None

@@ -1,0 +1,65 @@
+"""`siltstone compact`: its arguments, and the run."""
+
+import argparse
+import re
+from datetime import datetime
+
+from siltstone.cli.arguments import config_of, setting_arguments
+from siltstone.cli.progress import Reporter
+from siltstone.cli.run import SOURCES, engine_of, prepare_engine
+
+
+def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The arguments of the compact job, shared with jobs/compact.py."""
+    parser.add_argument("source", help=SOURCES)
+    parser.add_argument("input", help="folder or s3:// URI with the source's files, at any depth; or one file")
+    parser.add_argument("lake", help="folder or s3:// URI of tables; the source's are created in it if missing")
+    parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
+    )
+    parser.add_argument(
+        "--retry-quarantined", action="store_true", help="read files with refused records again, with today's settings"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("delta", "parquet"),
+        help="of a new table: Delta (default), or plain Parquet for readers without Delta",
+    )
+    parser.add_argument("--collection", metavar="NAME", help="of mortar: the building or dataset that the files are of")
+    parser.add_argument(
+        "--since",
+        type=_folder_hour,
+        metavar="DATE",
+        help="look only at folders of this hour and later, by their own clock: YYYY-MM-DD or YYYYMMDDHH (default: all)",
+    )
+    setting_arguments(parser)
+    return parser
+
+
+def run_compact(args: argparse.Namespace) -> int:
+    """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
+    given = [] if args.collection is None else [f"sources.mortar.collection={args.collection}"]
+    config = config_of(args, *given)
+    prepare_engine(args.engine)
+    from siltstone.cli.printing import print_summary
+    from siltstone.ingest.job import compact
+
+    with Reporter() as progress:
+        engine = engine_of(args.engine, config)
+        chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
+        summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
+    print_summary(summary, as_json=args.json)
+    counts = ("files_quarantined", "files_salvaged", "records_quarantined")
+    refused = sum(table[count] for table in summary.get("tables", [summary]) for count in counts)
+    return 3 if args.strict and refused else 0
+
+
+def _folder_hour(text: str) -> datetime:
+    for shape, form in ((r"\d{4}-\d\d-\d\d", "%Y-%m-%d"), (r"\d{10}", "%Y%m%d%H")):
+        if re.fullmatch(shape, text, re.ASCII):
+            try:
+                return datetime.strptime(text, form)
+            except ValueError:
+                break
+    raise argparse.ArgumentTypeError(f"{text!r} is no date: give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10")

@@ -1,0 +1,95 @@
+"""How every command runs: the engine, and errors as one sentence and an exit code."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from siltstone.config.model import Config
+from siltstone.engine.local import LocalEngine, start_server
+from siltstone.engine.session import is_inside_spark, spark_session
+from siltstone.engine.spark import SparkEngine
+from siltstone.engine.tasks import Engine
+from siltstone.errors import SiltstoneError
+
+EXIT_CODES = """\
+exit codes:
+  0  done, also when some input was quarantined
+  1  a defect, or a worker that died: nothing was committed
+  2  wrong usage or configuration
+  3  done, but something was quarantined and --strict was given
+  4  other runs committed first, again and again; nothing was committed
+  5  the outcome of the commit is unknown; run again, it will find out
+  6  storage can't be listed, read or written; nothing was committed
+  7  verify found the table not to be what its manifests say
+  130, 143  stopped by Ctrl-C or SIGTERM; the next run goes on from what was committed
+"""
+
+
+SOURCES = "what the input is: datalog, haltian, mortar, sitewise, or records.NAME for a block of the configuration"
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a run as Ctrl-C does."""
+
+
+def guarded(run: Callable[[], int], *, debug: bool) -> int:
+    """Run a job; a SiltstoneError becomes its message on stderr and its exit code, the trace only with `debug`."""
+    try:
+        with _stopped_by_sigterm():
+            return run()
+    except SiltstoneError as error:
+        if debug:
+            raise
+        print(f"siltstone: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt as stop:
+        print("siltstone: stopped. Run it again: it goes on from what was committed.", file=sys.stderr)  # noqa: T201
+        return 143 if isinstance(stop, _Terminated) else 130
+    except Exception as error:
+        if debug:
+            raise
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        print(f"siltstone: unexpected {what}. --debug shows the trace; please report it.", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """A first SIGTERM stops what runs inside; a second one kills, and a handler of somebody else's stays."""
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def prepare_engine(engine: str | None) -> None:
+    """Let what workers import be imported while this process imports the rest."""
+    if not _is_spark(engine):
+        start_server()
+
+
+def _is_spark(engine: str | None) -> bool:
+    return engine == "spark" or (engine is None and is_inside_spark())
+
+
+def engine_of(name: str | None, config: Config) -> Engine:
+    """The engine of that name: the Spark session that there is, or a pool of processes."""
+    if _is_spark(name):
+        return SparkEngine(spark_session("siltstone"))
+    return LocalEngine(config.engine.workers)

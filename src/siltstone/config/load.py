@@ -1,0 +1,192 @@
+"""Configuration: frozen dataclasses with the defaults, loaded once at the edge from YAML files and `key=value` pairs.
+
+`conf/base.yaml` lists every key with its unit; files given later win, then `--set`. Unknown and repeated keys, wrong
+types and limits that contradict each other are all reported in one ConfigError.
+"""
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from siltstone.config.model import Config, Limits, Survey
+from siltstone.config.yaml_files import read_yaml
+from siltstone.errors import ConfigError
+from siltstone.mapping.records_options import problems as problems_of
+from siltstone.model.contracts import KINDS
+from siltstone.model.partitions import is_safe
+
+_BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
+
+
+def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Config:
+    """The defaults, overlaid with each YAML file in order, then with each `section.key=value`.
+
+    Raises ConfigError with every problem of all files and settings at once.
+    """
+    problems: list[str] = []
+    merged: dict[str, Any] = {}
+    for file in files:
+        _overlay(merged, read_yaml(Path(file), "--conf", problems), Config, "", file, problems)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            problems.append(f"--set {setting}: expected key=value")
+            continue
+        try:
+            nested: Any = yaml.safe_load(text)
+        except yaml.YAMLError:
+            nested = text
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        _overlay(merged, nested, Config, "", "--set", problems)
+    config: Config = _build(Config, merged)
+    if not config.storage.endpoint:
+        config = replace(config, storage=replace(config.storage, endpoint=_endpoint_of_environment()))
+    problems += _contradictions(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _endpoint_of_environment() -> str:
+    """What the AWS tools go by; taken in here, so that it travels to every task."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where: str, problems: list[str]) -> None:
+    """Copy `given` into `merged` where it fits the dataclass `model`; collect what does not."""
+    if not isinstance(given, dict):
+        problems.append(f"{where}: {prefix.rstrip('.') or 'the file'}: expected keys and values, found {given!r}")
+        return
+    hints = get_type_hints(model)
+    for key, value in given.items():
+        name = f"{prefix}{key}"
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, 1)
+            known = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
+            problems.append(f"{where}: {name}: unknown key; {known}")
+        elif is_dataclass(hints[key]):
+            _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)
+        elif (block := _block_of(hints[key])) is not None:
+            if not isinstance(value, dict):
+                problems.append(f"{where}: {name}: expected names and their blocks, found {value!r}")
+                continue
+            for block_name, given in value.items():
+                if not _BLOCK_NAME.fullmatch(str(block_name)):
+                    problems.append(f"{where}: {name}.{block_name}: a name has letters, digits, - and _ only")
+                blocks = merged.setdefault(key, {})
+                _overlay(blocks.setdefault(str(block_name), {}), given, block, f"{name}.{block_name}.", where, problems)
+        elif hints[key] is str and isinstance(value, date):
+            merged[key] = value.isoformat()
+        elif (expected := _mismatch(value, hints[key])) is not None:
+            problems.append(f"{where}: {name}: expected {expected}, found {value!r}")
+        else:
+            merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+
+
+def _block_of(hint: Any) -> Any:
+    """The dataclass of the blocks that a setting holds by name, None if it is no such setting."""
+    arguments = get_args(hint)
+    return arguments[1] if len(arguments) == 2 and is_dataclass(arguments[1]) else None
+
+
+def _mismatch(value: Any, hint: Any) -> str | None:
+    """What was expected, if the value is not of the hinted type."""
+    if get_origin(hint) is Literal:
+        return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) is Sequence:
+        fits = isinstance(value, list) and all(isinstance(x, str) for x in value)
+        return None if fits else "a list of texts"
+    if get_origin(hint) is not None:
+        fits = isinstance(value, dict) and all(isinstance(x, str) for pair in value.items() for x in pair)
+        return None if fits else "a mapping of texts"
+    if hint is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if is_number and math.isfinite(value) else "a number"
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
+    if hint is int:
+        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+    return None if isinstance(value, str) else "a text"
+
+
+def _build(model: Any, given: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(model)
+    return model(**{key: _built(hints[key], value) for key, value in given.items()})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, value)
+    if (block := _block_of(hint)) is not None:
+        return {name: _build(block, given) for name, given in value.items()}
+    return value
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    sizes = config.compaction
+    if not 0 < sizes.min_file_mb <= sizes.target_file_mb <= sizes.max_file_mb:
+        yield (
+            f"compaction: 0 < min_file_mb {sizes.min_file_mb:g} <= target_file_mb {sizes.target_file_mb:g} "
+            f"<= max_file_mb {sizes.max_file_mb:g} does not hold"
+        )
+    positive: list[tuple[Limits | Survey, str]] = [(config.limits, "limits"), (config.survey, "survey")]
+    for section, name in positive:
+        for f in fields(section):
+            value = getattr(section, f.name)
+            if isinstance(value, int) and value < 1:
+                yield f"{name}.{f.name}: {value} is below 1"
+    for key in ("batch_mb", "memory_mb"):
+        if getattr(config.engine, key) < 1:
+            yield f"engine.{key}: {getattr(config.engine, key)} is below 1"
+    if config.settle.closed_after_hours < 0 or config.settle.open_files < 2:
+        yield "settle: closed_after_hours must not be below 0, open_files not below 2"
+    if config.vacuum.grace_hours < 0:
+        yield f"vacuum.grace_hours: {config.vacuum.grace_hours} is below 0"
+    if config.settle.most_mb < 2 * sizes.max_file_mb:
+        yield f"settle.most_mb: {config.settle.most_mb:g} is below twice compaction.max_file_mb"
+    if config.engine.workers < 0:
+        yield f"engine.workers: {config.engine.workers} is below 0"
+    if sizes.row_group_mb <= 0 or sizes.max_columns < 1:
+        yield "compaction: row_group_mb and max_columns must be above 0"
+    if config.storage.endpoint and not _ENDPOINT.fullmatch(config.storage.endpoint):
+        yield f"storage.endpoint: {config.storage.endpoint!r} is no endpoint; expected such as http://127.0.0.1:9000"
+    sources = config.sources
+    sections: dict[str, Any] = {f.name: getattr(sources, f.name) for f in fields(sources) if f.name != "records"}
+    sections |= {f"records.{name}": block for name, block in sources.records.items()}
+    for name, section in sections.items():
+        yield from _source_problems(f"sources.{name}", section)
+    for key, kind in sources.datalog.hints.items():
+        if kind not in KINDS:
+            yield f"sources.datalog.hints.{key}: {kind!r} is no kind; known: {', '.join(KINDS)}"
+    for name, block in sources.records.items():
+        yield from (f"sources.records.{name}.{problem}" for problem in problems_of(block))
+
+
+def _source_problems(name: str, section: Any) -> Iterator[str]:
+    """What contradicts itself in the keys that several sources have."""
+    zone = getattr(section, "zone", "UTC")
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        yield f"{name}.zone: {zone!r} is no time zone; give an IANA name such as Asia/Makassar"
+    try:
+        date.fromisoformat(section.earliest)
+    except ValueError:
+        yield f"{name}.earliest: {section.earliest!r} is no date; expected YYYY-MM-DD in quotes"
+    for key in ("site", "collection"):
+        value = getattr(section, key, "") if name.partition(".records.")[2] == "" else ""
+        if value and not is_safe(value):
+            yield f"{name}.{key}: {value!r} is no safe folder name; give up to 64 letters, digits, dots, - and _"
+    if section.future_hours < 0:
+        yield f"{name}.future_hours: {section.future_hours} is below 0"

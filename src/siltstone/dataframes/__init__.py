@@ -1,0 +1,1 @@
+"""Aggregates and as-of joins of any Spark DataFrame."""

@@ -1,0 +1,1 @@
+"""Tables made whole from other tables: resample and asof."""

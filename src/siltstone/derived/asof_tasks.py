@@ -1,0 +1,158 @@
+"""The tasks that join two tables as of a time: each takes a window, with the rows of the right side beside it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from siltstone.aggregation.spec import Terms
+from siltstone.derived.boundary_rows import StoredRows, nearest, read_beside
+from siltstone.derived.output_table import Made, SortedFiles
+from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field, Kind
+from siltstone.model.periods import EARLIEST_US
+from siltstone.storage import Storage
+from siltstone.timeseries.asof import Direction, asof
+
+_AT_ONCE = 16
+_NEWEST_LAST = ("ts_nanos", "version")  # of readings of one series and time
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How rows meet; the words are those of siltstone.timeseries.asof."""
+
+    by: tuple[str, ...]
+    direction: Direction = "backward"
+    tolerance_us: int | None = None
+    allow_exact: bool = True
+    how: str = "left"
+    suffix: str = "_right"
+
+    def joined(self, left: pl.DataFrame, right: pl.DataFrame, on: str) -> pl.DataFrame:
+        """The rows of the left side with those of the right one."""
+        return asof(left, right, on=on, **asdict(self))
+
+
+@dataclass(frozen=True)
+class Side:
+    """A table of the join: its rows, which are wanted, and the data files (path, place) with rows in the window."""
+
+    rows: StoredRows
+    wanted: Terms
+    files: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Side":
+        files = tuple((path, place) for path, place in row["files"])
+        return cls(StoredRows.from_dict(row["rows"]), Terms.from_dict(row["wanted"]), files)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The columns, with their kinds."""
+        kinds: dict[str, Any] = {self.rows.time: "timestamp", **dict(self.rows.columns)}
+        return kinds | ({self.rows.place: "string"} if self.rows.place else {})
+
+    def empty(self) -> pl.DataFrame:
+        return self.rows.plain(self.rows.schema.empty_table(), "")
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        for path, place in self.files:
+            yield from self.rows.frames(path, place)
+
+
+def contract_of_join(left: Side, right: Side, joining: Joining) -> Contract:
+    """The contract of the joined table: the columns of both sides, those of the right one but the key after the others.
+    Raises UsageError for columns that don't fit."""
+    on = left.rows.time
+    names = joining.joined(left.empty(), right.empty().rename({right.rows.time: on}), on).columns
+    kinds = [*left.kinds.values(), *(kind for name, kind in right.kinds.items() if name not in joining.by)]
+    columns = [Column(name, kind, name) for name, kind in zip(names, kinds, strict=True) if name != on]
+    columns.sort(key=lambda column: column.name != left.rows.unit)
+    return Contract(
+        table="rows as of a time",
+        partition_by=(Field("date", pa.date32(), f"UTC date of {on}"),),
+        time=Field(on, TIMESTAMP, "time of the left row"),
+        leading=(columns[0],),
+        added=(),
+        record=tuple(columns[1:]),
+        sort_by=(left.rows.unit, on),
+    )
+
+
+@dataclass(frozen=True)
+class AsofTask:
+    """The rows of the left side with times in `window`; right rows of other files that they may meet are `beside`."""
+
+    left: Side
+    right: Side
+    joining: Joining
+    beside: tuple[str, ...]
+    window: tuple[int, int]
+    table: Storage
+    work: Storage
+    writing: SortedFiles
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "AsofTask":
+        made: dict[str, Any] = {name: Side.from_dict(row[name]) for name in ("left", "right")}
+        made |= {name: Storage.from_dict(row[name]) for name in ("table", "work")}
+        lists = {name: tuple(row[name]) for name in ("beside", "window")}
+        joining = Joining(**{**row["joining"], "by": tuple(row["joining"]["by"])})
+        return cls(**{**row, **made, **lists, "joining": joining, "writing": SortedFiles.from_dict(row["writing"])})
+
+    def run(self) -> Made:
+        on, unit = self.left.rows.time, self.left.rows.unit
+        made = Made()
+        left = self._left(made)
+        right = self._right().rename({self.right.rows.time: on})
+        rows = self.joining.joined(left, right, on)
+        made.matched = rows.height - rows[f"{on}{self.joining.suffix}"].null_count()
+        made.points = left.height
+        contract = contract_of_join(self.left, self.right, self.joining)
+        made.outputs += self.writing.written(contract, rows.sort(unit, on, maintain_order=True))
+        return made
+
+    def result(self, row: Mapping[str, Any]) -> Made:
+        return Made.from_dict(row)
+
+    def _left(self, made: Made) -> pl.DataFrame:
+        """The wanted rows of the window; rows without a time are of the first one, and left out."""
+        found = [self.left.empty()]
+        for frame in self.left.frames():
+            us = frame[self.left.rows.time].dt.epoch("us").fill_null(EARLIEST_US)
+            inside = frame.filter(us.is_between(*self.window, closed="left"))
+            found.append(self.left.rows.wanted(inside.drop_nulls(self.left.rows.time), self.left.wanted))
+            made.rows += inside.height
+            made.left_out += inside.height - found[-1].height
+        return pl.concat(found)
+
+    def _right(self) -> pl.DataFrame:
+        """The wanted rows of the window, and of each key the last ones before and the first ones after it."""
+        rows = self.right.rows
+        columns = self.right.empty().columns
+        beside = [frame.select(columns) for name in self.beside if (frame := read_beside(self.work, name)).height]
+        inside, before, after = [self.right.empty()], list(beside[:]), list(beside[:])
+        for frame in self.right.frames():
+            kept = rows.wanted(frame, self.right.wanted).drop_nulls(rows.time)
+            us = kept[rows.time].dt.epoch("us")
+            inside.append(kept.filter(us.is_between(*self.window, closed="left")))
+            before.append(self._nearest([kept], last=True))
+            after.append(self._nearest([kept], last=False))
+            if len(before) > _AT_ONCE:
+                before, after = [self._nearest(before, last=True)], [self._nearest(after, last=False)]
+        outside = [self._nearest(before, last=True), self._nearest(after, last=False)]
+        found = pl.concat([*inside, *outside])
+        order = [name for name in _NEWEST_LAST if name in columns]
+        return found.sort(rows.time, *order, maintain_order=True)
+
+    def _nearest(self, frames: Sequence[pl.DataFrame], *, last: bool) -> pl.DataFrame:
+        rows = self.right.rows
+        us = pl.col(rows.time).dt.epoch("us")
+        is_there = us < self.window[0] if last else us >= self.window[1]
+        whole = pl.concat([self.right.empty(), *frames]).filter(is_there)
+        return nearest(whole, self.joining.by, rows.time, last=last)

@@ -1,0 +1,184 @@
+"""Tables that are made of others as a whole: opened, written by date, checked and committed."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from siltstone.aggregation.output_table import newest_header
+from siltstone.aggregation.spec import Terms
+from siltstone.config.model import Config
+from siltstone.config.task_settings import sizes_of
+from siltstone.derived.boundary_rows import EndsTask, Span, StoredRows, Window, outside, write_beside
+from siltstone.engine.tasks import Engine, Progress
+from siltstone.errors import UsageError
+from siltstone.model.contracts import ARROW_TYPE, Contract
+from siltstone.model.data_files import Output, Sizes
+from siltstone.model.layout import FOLDER
+from siltstone.model.schema import Schema, base_schema
+from siltstone.storage import Storage, open_root
+from siltstone.table.delta_table import Table
+from siltstone.table.open import table_at
+from siltstone.table.transaction import Planned, commit
+from siltstone.table.writer import PartitionWriter
+
+_WRITTEN_AT_ONCE = 1 << 19  # rows
+Completed = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class SortedFiles:
+    """Where tasks write files, how large, and what the table that they read is called."""
+
+    table: Storage
+    sizes: Sizes
+    group_bytes: int
+    is_staged: bool
+    source: str = ""
+
+    @classmethod
+    def of(cls, table: Table, config: Config, source: str = "") -> "SortedFiles":
+        group_bytes = round(config.compaction.row_group_mb * (1 << 20))
+        return cls(table.storage, sizes_of(config), group_bytes, table.is_staged, source)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "SortedFiles":
+        return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
+
+    def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[Output]:
+        """Files of the sorted rows, those of each UTC date in its partition; `complete` adds what they lack, part by
+        part."""
+        schema = base_schema(contract)
+        outputs: list[Output] = []
+        dated = rows.with_columns(pl.col(contract.time.name).dt.date().alias("#date"))
+        for (day,), part in dated.partition_by("#date", as_dict=True, maintain_order=True).items():
+            writer = PartitionWriter(
+                self.table,
+                contract,
+                (str(day),),
+                None,
+                sizes=self.sizes,
+                group_bytes=self.group_bytes,
+                schema=lambda: schema,
+                expected=lambda: 0.0,
+                is_staged=self.is_staged,
+            )
+            types = {contract.time.name: contract.time.type, **{c.name: ARROW_TYPE[c.kind] for c in schema.columns}}
+            for few in part.iter_slices(_WRITTEN_AT_ONCE):
+                plain = complete(few).select(*types).to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer.write(plain.cast(pa.schema(list(types.items()))), breaks=False)
+            writer.close()
+            outputs += writer.outputs
+        return outputs
+
+
+@dataclass
+class Made:
+    """What a task read and wrote: `rows` of data files and `beside` its window, of which `points`, `left_out` and
+    `repeated` ones; series, or rows `matched`."""
+
+    outputs: list[Output] = field(default_factory=list)
+    rows: int = 0
+    beside: int = 0
+    points: int = 0
+    left_out: int = 0
+    repeated: int = 0
+    series: int = 0
+    matched: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Made":
+        return cls(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+
+    @classmethod
+    def of(cls, parts: Sequence["Made"]) -> "Made":
+        """All together."""
+        whole = cls()
+        for part in parts:
+            for name in vars(whole):
+                setattr(whole, name, getattr(whole, name) + getattr(part, name))
+        return whole
+
+
+class Derived:
+    """A table that a run makes anew, unless it was made of the same files with the same terms before."""
+
+    def __init__(self, uri: str, contract: Contract, kind: str, terms: Mapping[str, Any], config: Config) -> None:
+        self._kind, self._terms = kind, json.loads(json.dumps(terms))
+        storage = open_root(uri, config.storage)
+        self.table = table_at(storage, contract, config.compaction.format)
+        self._check(_newest(self.table))
+        self._planned = Planned.of(self.table)
+        self._check(self._planned.newest)
+        self.work = self.table.storage.child(FOLDER, "work")
+
+    def _check(self, made: Mapping[str, Any]) -> None:
+        """Raise UsageError where the newest run made a table of another kind, or with other terms."""
+        root = self.table.storage.root
+        if made and made["kind"] != self._kind:
+            raise UsageError(f"{root} is no table that siltstone {self._kind} has made", "Give a new folder.")
+        if made and made["terms"] != self._terms:
+            changed = [name for name in self._terms if made["terms"].get(name) != self._terms[name]]
+            raise UsageError(
+                f"{root} was made with other terms: {', '.join(changed)}", "Give the same, or a new folder."
+            )
+
+    def is_of(self, files: Sequence[str]) -> bool:
+        """Whether the table is what the files say."""
+        return bool(self._planned.newest) and self._planned.newest["files"] == sorted(files)
+
+    def commit(self, summary: Mapping[str, Any], outputs: Sequence[Output], files: Sequence[str]) -> dict[str, Any]:
+        """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
+        first."""
+        extras = {"files": sorted(files)}
+        return commit(self._planned, self._kind, summary, self._terms, outputs, self._planned.stored, extras)
+
+
+def _newest(table: Table) -> Mapping[str, Any]:
+    """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
+    try:
+        return newest_header(table)
+    except UsageError:
+        return {"kind": "another"}
+
+
+def stored_rows(table: Table, columns: Sequence[str], schema: Schema, values: Sequence[str] = ()) -> StoredRows:
+    """How the columns of a table are read."""
+    contract = table.contract
+    unit, time = contract.sort_by
+    last = contract.partition_by[-1:]
+    kinds = tuple((name, "timestamp" if name == time else schema.by_name[name].kind) for name in columns)
+    place = "" if not last or pa.types.is_date(last[0].type) else last[0].name
+    return StoredRows(table.storage, unit, time, place, kinds, tuple(values))
+
+
+def ends_beside(
+    rows: StoredRows,
+    files: Sequence[Span],
+    parts: Sequence[Window],
+    by: Sequence[str],
+    wanted: Terms,
+    out: Derived,
+    engine: Engine,
+    progress: Progress,
+) -> list[tuple[str, str]]:
+    """The names of the files in `out.work` with the rows before and after each window, made of the first and last rows
+    of every data file, which are kept for the next run."""
+    meaning = json.dumps([rows.columns, rows.values, list(by), wanted.as_dict()])
+    folder = hashlib.sha256(meaning.encode()).hexdigest()[:16]
+    kept = out.table.storage.child(FOLDER, "edges", folder)
+    for place in (kept, out.work):
+        place.make()
+    others = outside(files, parts)
+    tasks = [
+        EndsTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), wanted, kept) for file in others
+    ]
+    engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))
+    return write_beside(out.work, kept, files, parts, by, rows.time)

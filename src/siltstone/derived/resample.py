@@ -1,0 +1,143 @@
+"""The resample job: the series of a table, each with a value at every instant of a grid."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from siltstone.aggregation.input_table import existing, input_table
+from siltstone.aggregation.read_plan import Period, latest_us
+from siltstone.aggregation.series_points import needed_columns
+from siltstone.aggregation.spec import Terms
+from siltstone.config.model import Config
+from siltstone.derived.boundary_rows import Span, StoredRows, Window, spans, windows, within
+from siltstone.derived.output_table import Derived, Made, SortedFiles, ends_beside, stored_rows
+from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
+from siltstone.engine.tasks import Engine, Progress
+from siltstone.errors import AccountsError, UsageError
+from siltstone.model.periods import EARLIEST_US, LATEST_US
+from siltstone.table.delta_table import Table
+from siltstone.table.transaction import attempted
+
+_TASK_ROWS = 4_000_000  # of data files that one task reads, about
+
+
+def resample_table(
+    input_uri: str,
+    output_uri: str,
+    terms: Terms,
+    fill_as: str,
+    limit_us: int | None,
+    period: Period,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write a table of the values of series at the instants of a grid, the starts of the buckets of `terms`; the run's
+    summary.
+
+    The instants go from a series' first point, or the period's start, to the latest instant of the table, or the
+    period's end (outside). `fill_as`: previous, linear, nearest, or interpretation: as the rules of `terms` say.
+    """
+    started = time.time()
+    engine.prepare(2, modules=[ResampleTask.__module__])
+    source = input_table(input_uri, terms, config)
+    given = source, output_uri, terms, fill_as, limit_us, period, config, engine, progress
+    summary = attempted(lambda: _resampled(*given), output_uri, progress)
+    return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def _resampled(
+    source: Table,
+    output_uri: str,
+    terms: Terms,
+    fill_as: str,
+    limit_us: int | None,
+    period: Period,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
+) -> dict[str, Any]:
+    """One attempt: against one version of the table and one of the output."""
+    source.recover()
+    snapshot = existing(source)
+    if unknown := [c for c in terms.columns if c not in snapshot.schema.by_name]:
+        raise UsageError(f"{source.storage.root} has no column {', '.join(unknown)}", "siltstone show tells which.")
+    stored = source.files(snapshot)
+    asked = {**terms.as_dict(), "fill": fill_as, "limit_us": limit_us, "period": [period.start_us, period.end_us]}
+    out = Derived(output_uri, RESAMPLED, "resample", asked, config)
+    about = {"table": out.table.storage.root, "input": source.storage.root, "engine": engine.name, "run": ""}
+    paths = [s.path for s in stored]
+    if out.is_of(paths):
+        return {**about, "files_known": len(paths)}
+    there = (source.contract.time.name, *snapshot.schema.by_name)
+    rows = stored_rows(source, needed_columns(terms, *source.contract.sort_by, there), snapshot.schema, terms.columns)
+    latest = latest_us(stored, source.contract)
+    end_us = period.end_us if period.end_us != LATEST_US else (period.start_us if latest is None else latest) + 1
+    files = spans(stored, source.contract)
+    parts = windows(files, period.start_us, max(end_us, period.start_us), _TASK_ROWS)
+    beside = ends_beside(rows, files, parts, rows.by, Terms("1d"), out, engine, progress)
+    tasks: list[ResampleTask] = []
+    for window, names in zip(parts, beside, strict=True):
+        for sites in _bins(files, window, rows):
+            task = ResampleTask(
+                rows=rows,
+                table=out.table.storage,
+                work=out.work,
+                sites=sites,
+                beside=names,
+                terms=terms,
+                fill_as=fill_as,
+                limit_us=limit_us,
+                window=window,
+                from_start=period.start_us != EARLIEST_US,
+                writing=SortedFiles.of(out.table, config, source.contract.table),
+            )
+            tasks.append(task)
+    try:
+        made = engine.run(tasks, lambda done: progress(f"filling: {done} of {len(tasks)} tasks", 0, 0, 0))
+    finally:
+        list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
+    total = Made.of(made)
+    _check(total, tasks, {s.path: s.rows for s in stored}, is_wide=bool(terms.columns))
+    summary = {
+        **about,
+        "every": terms.buckets.name,
+        "fill": fill_as,
+        "rows_in": total.rows - total.beside,
+        "rows_beside": total.beside,
+        "points": total.points,
+        "rows_left_out": total.left_out,
+        "repeated": total.repeated,
+    }
+    return out.commit(summary, total.outputs, paths)
+
+
+def _bins(files: Sequence[Span], window: Window, rows: StoredRows) -> list[tuple[tuple[str, tuple[str, ...]], ...]]:
+    """The sites of the table, each with its files of a window, in bins of about as many rows as a task reads."""
+    sites: dict[str, list[Any]] = {}
+    for file, _, _ in files:
+        sites.setdefault(file.partition[-1] if rows.place else "", [])
+    for file in within(files, window):
+        sites[file.partition[-1] if rows.place else ""].append(file)
+    bins: list[list[tuple[str, tuple[str, ...]]]] = [[]]
+    held = 0
+    for site, own in sorted(sites.items()):
+        count = sum(file.rows for file in own)
+        if held and held + count > _TASK_ROWS:
+            bins.append([])
+            held = 0
+        bins[-1].append((site, tuple(file.path for file in own)))
+        held += count
+    return [tuple(one) for one in bins]
+
+
+def _check(total: Made, tasks: Sequence[ResampleTask], rows: Mapping[str, int], *, is_wide: bool) -> None:
+    """Raise AccountsError unless every row of the files was read and each is a point, left out or repeated."""
+    problems = []
+    expected = sum(rows[path] for task in tasks for _, paths in task.sites for path in paths)
+    if total.rows - total.beside != expected:
+        problems.append(f"{expected:,} rows are in the files, {total.rows - total.beside:,} were read")
+    if not is_wide and total.rows != total.points + total.left_out + total.repeated:
+        problems.append(f"{total.rows:,} rows read are not {total.points:,} + {total.left_out:,} + {total.repeated:,}")
+    if problems:
+        raise AccountsError("this resample", problems)

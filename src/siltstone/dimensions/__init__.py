@@ -1,0 +1,1 @@
+"""Lookups to join with readings: assets, spaces, hierarchies."""

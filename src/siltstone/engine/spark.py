@@ -1,0 +1,129 @@
+"""Runs tasks as Spark tasks: each reads its plan file, and writes its own files."""
+
+import json
+import os
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from siltstone import errors
+from siltstone.engine.tasks import R, Task, Told
+from siltstone.errors import SiltstoneError, StorageError, rebuilt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+_PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error|Exception): (?=\S)(.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SparkEngine:
+    """One Spark task each; a task reads its plan from the table's folder and writes its own files."""
+
+    spark: "SparkSession"
+    name: str = "spark"
+
+    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
+        """Nothing to do: Spark's executors are its own."""
+
+    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+        if not tasks:
+            return []
+        from siltstone.model.layout import FOLDER
+
+        table = tasks[0].table
+        plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
+        paths = [f"{plans}/{i}.json" for i in range(len(tasks))]
+        texts = [json.dumps({"kind": type(task).__name__, "task": task.as_dict()}).encode() for task in tasks]
+        list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
+        try:
+            numbers = self.spark.range(0, len(tasks), 1, len(tasks))
+            frame = numbers.mapInArrow(_spark_task(table.as_dict(), plans), "id bigint, result binary")
+            rows = _collected(self.spark, frame.collect, done)
+        finally:
+            list(table.ahead(table.delete, paths))
+        results = {row["id"]: json.loads(bytes(row["result"])) for row in rows}
+        for result in results.values():
+            if "error" in result:
+                kind, text = result["error"]
+                raise rebuilt(getattr(errors, kind, SiltstoneError), text)
+        return [task.result(results[i]) for i, task in enumerate(tasks)]
+
+
+def _spark_task(
+    table: Mapping[str, Any], plans: str
+) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
+    """A function for mapInArrow: each id is a task; its result, or the error that no retry would mend, as JSON.
+
+    `table` is a storage as plain values, for the function travels.
+    """
+
+    def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
+        # Nothing of siltstone from outside this function: a worker must not import polars before this line.
+
+        os.environ["POLARS_MAX_THREADS"] = "1"
+        import pyarrow as pa
+
+        from siltstone.engine.plan_files import run_plan
+
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                result = run_plan(table, f"{plans}/{number}.json")
+                yield pa.RecordBatch.from_arrays(
+                    [pa.array([number], pa.int64()), pa.array([result], pa.binary())], ["id", "result"]
+                )
+
+    return run
+
+
+def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Told) -> list[Any]:
+    """The rows of one collect; meanwhile the finished tasks are told where Spark can say (not over Connect)."""
+    from pyspark.errors import PySparkException
+
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            result.extend(collect())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    most = 0
+    while thread.is_alive():
+        thread.join(timeout=0.5)
+        finished = _finished_tasks(spark)
+        if finished is not None and finished > most:
+            done(most := finished)
+    if failure and isinstance(failure[0], PySparkException):
+        reason = _reason(str(failure[0]))
+        next_move = "Nothing was committed; --debug shows Spark's trace."
+        if "No module named" in reason:
+            next_move = (
+                "Spark's workers run another Python: set PYSPARK_PYTHON, or ship the environment (make archive)."
+            )
+        raise StorageError(f"a Spark task failed: {reason.rstrip('.')}", next_move) from failure[0]
+    if failure:
+        raise failure[0]
+    return result
+
+
+def _reason(trace: str) -> str:
+    """The Python error that a Spark trace is about, else its first line."""
+    python_errors = _PYTHON_ERROR.findall(trace)
+    return python_errors[0] if python_errors else trace.strip().partition("\n")[0]
+
+
+def _finished_tasks(spark: "SparkSession") -> int | None:
+    try:
+        tracker = spark.sparkContext.statusTracker()
+        stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+        return sum(stage.numCompletedTasks for stage in stages if stage is not None)
+    except Exception:  # Spark Connect has no context, and each version refuses it in its own way
+        return None

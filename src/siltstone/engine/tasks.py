@@ -1,0 +1,56 @@
+"""What engines and tasks promise each other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from siltstone.storage import Storage
+
+Told = Callable[[int], None]
+"""Called in the driver with the number of tasks that are done."""
+
+
+class Result(Protocol):
+    """What a task gives back; plain values."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Result)
+R_co = TypeVar("R_co", bound=Result, covariant=True)
+
+
+class Task(Protocol[R_co]):
+    """What a task is told; plain values, so that it travels between processes, to Spark as JSON."""
+
+    @property
+    def table(self) -> "Storage": ...
+
+    def run(self) -> R_co: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+    def result(self, row: Mapping[str, Any]) -> R_co:
+        """The result from its `as_dict`."""
+        ...
+
+
+class Engine(Protocol):
+    """Where tasks run."""
+
+    @property
+    def name(self) -> str: ...
+
+    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
+        """Get ready to run about so many tasks (0: some, perhaps) of a source, or tasks of some modules, without
+        waiting for it."""
+        ...
+
+    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+        """The result of each task, in the order of the tasks; all are of one kind and write to one table."""
+        ...
+
+
+Progress = Callable[[str, int, int, int], None]
+"""Called with what goes on, files done, files in all, and input bytes done."""

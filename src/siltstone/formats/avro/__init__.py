@@ -1,0 +1,1 @@
+"""Avro: containers become columns, by two lanes."""

@@ -1,0 +1,1 @@
+"""NDJSON: bytes of lines become columns, by four lanes."""

@@ -1,0 +1,1 @@
+"""Parquet: foreign files, page checks, and the Thrift of footers."""

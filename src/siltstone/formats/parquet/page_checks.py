@@ -1,0 +1,104 @@
+"""Whether the stored pages of a Parquet column are those that were written, without decoding them.
+
+A checksum is of a page's content alone, so its header is held against the footer. Source: parquet.thrift.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from siltstone.formats.parquet.thrift import Struct, decoded
+
+# Field ids of a PageHeader, of the DataPageHeader or DictionaryPageHeader in it, and of a footer's ColumnMetaData.
+_KIND, _PLAIN_BYTES, _STORED_BYTES, _CRC = 1, 2, 3, 4
+_VALUES, _ENCODING = 1, 2
+_TYPE, _ALL_VALUES, _ALL_BYTES, _DATA_AT, _DICTIONARY_AT, _ENCODINGS = 1, 5, 6, 9, 11, 13
+
+_INT, _STRUCT = 5, 12  # Thrift's types
+_DATA, _DICTIONARY = 0, 2
+_HEAD = {_DATA: 5, _DICTIONARY: 7}
+_LEVELS = {_DATA: {3: (_INT, 3), 4: (_INT, 3)}, _DICTIONARY: {}}  # in runs of equal ones, of rows and of nesting
+_UNUSED = {_DATA: 5, _DICTIONARY: 3}  # statistics, and whether it is sorted: no reader goes by them
+_TEXT = 6
+_WIDTH = {1: 4, 2: 8, 4: 4, 5: 8}  # bytes of an int32, int64, float, double
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`plain_bytes` are those of the content before it was compressed."""
+
+    kind: int
+    values: int
+    encoding: int
+    plain_bytes: int
+    header_bytes: int
+    content: memoryview
+
+
+def are_sound(stored: bytes, column: Struct) -> bool:
+    """Whether the bytes are the pages of the column that a footer describes, each with its checksum. False also for
+    what siltstone does not write: pages of version 2 or without a checksum, dictionaries of texts without zstd."""
+    try:
+        pages = list(_pages(stored))
+        return _are_as_told(pages, column) and _has_its_values(pages[0], column)
+    except (ValueError, LookupError, TypeError, OSError):
+        return False
+
+
+def _pages(stored: bytes) -> Iterator[_Page]:
+    """The pages with their headers. Raises ValueError or KeyError at one that is damaged."""
+    view, at = memoryview(stored), 0
+    while at < len(stored):
+        header, begin = decoded(stored, at)
+        kind, plain_bytes, end = header[_KIND][1], header[_PLAIN_BYTES][1], begin + header[_STORED_BYTES][1]
+        head = header[_HEAD[kind]][1]
+        page = _Page(kind, head[_VALUES][1], head[_ENCODING][1], plain_bytes, begin - at, view[begin:end])
+        unused = {field: value for field, value in head.items() if field == _UNUSED[kind]}
+        if header != _header(page, unused):
+            raise ValueError("a page is damaged")
+        yield page
+        at = end
+
+
+def _header(page: _Page, unused: Struct) -> Struct:
+    """What the header of a page is, its checksum included; another one where the page is cut off."""
+    return {
+        _KIND: (_INT, page.kind),
+        _PLAIN_BYTES: (_INT, page.plain_bytes),
+        _STORED_BYTES: (_INT, len(page.content)),
+        _CRC: (_INT, int(np.uint32(zlib.crc32(page.content)).astype(np.int32))),
+        _HEAD[page.kind]: (
+            _STRUCT,
+            {_VALUES: (_INT, page.values), _ENCODING: (_INT, page.encoding), **_LEVELS[page.kind], **unused},
+        ),
+    }
+
+
+def _are_as_told(pages: Sequence[_Page], column: Struct) -> bool:
+    before_data = column[_DATA_AT][1] - column[_DICTIONARY_AT][1] if _DICTIONARY_AT in column else 0
+    first = pages[0]
+    encodings = {(told[1][1], told[2][1]): told[3][1] for told in column[_ENCODINGS][1][1]}
+    return bool(
+        sum(page.values for page in pages if page.kind == _DATA) == column[_ALL_VALUES][1]
+        and sum(page.plain_bytes + page.header_bytes for page in pages) == column[_ALL_BYTES][1]
+        and Counter((page.kind, page.encoding) for page in pages) == encodings
+        and before_data == (first.header_bytes + len(first.content) if first.kind == _DICTIONARY else 0)
+    )
+
+
+def _has_its_values(page: _Page, column: Struct) -> bool:
+    """Whether a page has as many values as its header says, if it is a dictionary: the footer does not tell."""
+    if page.kind != _DICTIONARY:
+        return True
+    if column[_TYPE][1] != _TEXT:
+        return bool(page.values * _WIDTH[column[_TYPE][1]] == page.plain_bytes)
+    plain = pa.decompress(page.content, decompressed_size=page.plain_bytes, codec="zstd", asbytes=True)
+    at = count = 0
+    while at < len(plain):
+        at += 4 + int.from_bytes(plain[at : at + 4], "little")
+        count += 1
+    return bool(count == page.values)

@@ -1,0 +1,1 @@
+"""`siltstone compact`: the files of a source become rows of a table."""

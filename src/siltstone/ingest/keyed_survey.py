@@ -1,0 +1,112 @@
+"""The survey of a keyed dataset: what a spread of files tells about its rows, their size, the grain of their dates."""
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import Grain, Item, Rules
+from siltstone.ingest.keyed_task import complete
+from siltstone.mapping.dataset import Dataset, Keyed
+from siltstone.model.data_files import Sizes
+from siltstone.model.schema import base_schema
+from siltstone.storage import Storage
+from siltstone.table.writer import parquet_options
+
+_SAMPLE_ROWS = 200_000
+_FEWEST_FILES_A_MONTH = 8  # of the smallest accepted size, that the days of a month must fill to be worth a folder each
+
+
+@dataclass
+class KeyedSurvey:
+    """What was found: files and records read, rows that they gave, series, the first and last instant (microseconds
+    UTC), values of `kind`, `quality` and the most frequent measurements, `ratio`, output bytes per input byte."""
+
+    dataset: str
+    files: int = 0
+    unreadable: int = 0
+    records: int = 0
+    bad_records: int = 0
+    rows: int = 0
+    rescued: int = 0
+    series: set[str] = field(default_factory=set)
+    first_us: int | None = None
+    last_us: int | None = None
+    values: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    ratio: float = 0.2
+
+    @property
+    def days(self) -> float:
+        """Days from the first to the last instant, 1 at least."""
+        if self.first_us is None or self.last_us is None:
+            return 1.0
+        return max((self.last_us - self.first_us) / 86_400e6, 1.0)
+
+    def grain(self, input_bytes: int, sizes: Sizes) -> Grain:
+        """The grain of dates that gives files of the wanted size: by the month where the days of one, if all the input
+        is like the sample, would not fill eight of the smallest accepted ones."""
+        a_day = input_bytes * self.ratio / self.days
+        return "day" if a_day * 30 >= _FEWEST_FILES_A_MONTH * sizes.smallest else "month"
+
+
+def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rules: Rules) -> KeyedSurvey:
+    """Read the files (columns path, identity, size, modified_us) and sum up what they hold."""
+    survey = KeyedSurvey(dataset.name)
+    sample: list[pl.DataFrame] = []
+    sampled_bytes = 0
+    contents = store.ahead(store.read, files["path"], files["size"])
+    documents = []
+    for index, (row, fetched) in enumerate(zip(files.iter_rows(named=True), contents, strict=True)):
+        if fetched is None:
+            continue
+        survey.files += 1
+        try:
+            opened = dataset.open(Item(index, row["identity"], row["modified_us"], fetched.data), rules)
+        except Unreadable as error:
+            survey.unreadable += 1
+            survey.reasons[str(error)] += 1
+            continue
+        documents.append(opened.document)
+        sampled_bytes += row["size"]
+    if not documents:
+        return survey
+    parts, _ = dataset.rows(documents, base_schema(dataset.contract), rules)
+    for part in cast(Sequence[Keyed], parts):
+        survey.records += sum(part.records.values())
+        survey.bad_records += len(part.bad)
+        survey.reasons.update(bad.reason for bad in part.bad)
+        if part.frame.height:
+            _find(complete(part.frame, dataset.contract), dataset, survey)
+            sample.append(complete(part.frame, dataset.contract))
+    if sample and sampled_bytes:
+        survey.ratio = _written_bytes(sample, dataset) / sampled_bytes
+    return survey
+
+
+def _find(frame: pl.DataFrame, dataset: Dataset, survey: KeyedSurvey) -> None:
+    survey.rows += frame.height
+    survey.rescued += frame["_rescued"].count()
+    survey.series.update(frame[dataset.contract.key[0]].unique().drop_nulls())
+    first, last = frame.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
+    survey.first_us = first if survey.first_us is None else min(first, survey.first_us)
+    survey.last_us = last if survey.last_us is None else max(last, survey.last_us)
+    for name in ("measurement", "kind", "quality", "site"):
+        if name in frame.columns:
+            counts = frame[name].value_counts()
+            found = dict(zip(counts[name].to_list(), counts["count"].to_list(), strict=True))
+            survey.values.setdefault(name, Counter()).update({str(k): n for k, n in found.items()})
+
+
+def _written_bytes(frames: list[pl.DataFrame], dataset: Dataset) -> float:
+    """The size of the rows as the table would have them, by a sample of them."""
+    whole = pl.concat([f.drop("document", "line") for f in frames], how="diagonal_relaxed")
+    part = whole.head(_SAMPLE_ROWS).sort(dataset.contract.key[0], "ts")
+    buffer = io.BytesIO()
+    pq.write_table(part.to_arrow(compat_level=pl.CompatLevel.oldest()), buffer, **parquet_options())
+    return buffer.tell() * whole.height / max(part.height, 1)

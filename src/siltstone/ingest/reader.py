@@ -1,0 +1,126 @@
+"""A bin's source files to rows of its dataset, with an account of every record on the way."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from siltstone import sources
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import LANES, BadRecord, Item, Opened
+from siltstone.ingest.prefetch import Fetching
+from siltstone.ingest.task_spec import Bin
+from siltstone.mapping.dataset import Keyed, Wide
+from siltstone.model.accounts import FileAccount, Tally
+from siltstone.table.quarantine import QuarantineWriter
+
+_LANES = ("", *LANES, "salvaged")  # a file that took several is named by the last of them
+
+
+class Reader:
+    """Reads files of one bin; files are named by their index in the bin.
+
+    `schema` grows with the columns that the values bring.
+    """
+
+    def __init__(self, task: Bin, quarantine: QuarantineWriter) -> None:
+        self.files, self._settings = task.files, task.settings
+        self.dataset = sources.dataset(task.dataset, task.options)
+        self._quarantine = quarantine
+        self.fetching = Fetching(task.input, task.files)
+        self._is_home = np.array([f.role == "home" for f in task.files])
+        self._bytes = self._unread = sum(f.size for f in task.files)
+        self.tally = Tally(len(task.files))
+        self._notes = [FileAccount(f.identity, f.size, f.etag, modified_us=f.modified_us) for f in task.files]
+        self.schema = task.schema
+
+    @property
+    def unread_share(self) -> float:
+        """The share of the bin's input bytes that is still to be read."""
+        return self._unread / self._bytes if self._bytes else 0.0
+
+    def accounts(self) -> list[FileAccount]:
+        """The account of each file of the bin, in its order; a damaged file that gave no record is quarantined."""
+        counted = zip(self._notes, self.tally.accounts(), self.tally.units(self.dataset.time_units), strict=True)
+        for note, account, units in counted:
+            note.account, note.time_units = account, units
+            if note.lane == "salvaged" and not account.records_in:
+                note.state, note.lane = "quarantined", ""
+        return self._notes
+
+    def rows(self, indices: Sequence[int]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
+        """The documents of some files, in batches of bounded text, and their rows; refused records are dealt with."""
+        yield from self.parsed(self.documents(indices))
+
+    def documents(self, indices: Sequence[int]) -> Iterator[Any]:
+        """The documents of those files that can be opened."""
+        for index in indices:
+            document = self._document(index)
+            self._unread -= self.files[index].size
+            if document is not None:
+                yield document
+
+    def sha256(self, index: int) -> str:
+        """Of a file that has been read."""
+        return self._notes[index].sha256
+
+    def parsed(self, documents: Iterable[Any]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
+        """The same as `rows`, of documents at hand."""
+        batch: list[Any] = []
+        size = 0
+        for document in documents:
+            if batch and size + document.size > self._settings.batch_bytes:
+                yield self._parsed(batch)
+                batch, size = [], 0
+            batch.append(document)
+            size += document.size
+        if batch:
+            yield self._parsed(batch)
+
+    def _document(self, index: int) -> Any:
+        """The opened file, or None when it gives nothing; its account and the quarantine say why."""
+        file, note = self.files[index], self._notes[index]
+        fetched = self.fetching.take(index)
+        if fetched is None or fetched.etag != file.etag:
+            note.state = "deferred"
+            note.reason = "gone since the listing" if fetched is None else "changed since the listing"
+            return None
+        note.sha256 = hashlib.sha256(fetched.data).hexdigest()
+        try:
+            opened = self.open(index, fetched.data)
+            held = file.held_rows + file.held_repeats
+            if opened.damage and held and note.sha256 != file.held_sha256:
+                raise Unreadable(f"{opened.damage}; the {held:,} lines of its former version stay")
+        except Unreadable as error:
+            note.state, note.reason = "quarantined", str(error)
+            if file.role == "home":
+                self._quarantine.add_file(file.identity, str(error), fetched.data)
+            return None
+        if opened.damage:
+            note.lane, note.reason = "salvaged", opened.damage
+            if file.role == "home":
+                self._quarantine.add_file(file.identity, opened.damage, opened.cut)
+        return opened.document
+
+    def open(self, index: int, data: bytes) -> Opened:
+        file = self.files[index]
+        return self.dataset.open(Item(index, file.identity, file.modified_us, data), self._settings.rules)
+
+    def _parsed(self, batch: Sequence[Any]) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
+        parts, self.schema = self.dataset.rows(batch, self.schema, self._settings.rules)
+        for part in parts:
+            for bad in part.bad:
+                self._refuse(bad)
+            document = part.document if isinstance(part, Wide) else part.frame["document"].to_numpy()
+            for index in np.unique(document):
+                note = self._notes[index]
+                note.lane = max(note.lane, part.lane, key=_LANES.index)
+        return {d.index: d for d in batch}, parts
+
+    def _refuse(self, bad: BadRecord) -> None:
+        """Count and quarantine a record, once: where its file is at home."""
+        if self._is_home[bad.document]:
+            self.tally.add("records_in", np.array([bad.document]))
+            self.tally.add("records_quarantined", np.array([bad.document]))
+            self._quarantine.add_record(self.files[bad.document].identity, bad)

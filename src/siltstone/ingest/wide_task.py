@@ -1,0 +1,204 @@
+"""One task: the files of one bin become sorted Parquet files, and a report of every record."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siltstone import sources
+from siltstone.errors import AccountsError
+from siltstone.formats.documents import Document, Ints, row_cells
+from siltstone.ingest.reader import Reader
+from siltstone.ingest.task_spec import Bin, Report
+from siltstone.kernels.line_dedup import Duplicates
+from siltstone.kernels.sorted_merge import Run, SortedMerge
+from siltstone.mapping.dataset import Wide, WideDataset
+from siltstone.model.accounts import FileAccount
+from siltstone.model.arrow import to_arrow
+from siltstone.model.contracts import Contract
+from siltstone.model.time_zones import day_text
+from siltstone.table.quarantine import QuarantineWriter
+from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
+
+Mask = npt.NDArray[np.bool_]
+
+
+class HomeReader(Reader):
+    """Reads the rows of the bin's partition. `deferred` counts, by identity and date, rows that belong to others."""
+
+    def __init__(self, task: Bin, quarantine: QuarantineWriter) -> None:
+        super().__init__(task, quarantine)
+        assert task.partition is not None
+        self._day = task.partition[0]
+        self._documents: Mapping[int, Document] = {}
+        self._duplicates = Duplicates(self._line)
+        places = [self.dataset.locate(f.identity) for f in task.files]
+        codes = {device: i for i, device in enumerate(dict.fromkeys((p.site, p.device) for p in places if p))}
+        self._device = np.array([codes[p.site, p.device] for p in places if p], np.int64)
+        self._is_reference = np.array([f.role == "reference" for f in task.files])
+        self.deferred: dict[str, dict[str, int]] = {}
+
+    def first_units(self, indices: Sequence[int]) -> list[str]:
+        """The unit of each file's first record, "" where its head does not tell; a guess that only orders reading."""
+        dataset = cast(WideDataset, self.dataset)
+        return [dataset.first_unit(head) for head in self.fetching.heads(indices)]
+
+    def read(self, indices: Sequence[int]) -> Iterator[pa.Table]:
+        """The wanted rows of some files, in batches of bounded text."""
+        for documents, parts in self.rows(indices):
+            self._documents = documents
+            for part in parts:
+                table = self._wanted(cast(Wide, part))
+                if table.num_rows:
+                    yield table
+            self._documents = {}
+
+    def _line(self, index: int, line: int) -> bytes:
+        """A row's bytes, from the batch at hand or from its file, read again."""
+        if index not in self._documents:
+            fetched = self.fetching.take(index)
+            if fetched is None or fetched.etag != self.files[index].etag:
+                return b""
+            self._documents = {**self._documents, index: self.open(index, fetched.data).document}
+        return self._documents[index].lines[line]
+
+    def _wanted(self, part: Wide) -> pa.Table:
+        """The part's rows for this partition with their time; every other row is accounted for."""
+        document, tally = part.document, self.tally
+        days = {int(d): day_text(int(d)) for d in np.unique(part.day)}
+        here = np.isin(part.day, [d for d, text in days.items() if text == self._day])
+        repeated = self._repeated(part, here)
+        home, written = self._is_home[document], here & ~repeated & ~self._is_reference[document]
+        elsewhere = home & ~here
+        self._defer(document, part.day, elsewhere, days)
+        tally.add("records_in", document[home | here & ~self._is_reference[document]])
+        tally.add("duplicates_dropped", document[repeated & ~self._is_reference[document]])
+        tally.add("deferred", document[elsewhere])
+        tally.add("rows_out", document[written])
+        tally.add_units(document[home], part.unit[home])
+        self._count_cells(part, written)
+        time = self.dataset.contract.time
+        table = part.table.append_column(time.name, to_arrow(part.ts_us).cast(time.type))
+        table = table.append_column(DOCUMENT, to_arrow(document.astype(np.int32)))
+        return table if written.all() else table.filter(to_arrow(written))
+
+    def _repeated(self, part: Wide, here: Mask) -> Mask:
+        repeated = np.zeros(len(here), bool)
+        rows = np.flatnonzero(here)
+        document = part.document[rows]
+        repeated[rows] = self._duplicates.repeated(self._device[document], part.ts_us[rows], document, part.line[rows])
+        return repeated
+
+    def _defer(self, document: Ints, day: npt.NDArray[Any], elsewhere: Mask, days: Mapping[int, str]) -> None:
+        pairs, counts = np.unique(
+            np.stack([document[elsewhere], day[elsewhere].astype(np.int64)]), axis=1, return_counts=True
+        )
+        for index, there, rows in zip(*pairs, counts, strict=True):
+            by_day = self.deferred.setdefault(self.files[index].identity, {})
+            by_day[days[int(there)]] = by_day.get(days[int(there)], 0) + int(rows)
+
+    def _count_cells(self, part: Wide, written: Mask) -> None:
+        """Cells of the rows out: counted by row in the careful lane, else the documents' sums less the other rows."""
+        if part.cells is not None:
+            self.tally.add_cells(part.document[written], part.cells[written])
+            return
+        wanted = {int(i) for i in np.unique(part.document[written])}
+        indices = np.array(sorted(wanted), np.int64)
+        keys = np.array([part.keys[i] for i in indices], np.int64)
+        nulls = np.array([part.nulls[i] for i in indices], np.int64)
+        self.tally.add_cells(indices, np.stack([keys, keys - nulls, nulls, np.zeros_like(keys)], axis=1))
+        others = np.flatnonzero(~written & np.isin(part.document, indices))
+        self.tally.add_cells(part.document[others], -row_cells(part, others, self._documents))
+
+
+_ALL_AT_ONCE_BYTES = 4 << 20
+_SEGMENT_BYTES = 512 << 10
+
+
+def run_bin(task: Bin) -> Report:
+    """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
+    contract = sources.dataset(task.dataset, task.options).contract
+    if contract.is_history:
+        from siltstone.ingest.history_task import run_history
+
+        return run_history(task)
+    if contract.key:
+        from siltstone.ingest.keyed_task import run_keyed
+
+        return run_keyed(task)
+    return _run_home(task, contract)
+
+
+def import_keyed() -> None:
+    """Import what bins of keyed datasets need beside the rest, before the first one comes."""
+    import siltstone.ingest.keyed_task
+    import siltstone.maintenance.rewrite_task  # noqa: F401
+
+
+def _run_home(task: Bin, contract: Contract) -> Report:
+    """One bin of a wide dataset, to one partition."""
+    table, settings, partition = task.table, task.settings, task.partition
+    assert partition is not None
+    quarantine = QuarantineWriter(table, settings.raw_bytes)
+    reader = HomeReader(task, quarantine)
+    merge = SortedMerge(
+        list(_runs(task, reader)),
+        sort_by=contract.sort_by,
+        chunk_bytes=settings.group_bytes,
+        memory_bytes=settings.memory_bytes,
+    )
+    writer = PartitionWriter(
+        table,
+        contract,
+        partition,
+        [f.identity for f in task.files],
+        sizes=settings.sizes,
+        group_bytes=settings.group_bytes,
+        schema=lambda: reader.schema,
+        expected=lambda: reader.unread_share * task.expected_bytes,
+        is_staged=task.is_staged,
+    )
+    while (chunk := merge.next_chunk(fresh_file=writer.at_start)) is not None:
+        writer.write(chunk.table, breaks=chunk.breaks)
+    writer.close()
+    return Report(
+        files=list(_closed(task, reader, writer, folder_of(contract, partition))),
+        outputs=writer.outputs,
+        new_columns=list(reader.schema.columns[len(task.schema.columns) :]),
+        deferred=reader.deferred,
+        quarantine=quarantine.close(),
+    )
+
+
+def _closed(task: Bin, reader: HomeReader, writer: PartitionWriter, folder: str) -> Iterator[FileAccount]:
+    for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
+        if file.role == "reference" and account.state != "deferred":
+            continue
+        if problems := account.account.problems():
+            raise AccountsError(file.identity, problems)
+        account.outputs = sorted(writer.outputs_of.get(index, ()))
+        if account.account.duplicates_dropped:
+            account.folders = [folder]
+        yield account
+
+
+def _runs(task: Bin, reader: HomeReader) -> Iterator[Run]:
+    """The bin's files in segments, each opened when the merge reaches the first unit of its files."""
+    references = [i for i, f in enumerate(task.files) if f.role == "reference"]
+    files = [i for i, f in enumerate(task.files) if f.role != "reference"]
+    yield Run("", partial(reader.read, references))
+    if sum(task.files[i].size for i in files) <= _ALL_AT_ONCE_BYTES:
+        reader.fetching.expect([*references, *files])
+        yield Run("", partial(reader.read, files))
+        return
+    peeked = sorted(zip(reader.first_units(files), files, strict=True))
+    reader.fetching.expect([*references, *(i for _, i in peeked)])
+    segment: list[tuple[str, int]] = []
+    for place, unit_and_file in enumerate(peeked, 1):
+        segment.append(unit_and_file)
+        if sum(task.files[i].size for _, i in segment) >= _SEGMENT_BYTES or place == len(peeked):
+            yield Run(segment[0][0], partial(reader.read, [i for _, i in segment]))
+            segment = []

@@ -1,0 +1,1 @@
+"""Pure algorithms on rows and sizes: bin packing, merging, deduplication, histories."""

@@ -1,1 +1,0 @@
-"""Tables whose rows have a key: readings and aggregates, and histories of entities."""

@@ -1,7 +1,0 @@
-"""The kinds of value that a column filled from a record can hold."""
-
-from typing import Literal, get_args
-
-JsonKind = Literal["double", "bigint", "int", "boolean", "string", "json"]
-Kind = Literal[JsonKind, "float", "timestamp"]
-KINDS: tuple[str, ...] = get_args(JsonKind)

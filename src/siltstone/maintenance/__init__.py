@@ -1,0 +1,1 @@
+"""Jobs on one table: optimize, verify, vacuum, describe."""

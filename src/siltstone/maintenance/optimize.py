@@ -1,0 +1,207 @@
+"""Settling: undersized data files of a partition become few of the right size, in a commit that changes no row."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from siltstone import __version__
+from siltstone.config.model import Config
+from siltstone.config.task_settings import sizes_of
+from siltstone.engine.tasks import Engine, Progress
+from siltstone.errors import AccountsError, LostRaceError, StorageError
+from siltstone.kernels.bin_packing import Merge, plan_merges
+from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.model.data_files import Partition
+from siltstone.model.time_zones import day_end, month_end
+from siltstone.table import ledger as ledgers
+from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.footers import check_footers
+from siltstone.table.ledger import Head
+
+_ATTEMPTS = 6
+_MERGES_PER_COMMIT = 256  # what a killed run loses at most
+_CARRIED = ("source", "dataset", "zone", "grain", "learned")
+_Done = dict[tuple[str, ...], Rewritten]
+
+
+def settle(
+    table: Table, config: Config, engine: Engine, progress: Progress, *, dry_run: bool = False
+) -> dict[str, Any]:
+    """Merge undersized files until a plan finds none; a summary, with `dry_run` of the first plan alone.
+
+    Raises LostRaceError when other runs committed first again and again.
+    """
+    started = time.time()
+    settling = _Settling(table, config, engine, progress)
+    summary: dict[str, Any] = {
+        "run": "", "table": table.storage.root, "engine": engine.name, "dry_run": dry_run,
+        "files_removed": 0, "files_written": 0, "bytes_removed": 0, "bytes_written": 0, "rows": 0, "partitions": [],
+    }  # fmt: skip
+    refused = 0
+    while merges := settling.plan():
+        if dry_run:
+            _count(summary, merges, [])
+            break
+        try:
+            run, done = settling.commit(merges[:_MERGES_PER_COMMIT])
+        except (Refused, StorageError) as error:
+            if isinstance(error, StorageError) and not settling.lost_files():
+                raise
+            refused += 1
+            progress("another run committed first: planning again", 0, 0, 0)
+            if refused == _ATTEMPTS:
+                raise LostRaceError(
+                    f"{_ATTEMPTS} times another run committed to {table.storage.root} first; nothing was settled",
+                    "Run siltstone settle again when fewer runs write to this table.",
+                ) from None
+        else:
+            refused = 0
+            summary["run"] = run or summary["run"]
+            _count(summary, *done)
+    return {**summary, "seconds": round(time.time() - started, 3)}
+
+
+def _count(summary: dict[str, Any], merges: Sequence[Merge], results: Sequence[Rewritten]) -> None:
+    files = [f for m in merges for f in m.files]
+    summary["files_removed"] += len(files)
+    summary["bytes_removed"] += sum(f.bytes for f in files)
+    summary["rows"] += sum(f.rows for f in files)
+    summary["files_written"] += sum(len(r.outputs) for r in results)
+    summary["bytes_written"] += sum(o.bytes for r in results for o in r.outputs)
+    summary["partitions"] = sorted({*summary["partitions"], *("/".join(m.files[0].partition) for m in merges)})
+
+
+class _Settling:
+    """Plans against the newest version each time; what was merged for a refused commit is used again."""
+
+    def __init__(self, table: Table, config: Config, engine: Engine, progress: Progress) -> None:
+        self._table, self._engine, self._progress = table, engine, progress
+        self._config = config
+        self._sizes = sizes_of(config)
+        self._now = datetime.now(UTC)
+        self._merged: _Done = {}
+        self._hopeless: set[tuple[str, ...]] = set()
+
+    def plan(self) -> list[Merge]:
+        while True:
+            self._table.recover()
+            snapshot = self._table.snapshot()
+            if snapshot is None or snapshot.head is None:
+                return []
+            try:
+                stored = self._table.files(snapshot)
+            except Refused:
+                continue
+            self._snapshot = snapshot
+            self._ledger = ledgers.load(self._table.storage, snapshot.head)
+            settle = self._config.settle
+            merges = plan_merges(
+                stored,
+                self._sizes,
+                is_closed=self._is_closed,
+                open_files=settle.open_files,
+                most_bytes=round(settle.most_mb * 1e6),
+            )
+            return [m for m in merges if _paths(m) not in self._hopeless]
+
+    def lost_files(self) -> bool:
+        """Whether another run may have taken away files of the plan at hand."""
+        return self._table.lost_files(self._snapshot)
+
+    def _is_closed(self, partition: Partition) -> bool:
+        if not partition:
+            return True
+        newest = self._ledger.newest
+        last_day = month_end(partition[0]) if newest.get("grain") == "month" else partition[0]
+        end = day_end(last_day, newest["zone"])
+        return self._now >= end + timedelta(hours=self._config.settle.closed_after_hours)
+
+    def commit(self, merges: Sequence[Merge]) -> tuple[str, tuple[list[Merge], list[Rewritten]]]:
+        """Carry out a plan; the run's name, and what was committed. Merges that brought no fewer files are let go."""
+        table, snapshot = self._table, self._snapshot
+        missing = [m for m in merges if _paths(m) not in self._merged]
+        results = self._engine.run([self._task(m, snapshot) for m in missing], self._teller(missing))
+        self._merged |= dict(zip(map(_paths, missing), results, strict=True))
+        done: tuple[list[Merge], list[Rewritten]] = [], []
+        for merge in merges:
+            result = self._merged[_paths(merge)]
+            if len(result.outputs) < len(merge.files):
+                done[0].append(merge)
+                done[1].append(result)
+            else:
+                self._hopeless.add(_paths(merge))
+                list(table.storage.ahead(table.storage.delete, [output.written_to for output in result.outputs]))
+        if not done[0]:
+            return "", done
+        self._check(*done, snapshot)
+        head = Head.after(self._ledger.head)
+        header = self._header(*done, head)
+        ledgers.write_manifest(table.storage, head, self._ledger, header, [], dataset="")
+        removed = [f for m in done[0] for f in m.files]
+        outputs = [o for r in done[1] for o in r.outputs]
+        info = {"run": head.name, "settled": len(removed)}
+        table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        return head.name, done
+
+    def _teller(self, merges: Sequence[Merge]) -> Callable[[int], None]:
+        count = sum(len(m.files) for m in merges)
+
+        def tell(done: int) -> None:
+            finished = [f for m in merges[:done] for f in m.files]
+            self._progress(f"settling {count:,} files", len(finished), count, sum(f.bytes for f in finished))
+
+        tell(0)
+        return tell
+
+    def _task(self, merge: Merge, snapshot: Snapshot) -> Rewrite:
+        sizes = self._sizes
+        compaction, engine = self._config.compaction, self._config.engine
+        return Rewrite(
+            contract=self._table.contract.table,
+            table=self._table.storage,
+            partition=merge.files[0].partition,
+            files=_paths(merge),
+            drop=(),
+            schema=snapshot.schema,
+            sizes=replace(sizes, target=merge.target),
+            group_bytes=round(compaction.row_group_mb * (1 << 20)),
+            memory_bytes=engine.memory_mb << 20,
+            is_staged=self._table.is_staged,
+        )
+
+    def _check(self, merges: Sequence[Merge], results: Sequence[Rewritten], snapshot: Snapshot) -> None:
+        """Raise AccountsError unless the new files hold every row and cell that was read of the old ones."""
+        problems = []
+        for merge, result in zip(merges, results, strict=True):
+            rows = sum(f.rows for f in merge.files)
+            if rows != result.rows:
+                problems.append(
+                    f"{'/'.join(merge.files[0].partition)}: {rows:,} rows to settle, {result.rows:,} written"
+                )
+        outputs = [o for r in results for o in r.outputs]
+        cells = sum(r.cells for r in results)
+        problems += check_footers(self._table.storage, self._table.contract, snapshot.schema, outputs, cells)
+        if problems:
+            raise AccountsError("this settling", problems)
+
+    def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten], head: Head) -> dict[str, Any]:
+        newest: Mapping[str, Any] = self._ledger.newest
+        return {
+            **{key: newest[key] for key in _CARRIED if key in newest},
+            "learned": ledgers.learned_of(newest),
+            "kind": "settle",
+            "run": head.name,
+            "siltstone": __version__,
+            "engine": self._engine.name,
+            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
+            "removed": [f.path for m in merges for f in m.files],
+            "outputs": [o.as_dict() for r in results for o in r.outputs],
+            "quarantine": [],
+            "columns": [],
+        }
+
+
+def _paths(merge: Merge) -> tuple[str, ...]:
+    return tuple(f.path for f in merge.files)

@@ -1,0 +1,265 @@
+"""A task that writes data files of one partition anew as one sorted run: to settle them, or to drop superseded rows."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from siltstone import sources
+from siltstone.errors import AccountsError, StorageError
+from siltstone.kernels.sorted_merge import merge_sorted
+from siltstone.maintenance.row_group_copy import joined
+from siltstone.model.arrow import DIGESTS, row_digest, texts, to_arrow
+from siltstone.model.contracts import Contract
+from siltstone.model.data_files import Output, Partition, Sizes
+from siltstone.model.schema import Schema
+from siltstone.storage import Storage
+from siltstone.table.reader import NEXT_MOVE, all_batches, naming
+from siltstone.table.writer import PartitionWriter, file_schema
+
+_FEWEST_ROWS, _MOST_ROWS = 256, 65_536
+_BUFFER_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Data files to write anew, without the rows of the source files in `drop` and without those at `positions`, which
+    gave way to others with their key and are of a single file; `contract` is named by its table."""
+
+    contract: str
+    table: Storage
+    partition: Partition
+    files: tuple[str, ...]
+    drop: tuple[str, ...]
+    schema: Schema
+    sizes: Sizes
+    group_bytes: int
+    memory_bytes: int
+    is_staged: bool = False
+    positions: tuple[int, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "schema": self.schema.as_dict()}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Rewrite":
+        plain = {name: tuple(row[name]) for name in ("partition", "files", "drop", "positions")}
+        table, schema, sizes = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"]), Sizes(**row["sizes"])
+        return cls(**{**row, **plain, "table": table, "schema": schema, "sizes": sizes})
+
+    def run(self) -> "Rewritten":
+        return _rewritten(self)
+
+    def result(self, row: Mapping[str, Any]) -> "Rewritten":
+        return Rewritten(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """The new files and the cells of their record columns; rows dropped per source.
+
+    `gave_way` has for each source file what went with the rows at the positions: rows, cells stored, nulls and values
+    rescued. `is_untouched`: there was nothing to drop, so the files stay.
+    """
+
+    outputs: list[Output]
+    cells: int
+    dropped: dict[str, int]
+    gave_way: dict[str, list[int]] = field(default_factory=dict)
+    is_untouched: bool = False
+
+    @property
+    def rows(self) -> int:
+        return sum(o.rows for o in self.outputs)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "outputs": [o.as_dict() for o in self.outputs]}
+
+
+def _rewritten(task: Rewrite) -> Rewritten:
+    """Merge the task's files. Raises StorageError when one is not what siltstone writes."""
+    table, contract = task.table, sources.contracts()[task.contract]
+    if not task.drop and not task.positions and (whole_groups := _joined(task, contract)):
+        return whole_groups
+    with ExitStack() as opened:
+        handles = {table.uri(path): opened.enter_context(table.open(path)) for path in task.files}
+        if (
+            task.drop
+            and not task.positions
+            and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items())
+        ):
+            return Rewritten([], 0, {}, is_untouched=True)
+        texts_of = [f.name for f in file_schema(contract, task.schema) if pa.types.is_dictionary(f.type)]
+        whole = _Whole(task, contract, {uri: _opened(uri, handle, texts_of) for uri, handle in handles.items()})
+        writer = PartitionWriter(
+            table,
+            contract,
+            task.partition,
+            None,
+            sizes=task.sizes,
+            group_bytes=task.group_bytes,
+            schema=lambda: task.schema,
+            expected=lambda: whole.unread_bytes,
+            is_staged=task.is_staged,
+        )
+        try:
+            written = 0
+            for chunk in merge_sorted(whole.runs(), contract.sort_by, task.group_bytes):
+                written += row_digest(chunk)
+                writer.write(chunk, breaks=False)
+        except ValueError as error:
+            shown = f"{', '.join(task.files[:3])}{' ...' if len(task.files) > 3 else ''}"
+            where = f"a data file of {table.root} can't be merged: {error}; it is one of {shown}"
+            raise StorageError(where, NEXT_MOVE) from error
+        writer.close()
+    if written % DIGESTS != whole.digest % DIGESTS:
+        raise AccountsError("/".join(task.partition), ["the rows merged are not those that were read"])
+    return Rewritten(writer.outputs, whole.cells, whole.dropped, whole.gave_way)
+
+
+def _joined(task: Rewrite, contract: Contract) -> Rewritten | None:
+    """The task done without decoding, where that can be."""
+    found = joined(
+        task.table,
+        task.files,
+        contract,
+        task.partition,
+        task.schema,
+        most_bytes=task.sizes.largest,
+        group_bytes=task.group_bytes,
+        is_staged=task.is_staged,
+    )
+    return Rewritten([found[0]], found[1], {}) if found else None
+
+
+def _opened(uri: str, handle: BinaryIO, texts_of: Sequence[str]) -> pq.ParquetFile:
+    """The file, its columns `texts_of` to be read as codes."""
+    with naming(uri):
+        return pq.ParquetFile(
+            handle,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
+            page_checksum_verification=True,
+            read_dictionary=texts_of,
+        )
+
+
+def _holds(uri: str, handle: BinaryIO, drop: tuple[str, ...]) -> bool:
+    """Whether a file has a row from one of the sources."""
+    with naming(uri):
+        metadata = pq.read_metadata(handle)
+        if "source_file" not in metadata.schema.names:
+            raise ValueError("it has no column source_file")
+        place = metadata.schema.names.index("source_file")
+        file = pq.ParquetFile(
+            handle, metadata=metadata, read_dictionary=["source_file"], page_checksum_verification=True
+        )
+        for group in range(file.num_row_groups):
+            statistics = metadata.row_group(group).column(place).statistics
+            is_bounded = statistics is not None and statistics.has_min_max
+            if is_bounded and (statistics.max < min(drop) or statistics.min > max(drop)):
+                continue
+            found = file.read_row_group(group, columns=["source_file"]).column(0).unique()
+            if not set(drop).isdisjoint(found.to_pylist()):
+                return True
+    return False
+
+
+class _Whole:
+    """All files of a task as runs of equal columns, and what has passed: cells kept and their rows' digest, rows
+    dropped, bytes to come."""
+
+    def __init__(self, task: Rewrite, contract: Contract, opened: Mapping[str, pq.ParquetFile]) -> None:
+        self._opened, self._schema = opened, task.schema
+        files = list(opened.values())
+        self._drop = texts(task.drop)
+        self._positions = np.array(task.positions, np.int64)
+        self._read_rows = 0
+        self._own = {contract.time.name, *(f.name for f in contract.added)}
+        self._arrow = file_schema(contract, task.schema)
+        self._unread_rows = self._rows = sum(f.metadata.num_rows for f in files)
+        self._bytes = sum(_stored_bytes(f.metadata) for f in files)
+        plain = sum(f.metadata.row_group(g).total_byte_size for f in files for g in range(f.num_row_groups))
+        row_bytes = max(plain / max(self._rows, 1), 8.0 * len(self._arrow))
+        at_once = task.memory_bytes / 4 / max(len(files), 1) / row_bytes
+        self._batch_rows = int(min(max(at_once, _FEWEST_ROWS), _MOST_ROWS))
+        self.cells = self.digest = 0
+        self.dropped: dict[str, int] = {}
+        self.gave_way: dict[str, list[int]] = {}
+
+    @property
+    def unread_bytes(self) -> float:
+        """Stored bytes of the rows that are still to come."""
+        return float(self._bytes * self._unread_rows / max(self._rows, 1))
+
+    def runs(self) -> Iterator[Iterator[pa.Table]]:
+        for uri, file in self._opened.items():
+            yield self._tables(uri, file)
+
+    def _tables(self, uri: str, file: pq.ParquetFile) -> Iterator[pa.Table]:
+        with naming(uri):
+            for batch in all_batches(file, self._batch_rows):
+                self._unread_rows -= batch.num_rows
+                table = self._kept(self._complete(pa.Table.from_batches([batch])))
+                for column in self._schema.columns:
+                    values = table.column(column.name)
+                    self.cells += len(values) - values.null_count
+                self.digest += row_digest(table)
+                yield table
+
+    def _complete(self, table: pa.Table) -> pa.Table:
+        """The rows with every column of the table, in its types: a file may be older than a record column."""
+        known = set(table.column_names)
+        if absent := self._own - known:
+            raise ValueError(f"it has no column {', '.join(sorted(absent))}")
+        if unknown := known - set(self._arrow.names):
+            raise ValueError(f"it has columns that the table has not: {', '.join(sorted(unknown))}")
+        columns = [
+            _as(table.column(f.name), f.type) if f.name in known else pa.nulls(len(table), f.type) for f in self._arrow
+        ]
+        return pa.table(columns, schema=self._arrow)
+
+    def _kept(self, table: pa.Table) -> pa.Table:
+        table = self._standing(table)
+        if not len(self._drop):
+            return table
+        files = table.column("source_file").cast(pa.large_string())
+        gone = pc.is_in(files, self._drop)
+        for found in files.filter(gone).value_counts().to_pylist():
+            self.dropped[found["values"]] = self.dropped.get(found["values"], 0) + found["counts"]
+        return table.filter(pc.invert(gone))
+
+    def _standing(self, table: pa.Table) -> pa.Table:
+        """The rows without those at the positions, which are accounted for by source file."""
+        if not len(self._positions):
+            return table
+        begin, self._read_rows = self._read_rows, self._read_rows + table.num_rows
+        inside = (self._positions >= begin) & (self._positions < self._read_rows)
+        if not inside.any():
+            return table
+        gone = np.zeros(table.num_rows, bool)
+        gone[self._positions[inside] - begin] = True
+        names = [c.name for c in self._schema.columns]
+        for row in table.filter(to_arrow(gone)).select([*names, "source_file", "_rescued"]).to_pylist():
+            cells = sum(row[name] is not None for name in names)
+            rescued = len(json.loads(row["_rescued"])) if row["_rescued"] else 0
+            counts = self.gave_way.setdefault(row["source_file"], [0, 0, 0, 0])
+            for place, count in enumerate((1, cells, len(names) - cells, rescued)):
+                counts[place] += count
+        return table.filter(to_arrow(~gone))
+
+
+def _as(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """The column in the wanted type; a cast of coded texts to their own type takes longer than to read them."""
+    return column if column.type == wanted else column.cast(wanted)
+
+
+def _stored_bytes(metadata: pq.FileMetaData) -> int:
+    groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+    return sum(g.column(c).total_compressed_size for g in groups for c in range(metadata.num_columns))

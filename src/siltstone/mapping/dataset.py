@@ -1,0 +1,128 @@
+"""What a source tells of each of its datasets: which files are its, and how their bytes become rows of its table.
+
+Two shapes of rows: `Wide`, one row per record with whatever columns the records bring, and `Keyed`, rows of a contract
+with fixed columns and a key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from siltstone.formats.documents import BadRecord, Ints, Item, Lane, Opened, Rules
+from siltstone.model.contracts import Contract, Policy
+from siltstone.model.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a path says: `site`, "" where only the records tell; `device`, whose files one task reads together, since
+    equal keys can be in them only; `hour`, of the folder or the name, by its own clock, None where it has none;
+    `likely_site`, what the records will probably tell, for the plan alone."""
+
+    site: str
+    device: str
+    hour: datetime | None = None
+    likely_site: str = ""
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Rows of records, refused ones left out, in order of document and line.
+
+    `table` has the record columns that occur and `_rescued`; the arrays an entry for each of its rows: `ts_us` (UTC),
+    `day` (local date as days since 1970), `unit` (of its time, index into the dataset's `time_units`). `cells`, `keys`
+    and `nulls` are as in `Parsed`, for these rows.
+    """
+
+    lane: Lane
+    table: pa.Table
+    document: Ints
+    line: Ints
+    ts_us: Ints
+    day: npt.NDArray[np.int32]
+    unit: npt.NDArray[np.int8]
+    bad: Sequence[BadRecord] = ()
+    cells: Ints | None = None
+    keys: Mapping[int, int] = field(default_factory=dict)
+    nulls: Mapping[int, int] = field(default_factory=dict)
+
+
+REPEATED = pl.Schema(
+    {"document": pl.Int64(), "date": pl.Int32(), "site": pl.String(), "records": pl.Int64(), "rows": pl.Int64()}
+)
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Rows of a contract with a key, refused records left out, in order of document and line.
+
+    `frame` has the contract's record columns that occur (others are null) and: `ts`, int64 microseconds UTC, of a
+    history contract that of the snapshot; `date`, int32, days since 1970 of the partition's date, and `site`, its safe
+    value (neither in history contracts); `_rescued`; `document` and `line` as int64, line counting a file's records
+    from 0. A record may give no row or several. `records` counts by document those that were not refused. `repeated`
+    tells of those that are left out since an earlier one of the same documents equals them in everything: by
+    `document`, `date` and `site` the number of `records` and of the `rows` that they would have given.
+    """
+
+    lane: Lane
+    frame: pl.DataFrame
+    bad: Sequence[BadRecord]
+    records: Mapping[int, int]
+    repeated: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPEATED))
+
+
+class Dataset(Protocol):
+    """One kind of file of a source, and the table that it goes to.
+
+    `name` is what the ledger calls it, `source` the value of its rows in that column, `layout` shows a path for people.
+    `policy` settles rows with equal keys. Of a history contract `whole` says whether a file is a snapshot of the whole
+    table (else of the rows that it had before). `is_by_hour`: folders tell their hour.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def contract(self) -> Contract: ...
+    @property
+    def layout(self) -> str: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def whole(self) -> bool: ...
+    @property
+    def is_by_hour(self) -> bool: ...
+    @property
+    def time_units(self) -> Sequence[str]: ...
+
+    def locate(self, path: str) -> Place | None:
+        """The place that an identity names, None for what is no file of this dataset."""
+
+    def is_before(self, folder: str, since: datetime) -> bool:
+        """Whether all files in a folder are of an hour before `since`, by their own clock."""
+
+    def open(self, item: Item, rules: Rules) -> Opened:
+        """The document of a file. Raises Unreadable with the reason when the file gives nothing.
+
+        A document has `index`, `path`, `modified_us`, `size` (bytes that parsing it takes), and is picklable.
+        """
+
+    def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Wide | Keyed], Schema]:
+        """Every row of the documents, and the schema with the columns that they brought."""
+
+
+class WideDataset(Dataset, Protocol):
+    """A dataset of a contract without a key, whose files each belong to one partition but for stray rows."""
+
+    def partition_of(self, place: Place, shift_hours: int) -> tuple[str, str]:
+        """Where most rows of a file will land, with `shift_hours` from the folder's hour to the local one."""
+
+    def first_unit(self, head: bytes) -> str:
+        """The unit in the first record of a file's first bytes; "" when that can't be told."""

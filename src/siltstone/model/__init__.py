@@ -1,0 +1,1 @@
+"""The nouns of siltstone as plain values: contracts, schemas, accounts, data files."""

@@ -1,0 +1,66 @@
+"""Data files: as a table has them, and as a task has written them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+Partition = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Accepted size of an output file in bytes, and the size to aim at."""
+
+    target: int
+    smallest: int
+    largest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A data file of the table as the plan sees it; `first_unit` is the least unit in it, `bounds` the least and
+    greatest value of each column with statistics (instants in microseconds)."""
+
+    path: str
+    partition: Partition
+    bytes: int
+    rows: int
+    first_unit: str
+    bounds: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, hash=False)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        bounds = {name: (low, high) for name, (low, high) in row["bounds"].items()}
+        return cls(**{**row, "partition": tuple(row["partition"]), "bounds": bounds})
+
+
+@dataclass(frozen=True)
+class Output:
+    """A data file as the commit will name it; `statistics` in the form of the Delta log, complete or absent."""
+
+    path: str
+    partition: Partition
+    bytes: int
+    rows: int
+    written_ms: int
+    statistics: Mapping[str, Any]
+    sha256: str = ""
+    is_staged: bool = False
+
+    @property
+    def written_to(self) -> str:
+        """Where the file is until it is committed."""
+        return staged(self.path) if self.is_staged else self.path
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Output":
+        return cls(**{**row, "partition": tuple(row["partition"])})
+
+
+def staged(path: str) -> str:
+    """The name of a data file of a plain table before its commit: no pattern for Parquet files matches it."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}_{name}.staged"

@@ -1,0 +1,1 @@
+"""Tables: their versions and commits, the ledger of source files, data files, quarantine."""

@@ -1,0 +1,258 @@
+"""The only module that commits. Every commit is compare-and-swap on the version of the Delta log.
+
+A commit is tried once, from a fresh handle (`max_commit_retries=0`). After any error, a refusal included, the log is
+read from the planned version on, for this run's transaction: done, not done, or unknown; never guessed.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+from urllib.parse import unquote
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable, Field
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
+
+from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
+from siltstone.model.contracts import Column, Contract, Kind
+from siltstone.model.data_files import Output, Partition, Stored
+from siltstone.model.schema import Schema
+from siltstone.model.statistics import Bounds, from_delta
+from siltstone.storage import Storage, reason, whole
+from siltstone.table.ledger import Head
+
+APP_ID = "siltstone"
+_DELTA_TYPE = {
+    "double": "double",
+    "bigint": "long",
+    "int": "integer",
+    "boolean": "boolean",
+    "string": "string",
+    "json": "string",
+    "float": "float",
+    "timestamp": "timestamp",
+}
+_KIND_OF_TYPE = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
+
+
+class Refused(SiltstoneError):
+    """Another commit took the version: look again at what it did, then try again."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table at one version: its record columns, and the head of its manifest chain (None before the first run)."""
+
+    version: int
+    schema: Schema
+    head: Head | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit makes true: `outputs` become data files of the table, `removed` ones cease to be, the manifest of
+    `head` is the newest; `info` is for people. Without `data_change` the same rows are only stored in other files."""
+
+    head: Head
+    outputs: Sequence[Output]
+    info: Mapping[str, Any]
+    removed: Sequence[Stored] = ()
+    data_change: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Delta table of one contract at a path."""
+
+    storage: Storage
+    contract: Contract
+    is_staged: ClassVar[bool] = False  # whether data files wait under other names until they are committed
+
+    def recover(self) -> None:
+        """Finish what a run that died has left undone; nothing, since a Delta commit is one step."""
+
+    def snapshot(self) -> Snapshot | None:
+        """The newest version, or None when there is no table yet."""
+        handle = self._handle()
+        if handle is None:
+            return None
+        version = handle.transaction_version(APP_ID)
+        schema = self._schema_of(handle.schema())
+        return Snapshot(handle.version(), schema, None if version is None else Head.of_version(version))
+
+    def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
+        """The statistics of each data file at a version, by path and column; readers skip files by them."""
+        rows = pl.DataFrame(self._handle_at(planned).get_add_actions(flatten=True)).iter_rows(named=True)
+        return {unquote(row["path"]): {n: from_delta(row, n) for n in self.contract.statistics} for row in rows}
+
+    def lost_files(self, planned: Snapshot) -> bool:
+        """Whether data files of a version may be gone because of a later commit; Delta keeps them until vacuum."""
+        return False
+
+    def create(self) -> None:
+        """Create the empty table; losing the race against another run is no error."""
+        contract = self.contract
+        self.storage.make()
+        time, *partition = [Field(f.name, _delta_type(f.type)) for f in (contract.time, *contract.partition_by)]
+        added = [Field(f.name, _delta_type(f.type)) for f in contract.added]
+        record = [_field(c) for c in contract.record]
+        schema = DeltaSchema([time, *(_field(c) for c in contract.leading), *partition, *added, *record])
+        try:
+            DeltaTable.create(
+                self.storage.root,
+                schema,
+                mode="error",
+                partition_by=[f.name for f in contract.partition_by],
+                configuration={"delta.dataSkippingStatsColumns": ",".join(contract.statistics)},
+                storage_options=self.storage.delta_options(),
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except (DeltaError, OSError) as error:
+            if self._handle() is None:
+                raise StorageError(
+                    f"can't create {self.storage.root}: {reason(error)}", "Check its permissions."
+                ) from error
+
+    def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
+        """Add columns in a commit of their own; Refused when the table is not at the planned version any more."""
+        handle = self._handle_at(planned)
+        try:
+            handle.alter.add_columns(
+                [_field(c) for c in columns], commit_properties=CommitProperties(max_commit_retries=0)
+            )
+        except (DeltaError, OSError) as error:
+            self._refuse(planned, error)
+
+    def commit(self, change: Change, planned: Snapshot) -> None:
+        """Make a run true, in one commit.
+
+        Raises Refused (nothing happened, somebody else was first), UnknownOutcomeError, or StorageError (nothing
+        happened).
+        """
+        handle = self._handle_at(planned)
+        try:
+            handle.create_write_transaction(
+                [
+                    *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
+                    *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
+                ],
+                "append",
+                handle.schema(),
+                [f.name for f in self.contract.partition_by],
+                commit_properties=CommitProperties(
+                    max_commit_retries=0,
+                    custom_metadata={APP_ID: json.dumps(change.info)},
+                    app_transactions=[Transaction(APP_ID, change.head.version)],
+                ),
+            )
+        except (DeltaError, OSError) as error:
+            if not self._was_committed(change.head, planned):
+                self._refuse(planned, error)
+
+    def files(self, planned: Snapshot) -> list[Stored]:
+        """The data files at a version; Refused when the table is not at it any more."""
+        rows = pl.DataFrame(self._handle_at(planned).get_add_actions(flatten=True)).iter_rows(named=True)
+        names, unit = [f.name for f in self.contract.partition_by], self.contract.sort_by[0]
+        return [
+            Stored(
+                unquote(row["path"]),
+                cast(Partition, tuple(str(row[f"partition.{name}"]) for name in names)),
+                row["size_bytes"],
+                row["num_records"],
+                row.get(f"min.{unit}") or "",
+                {n: from_delta(row, n)[:2] for n in self.contract.statistics},
+            )
+            for row in rows
+        ]
+
+    def _handle(self) -> DeltaTable | None:
+        if self.storage.is_local and not self.storage.exists():
+            return None
+        try:
+            return whole(lambda: DeltaTable(self.storage.root, storage_options=self.storage.delta_options()))
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise StorageError(
+                f"can't read the table {self.storage.root}: {reason(error)}", "Check its _delta_log."
+            ) from error
+
+    def _handle_at(self, planned: Snapshot) -> DeltaTable:
+        handle = self._handle()
+        if handle is None:
+            raise StorageError(f"the table {self.storage.root} is gone", "Run again to create it anew.")
+        if handle.version() != planned.version:
+            raise Refused(f"the table is at version {handle.version()}, planned was {planned.version}")
+        return handle
+
+    def _refuse(self, planned: Snapshot, error: Exception) -> None:
+        if self.storage.read(_log_path(planned.version + 1)) is not None:
+            raise Refused(f"version {planned.version + 1} is somebody else's") from error
+        raise StorageError(
+            f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
+        ) from error
+
+    def _was_committed(self, head: Head, planned: Snapshot) -> bool:
+        """Whether the log after the planned version holds this run's transaction."""
+        version = planned.version
+        try:
+            while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
+                for line in entry.data.splitlines():
+                    transaction = json.loads(line).get("txn", {})
+                    if transaction.get("appId") == APP_ID and transaction.get("version") == head.version:
+                        return True
+        except (StorageError, ValueError) as error:
+            raise UnknownOutcomeError(
+                f"the commit of run {head.name} failed and the log can't be read: {error}",
+                "Nothing was deleted. Run the same command again: it will find out and go on.",
+            ) from error
+        return False
+
+    def _schema_of(self, delta: DeltaSchema) -> Schema:
+        reserved = set(self.contract.reserved)
+        columns = []
+        for f in delta.fields:
+            if f.name not in reserved:
+                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE.get(getattr(f.type, "type", ""))
+                if kind is None:
+                    raise UsageError(
+                        f"{self.storage.root} has a column {f.name!r} of type {f.type}, which siltstone does not write",
+                        "Only siltstone may write its tables; drop the column or give another lake.",
+                    )
+                columns.append(Column(f.name, cast(Kind, kind), f.metadata.get("siltstone.key", f.name)))
+        return Schema(tuple(columns), self.contract.reserved)
+
+    def _add_action(self, output: Output, *, data_change: bool) -> AddAction:
+        # Text as it is: arrow-rs, which reads the log for most readers, misreads some escaped surrogate pairs.
+        values, statistics = self._partition_values(output.partition), json.dumps(output.statistics, ensure_ascii=False)
+        return AddAction(output.path, output.bytes, values, output.written_ms, data_change, statistics)
+
+    def _remove_action(self, stored: Stored, *, data_change: bool) -> RemoveAction:
+        values, now_ms = self._partition_values(stored.partition), int(time.time() * 1000)
+        return RemoveAction(stored.path, data_change, now_ms, stored.bytes, values)
+
+    def _partition_values(self, partition: Partition) -> dict[str, str | None]:
+        return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
+
+
+def _log_path(version: int) -> str:
+    return f"_delta_log/{version:020d}.json"
+
+
+def _field(column: Column) -> Field:
+    metadata = {"siltstone.key": column.key, "siltstone.kind": column.kind}
+    return Field(column.name, PrimitiveType(_DELTA_TYPE[column.kind]), metadata=metadata)
+
+
+def _delta_type(arrow: pa.DataType) -> Any:
+    if pa.types.is_nested(arrow):
+        return Field.from_arrow(pa.field("nested", arrow)).type
+    return PrimitiveType({"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string"))

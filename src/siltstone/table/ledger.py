@@ -1,0 +1,262 @@
+"""Manifests and the ledger: what each run did with every source file, chained by parent, so that nothing is read twice.
+
+A run's manifest is written before its commit; the commit's transaction version names it. A manifest that no commit
+names is garbage. Every 50 runs a snapshot of the ledger stands for the chain before it.
+"""
+
+import io
+import json
+import secrets
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import polars as pl
+
+from siltstone.errors import StorageError
+from siltstone.model.accounts import Account, FileAccount
+from siltstone.model.layout import FOLDER
+from siltstone.storage import Storage
+
+SNAPSHOT_EVERY = 50
+_TOKEN_BITS = 32
+
+_LIST = pl.List(pl.String())
+LEDGER = pl.Schema(
+    {
+        "path": pl.String(),
+        "etag": pl.String(),
+        "size": pl.Int64(),
+        "sha256": pl.String(),
+        "state": pl.String(),
+        "rows_out": pl.Int64(),
+        "records_quarantined": pl.Int64(),
+        "duplicates_dropped": pl.Int64(),
+        "keys_superseded": pl.Int64(),
+        "folders": _LIST,
+        "dataset": pl.String(),
+    }
+)
+_MANIFEST = pl.Schema(
+    {
+        "path": pl.String(), "size": pl.Int64(), "etag": pl.String(), "sha256": pl.String(), "state": pl.String(),
+        "lane": pl.String(), "reason": pl.String(), "time_units": pl.String(), "outputs": _LIST,
+        "folders": _LIST, "rows_kept": pl.Int64(), "duplicates_kept": pl.Int64(), "modified_us": pl.Int64(),
+        "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
+        "duplicates_dropped": pl.Int64(), "keys_superseded": pl.Int64(), "rows_split": pl.Int64(),
+        "records_empty": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
+        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "dataset": pl.String(),
+    }
+)  # fmt: skip
+_OF_ACCOUNT = [f.name for f in fields(Account)]
+_OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders", "dataset")]
+ADJUSTED = "adjusted"  # the lane of an account whose rows gave way to those of other files
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A run's place in the chain: its number and its random token, both in the transaction version of its commit."""
+
+    run: int
+    token: int
+
+    @property
+    def version(self) -> int:
+        return self.run << _TOKEN_BITS | self.token
+
+    @property
+    def name(self) -> str:
+        return f"{self.run:08d}-{self.token:08x}"
+
+    @classmethod
+    def of_version(cls, version: int) -> "Head":
+        return cls(version >> _TOKEN_BITS, version & ((1 << _TOKEN_BITS) - 1))
+
+    @classmethod
+    def after(cls, parent: "Head | None") -> "Head":
+        return cls(parent.run + 1 if parent else 1, secrets.randbits(_TOKEN_BITS))
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every source file that a committed run has dealt with (columns as LEDGER, one row per path), and the header of
+    the newest run (empty before the first). `rows_out` are the file's rows in the table now, `folders` the partitions
+    that hold them or the equals of its repeated lines."""
+
+    head: Head | None
+    entries: pl.DataFrame
+    newest: Mapping[str, Any]
+
+    def of(self, dataset: str) -> "Ledger":
+        """The entries of one dataset alone."""
+        return replace(self, entries=self.entries.filter(pl.col("dataset") == dataset))
+
+    def learned(self, dataset: str) -> Mapping[str, Any]:
+        """What the newest run of a dataset knew: `zone`, `files named by`, `shift_hours`, `ratio`; empty before it."""
+        found: Mapping[str, Any] = learned_of(self.newest).get(dataset, {})
+        return found
+
+
+def learned_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header says of each dataset; those of version 0 knew of one alone, and its name was the source's."""
+    if "learned" in header or not header:
+        return dict(header.get("learned", {}))
+    return {header["source"]: {key: header.get(key) for key in ("zone", "files named by", "shift_hours", "ratio")}}
+
+
+def load(table: Storage, head: Head | None) -> Ledger:
+    """The ledger as of a head: the newest snapshot on its chain and the manifests after it."""
+    newest: Mapping[str, Any] = {}
+    layers: list[pl.DataFrame] = []
+    for header, manifest in _chain(table, head):
+        newest = newest or header
+        standing = manifest.with_columns(
+            rows_out=pl.col("rows_out") + pl.col("rows_kept"),
+            duplicates_dropped=pl.col("duplicates_dropped") + pl.col("duplicates_kept"),
+        )
+        layers.append(standing.select(LEDGER.names()))
+        if header["ledger"]:
+            layers.append(_parsed(table, _snapshot_path(header["ledger"]))[1])
+            break
+    entries = pl.concat(layers) if layers else LEDGER.to_frame()
+    return Ledger(head, entries.unique("path", keep="first", maintain_order=True), newest)
+
+
+def headers(table: Storage, head: Head | None) -> list[dict[str, Any]]:
+    """The header of every committed run, newest first."""
+    return [header for header, _ in _chain(table, head)]
+
+
+def accounts(table: Storage, head: Head | None) -> pl.DataFrame:
+    """The account of each source file as of a head, one row per path: that of the run which read it last."""
+    manifests = [manifest for _, manifest in _chain(table, head)]
+    frame = pl.concat(manifests) if manifests else _MANIFEST.to_frame()
+    return frame.filter(pl.col("lane") != "noted").unique("path", keep="first", maintain_order=True)
+
+
+def files_of(header: Mapping[str, Any]) -> set[str]:
+    """The files in the table's folder that the run of a header is kept in: its manifest, and its ledger snapshot."""
+    snapshot = {_snapshot_path(header["ledger"])} if header["ledger"] else set()
+    return {f"{FOLDER}/runs/{header['name']}.manifest", *snapshot}
+
+
+def history(table: Storage, head: Head | None) -> tuple[list[dict[str, Any]], pl.DataFrame]:
+    """The header of every committed run, newest first, and what they did with the files that count today (columns as
+    in a manifest, and `run`, its name): the newest version of each file, and where that gave no row, the one whose
+    rows stay. Copies under a new etag are left out."""
+    chain = list(_chain(table, head))
+    files = pl.concat(
+        [_MANIFEST.to_frame().with_columns(run=pl.lit(""), age=pl.lit(0))]
+        + [m.with_columns(run=pl.lit(h["name"]), age=pl.lit(age)) for age, (h, m) in enumerate(chain)]
+    )
+    age = pl.col("age")
+    newest, with_rows = (
+        age.min().over("path"),
+        age.filter(pl.col("rows_kept") + pl.col("duplicates_kept") == 0).min().over("path"),
+    )
+    read = files.filter(~pl.col("lane").is_in(["noted", ADJUSTED]))
+    counted = read.filter((age == newest) | (age == with_rows))
+    return [header for header, _ in chain], counted.drop("age")
+
+
+def account_of(row: Mapping[str, Any]) -> FileAccount:
+    """The account of a file again, from its row of a manifest."""
+    account = Account(**{name: row[name] for name in _OF_ACCOUNT})
+    units = json.loads(row["time_units"])
+    lists = {name: row[name] for name in ("outputs", "folders")}
+    return FileAccount(**{name: row[name] for name in _OF_FILE}, **lists, time_units=units, account=account)
+
+
+def write_manifest(
+    table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount], dataset: str
+) -> None:
+    """Write what a run is about to commit, and the ledger snapshot when one is due."""
+    snapshot = ""
+    if head.run % SNAPSHOT_EVERY == 0:
+        snapshot = head.name
+        _put(table, _snapshot_path(snapshot), ledger.entries, {})
+    whole = {
+        **header,
+        "run": head.run,
+        "name": head.name,
+        "parent": ledger.head.version if ledger.head else None,
+        "ledger": snapshot,
+    }
+    _put(table, _manifest_path(head), _manifest(files, dataset), whole)
+
+
+def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
+    """A row per file, columns as _MANIFEST."""
+    columns: dict[str, Any] = {name: [getattr(f, name) for f in files] for name in _OF_FILE}
+    columns |= {name: [getattr(f.account, name) for f in files] for name in _OF_ACCOUNT}
+    columns["time_units"] = _repeated(
+        [tuple(f.time_units.items()) for f in files], lambda units: json.dumps(dict(units)), pl.String()
+    )
+    columns["outputs"] = _repeated([tuple(f.outputs) for f in files], list, _LIST)
+    columns["folders"] = _repeated([(tuple(f.folders), tuple(f.outputs)) for f in files], _folders, _LIST)
+    columns["dataset"] = pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
+    return pl.DataFrame(columns, schema=_MANIFEST)
+
+
+def _folders(folders_and_outputs: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
+    folders, outputs = folders_and_outputs
+    return sorted({*folders, *(output.rpartition("/")[0] for output in outputs)})
+
+
+def _repeated(values: Sequence[K], made: Callable[[K], Any], dtype: pl.DataType) -> pl.Series:
+    """What is made of each value, once for all equal ones: few differ, and polars takes 60 us for a list."""
+    places: dict[K, int] = {}
+    rows = [places.setdefault(value, len(places)) for value in values]
+    return pl.Series([made(value) for value in places], dtype=dtype).gather(rows)
+
+
+def _manifest_path(head: Head) -> str:
+    return f"{FOLDER}/runs/{head.name}.manifest"
+
+
+def _snapshot_path(name: str) -> str:
+    return f"{FOLDER}/ledger/{name}.ledger"
+
+
+def _chain(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+    while head is not None:
+        path = _manifest_path(head)
+        header, manifest = _parsed(table, path)
+        yield header, manifest
+        head = Head.of_version(header["parent"]) if header["parent"] is not None else None
+
+
+def _put(table: Storage, path: str, frame: pl.DataFrame, header: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, metadata={"siltstone": json.dumps(header)})
+    if not table.put(path, buffer.getvalue()):
+        raise StorageError(f"{table.uri(path)} exists already", "Two runs drew the same token; run again.")
+
+
+def _parsed(table: Storage, path: str) -> tuple[dict[str, Any], pl.DataFrame]:
+    data = _read(table, path)
+    try:
+        header = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
+        return header, _completed(pl.read_parquet(io.BytesIO(data)), header)
+    except (pl.exceptions.PolarsError, KeyError, ValueError) as error:
+        raise StorageError(f"{table.uri(path)} is damaged: {error}", "Restore it from a backup.") from error
+
+
+def _completed(frame: pl.DataFrame, header: Mapping[str, Any]) -> pl.DataFrame:
+    """A manifest or snapshot with the columns that came later."""
+    if "dataset" in frame.columns:
+        return frame
+    counts = {n: pl.lit(0, pl.Int64()) for n in ("keys_superseded", "rows_split", "records_empty")}
+    frame = frame.with_columns(**counts, dataset=pl.lit("datalog"))
+    return frame.select(_MANIFEST.names() if "lane" in frame.columns else LEDGER.names())
+
+
+def _read(table: Storage, path: str) -> bytes:
+    fetched = table.read(path)
+    if fetched is None:
+        raise StorageError(
+            f"{table.uri(path)} is missing, though the table's log names it",
+            "Restore the _siltstone folder of the table from a backup: without it a run can't tell what is new.",
+        )
+    return fetched.data

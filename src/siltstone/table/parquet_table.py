@@ -1,0 +1,193 @@
+"""A table of plain Parquet files for readers without Delta: the same files, layout, manifests and commit protocol.
+
+The log is `_siltstone/log/{version}.json`, each entry created in one step, so that of two runs one is refused. Data
+files are written under staged names, which no reader of the folder takes for data, and get their own names once their
+entry is in the log; whoever comes next finishes that for a run that died. Files that an entry removes are deleted.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
+from siltstone.model.contracts import Column, Contract
+from siltstone.model.data_files import Output, Stored, staged
+from siltstone.model.layout import FOLDER
+from siltstone.model.schema import Schema
+from siltstone.model.statistics import Bounds, from_json
+from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.ledger import Head
+
+LOG = f"{FOLDER}/log"
+_CHECKPOINT_EVERY = 50
+
+
+@dataclass
+class _State:
+    """A table at one version, as its log adds up."""
+
+    version: int = -1
+    head: int | None = None
+    columns: list[list[str]] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def apply(self, entry: Mapping[str, Any]) -> None:
+        self.version += 1
+        self.head, self.columns = entry["head"], entry["columns"]
+        for path in entry["remove"]:
+            del self.files[path]
+        for file in entry["add"]:
+            self.files[file["path"]] = file
+
+
+class PlainTable(Table):
+    """A table of plain Parquet files of one contract at a path."""
+
+    is_staged = True
+
+    def snapshot(self) -> Snapshot | None:
+        state = self._state()
+        if state is None:
+            return None
+        schema = Schema.from_dict({"columns": state.columns, "reserved": self.contract.reserved})
+        return Snapshot(state.version, schema, None if state.head is None else Head.of_version(state.head))
+
+    def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
+        return {}  # readers have the files' footers only
+
+    def lost_files(self, planned: Snapshot) -> bool:
+        state = self._state()
+        return state is None or state.version != planned.version
+
+    def create(self) -> None:
+        contract = self.contract
+        columns = [[c.name, c.kind, c.key] for c in (*contract.leading, *contract.record)]
+        self.storage.make()
+        entry = {"head": None, "columns": columns, "add": [], "remove": []}
+        self.storage.put(_path(0), json.dumps(entry).encode())
+        if self.storage.child("_delta_log").exists():
+            raise UsageError(f"another run has just made {self.storage.root} a Delta table", "Leave --format out.")
+
+    def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
+        head = None if planned.head is None else planned.head.version
+        self._append({"head": head, "add": [], "remove": []}, planned, columns)
+
+    def commit(self, change: Change, planned: Snapshot) -> None:
+        entry = {
+            "head": change.head.version,
+            "add": [_described(o, self.contract) for o in change.outputs],
+            "remove": [s.path for s in change.removed],
+            "info": dict(change.info),
+        }
+        self._append(entry, planned)
+        self.recover()
+
+    def files(self, planned: Snapshot) -> list[Stored]:
+        state = self._state()
+        if state is None or state.version != planned.version:
+            raise Refused(f"the table is not at version {planned.version} any more")
+        return [
+            Stored(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
+            for f in state.files.values()
+        ]
+
+    def recover(self) -> None:
+        """Give the data files of every entry their own names and delete those that it removed, where that is not
+        done yet."""
+        names = self._names()
+        for version in sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json")):
+            if f"{version:020d}.published" not in names:
+                self._publish(version)
+
+    def _publish(self, version: int) -> None:
+        fetched = self.storage.read(_path(version))
+        assert fetched is not None
+        entry = json.loads(fetched.data)
+        own_names = [file["path"] for file in entry["add"]]
+        try:
+            list(self.storage.ahead(lambda path: self.storage.rename(staged(path), path), own_names))
+        except StorageError:
+            if self.storage.read(_path(version, "published")) is None:
+                raise
+            return  # another run has finished it, and a third may have removed the file
+        list(self.storage.ahead(self.storage.delete, entry["remove"]))
+        self.storage.put(_path(version, "published"), b"")
+
+    def _append(self, entry: dict[str, Any], planned: Snapshot, more_columns: Sequence[Column] = ()) -> None:
+        """Put the entry behind the planned version. Raises Refused, UnknownOutcomeError or StorageError as `commit`."""
+        version, token = planned.version + 1, secrets.token_hex(8)
+        columns = [[c.name, c.kind, c.key] for c in (*planned.schema.columns, *more_columns)]
+        data = json.dumps({**entry, "columns": columns, "token": token}).encode()
+        try:
+            if self.storage.put(_path(version), data):
+                self._checkpoint(version)
+                return
+            failure: StorageError | None = None
+        except StorageError as error:
+            failure = error
+        try:
+            there = self.storage.read(_path(version))
+        except StorageError as error:
+            raise UnknownOutcomeError(
+                f"the commit of version {version} failed and the log can't be read: {error}",
+                "Nothing was deleted. Run the same command again: it will find out and go on.",
+            ) from error
+        if there is None and failure is not None:
+            raise failure
+        if there is None or json.loads(there.data).get("token") != token:
+            raise Refused(f"version {version} is somebody else's") from failure
+
+    def _checkpoint(self, version: int) -> None:
+        if version and version % _CHECKPOINT_EVERY == 0 and (state := self._state()) is not None:
+            row = {name: getattr(state, name) for name in ("version", "head", "columns", "files")}
+            self.storage.put(_path(state.version, "checkpoint"), json.dumps(row).encode())
+
+    def _names(self) -> set[str]:
+        if not self.storage.child(LOG).exists():
+            return set()
+        return {path.rpartition("/")[2] for path in self.storage.objects(LOG)["path"]}
+
+    def _state(self) -> _State | None:
+        """The newest version, from the newest checkpoint on; None when there is no table."""
+        names = self._names()
+        versions = sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json"))
+        if not versions:
+            return None
+        checkpoints = [int(n.removesuffix(".checkpoint")) for n in names if n.endswith(".checkpoint")]
+        state = _State()
+        if checkpoints:
+            state = _State(**self._read(_path(max(checkpoints), "checkpoint")))
+        for entry in self.storage.ahead(self._read, map(_path, range(state.version + 1, versions[-1] + 1))):
+            state.apply(entry)
+        return state
+
+    def _read(self, path: str) -> dict[str, Any]:
+        fetched = self.storage.read(path)
+        if fetched is None:
+            raise StorageError(
+                f"{self.storage.uri(path)} is missing, though later versions are there",
+                "Restore the _siltstone folder of the table from a backup.",
+            )
+        try:
+            entry: dict[str, Any] = json.loads(fetched.data)
+        except ValueError as error:
+            raise StorageError(f"{self.storage.uri(path)} is damaged: {error}", "Restore it from a backup.") from error
+        return entry
+
+
+def _described(output: Output, contract: Contract) -> dict[str, Any]:
+    first_unit = output.statistics["minValues"].get(contract.sort_by[0]) or ""
+    return {
+        "path": output.path,
+        "partition": list(output.partition),
+        "bytes": output.bytes,
+        "rows": output.rows,
+        "first_unit": first_unit,
+        "bounds": from_json(output.statistics, contract.time.name),
+    }
+
+
+def _path(version: int, kind: str = "json") -> str:
+    return f"{LOG}/{version:020d}.{kind}"

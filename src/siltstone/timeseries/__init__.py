@@ -1,0 +1,1 @@
+"""Pure kernels of time series: points become states, states become measures."""

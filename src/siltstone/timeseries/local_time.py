@@ -1,0 +1,96 @@
+"""What the clocks on the walls of a zone show: its times as microseconds since 1970-01-01 00:00 as shown, no offset.
+
+Clocks are put back, forward and over whole dates, so a wall time may be shown twice or never. Buckets want one instant
+for each: the first at which the clocks show that time or a later one.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from siltstone.timeseries.points import Ints
+
+_SECOND_US = 1_000_000
+_BEGINNING = -(1 << 62)  # of time, microseconds; far enough from the least int64 that sums with an offset don't wrap
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Before, every zone keeps its mean local time; after, the offset of the last instant is taken to stay.
+_FIRST, _LAST = datetime(1800, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_PROBE = timedelta(days=5)  # no zone has changed its offset twice within 6 days (7 is the least: Recife in 2000)
+
+
+class WallClock:
+    """The clocks of one zone. `since`: from which instant on each offset holds, microseconds, the first being the
+    beginning of time; `offset`: local minus UTC, microseconds; `shown_before`: the wall time that the clocks were about
+    to reach at `since`. It rises: offsets last for days and change by one at most."""
+
+    def __init__(self, zone: str) -> None:
+        changes = _offsets(ZoneInfo(zone))
+        self.offset: Ints = np.array([offset for _, offset in changes], np.int64)
+        self.since: Ints = np.array([since for since, _ in changes], np.int64)
+        self.shown_before: Ints = np.r_[_BEGINNING, self.since[1:] + self.offset[:-1]]
+
+    def latest_shown(self, ts: Ints) -> Ints:
+        """The latest wall time that the clocks have shown by each instant: what they show, unless put back since."""
+        if len(ts) == 0:
+            return ts
+        first, last = np.searchsorted(self.since, [ts.min(), ts.max()], side="right") - 1
+        at = first if first == last else np.searchsorted(self.since[first + 1 : last + 1], ts, side="right") + first
+        shown: Ints = np.maximum(ts + self.offset[at], self.shown_before[at] - 1)
+        return shown
+
+    def first_instant(self, wall: Ints) -> Ints:
+        """The first instant at which the clocks show each wall time or a later one."""
+        at = np.searchsorted(self.shown_before[1:], wall, side="right")
+        instants: Ints = np.maximum(wall - self.offset[at], self.since[at])
+        return instants
+
+    def jumps(self) -> tuple[Ints, Ints]:
+        """Where the clocks were put forward: the wall times that no instant shows, from and (exclusive) to."""
+        until = self.since[1:] + self.offset[1:]
+        forward = until > self.shown_before[1:]
+        return self.shown_before[1:][forward], until[forward]
+
+
+@lru_cache(maxsize=64)
+def wall_clock(zone: str) -> WallClock:
+    """The clocks of an IANA zone."""
+    return WallClock(zone)
+
+
+def _offsets(zone: ZoneInfo) -> list[tuple[int, int]]:
+    """From which instant on each offset holds, both microseconds."""
+    moment, offset = _FIRST, _offset_s(_FIRST, zone)
+    changes = [(_BEGINNING, offset * _SECOND_US)]
+    if zone.key == "UTC":
+        return changes
+    while moment < _LAST:
+        following = moment + _PROBE
+        if (later := _offset_s(following, zone)) != offset:
+            changes.append((_change_s(moment, following, zone) * _SECOND_US, later * _SECOND_US))
+        moment, offset = following, later
+    return changes
+
+
+def _change_s(before: datetime, after: datetime, zone: ZoneInfo) -> int:
+    """The second since 1970 at which the offset changes between two instants, once."""
+    low, high = _seconds(before), _seconds(after)
+    former = _offset_s(before, zone)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset_s(_EPOCH + timedelta(seconds=middle), zone) == former:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _seconds(instant: datetime) -> int:
+    return int((instant - _EPOCH).total_seconds())
+
+
+def _offset_s(instant: datetime, zone: ZoneInfo) -> int:
+    offset = instant.astimezone(zone).utcoffset()
+    assert offset is not None
+    return round(offset.total_seconds())
