@@ -14,7 +14,7 @@ dbutils.widgets.text("every", "1h", "length of a bucket")
 from siltstone.dataframes.aggregate import aggregate
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import Terms, rows_of
+from siltstone.aggregation.spec import AggregateSpec, rows_of
 from siltstone.config.load import load_config
 from siltstone.engine.spark import SparkEngine
 from siltstone.config.series_rules import load_interpretations
@@ -22,7 +22,7 @@ from siltstone.cli.progress import Reporter
 
 lake, every = dbutils.widgets.get("lake"), dbutils.widgets.get("every")
 rules = load_interpretations()
-terms = Terms(every=every, rules=rows_of(rules))
+terms = AggregateSpec(every=every, rules=rows_of(rules))
 with Reporter() as progress:
     summary = aggregate_table(
         f"{lake}/readings", f"{lake}/aggregates_{every}", terms, Period(), load_config(), SparkEngine(spark), progress

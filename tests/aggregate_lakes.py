@@ -15,7 +15,7 @@ from worlds import InProcess, quiet
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.rollup import rollup_table
-from siltstone.aggregation.spec import Terms, checked_measures, rows_of
+from siltstone.aggregation.spec import AggregateSpec, checked_measures, rows_of
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
 
@@ -65,7 +65,7 @@ class Aggregates:
         """Aggregate; `terms` are those of Terms. The summary, whose accounts have been checked."""
         whole = Period()
         period = Period(whole.start_us if start is None else us(start), whole.end_us if end is None else us(end))
-        asked = Terms(
+        asked = AggregateSpec(
             every=every,
             measures=checked_measures(tuple(measures)),
             rules=rows_of(load_interpretations(None if rules is None else str(rules))),

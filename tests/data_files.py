@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
-from siltstone.model.data_files import Output, Sizes
+from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
 from siltstone.table.writer import PartitionWriter
@@ -65,8 +65,8 @@ class Rig:
         (output,) = writer.outputs
         return output.path
 
-    def task(self, *paths: str, drop: tuple[str, ...] = (), schema: Schema = BASE, **other: Any) -> Rewrite:
-        return Rewrite(
+    def task(self, *paths: str, drop: tuple[str, ...] = (), schema: Schema = BASE, **other: Any) -> RewriteTask:
+        return RewriteTask(
             **{
                 "contract": "datalog",
                 "table": Storage(str(self.root)),
@@ -84,7 +84,7 @@ class Rig:
     def run(self, *paths: str, **how: Any) -> Rewritten:
         return self.task(*paths, **how).run()
 
-    def read(self, output: Output) -> pa.Table:
+    def read(self, output: NewFile) -> pa.Table:
         return pq.ParquetFile(self.root / output.path).read()
 
     def rows(self, result: Rewritten) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from siltstone.model.contracts import READINGS
-from siltstone.model.data_files import Output, Sizes
+from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import base_schema
 from siltstone.storage import open_root
 from siltstone.storage.access import Access
@@ -93,7 +93,7 @@ def _place(row: Row) -> tuple[str, str]:
     return row["ts"].date().isoformat(), row["site"]
 
 
-def _written(table: Table, rows: Sequence[Row], day: str, site: str) -> list[Output]:
+def _written(table: Table, rows: Sequence[Row], day: str, site: str) -> list[NewFile]:
     own = pl.DataFrame([r for r in rows if _place(r) == (day, site)], schema=_COLUMNS).drop("site")
     writer = PartitionWriter(
         table.storage,

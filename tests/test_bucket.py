@@ -69,7 +69,7 @@ def test_a_long_listing_is_asked_for_in_ranges_and_is_whole(
 ) -> None:
     monkeypatch.setattr(ranges, "_BATCH", 10)
     monkeypatch.setattr(ranges, "_SERIAL_BATCHES", 2)
-    monkeypatch.setattr(buckets_of_storage.Bucket, "calls_at_once", 4)
+    monkeypatch.setattr(buckets_of_storage.S3Bucket, "calls_at_once", 4)
     folders = [f"{site}/{device}/{hour}" for site in ("B", "B-C", "é") for device in "abcde" for hour in range(2)]
     keys = sorted([f"in/{folder}/x" for folder in folders] + ["in", "in/B", "in/README", "in/zzz", "other/y"])
     for key in keys:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.model.contracts import DATALOG, Column, Kind
-from siltstone.model.schema import Merged, Schema, base_schema, hinted, merge_drift
+from siltstone.model.schema import MergedSchema, Schema, base_schema, hinted, merge_drift
 
 # printf %s KEY | sha256sum
 HASH_OF_A_B_WITH_BLANK = "c8687a08"
@@ -77,7 +77,7 @@ def test_drift_is_settled_in_plan_order_and_tasks_that_wrote_otherwise_are_named
         [Column("y", "boolean", "y")],
     ]
     added = (Column("x", "double", "x"), Column("y", "boolean", "y"))
-    assert merge_drift(base, drift, 5000) == Merged(Schema((*base.columns, *added)), (1, 3), added)
+    assert merge_drift(base, drift, 5000) == MergedSchema(Schema((*base.columns, *added)), (1, 3), added)
 
 
 def test_a_task_that_gave_a_name_which_another_key_took_first_disagrees() -> None:
@@ -89,7 +89,7 @@ def test_a_task_that_gave_a_name_which_another_key_took_first_disagrees() -> Non
 
 def test_no_drift_changes_nothing() -> None:
     base = columns(d="double")
-    assert merge_drift(base, [[], []], 5000) == Merged(base, (), ())
+    assert merge_drift(base, [[], []], 5000) == MergedSchema(base, (), ())
 
 
 KEYS = st.text("aAbB _.é=;,\t_0", max_size=4)
@@ -117,7 +117,7 @@ def test_after_a_second_run_with_the_merged_schema_no_task_disagrees(finds: list
     base = Schema((), ("ts",))
     merged = merge_drift(base, [base.extended(found).columns for found in finds], 5000)
     again = [[c for c in merged.schema.extended(found).columns if c not in merged.schema.columns] for found in finds]
-    assert merge_drift(merged.schema, again, 5000) == Merged(merged.schema, (), ())
+    assert merge_drift(merged.schema, again, 5000) == MergedSchema(merged.schema, (), ())
 
 
 @pytest.mark.parametrize("key", ["a" * 300, "日本語", "a\x00b", "a\nb"])

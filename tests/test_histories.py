@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.kernels.scd2 import Merged, merged
+from siltstone.kernels.scd2 import MergedHistory, merged
 
 Row = tuple[str | None, str | None, float | None]
 KNOWN = {"ts": pl.Int64(), "source_file": pl.String(), "scope": pl.String()}
@@ -32,7 +32,7 @@ class Table:
     def __init__(self) -> None:
         self.history, self.known = pl.DataFrame(), pl.DataFrame(schema=KNOWN)
 
-    def add(self, *snapshots: Snapshot, replaced: Sequence[str] = ()) -> Merged:
+    def add(self, *snapshots: Snapshot, replaced: Sequence[str] = ()) -> MergedHistory:
         new = pl.DataFrame([(s.ts, s.file, s.scope) for s in snapshots], schema=KNOWN, orient="row")
         rows = [(s.ts, s.file, s.scope, line, *row) for s in snapshots for line, row in enumerate(s.rows)]
         frame = pl.DataFrame(rows, schema=ROWS, orient="row")

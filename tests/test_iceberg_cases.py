@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from siltstone.kernels.bin_packing import Planned, _bin_count, _groups, plan_bins, plan_merges
-from siltstone.model.data_files import Sizes, Stored
+from siltstone.kernels.bin_packing import PlannedFile, _bin_count, _groups, plan_bins, plan_merges
+from siltstone.model.data_files import DataFile, Sizes
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "iceberg-compaction-planner.json").read_text())
 CASES = {case["id"]: case for case in VECTORS["cases"]}
@@ -43,14 +43,14 @@ DIFFERENT = {
 
 def packed(case: dict[str, Any]) -> list[list[int]]:
     """Each item a device of its own, each bin at most of the target."""
-    files = [Planned(i, DAY, f"{i:03d}", size) for i, size in enumerate(case["items"])]
+    files = [PlannedFile(i, DAY, f"{i:03d}", size) for i, size in enumerate(case["items"])]
     bins = plan_bins(files, Sizes(target=case["target"], smallest=1, largest=case["target"]))
     return [[round(f.output_bytes) for f in b] for b in sorted(bins, key=lambda b: b[0].id)]
 
 
 def selected(case: dict[str, Any]) -> list[int]:
     """The files that settling would write anew in a partition that still grows: there `min_input_files` counts."""
-    files = [Stored(f"{i:03d}", DAY, size, 1, "") for i, size in enumerate(case["files"])]
+    files = [DataFile(f"{i:03d}", DAY, size, 1, "") for i, size in enumerate(case["files"])]
     no_limit = 10**9
     sizes = Sizes(case.get("target", no_limit), case["min"], case.get("max", no_limit))
     found = plan_merges(
@@ -67,13 +67,15 @@ def output_files(case: dict[str, Any]) -> dict[str, int]:
 
 def groups(case: dict[str, Any]) -> dict[str, int]:
     return {
-        name: len(_groups([Stored(str(i), DAY, size, 1, "") for i, size in enumerate(files)], case["max_group_bytes"]))
+        name: len(
+            _groups([DataFile(str(i), DAY, size, 1, "") for i, size in enumerate(files)], case["max_group_bytes"])
+        )
         for name, files in case["partitions"].items()
     }
 
 
 def order(case: dict[str, Any]) -> dict[str, list[str]]:
-    files = [Planned(0, (name, ""), "", sum(sizes)) for name, sizes in case["partitions"].items()]
+    files = [PlannedFile(0, (name, ""), "", sum(sizes)) for name, sizes in case["partitions"].items()]
     bins = plan_bins(files, Sizes(1000, 1, 1000))
     return {"bytes-desc": [b[0].partition[0] for b in bins]}
 

@@ -20,9 +20,9 @@ from lakes import Readings, quarters, reading
 
 from siltstone.errors import StorageError
 from siltstone.formats.parquet.thrift import Struct, decoded, encoded
-from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.contracts import READINGS
-from siltstone.model.data_files import Output, Sizes
+from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import base_schema
 
 SMALL_GROUPS = 100
@@ -51,13 +51,13 @@ def one_group(rig: Rig, *paths: str) -> int:
     return int(3.9 * min(plain_bytes(rig.root, path) for path in paths))
 
 
-def groups(root: Path, output: Output) -> list[int]:
+def groups(root: Path, output: NewFile) -> list[int]:
     """Rows of each row group."""
     footer = pq.read_metadata(root / output.written_to)
     return [footer.row_group(g).num_rows for g in range(footer.num_row_groups)]
 
 
-def assert_is_as_told(root: Path, output: Output) -> None:
+def assert_is_as_told(root: Path, output: NewFile) -> None:
     """The file is what its output says, so are its pages what their checksums say, and its parts follow each other."""
     data = (root / output.written_to).read_bytes()
     assert (output.bytes, output.sha256) == (len(data), hashlib.sha256(data).hexdigest())
@@ -177,7 +177,7 @@ def test_readings_with_their_coded_texts_are_joined_too(tmp_path: Path) -> None:
     assert snapshot is not None
     files = lake.table.files(snapshot)
     joined, merged = (
-        Rewrite(
+        RewriteTask(
             contract="readings",
             table=lake.table.storage,
             partition=files[0].partition,

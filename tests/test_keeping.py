@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.errors import RepeatedKeyError
-from siltstone.kernels.key_dedup import DUPLICATE, KEPT, SUPERSEDED, Settled, settle_keys
+from siltstone.kernels.key_dedup import DUPLICATE, KEPT, SUPERSEDED, Deduplicated, deduplicate_keys
 
 KEY = ("series", "ts")
 SCHEMA = pl.Schema(
@@ -19,10 +19,10 @@ SCHEMA = pl.Schema(
 Row = tuple[str, int, float | None, int | None, int, str]
 
 
-def settled(new: list[Row], old: list[Row], policy: Any) -> Settled:
+def settled(new: list[Row], old: list[Row], policy: Any) -> Deduplicated:
     assert new == sorted(new, key=lambda row: row[:2])
     frames = [pl.DataFrame(rows, schema=SCHEMA, orient="row") for rows in (new, old)]
-    return settle_keys(frames[0], frames[1], KEY, policy)
+    return deduplicate_keys(frames[0], frames[1], KEY, policy)
 
 
 def fates(new: list[Row], old: list[Row], policy: Any) -> tuple[list[int], list[int], list[int]]:

@@ -9,20 +9,20 @@ from effort import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from siltstone.kernels.bin_packing import Merge, Planned, plan_bins, plan_merges, plan_work, should_roll
-from siltstone.model.data_files import Partition, Sizes, Stored
+from siltstone.kernels.bin_packing import Merge, PlannedFile, plan_bins, plan_merges, plan_work, should_roll
+from siltstone.model.data_files import DataFile, Partition, Sizes
 
 SIZES = Sizes(target=200, smallest=150, largest=250)
 DAY = ("2025-12-10", "BRCB")
 NEXT = ("2025-12-11", "BRCB")
 
 
-def planned(ids: str, partition: tuple[str, str] = DAY, each: float = 100) -> list[Planned]:
+def planned(ids: str, partition: tuple[str, str] = DAY, each: float = 100) -> list[PlannedFile]:
     """One file per letter, the letter being its device."""
-    return [Planned(i, partition, device, each) for i, device in enumerate(ids)]
+    return [PlannedFile(i, partition, device, each) for i, device in enumerate(ids)]
 
 
-def devices(bins: list[list[Planned]]) -> list[str]:
+def devices(bins: list[list[PlannedFile]]) -> list[str]:
     return ["".join(f.device for f in b) for b in bins]
 
 
@@ -64,7 +64,7 @@ def test_when_to_start_a_new_file(written: int, remaining: float, rolls: bool) -
 
 FILES = st.lists(
     st.builds(
-        Planned,
+        PlannedFile,
         id=st.integers(0, 10**6),
         partition=st.tuples(st.sampled_from(["d1", "d2"]), st.sampled_from(["s1", "s2"])),
         device=st.sampled_from("ABCDEFG"),
@@ -77,7 +77,7 @@ FILES = st.lists(
 
 @settings(deadline=None, max_examples=examples(100))
 @given(FILES)
-def test_every_file_is_in_one_bin_and_a_device_of_a_partition_too(files: list[Planned]) -> None:
+def test_every_file_is_in_one_bin_and_a_device_of_a_partition_too(files: list[PlannedFile]) -> None:
     bins = plan_bins(files, SIZES)
     assert Counter(f.id for b in bins for f in b) == Counter(f.id for f in files)
     assert all(bins)
@@ -91,12 +91,12 @@ def test_every_file_is_in_one_bin_and_a_device_of_a_partition_too(files: list[Pl
 # Tasks whose rows go wherever they name: shares of a task's usual work
 
 
-def work(**shares: float) -> list[Planned]:
+def work(**shares: float) -> list[PlannedFile]:
     """Files of a device each: A1=0.5 is one of site A."""
-    return [Planned(i, (name[0],), name, share) for i, (name, share) in enumerate(shares.items())]
+    return [PlannedFile(i, (name[0],), name, share) for i, (name, share) in enumerate(shares.items())]
 
 
-def tasks(files: list[Planned]) -> list[str]:
+def tasks(files: list[PlannedFile]) -> list[str]:
     return [" ".join(f.device for f in b) for b in plan_work(files)]
 
 
@@ -132,7 +132,7 @@ def test_one_site_alone_is_cut_like_the_bins_of_a_partition() -> None:
 
 
 def test_a_device_of_two_sites_is_in_the_task_of_its_first() -> None:
-    files = [*work(A1=1.0, A2=1.0, B1=1.0, B2=0.5), Planned(9, ("B",), "A2", 0.25)]
+    files = [*work(A1=1.0, A2=1.0, B1=1.0, B2=0.5), PlannedFile(9, ("B",), "A2", 0.25)]
     # A has 2.25, more than twice the work, and is cut: half of it is reached with A2, both files of which go together
     assert [[(f.id, f.partition) for f in b] for b in plan_work(files)] == [
         [(0, ("A",)), (1, ("A",)), (9, ("A",))],
@@ -142,7 +142,7 @@ def test_a_device_of_two_sites_is_in_the_task_of_its_first() -> None:
 
 WORK = st.lists(
     st.builds(
-        Planned,
+        PlannedFile,
         id=st.integers(0, 10**6),
         partition=st.tuples(st.sampled_from("ABCDE")),
         device=st.sampled_from("abcdefghij"),
@@ -156,7 +156,7 @@ WORK = st.lists(
 @settings(deadline=None, max_examples=examples(100))
 @given(WORK)
 def test_every_file_is_in_one_task_with_all_of_its_device_and_its_site_if_that_is_no_large_one(
-    files: list[Planned],
+    files: list[PlannedFile],
 ) -> None:
     bins = plan_work(files)
     assert Counter(f.id for b in bins for f in b) == Counter(f.id for f in files)
@@ -187,16 +187,16 @@ def test_every_file_is_in_one_task_with_all_of_its_device_and_its_site_if_that_i
 # Settling
 
 
-def stored(*sizes: int, partition: Partition = DAY, unit: str = "") -> list[Stored]:
+def stored(*sizes: int, partition: Partition = DAY, unit: str = "") -> list[DataFile]:
     """A data file of ten rows for each size."""
-    return [Stored(f"{partition[0]}/{unit}{i:03d}", partition, size, 10, unit) for i, size in enumerate(sizes)]
+    return [DataFile(f"{partition[0]}/{unit}{i:03d}", partition, size, 10, unit) for i, size in enumerate(sizes)]
 
 
-def merges(files: list[Stored], *, closed: bool = True, open_files: int = 16, most_bytes: int = 2000) -> list[Merge]:
+def merges(files: list[DataFile], *, closed: bool = True, open_files: int = 16, most_bytes: int = 2000) -> list[Merge]:
     return plan_merges(files, SIZES, is_closed=lambda _: closed, open_files=open_files, most_bytes=most_bytes)
 
 
-def planned_sizes(files: list[Stored], **how: Any) -> list[tuple[list[int], int]]:
+def planned_sizes(files: list[DataFile], **how: Any) -> list[tuple[list[int], int]]:
     """Each merge as the sizes that it reads and the target of the files that it writes."""
     return [([f.bytes for f in m.files], m.target) for m in merges(files, **how)]
 
@@ -291,7 +291,7 @@ def outcome(merge: Merge, sizes: Sizes, growth: float = 1.0) -> list[int]:
 def settled(sizes: list[int], *, closed: bool, most_bytes: int = 2000, growth: float = 1.0) -> list[int]:
     """The sizes when plan after plan has been carried out, each of which must lower the number of files."""
     files, written = stored(*sizes), len(sizes)
-    hopeless: set[tuple[Stored, ...]] = set()
+    hopeless: set[tuple[DataFile, ...]] = set()
     while planned := [m for m in merges(files, closed=closed, most_bytes=most_bytes) if m.files not in hopeless]:
         for merge in planned:
             new = outcome(merge, SIZES, growth)
@@ -301,14 +301,14 @@ def settled(sizes: list[int], *, closed: bool, most_bytes: int = 2000, growth: f
                 hopeless.add(merge.files)
                 continue
             files = [f for f in files if f not in merge.files]
-            files += [Stored(f"new{written + i}", DAY, size, 1, "") for i, size in enumerate(new)]
+            files += [DataFile(f"new{written + i}", DAY, size, 1, "") for i, size in enumerate(new)]
             written += len(new)
     return [f.bytes for f in files]
 
 
 STORED = st.lists(
     st.builds(
-        Stored,
+        DataFile,
         path=st.uuids().map(str),
         partition=st.sampled_from([DAY, NEXT]),
         bytes=st.one_of(st.integers(1, 30), st.integers(1, 149), st.integers(1, 320)),
@@ -323,7 +323,7 @@ STORED = st.lists(
 @settings(deadline=None, max_examples=examples(100))
 @given(STORED, st.booleans(), st.sampled_from([500, 1000, 2000]))
 def test_a_plan_has_each_file_once_at_most_and_fewer_files_after_each_merge(
-    files: list[Stored], closed: bool, most_bytes: int
+    files: list[DataFile], closed: bool, most_bytes: int
 ) -> None:
     found = merges(files, closed=closed, most_bytes=most_bytes)
     assert max(Counter(f.path for m in found for f in m.files).values(), default=1) == 1

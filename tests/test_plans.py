@@ -8,20 +8,20 @@ from builders import BASE
 
 from siltstone.aggregation.convention_tasks import ConventionTask
 from siltstone.aggregation.finish_tasks import FinishTask
-from siltstone.aggregation.spec import Terms, rows_of
+from siltstone.aggregation.spec import AggregateSpec, rows_of
 from siltstone.aggregation.state_tasks import StateTask
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
 from siltstone.config.task_settings import settings_of
-from siltstone.derived.asof_tasks import AsofTask, Joining, Side
-from siltstone.derived.boundary_rows import EndsTask, StoredRows
+from siltstone.derived.asof_tasks import AsofTask, JoinSpec, Side
+from siltstone.derived.boundary_rows import BoundaryTask, StoredRows
 from siltstone.derived.output_table import SortedFiles
 from siltstone.derived.resample_tasks import ResampleTask
 from siltstone.engine.plan_files import _KINDS
-from siltstone.ingest.task_spec import Bin, SourceFile
-from siltstone.maintenance.rewrite_task import Rewrite
+from siltstone.ingest.task_spec import IngestTask, SourceFile
+from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
 from siltstone.storage.access import Access
 
@@ -29,19 +29,19 @@ INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_styl
 TABLE = Storage("/lake/datalog")
 SETTINGS = settings_of(load_config(), "datalog")
 FILE = SourceFile("a", "in/a", 1, "etag", 2, "stray", 3)
-STORED = Stored("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_id": (None, None)})
+STORED = DataFile("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_id": (None, None)})
 DAY = ("2025-12-10", "BRCB")
 WORK = Storage("/lake/hourly/_siltstone/work")
-TERMS = Terms("1h", columns=("speed",), rules=rows_of(load_interpretations()))
+TERMS = AggregateSpec("1h", columns=("speed",), rules=rows_of(load_interpretations()))
 RUNS = Storage("/lake/grid/_siltstone/work")
 ROWS = StoredRows(TABLE, "unitno", "ts", "dstrct_code", (("unitno", "string"), ("speed", "double")), ("speed",))
 WRITING = SortedFiles(TABLE, SETTINGS.sizes, 6, True, "datalog")
-SIDE = Side(ROWS, Terms("1d", devices=("D*",)), (("f", "S"),))
-NEAREST = Joining(("unitno",), "nearest", 5, False, "inner", "_r")
+SIDE = Side(ROWS, AggregateSpec("1d", devices=("D*",)), (("f", "S"),))
+NEAREST = JoinSpec(("unitno",), "nearest", 5, False, "inner", "_r")
 TASKS = [
-    Bin("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
-    Bin("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
-    Rewrite("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True, (3, 5)),
+    IngestTask("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
+    IngestTask("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
+    RewriteTask("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True, (3, 5)),
     SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
     StateTask(TABLE, WORK, ("f",), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
     FinishTask(
@@ -71,8 +71,10 @@ TASKS = [
         *(TABLE, WORK, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, SETTINGS.sizes, 6),
         *(False, "low", "high"),
     ),
-    EndsTask(ROWS, "f", "S", ("unitno",), Terms("1d"), RUNS),
-    ResampleTask(ROWS, TABLE, RUNS, (("S", ("f",)),), ("b",), Terms("1h"), "previous", 7, (3, 4), True, WRITING),
+    BoundaryTask(ROWS, "f", "S", ("unitno",), AggregateSpec("1d"), RUNS),
+    ResampleTask(
+        ROWS, TABLE, RUNS, (("S", ("f",)),), ("b",), AggregateSpec("1h"), "previous", 7, (3, 4), True, WRITING
+    ),
     AsofTask(SIDE, SIDE, NEAREST, ("b",), (3, 4), TABLE, RUNS, WRITING),
     DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
 ]

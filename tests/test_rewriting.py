@@ -15,7 +15,7 @@ from data_files import NOON_US, WIDE, Rig, noise
 from siltstone.engine.plan_files import run_plan
 from siltstone.errors import AccountsError, StorageError
 from siltstone.maintenance import rewrite_task as rewriting
-from siltstone.maintenance.rewrite_task import Rewrite
+from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.model.contracts import TIMESTAMP
 from siltstone.model.data_files import Sizes
 from siltstone.storage import Storage
@@ -176,8 +176,8 @@ def test_a_target_near_the_largest_size_is_met_however_coarse_the_row_groups(rig
 def test_a_task_and_its_result_travel_as_json(rig: Rig) -> None:
     path = rig.store([("U1", 0, "a"), ("U1", 1, "b")], schema=WIDE, speed=pa.array([1.5, 2.5]))
     task = rig.task(path, drop=("a",), schema=WIDE)
-    assert Rewrite.from_dict(json.loads(json.dumps(task.as_dict()))) == task
-    (rig.root / "plan.json").write_text(json.dumps({"kind": "Rewrite", "task": task.as_dict()}))
+    assert RewriteTask.from_dict(json.loads(json.dumps(task.as_dict()))) == task
+    (rig.root / "plan.json").write_text(json.dumps({"kind": "RewriteTask", "task": task.as_dict()}))
     result = task.result(json.loads(run_plan(Storage(str(rig.root)).as_dict(), "plan.json")))
     assert rig.rows(result) == [("U1", 1, "b")]
     assert (result.dropped, result.cells) == ({"a": 1}, 3)

@@ -13,7 +13,7 @@ from builders import assert_same
 
 from siltstone.errors import UsageError
 from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
-from siltstone.model.data_files import Output, Sizes
+from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
 from siltstone.table.writer import DOCUMENT, PartitionWriter
@@ -60,11 +60,11 @@ class Rig:
             expected=lambda: self.expected,
         )
 
-    def finish(self) -> list[Output]:
+    def finish(self) -> list[NewFile]:
         self.writer.close()
         return self.writer.outputs
 
-    def read(self, output: Output) -> pa.Table:
+    def read(self, output: NewFile) -> pa.Table:
         return pq.ParquetFile(self.root / output.path).read()
 
 
@@ -114,7 +114,7 @@ def test_statistics_are_complete_or_absent(tmp_path: Path) -> None:
         "maxValues": {"ts": "2025-12-10T02:10:18.123461Z", "unitno": "é"},
         "nullCount": {"ts": 0, "unitno": 1, "deviceid": 3},
     }
-    assert Output.from_dict(output.as_dict()) == output
+    assert NewFile.from_dict(output.as_dict()) == output
 
 
 def test_whole_seconds_have_microseconds_too(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def noise(first: int, count: int) -> pa.Table:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> tuple[Rig, list[Output]]:
+def small(tmp_path: Path) -> tuple[Rig, list[NewFile]]:
     """10,000 rows of noise written with a target of 60 kB, at most 90 kB."""
     sizes = Sizes(target=60_000, smallest=40_000, largest=90_000)
     rig = Rig(tmp_path, sizes, group_bytes=15_000)
@@ -170,14 +170,14 @@ def small(tmp_path: Path) -> tuple[Rig, list[Output]]:
     return rig, rig.finish()
 
 
-def test_files_roll_over_at_the_measured_size(small: tuple[Rig, list[Output]]) -> None:
+def test_files_roll_over_at_the_measured_size(small: tuple[Rig, list[NewFile]]) -> None:
     _, outputs = small
     assert len(outputs) > 3
     # the footer's size is a guess until it is written, so a file may end a little below the target of 60 kB
     assert all(55_000 <= o.bytes <= 90_000 for o in outputs[:-1])
 
 
-def test_rolling_over_keeps_every_row_in_order(small: tuple[Rig, list[Output]]) -> None:
+def test_rolling_over_keeps_every_row_in_order(small: tuple[Rig, list[NewFile]]) -> None:
     rig, outputs = small
     units = [u for o in outputs for u in rig.read(o).column("unitno").to_pylist()]
     assert units == [f"{i:06d}" for i in range(10_000)]

@@ -33,7 +33,7 @@ def states_of(points: Points, interpretations: Sequence[Interpretation], width: 
 
 
 def put_together(found: Sequence[Any], interpretations: Sequence[Interpretation]) -> Any:
-    return parts.united(parts.joined(found), pieces.Ways.of(list(interpretations)))
+    return parts.united(parts.joined(found), pieces.SeriesRules.of(list(interpretations)))
 
 
 def rolled(states: Any, interpretations: Sequence[Interpretation], fine: int, coarse: int) -> Any:

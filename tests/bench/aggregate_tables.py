@@ -21,7 +21,7 @@ from siltstone.config.load import load_config
 from siltstone.config.task_settings import sizes_of
 from siltstone.model.arrow import CODED
 from siltstone.model.contracts import DATALOG, READINGS, TIMESTAMP, Contract
-from siltstone.model.data_files import Output, Partition
+from siltstone.model.data_files import NewFile, Partition
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import open_root
 from siltstone.table import ledger
@@ -154,7 +154,7 @@ def _same(rows: int, text: str) -> pa.DictionaryArray:
     return _coded(np.zeros(rows, np.int32), [text])
 
 
-def written(table: Table, partition: Partition, rows: pa.Table, schema: Schema | None = None) -> list[Output]:
+def written(table: Table, partition: Partition, rows: pa.Table, schema: Schema | None = None) -> list[NewFile]:
     """The data files of a partition, of the sizes that siltstone gives them by default."""
     config, known = load_config(), schema or base_schema(table.contract)
     writer = PartitionWriter(
@@ -172,7 +172,7 @@ def written(table: Table, partition: Partition, rows: pa.Table, schema: Schema |
     return writer.outputs
 
 
-def commit(table: Table, outputs: list[Output]) -> None:
+def commit(table: Table, outputs: list[NewFile]) -> None:
     """Add data files, with a manifest, as a run of compact does."""
     snapshot = table.snapshot()
     assert snapshot is not None

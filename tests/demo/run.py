@@ -18,7 +18,7 @@ from car import write_trace
 
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import Terms, rows_of
+from siltstone.aggregation.spec import AggregateSpec, rows_of
 from siltstone.cli.aggregate import print_aggregated
 from siltstone.cli.printing import print_summary
 from siltstone.cli.progress import Reporter
@@ -71,7 +71,7 @@ def main() -> None:
     s = first
     lines = [
         "",
-        "Report",
+        "IngestReport",
         f"  files    {files:,} became {s['files_written']:,}",
         f"  bytes    {s['bytes_in'] / 1e6:.2f} MB of gzip ({disk_mb(tree):,.0f} MB on disk) became"
         f" {s['bytes_written'] / 1e6:.2f} MB",
@@ -113,7 +113,7 @@ def compact_readings(lake: Path, engine: SparkEngine) -> tuple[int, dict, dict]:
 
 def aggregate_readings(lake: Path, engine: SparkEngine) -> dict:
     """Hourly time-weighted averages, of sensors as lines and of states as steps, into LAKE/hourly."""
-    terms = Terms("1h", rules=rows_of(load_interpretations(str(HOLDS))))
+    terms = AggregateSpec("1h", rules=rows_of(load_interpretations(str(HOLDS))))
     table, out = str(lake / "readings"), str(lake / "hourly")
     say(f"\nsiltstone aggregate {table} {out} --every 1h --measurements {HOLDS.relative_to(ROOT)} --engine spark")
     with Reporter() as progress:

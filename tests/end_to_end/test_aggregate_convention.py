@@ -12,12 +12,12 @@ from siltstone.aggregation import convention as convention_job
 from siltstone.aggregation import convention_tasks
 from siltstone.aggregation.convention import aggregate_by_convention
 from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.load import load_config
 
 
 def run(source: Path, out: Path, **terms: Any) -> pl.DataFrame:
-    asked = Terms("1h", convention="sitewise", measures=("time_weighted_average", "sum"), **terms)
+    asked = AggregateSpec("1h", convention="sitewise", measures=("time_weighted_average", "sum"), **terms)
     aggregate_by_convention(str(source), str(out), asked, Period(), load_config([], []), InProcess(), quiet)
     return pl.scan_delta(str(out)).collect().sort("site", "series_id", "bucket_start")
 

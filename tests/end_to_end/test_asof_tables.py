@@ -128,7 +128,7 @@ def test_a_task_travels_as_json(source: str, tmp_path: Path, monkeypatch: pytest
     assert AsofTask in given
     args = ["resample", source, str(tmp_path / "grid"), "--every", "1d", "--engine", "local"]
     assert main(args) == 0
-    assert {kind.__name__ for kind in given} == {"EndsTask", "AsofTask", "ResampleTask"}
+    assert {kind.__name__ for kind in given} == {"BoundaryTask", "AsofTask", "ResampleTask"}
 
 
 def test_in_processes_of_the_pool_too(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,10 @@ from worlds import InProcess, quiet
 
 from siltstone.aggregation.convention import aggregate_by_convention
 from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.load import load_config
 from siltstone.derived.asof import asof_tables
-from siltstone.derived.asof_tasks import Joining
+from siltstone.derived.asof_tasks import JoinSpec
 from siltstone.derived.resample import resample_table
 from siltstone.errors import LostRaceError, UsageError
 from siltstone.table.delta_table import Refused, Table
@@ -41,17 +41,17 @@ def out(tmp_path: Path) -> Path:
 def runs(kind: str, lake: Readings, out: Path) -> Run:
     """A run of that kind, of a length of buckets."""
     source, ending = str(Path(lake.lake) / "readings"), (load_config([], []), InProcess(), quiet)
-    whole = Terms("1h")
+    whole = AggregateSpec("1h")
 
     def convention(every: str) -> dict[str, Any]:
-        terms = Terms(every, convention="sitewise", measures=("time_weighted_average",))
+        terms = AggregateSpec(every, convention="sitewise", measures=("time_weighted_average",))
         return aggregate_by_convention(source, str(out), terms, Period(), *ending)
 
     def resample(every: str) -> dict[str, Any]:
-        return resample_table(source, str(out), Terms(every), "previous", None, Period(), *ending)
+        return resample_table(source, str(out), AggregateSpec(every), "previous", None, Period(), *ending)
 
     def asof(every: str) -> dict[str, Any]:
-        joining = Joining(("site",), tolerance_us=int(every.removesuffix("h")) * 3_600_000_000)
+        joining = JoinSpec(("site",), tolerance_us=int(every.removesuffix("h")) * 3_600_000_000)
         return asof_tables(source, source, str(out), (whole, whole), joining, *ending)
 
     def rollup(every: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from siltstone.engine import tasks
 from siltstone.engine.local import LocalEngine
 from siltstone.engine.spark import SparkEngine
 from siltstone.errors import AccountsError, SiltstoneError, StorageError
-from siltstone.ingest.task_spec import Bin, Report
+from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.storage import Storage
 
 if TYPE_CHECKING:
@@ -439,11 +439,11 @@ def test_duckdb_and_polars_read_the_same_rows(in_process: tuple[World, dict[str,
     assert_frame_equal(found.select(columns).sort(pl.all()), expected.select(columns).sort(pl.all()), check_dtypes=True)
 
 
-def _die(task: Bin) -> Report:
+def _die(task: IngestTask) -> IngestReport:
     os._exit(9)
 
 
-def _miscount(task: Bin) -> Report:
+def _miscount(task: IngestTask) -> IngestReport:
     raise AccountsError(task.files[0].identity, ["1 records in, but 0 rows out"])
 
 

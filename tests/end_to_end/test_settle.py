@@ -23,7 +23,7 @@ from siltstone.engine.spark import SparkEngine
 from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.maintenance import optimize as settling
 from siltstone.maintenance.describe import open_table
-from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
@@ -63,7 +63,7 @@ def deliver_and_compact(world: World, runs: Iterable[int], rows: int = 500) -> N
 
 
 @dataclass(frozen=True)
-class Settled:
+class Deduplicated:
     world: World
     before: pl.DataFrame
     files_before: dict[str, int]
@@ -72,21 +72,21 @@ class Settled:
 
 
 @pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory, large_dictionaries: None) -> Settled:
+def settled(tmp_path_factory: pytest.TempPathFactory, large_dictionaries: None) -> Deduplicated:
     """Twelve files of 6,000 rows in all, settled; nobody changes it any more."""
     world = World(tmp_path_factory.mktemp("settled"))
     deliver_and_compact(world, range(12))
     before, files, version = world.frame(), world.stored(), world.version()
-    return Settled(world, before, files, world.settle(*SMALL), version)
+    return Deduplicated(world, before, files, world.settle(*SMALL), version)
 
 
-def test_the_table_holds_the_same_rows(settled: Settled) -> None:
+def test_the_table_holds_the_same_rows(settled: Deduplicated) -> None:
     assert settled.before.height == 6_000
     assert settled.before["late"].null_count() == 3_000
     assert_frame_equal(settled.world.frame(), settled.before)
 
 
-def test_nearly_all_bytes_are_in_files_of_the_right_size(settled: Settled) -> None:
+def test_nearly_all_bytes_are_in_files_of_the_right_size(settled: Deduplicated) -> None:
     # twelve files of about 28 kB; 330 kB are three files of 110 kB
     sizes = list(settled.world.stored().values())
     assert all(20_000 < size < 35_000 for size in settled.files_before.values())
@@ -94,7 +94,7 @@ def test_nearly_all_bytes_are_in_files_of_the_right_size(settled: Settled) -> No
     assert sum(size for size in sizes if 75_000 <= size <= 125_000) >= 0.95 * sum(sizes)
 
 
-def test_the_summary_counts_what_was_done(settled: Settled) -> None:
+def test_the_summary_counts_what_was_done(settled: Deduplicated) -> None:
     s, after = settled.summary, settled.world.stored()
     assert (s["files_removed"], s["files_written"], s["rows"]) == (12, 3, 6_000)
     assert (s["bytes_removed"], s["bytes_written"]) == (sum(settled.files_before.values()), sum(after.values()))
@@ -104,7 +104,7 @@ def test_the_summary_counts_what_was_done(settled: Settled) -> None:
     assert {o["path"] for o in header["outputs"]} == after.keys()
 
 
-def test_the_log_says_that_no_data_changed(settled: Settled) -> None:
+def test_the_log_says_that_no_data_changed(settled: Deduplicated) -> None:
     actions = settled.world.actions()
     adds, removes = ([a[kind] for a in actions if kind in a] for kind in ("add", "remove"))
     assert settled.world.version() == settled.version_before + 1
@@ -116,14 +116,14 @@ def test_the_log_says_that_no_data_changed(settled: Settled) -> None:
         assert json.loads(add["stats"])["numRecords"] == pq.read_metadata(settled.world.table / add["path"]).num_rows
 
 
-def test_rows_are_in_order_from_file_to_file(settled: Settled) -> None:
+def test_rows_are_in_order_from_file_to_file(settled: Deduplicated) -> None:
     stats = {a["add"]["path"]: json.loads(a["add"]["stats"]) for a in settled.world.actions() if "add" in a}
     paths = sorted(stats, key=lambda p: (stats[p]["minValues"]["unitno"], stats[p]["minValues"]["ts"]))
     keys = [row for p in paths for row in pl.read_parquet(settled.world.table / p).select("unitno", "ts").rows()]
     assert keys == sorted(keys)
 
 
-def test_a_second_settle_plans_nothing(settled: Settled) -> None:
+def test_a_second_settle_plans_nothing(settled: Deduplicated) -> None:
     files, version = settled.world.files(), settled.world.version()
     summary = settled.world.settle(*SMALL)
     assert (summary["run"], summary["files_removed"], summary["partitions"]) == ("", 0, [])
@@ -133,7 +133,7 @@ def test_a_second_settle_plans_nothing(settled: Settled) -> None:
     assert settled.world.version() == version
 
 
-def test_the_ledger_stays_as_it_was(settled: Settled) -> None:
+def test_the_ledger_stays_as_it_was(settled: Deduplicated) -> None:
     entries = ledger_of(settled.world)
     assert (entries.height, entries["rows_out"].sum()) == (12, 6_000)
     assert set(entries["folders"].explode()) == {DAY}
@@ -352,7 +352,7 @@ def test_a_merge_that_brings_no_fewer_files_is_let_go(world: World) -> None:
     deliver_and_compact(world, range(2), rows=50)
     before, files, version = world.frame(), world.files(), world.version()
 
-    def tiny(task: Rewrite) -> Rewrite:
+    def tiny(task: RewriteTask) -> RewriteTask:
         return replace(task, sizes=replace(task.sizes, target=4000, largest=5000), group_bytes=4000)
 
     summary = world.settle(CLOSED, engine=Faulty(lambda result: result, tiny))

@@ -20,7 +20,7 @@ from siltstone.cli import main as cli
 from siltstone.engine.local import LocalEngine
 from siltstone.engine.spark import SparkEngine
 from siltstone.errors import AccountsError
-from siltstone.ingest.replace import Superseding
+from siltstone.ingest.replace import RowReplacer
 from siltstone.maintenance.describe import describe_lake, open_table, quarantined
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
@@ -406,8 +406,8 @@ def test_whatever_comes_again_no_line_is_lost_stale_or_doubled(world: World, see
 # Runs that meet
 
 MOMENTS: dict[str, tuple[Any, str, bool]] = {
-    "before the rewrite": (Superseding, "drop", False),
-    "after the rewrite": (Superseding, "drop", True),
+    "before the rewrite": (RowReplacer, "drop", False),
+    "after the rewrite": (RowReplacer, "drop", True),
     **{moment: COMMITTING[moment] for moment in COMMITTING if moment.endswith(("columns", "commit"))},
 }
 

@@ -16,7 +16,7 @@ from worlds import NOON, InProcess, World, gz, ndjson, record
 
 from siltstone.errors import UsageError
 from siltstone.ingest.job import compact
-from siltstone.ingest.task_spec import Bin, Report
+from siltstone.ingest.task_spec import IngestReport, IngestTask
 
 MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
 
@@ -277,7 +277,7 @@ class Counting(InProcess):
 
     rounds: list[int] = None  # type: ignore[assignment]
 
-    def run(self, bins: Any, done: Any) -> list[Report]:
+    def run(self, bins: Any, done: Any) -> list[IngestReport]:
         self.rounds.append(len(bins))
         return super().run(bins, done)
 
@@ -398,7 +398,7 @@ class Meanwhile(InProcess):
     acts: Any = None
     done: list[int] = None  # type: ignore[assignment]
 
-    def run(self, bins: list[Bin], done: Any) -> list[Report]:  # type: ignore[override]
+    def run(self, bins: list[IngestTask], done: Any) -> list[IngestReport]:  # type: ignore[override]
         self.acts.get(len(self.done), lambda: None)()
         self.done.append(len(bins))
         return super().run(bins, done)

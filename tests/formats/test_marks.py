@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from siltstone.formats.ndjson import structure_counts as marks
 from siltstone.formats.ndjson.structure_counts import (
-    Marks,
+    StructureCounts,
     count_cells,
     count_marks,
     has_blank_before_colon,
@@ -18,7 +18,7 @@ from siltstone.formats.ndjson.structure_counts import (
 )
 
 
-def marks_of(documents: list[bytes]) -> Marks | None:
+def marks_of(documents: list[bytes]) -> StructureCounts | None:
     sizes = np.array([len(d) for d in documents])
     return count_marks(b"".join(documents), np.cumsum(sizes) - sizes)
 

@@ -14,14 +14,14 @@ from worlds import quiet
 
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import MEASURES, Terms, rows_of
+from siltstone.aggregation.spec import MEASURES, AggregateSpec, rows_of
 from siltstone.cli import plot as plot_command
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
 from siltstone.plotting.gap_marks import told
 from siltstone.plotting.gaps import Gap, gaps_of
 from siltstone.plotting.panels import panel_of
-from siltstone.plotting.series_rows import Wanted, open_aggregates, read_series
+from siltstone.plotting.series_rows import SeriesPatterns, open_aggregates, read_series
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
 
@@ -158,7 +158,7 @@ def test_the_gaps_of_a_table_are_what_carried_buckets_say(tmp_path: Path) -> Non
     (tmp_path / "rules.yaml").write_text(RULES)
     rules = rows_of(load_interpretations(str(tmp_path / "rules.yaml")))
     carried, *_ = tables = [
-        Terms("15m", measures=(*MEASURES, "time_in_state"), rules=rules, empty=empty)  # type: ignore[arg-type]
+        AggregateSpec("15m", measures=(*MEASURES, "time_in_state"), rules=rules, empty=empty)  # type: ignore[arg-type]
         for empty in ("carry", "skip")
     ]
     for terms in tables:
@@ -167,7 +167,7 @@ def test_the_gaps_of_a_table_are_what_carried_buckets_say(tmp_path: Path) -> Non
     rows = pl.read_delta(str(plant.lake / carried.empty)).filter(pl.col("n") + pl.col("n_bad") == 0)
     rows = rows.with_columns(pl.col("bucket_start", "bucket_end").dt.epoch("us"))
     found = open_aggregates(str(plant.lake / "skip"), plant.config())
-    series = read_series(found, Wanted(), Period(), None)
+    series = read_series(found, SeriesPatterns(), Period(), None)
     gaps = {
         s.series_id: gaps_of(
             s.rows, found.terms.interpretations.of(s.source, s.device_id, s.measurement, s.series_id),
@@ -199,6 +199,6 @@ def test_a_picture_from_inside_a_bucket_on_begins_with_the_next_one(tmp_path: Pa
     output = Aggregates(tmp_path / "hourly", tmp_path / "lake" / "readings")
     output.run("1h", ["start_value"])
     found, period = open_aggregates(str(output.root), load_config()), Period(us("2025-12-01 08:30"))
-    (series,) = read_series(found, Wanted(), period, None)
+    (series,) = read_series(found, SeriesPatterns(), period, None)
     first, *_ = plot_command._panel(series, found, period, None).gaps
     assert (first.known_from, first.known_to, first.first) == (us("2025-12-01 09:00"), us("2025-12-01 12:00"), 5.0)

@@ -14,7 +14,7 @@ from worlds import quiet
 
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import Terms, rows_of
+from siltstone.aggregation.spec import AggregateSpec, rows_of
 from siltstone.cli.main import main
 from siltstone.config.series_rules import load_interpretations
 
@@ -49,7 +49,7 @@ def hourly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plant.compact("records.openxc", conf=[OPENXC])
     rules = plant.root / "rules.yaml"
     rules.write_text(RULES)
-    terms = Terms("1h", "Europe/Zurich", measures=MEASURES, rules=rows_of(load_interpretations(str(rules))))
+    terms = AggregateSpec("1h", "Europe/Zurich", measures=MEASURES, rules=rows_of(load_interpretations(str(rules))))
     out = plant.lake / "hourly"
     aggregate_table(str(plant.lake / "readings"), str(out), terms, Period(), plant.config(), plant.engine, quiet)
     return out

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone.aggregation.finish_tasks import DAY_US, FinishTask, Written, finish_tasks, in_windows
+from siltstone.aggregation.finish_tasks import DAY_US, FinishedFiles, FinishTask, finish_tasks, in_windows
 from siltstone.aggregation.incremental import (
-    Light,
+    RowIndex,
     at_the_ends,
     dates_at,
     dates_of,
@@ -26,23 +26,32 @@ from siltstone.aggregation.incremental import (
 )
 from siltstone.aggregation.input_table import check_columns, existing, input_table
 from siltstone.aggregation.output_table import check_same, edges_of, output_table
-from siltstone.aggregation.read_plan import Period, Split, bounds_of, described, latest_us, overlapping, portions, split
-from siltstone.aggregation.series_points import Counted
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.read_plan import (
+    FilesInTime,
+    Period,
+    bounds_of,
+    described,
+    latest_us,
+    overlapping,
+    portions,
+    split,
+)
+from siltstone.aggregation.series_points import PointCounts
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import KEYS, NAME, read_states, write_keys
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.model import Config
 from siltstone.config.task_settings import sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import OverlapError
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import EARLIEST_US, EVER, LATEST_US, Window
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.footers import read_footer
-from siltstone.table.transaction import Planned, attempted, commit
+from siltstone.table.transaction import PlannedTable, attempted, commit
 
 _FEW_DAYS = 4  # with as many, two tasks finish
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
@@ -51,7 +60,7 @@ _TASK_ROWS = 4_000_000  # of data files that one task reads, about
 def aggregate_table(
     input_uri: str,
     output_uri: str,
-    terms: Terms,
+    terms: AggregateSpec,
     period: Period,
     config: Config,
     engine: Engine,
@@ -73,21 +82,21 @@ def aggregate_table(
 
     def attempt() -> dict[str, Any]:
         try:
-            return _Aggregating(*given, full=full, apart=True).run()
+            return _AggregateRun(*given, full=full, apart=True).run()
         except OverlapError:  # rows without a unit, of which no bounds tell, are in two files
-            return _Aggregating(*given, full=full, apart=False).run()
+            return _AggregateRun(*given, full=full, apart=False).run()
 
     return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
-class _Aggregating:
+class _AggregateRun:
     """One attempt: against one version of the input and one of the output."""
 
     def __init__(
         self,
         source: Table,
         table: Table,
-        terms: Terms,
+        terms: AggregateSpec,
         period: Period,
         config: Config,
         engine: Engine,
@@ -143,7 +152,7 @@ class _Aggregating:
         states = self._read(self._state_tasks(self._split(self._stored).within, self._span))
         return self._commit(states, self._finish(states), self._old, sum(s.counted.points for s in states))
 
-    def _split(self, stored: Sequence[Stored]) -> Split:
+    def _split(self, stored: Sequence[DataFile]) -> FilesInTime:
         return split(stored, self._source.contract, self._span)
 
     def _ends(self) -> tuple[list[str], list[str]]:
@@ -184,7 +193,7 @@ class _Aggregating:
         gone_files = [f for f in self._old if f.partition[0] in set(dates)]
         return self._commit(again, written, gone_files, expected, touched=touched.height)
 
-    def _dates(self, light: Light, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
+    def _dates(self, light: RowIndex, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
         """The dates to write anew; `files`: the data files that are new or gone."""
         buckets, (start, end) = self._terms.buckets, self._span
         was, carries = self._ledger.newest["watermark_us"], self._terms.empty == "carry"
@@ -221,7 +230,7 @@ class _Aggregating:
         write_keys(self._work, only, touched)
         return self._read([replace(task, only=only) for task in self._state_tasks(files, window)])
 
-    def _state_tasks(self, stored: Sequence[Stored], window: Window) -> list[StateTask]:
+    def _state_tasks(self, stored: Sequence[DataFile], window: Window) -> list[StateTask]:
         tasks = []
         for together in overlapping(stored, self._source.contract, apart=self._apart):
             rows = sum(s.rows for s in together)
@@ -234,7 +243,7 @@ class _Aggregating:
             tasks += [self._task(together, groups, window) for groups in portions(counts, _TASK_ROWS)]
         return tasks
 
-    def _edge_task(self, file: Stored, window: Window) -> StateTask:
+    def _edge_task(self, file: DataFile, window: Window) -> StateTask:
         """Its file of edges serves every period that has all of the data file's points on one side."""
         first, last = bounds_of(file, self._source.contract)
         is_whole = window[0] <= first and last < window[1]
@@ -244,7 +253,7 @@ class _Aggregating:
     def _edges(self) -> Storage:
         return edges_of(self._table, self._terms)
 
-    def _task(self, files: Sequence[Stored], groups: tuple[int, ...], window: Window) -> StateTask:
+    def _task(self, files: Sequence[DataFile], groups: tuple[int, ...], window: Window) -> StateTask:
         contract = self._source.contract
         unit, time_column = contract.sort_by
         return StateTask(
@@ -278,7 +287,7 @@ class _Aggregating:
         replaced: str = "",
         dates: Sequence[str] = (),
         among: pl.DataFrame | None = None,
-    ) -> list[Written]:
+    ) -> list[FinishedFiles]:
         """Rows of states that were found, and of those in the data files `base`, whose series are `among` others."""
         states = [f for f in found if f.path]
         self._before, self._after = self._ends()
@@ -321,12 +330,12 @@ class _Aggregating:
     def _commit(
         self,
         found: Sequence[StatesFound],
-        written: Sequence[Written],
-        removed: Sequence[Stored],
+        written: Sequence[FinishedFiles],
+        removed: Sequence[DataFile],
         expected: int,
         touched: int | None = None,
     ) -> dict[str, Any]:
-        total = Counted()
+        total = PointCounts()
         for one in found:
             total.add(one.counted)
         summary = {
@@ -351,11 +360,11 @@ class _Aggregating:
         }
         outputs = [o for w in written for o in w.outputs]
         self._progress(f"committing {len(outputs)} files", 0, 0, 0)
-        planned = Planned(self._table, self._planned, self._ledger, self._old)
+        planned = PlannedTable(self._table, self._planned, self._ledger, self._old)
         problems = self._problems(total, expected, sum(w.points for w in written))
         return commit(planned, "aggregate", summary, self._terms.as_dict(), outputs, removed, extras, problems)
 
-    def _problems(self, total: Counted, expected: int, points: int) -> list[str]:
+    def _problems(self, total: PointCounts, expected: int, points: int) -> list[str]:
         """What is wrong unless every row that was read is accounted for, and the rows that were written hold every
         point: `points` of them, `expected` ones that were read now or are in rows of before."""
         problems = []

@@ -10,22 +10,28 @@ from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_c
 from siltstone.aggregation.input_table import check_columns, existing, input_table
 from siltstone.aggregation.output_table import check_kind, check_same
 from siltstone.aggregation.read_plan import Period, latest_us
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.config.task_settings import sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.periods import LATEST_US
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import Planned, attempted, commit
+from siltstone.table.transaction import PlannedTable, attempted, commit
 
 _TASK_ROWS = 8_000_000  # of data files, whose points one task holds, about
 
 
 def aggregate_by_convention(
-    input_uri: str, output_uri: str, terms: Terms, period: Period, config: Config, engine: Engine, progress: Progress
+    input_uri: str,
+    output_uri: str,
+    terms: AggregateSpec,
+    period: Period,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Write a table of what `terms.convention` says of each series and window; the run's summary. Windows go from a
     series' first point to the latest instant of the table, or to the end of the period."""
@@ -37,7 +43,13 @@ def aggregate_by_convention(
 
 
 def _aggregated(
-    source: Table, output_uri: str, terms: Terms, period: Period, config: Config, engine: Engine, progress: Progress
+    source: Table,
+    output_uri: str,
+    terms: AggregateSpec,
+    period: Period,
+    config: Config,
+    engine: Engine,
+    progress: Progress,
 ) -> dict[str, Any]:
     """One attempt: against one version of the input and one of the output."""
     source.recover()
@@ -46,7 +58,7 @@ def _aggregated(
     storage = open_root(output_uri, config.storage)
     table = table_at(storage, contract_of_convention(terms), config.compaction.format)
     check_kind(table)
-    planned = Planned.of(table)
+    planned = PlannedTable.of(table)
     check_same(table, planned.newest, terms, period, source.storage.root)
     stored = source.files(snapshot)
     latest = latest_us(stored, source.contract) or 0
@@ -71,7 +83,13 @@ def _aggregated(
 
 
 def _tasks(
-    source: Table, stored: Sequence[Stored], table: Table, terms: Terms, period: Period, watermark: int, config: Config
+    source: Table,
+    stored: Sequence[DataFile],
+    table: Table,
+    terms: AggregateSpec,
+    period: Period,
+    watermark: int,
+    config: Config,
 ) -> list[ConventionTask]:
     unit, time_column = source.contract.sort_by
     task = ConventionTask(
@@ -100,7 +118,7 @@ def _tasks(
     return tasks
 
 
-def _may_have(file: Stored, unit: str, low: str, high: str) -> bool:
+def _may_have(file: DataFile, unit: str, low: str, high: str) -> bool:
     """Whether a data file may have rows of the units in [low, high); rows without a unit are before all."""
     first, last = file.bounds.get(unit, (None, None))
     return not low or first is None or last is None or (str(last) >= low and (not high or str(first) < high))

@@ -11,12 +11,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregation.finish_tasks import Written
+from siltstone.aggregation.finish_tasks import FinishedFiles
 from siltstone.aggregation.series_points import ReadingPoints, WidePoints
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_tasks import tables_of
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
-from siltstone.model.data_files import Output, Partition, Sizes, Stored
+from siltstone.model.data_files import DataFile, NewFile, Partition, Sizes
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
@@ -31,7 +31,7 @@ _TRIED = 64  # rows of each part that are looked at to find where it ends
 _ABOUT = ("site", "source", "device_id", "measurement")
 
 
-def contract_of_convention(terms: Terms) -> Contract:
+def contract_of_convention(terms: AggregateSpec) -> Contract:
     """The contract of a table made by a convention: `stamp` is how it dates a window."""
     texts = Column("series_id", "string", "series_id")
     columns = [
@@ -69,7 +69,7 @@ class ConventionTask:
     unit: str
     time: str
     source: str
-    terms: Terms
+    terms: AggregateSpec
     window: tuple[int, int]
     watermark_us: int
     sizes: Sizes
@@ -85,25 +85,26 @@ class ConventionTask:
     def from_dict(cls, row: Mapping[str, Any]) -> "ConventionTask":
         places = {name: Storage.from_dict(row[name]) for name in ("table", "out")}
         lists = {"partitions": tuple(tuple(p) for p in row["partitions"]), "window": tuple(row["window"])}
-        return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])})
+        values = {"terms": AggregateSpec.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])}
+        return cls(**{**row, **places, **lists, **values})
 
-    def run(self) -> Written:
+    def run(self) -> FinishedFiles:
         return _written(self)
 
-    def result(self, row: Mapping[str, Any]) -> Written:
-        return Written(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+    def result(self, row: Mapping[str, Any]) -> FinishedFiles:
+        return FinishedFiles(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
 
-def _written(task: ConventionTask) -> Written:
+def _written(task: ConventionTask) -> FinishedFiles:
     frames = [frame for about, points in _series(task) if (frame := _rows(task, about, points)) is not None]
     if not frames:
-        return Written([], 0, 0, 0)
+        return FinishedFiles([], 0, 0, 0)
     table = pl.concat(frames, how="diagonal_relaxed").sort("series_id", "site", "bucket_start")
     contract = contract_of_convention(task.terms)
-    outputs: list[Output] = []
+    outputs: list[NewFile] = []
     for (day,), part in table.partition_by("date", as_dict=True, maintain_order=True).items():
         outputs += _files(task, contract, (str(day),), part)
-    return Written(outputs, int(table["n"].sum()), len(frames), 0)
+    return FinishedFiles(outputs, int(table["n"].sum()), len(frames), 0)
 
 
 def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Points]]:
@@ -208,7 +209,7 @@ def _column(values: Any) -> pl.Series:
     return pl.Series([None if v is None else str(v) for v in values], dtype=pl.String())
 
 
-def _files(task: ConventionTask, contract: Contract, partition: Partition, rows: pl.DataFrame) -> list[Output]:
+def _files(task: ConventionTask, contract: Contract, partition: Partition, rows: pl.DataFrame) -> list[NewFile]:
     schema: Schema = base_schema(contract)
     writer = PartitionWriter(
         task.out,
@@ -231,15 +232,15 @@ def _files(task: ConventionTask, contract: Contract, partition: Partition, rows:
     return writer.outputs
 
 
-def partitions_of(stored: Sequence[Stored]) -> dict[str, list[list[Stored]]]:
+def partitions_of(stored: Sequence[DataFile]) -> dict[str, list[list[DataFile]]]:
     """Site -> the data files of each of its partitions."""
-    found: dict[str, list[list[Stored]]] = {}
+    found: dict[str, list[list[DataFile]]] = {}
     for partition, members in groupby(sorted(stored, key=lambda s: (s.partition, s.path)), key=lambda s: s.partition):
         found.setdefault(partition[-1] if partition else "", []).append(list(members))
     return found
 
 
-def units_between(table: Storage, stored: Sequence[Stored], unit: str, parts: int) -> list[str]:
+def units_between(table: Storage, stored: Sequence[DataFile], unit: str, parts: int) -> list[str]:
     """Units that cut the rows of the largest file into so many parts of about equally many rows, or fewer."""
     largest = max(stored, key=lambda s: s.rows)
     step = max(1, largest.rows // (_TRIED * parts))

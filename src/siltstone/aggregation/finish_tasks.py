@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from siltstone.aggregation.output_rows import arrow_of, contract_of, table_of
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import (
     NAME,
     ROWS,
     NamedStates,
-    Wanted,
+    SeriesRange,
     numbered,
     read_keys,
     read_states,
@@ -24,7 +24,7 @@ from siltstone.aggregation.state_files import (
 from siltstone.aggregation.state_tasks import StatesFound
 from siltstone.aggregation.text_rows import textual_rows
 from siltstone.model.arrow import compact
-from siltstone.model.data_files import Output, Sizes
+from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage
@@ -62,7 +62,7 @@ class FinishTask:
     states: tuple[str, ...]
     low: str
     high: str
-    terms: Terms
+    terms: AggregateSpec
     window: tuple[int, int]
     watermark_us: int
     sizes: Sizes
@@ -86,13 +86,14 @@ class FinishTask:
         names = ("table", "folder", "edges", "base")
         places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
         lists = {name: tuple(row[name]) for name in _LISTS}
-        return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])})
+        values = {"terms": AggregateSpec.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])}
+        return cls(**{**row, **places, **lists, **values})
 
-    def run(self) -> "Written":
+    def run(self) -> "FinishedFiles":
         return _written(self)
 
-    def result(self, row: Mapping[str, Any]) -> "Written":
-        return Written(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+    def result(self, row: Mapping[str, Any]) -> "FinishedFiles":
+        return FinishedFiles(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
 
 def in_windows(task: FinishTask, found: Sequence[StatesFound], count: int) -> list[FinishTask]:
@@ -124,11 +125,11 @@ def in_windows(task: FinishTask, found: Sequence[StatesFound], count: int) -> li
 
 
 @dataclass(frozen=True)
-class Written:
+class FinishedFiles:
     """The new data files; in them points (usable ones and others), series that no earlier part has, and rows that are
     provisional."""
 
-    outputs: list[Output]
+    outputs: list[NewFile]
     points: int
     series: int
     provisional: int
@@ -137,12 +138,12 @@ class Written:
         return {**asdict(self), "outputs": [o.as_dict() for o in self.outputs]}
 
 
-def _written(task: FinishTask) -> Written:
+def _written(task: FinishTask) -> FinishedFiles:
     terms = task.terms
     states, begun = _states(task)
     rows, names, texts = states.rows, states.names, states.texts
     if not rows.height:
-        return Written([], 0, 0, 0)
+        return FinishedFiles([], 0, 0, 0)
     rows = rows.with_columns(bucket=pl.Series(terms.buckets.number(rows["first_ts"].to_numpy()), dtype=pl.Int64))
     ways = terms.read_as(names.rows())
     found = finished(
@@ -163,12 +164,12 @@ def _written(task: FinishTask) -> Written:
     outputs = _files(task, table, names)
     points = sum(int(value) for name in ("n", "n_bad") for value in table.select(pl.col(name).sum()).to_series())
     series = names.select(NAME)[table["series"].unique()].join(begun, on=NAME, how="anti").height
-    return Written(outputs, points, series, int(table["provisional"].sum()))
+    return FinishedFiles(outputs, points, series, int(table["provisional"].sum()))
 
 
 def _states(task: FinishTask) -> tuple[NamedStates, pl.DataFrame]:
     """The states of all inputs; and the names of the series that earlier parts write."""
-    wanted = Wanted(task.low, task.high)
+    wanted = SeriesRange(task.low, task.high)
     fresh = [read_states(task.folder, path).of(wanted) for path in task.states]
     early = [_edges_of(task.folder, path, wanted, is_before=True) for path in task.earlier]
     late = [_edges_of(task.folder, path, wanted, is_before=False) for path in task.later]
@@ -198,7 +199,7 @@ def _states(task: FinishTask) -> tuple[NamedStates, pl.DataFrame]:
     return replace(whole, rows=rows), pl.concat([NamedStates.none().names.select(NAME), *begun])
 
 
-def _edges_of(folder: Storage, path: str, wanted: Wanted, *, is_before: bool) -> NamedStates:
+def _edges_of(folder: Storage, path: str, wanted: SeriesRange, *, is_before: bool) -> NamedStates:
     """Of a file with states those that have the last points of each wanted series, or the first ones."""
     states = read_states(folder, path).of(wanted)
     series = states.rows["series"].to_numpy()
@@ -209,7 +210,7 @@ def _edges_of(folder: Storage, path: str, wanted: Wanted, *, is_before: bool) ->
     return replace(states, rows=ends) if has_all else states
 
 
-def _without(states: NamedStates, gone: pl.DataFrame, terms: Terms) -> NamedStates:
+def _without(states: NamedStates, gone: pl.DataFrame, terms: AggregateSpec) -> NamedStates:
     """The states but for the keys that are computed again."""
     numbers = states.names.select(NAME).with_row_index("series").cast({"series": pl.Int64})
     keys = gone.join(numbers, on=NAME).select("series", "bucket")
@@ -237,10 +238,10 @@ def edge_of(edges: pl.DataFrame, *, is_before: bool) -> pl.DataFrame:
     return order.with_columns(**ends, **nothing, **missing).select(told)
 
 
-def _files(task: FinishTask, table: pl.DataFrame, names: pl.DataFrame) -> list[Output]:
+def _files(task: FinishTask, table: pl.DataFrame, names: pl.DataFrame) -> list[NewFile]:
     contract = contract_of(task.terms)
     schema = base_schema(contract)
-    outputs: list[Output] = []
+    outputs: list[NewFile] = []
     dated = table.sort("date", maintain_order=True)
     whole = arrow_of(dated, names, task.terms)
     start = 0

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import NAME, NamedStates, numbered, opened_output, series_in
 from siltstone.errors import StorageError
 from siltstone.model.arrow import to_numpy
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
 from siltstone.table.reader import naming
 from siltstone.timeseries.buckets import Buckets
@@ -43,7 +43,7 @@ def has_successor(path: str, headers: Sequence[Mapping[str, Any]], now: set[str]
 
 
 @dataclass(frozen=True)
-class Light:
+class RowIndex:
     """Rows of an output, in order of series and bucket: the place of the series among the `names` (site, series_id),
     the bucket, the number of usable points (-1: a row that is to be) and of all, and whether it is touched; of each
     series, whether a next point tells of the time before it."""
@@ -70,7 +70,7 @@ class Light:
         """Which rows are the last one of their series."""
         return np.append(self.series[1:] != self.series[:-1], True)[: len(self.series)]
 
-    def touched(self, keys: pl.DataFrame) -> "Light":
+    def touched(self, keys: pl.DataFrame) -> "RowIndex":
         """The rows, and those of the keys that there are not yet; the rows of the keys are touched."""
         names = pl.concat([self.names, keys.select(NAME)]).unique(maintain_order=True)
         numbers = names.with_row_index("number").cast({"number": pl.Int64})
@@ -83,7 +83,7 @@ class Light:
         if not len(at):
             return replace(self, is_touched=is_touched)
         ahead = np.append(self.looks_ahead, np.zeros(names.height - self.names.height, bool))
-        return Light(
+        return RowIndex(
             names,
             np.insert(self.series, at, of[new]),
             np.insert(self.bucket, at, bucket[new]),
@@ -107,11 +107,11 @@ def _places(series: Ints, bucket: Ints, of: Ints, wanted: Ints) -> tuple[Ints, M
     return places, is_there
 
 
-def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> Light:
+def light_rows(table: Storage, stored: Sequence[DataFile], terms: AggregateSpec) -> RowIndex:
     """Every row of an output; none is touched."""
     schema = dict.fromkeys(("series", "bucket", "n", "points"), pl.Int64())
 
-    def read(file: Stored) -> NamedStates:
+    def read(file: DataFile) -> NamedStates:
         fetched = table.read(file.path)
         if fetched is None:
             raise StorageError(f"{table.uri(file.path)} is gone", "Run again.")
@@ -130,10 +130,10 @@ def light_rows(table: Storage, stored: Sequence[Stored], terms: Terms) -> Light:
     rows = whole.rows.sort("series", "bucket")
     series, bucket, n, points = (rows[name].to_numpy() for name in schema)
     looks_ahead = np.array([way.looks_ahead for way in terms.read_as(whole.names.rows())], bool)
-    return Light(whole.names.select(NAME), series, bucket, n, points, np.zeros(len(n), bool), looks_ahead)
+    return RowIndex(whole.names.select(NAME), series, bucket, n, points, np.zeros(len(n), bool), looks_ahead)
 
 
-def in_rectangles(light: Light, buckets: Buckets, gone: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def in_rectangles(light: RowIndex, buckets: Buckets, gone: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """The keys of rows that data files which are gone may have had points in; their bounds are from the manifest."""
     start, end = buckets.bounds(light.bucket)
     found = np.zeros(len(light.bucket), bool)
@@ -145,13 +145,13 @@ def in_rectangles(light: Light, buckets: Buckets, gone: Sequence[Mapping[str, An
     return light.keys(found)
 
 
-def at_the_ends(light: Light, *, first: bool, last: bool) -> pl.DataFrame:
+def at_the_ends(light: RowIndex, *, first: bool, last: bool) -> pl.DataFrame:
     """The keys of the first and the last row of each series: what points before and after all of them may change."""
     return light.keys((light.begins & first) | (light.ends & last))
 
 
 def dates_of(
-    light: Light, touched: pl.DataFrame, buckets: Buckets, known_until_us: int, newest: int | None
+    light: RowIndex, touched: pl.DataFrame, buckets: Buckets, known_until_us: int, newest: int | None
 ) -> list[str]:
     """The dates whose rows may be others now: those of the touched buckets and of rows that end after `known_until_us`,
     the earlier one of both watermarks; those of the rows without points behind a touched one, and of the next one with
@@ -172,7 +172,7 @@ def dates_of(
     return dates_at(buckets.bounds(np.unique(np.concatenate(numbers)))[0])
 
 
-def with_neighbours(rows: Light, buckets: Buckets, dates: Sequence[str], *, carries: bool) -> list[str]:
+def with_neighbours(rows: RowIndex, buckets: Buckets, dates: Sequence[str], *, carries: bool) -> list[str]:
     """The dates, and those whose states tell what was before and comes after their rows: of each series back to the
     last row before with usable points, and on to the next one; and, where values are carried on, its last one. `rows`:
     those that are, and those that are to be."""
@@ -184,13 +184,13 @@ def with_neighbours(rows: Light, buckets: Buckets, dates: Sequence[str], *, carr
     return sorted({*dates, *dates_at(days[near[block]] * _DAY_US)})
 
 
-def points_kept(rows: Light, buckets: Buckets, dates: Sequence[str]) -> int:
+def points_kept(rows: RowIndex, buckets: Buckets, dates: Sequence[str]) -> int:
     """The points in the rows of some dates that are not touched."""
     is_kept = ~rows.is_touched & np.isin(buckets.bounds(rows.bucket)[0] // _DAY_US, _days(dates))
     return int(rows.points[is_kept].sum())
 
 
-def _blocks(rows: Light, begins: Mask, marked: Mask) -> tuple[Ints, Mask, Mask, Mask]:
+def _blocks(rows: RowIndex, begins: Mask, marked: Mask) -> tuple[Ints, Mask, Mask, Mask]:
     """Of each row its block: one with points, and the empty ones behind it. Of each block, whether it has a marked row,
     and whether the one before it has, and the one after it."""
     starts = begins | rows.begins

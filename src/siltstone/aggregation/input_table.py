@@ -4,7 +4,7 @@ import difflib
 
 from siltstone import sources
 from siltstone.aggregation.output_table import output_at
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.contracts import READINGS
@@ -13,7 +13,7 @@ from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.open import table_at
 
 
-def input_table(uri: str, terms: Terms, config: Config) -> Table:
+def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
     """The table to aggregate; UsageError where there is none, or not of the kind that the terms ask for."""
     storage = open_root(uri, config.storage)
     name = storage.root.rstrip("/").rpartition("/")[2]
@@ -43,7 +43,7 @@ def _instead(storage: Storage) -> str:
     return "Give the folder of one, such as LAKE/readings, or LAKE/datalog and --columns; siltstone show LAKE tells."
 
 
-def check_columns(table: Table, snapshot: Snapshot, terms: Terms) -> None:
+def check_columns(table: Table, snapshot: Snapshot, terms: AggregateSpec) -> None:
     """Raise UsageError where a wide table lacks a column that is asked for."""
     there = snapshot.schema.by_name
     if not (unknown := [column for column in terms.columns if column not in there]):

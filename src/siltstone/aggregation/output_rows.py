@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from siltstone.aggregation.spec import SECONDS, TIME_IN_STATE, Terms
+from siltstone.aggregation.spec import SECONDS, TIME_IN_STATE, AggregateSpec
 from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
 from siltstone.model.arrow import coded_at
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field, Kind
@@ -50,7 +50,7 @@ _NESTED = (
 _INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
 
 
-def contract_of(terms: Terms) -> Contract:
+def contract_of(terms: AggregateSpec) -> Contract:
     """The contract of an output with the measures asked for."""
     measures = {name: _KINDS.get(name, "double") for name in terms.measures if name != TIME_IN_STATE}
     columns = {**_ABOUT, "bucket_end": "timestamp", **measures, **_TRUST}
@@ -66,7 +66,7 @@ def contract_of(terms: Terms) -> Contract:
     )
 
 
-def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series, terms: Terms) -> pl.DataFrame:
+def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series, terms: AggregateSpec) -> pl.DataFrame:
     """The rows as they are stored, in order of series and bucket, with their `date`; still with the number of their
     series, and what is in `state` in columns of their own, named "state." and so on.
 
@@ -129,7 +129,7 @@ def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
     return told.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
 
 
-def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: Terms) -> pa.Table:
+def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: AggregateSpec) -> pa.Table:
     """The rows as data files have them. `names`: what is known of each series number."""
     contract = contract_of(terms)
     series = rows["series"].to_numpy()

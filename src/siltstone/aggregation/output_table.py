@@ -7,7 +7,7 @@ from typing import Any
 
 from siltstone.aggregation.output_rows import contract_of
 from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.layout import FOLDER
@@ -17,7 +17,7 @@ from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
 
 
-def output_table(uri: str, terms: Terms, config: Config) -> Table:
+def output_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
     """The table to write, of the configured format where it is new; UsageError where one of another kind is there."""
     storage = open_root(uri, config.storage)
     table = table_at(storage, contract_of(terms), config.compaction.format)
@@ -42,14 +42,14 @@ def newest_header(table: Table) -> Mapping[str, Any]:
     return {} if snapshot is None else ledgers.load(table.storage, snapshot.head).newest
 
 
-def edges_of(table: Table, terms: Terms) -> Storage:
+def edges_of(table: Table, terms: AggregateSpec) -> Storage:
     """Where an output keeps the edges of data files: they depend on what is read, not on the buckets."""
     meaning = json.dumps([terms.columns, terms.rules, terms.series, terms.devices, terms.measurements, terms.sites])
     return table.storage.child(FOLDER, "edges", hashlib.sha256(meaning.encode()).hexdigest()[:16])
 
 
 def check_same(
-    table: Table, newest: Mapping[str, Any], terms: Terms, period: Period, source: str, *, full: bool = False
+    table: Table, newest: Mapping[str, Any], terms: AggregateSpec, period: Period, source: str, *, full: bool = False
 ) -> None:
     """Raise UsageError where an output was made with other terms or of another table than are asked for now; `full`: by
     other rules is no matter, since every row is made anew."""
@@ -106,7 +106,7 @@ def output_at(storage: Storage) -> tuple[Table, Mapping[str, Any]] | None:
     none."""
     if not storage.exists():
         return None
-    table = table_at(storage, contract_of(Terms("1h")))
+    table = table_at(storage, contract_of(AggregateSpec("1h")))
     try:
         header = newest_header(table)
     except (UsageError, KeyError):  # a table of something else

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
 from siltstone.timeseries.buckets import Buckets
 
@@ -36,17 +36,17 @@ class Period:
 
 
 @dataclass(frozen=True)
-class Split:
+class FilesInTime:
     """Data files with points in a span of time, and with points before or after it; one file may be in all three."""
 
-    within: list[Stored]
-    before: list[Stored]
-    after: list[Stored]
+    within: list[DataFile]
+    before: list[DataFile]
+    after: list[DataFile]
 
 
-def split(stored: Sequence[Stored], contract: Contract, span: Window) -> Split:
+def split(stored: Sequence[DataFile], contract: Contract, span: Window) -> FilesInTime:
     """The files by where their instants lie."""
-    found = Split([], [], [])
+    found = FilesInTime([], [], [])
     for file in stored:
         first, last = bounds_of(file, contract)
         if first < span[0]:
@@ -58,29 +58,29 @@ def split(stored: Sequence[Stored], contract: Contract, span: Window) -> Split:
     return found
 
 
-def bounds_of(file: Stored, contract: Contract) -> Window:
+def bounds_of(file: DataFile, contract: Contract) -> Window:
     """The first and the last instant of a data file; the earliest and latest of all where it does not tell them."""
     first, last = file.bounds.get(contract.time.name, (None, None))
     return EARLIEST_US if first is None else int(first), LATEST_US if last is None else int(last)
 
 
-def latest_us(stored: Sequence[Stored], contract: Contract) -> int | None:
+def latest_us(stored: Sequence[DataFile], contract: Contract) -> int | None:
     """The latest instant of all files; None where none tells one."""
     ends = [file.bounds.get(contract.time.name, (None, None))[1] for file in stored]
     return max((int(end) for end in ends if end is not None), default=None)
 
 
-def described(file: Stored, contract: Contract) -> dict[str, Any]:
+def described(file: DataFile, contract: Contract) -> dict[str, Any]:
     first, last = bounds_of(file, contract)
     site = file.partition[-1] if file.partition else ""
     return {"path": file.path, "rows": file.rows, "site": site, "first_us": first, "last_us": last}
 
 
-def overlapping(stored: Sequence[Stored], contract: Contract, *, apart: bool = True) -> list[list[Stored]]:
+def overlapping(stored: Sequence[DataFile], contract: Contract, *, apart: bool = True) -> list[list[DataFile]]:
     """The files in groups: two of one partition whose ranges of units overlap are in one, since points of a series may
     be in both; not `apart`: all files of a partition are."""
     unit = contract.sort_by[0]
-    found: list[list[Stored]] = []
+    found: list[list[DataFile]] = []
     for _, members in groupby(sorted(stored, key=lambda s: (s.partition, s.first_unit)), key=lambda s: s.partition):
         found.append([])
         last: Any = None

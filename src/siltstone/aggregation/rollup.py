@@ -13,18 +13,18 @@ from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
 from siltstone.aggregation.output_table import check_same, edges_of, output_at, output_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.rollup_boundaries import write_edges
-from siltstone.aggregation.rollup_incremental import Anew, anew, as_told, points_of
-from siltstone.aggregation.spec import TIME_IN_STATE, Terms
+from siltstone.aggregation.rollup_incremental import RollupPlan, anew, as_told, points_of
+from siltstone.aggregation.spec import TIME_IN_STATE, AggregateSpec
 from siltstone.config.model import Config
 from siltstone.config.task_settings import sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
-from siltstone.table.transaction import Planned, attempted, commit
+from siltstone.table.transaction import PlannedTable, attempted, commit
 from siltstone.timeseries.buckets import base_for
 from siltstone.timeseries.measures import Empty
 from siltstone.timeseries.states import fields_of
@@ -60,7 +60,7 @@ def rollup_table(
         header = {} if snapshot is None else ledgers.load(base.storage, snapshot.head).newest
         if snapshot is None or not header:
             raise UsageError(f"{base.storage.root} has no aggregates", "siltstone aggregate makes them.")
-        before = Terms.from_dict(header["terms"])
+        before = AggregateSpec.from_dict(header["terms"])
         terms = _terms(before, every, zone, origin, measures, empty)
         stored = base.files(snapshot)
         _check_aligned(before, terms, stored)
@@ -89,8 +89,8 @@ def _base(uri: str, config: Config) -> tuple[Table, int]:
 
 
 def _terms(
-    before: Terms, every: str, zone: str | None, origin: str, measures: Sequence[str], empty: Empty | None
-) -> Terms:
+    before: AggregateSpec, every: str, zone: str | None, origin: str, measures: Sequence[str], empty: Empty | None
+) -> AggregateSpec:
     """What is asked for, of what the base has."""
     wanted = tuple(measures) or before.measures
     lacking = [name for name in wanted if not fields_of([name]) <= before.fields]
@@ -116,7 +116,7 @@ def _terms(
     return terms
 
 
-def _check_aligned(before: Terms, terms: Terms, stored: Sequence[Stored]) -> None:
+def _check_aligned(before: AggregateSpec, terms: AggregateSpec, stored: Sequence[DataFile]) -> None:
     starts = [file.bounds["bucket_start"] for file in stored if file.bounds.get("bucket_start", (None,))[0] is not None]
     if not starts:
         return
@@ -131,9 +131,9 @@ def _check_aligned(before: Terms, terms: Terms, stored: Sequence[Stored]) -> Non
 
 def _rolled(
     base: Table,
-    stored: Sequence[Stored],
+    stored: Sequence[DataFile],
     header: Mapping[str, Any],
-    terms: Terms,
+    terms: AggregateSpec,
     output_uri: str,
     config: Config,
     engine: Engine,
@@ -142,7 +142,7 @@ def _rolled(
     table = output_table(output_uri, terms, config)
     if table.storage.root == base.storage.root:
         raise UsageError("the rollup would overwrite its base", "Give another folder.")
-    planned = Planned.of(table)
+    planned = PlannedTable.of(table)
     _check_same(table, planned.newest, terms, Period(*header["period"]), base.storage.root)
     about = {"table": table.storage.root, "input": base.storage.root, "engine": engine.name, "run": ""}
     wanted = anew(planned, base.storage, stored, header, terms)
@@ -157,7 +157,7 @@ def _rolled(
     summary = {
         **about,
         "every": terms.buckets.name,
-        "base": Terms.from_dict(header["terms"]).buckets.name,
+        "base": AggregateSpec.from_dict(header["terms"]).buckets.name,
         "rows_in": sum(f.rows for f in wanted.stored),
         "points": points,
         "buckets_touched": wanted.touched,
@@ -173,15 +173,15 @@ def _rolled(
     return commit(planned, "rollup", summary, terms.as_dict(), outputs, removed, extras, problems)
 
 
-def _check_same(table: Table, newest: Mapping[str, Any], terms: Terms, period: Period, root: str) -> None:
+def _check_same(table: Table, newest: Mapping[str, Any], terms: AggregateSpec, period: Period, root: str) -> None:
     if newest and newest["kind"] != "rollup":
         raise UsageError(f"{table.storage.root} is made of readings", "Give another folder for the rollup.")
     check_same(table, newest, terms, period, root)
 
 
-def _window(header: Mapping[str, Any], terms: Terms) -> Window:
+def _window(header: Mapping[str, Any], terms: AggregateSpec) -> Window:
     """The span of the coarse buckets that lie whole within the period of the base."""
-    before = Terms.from_dict(header["terms"])
+    before = AggregateSpec.from_dict(header["terms"])
     start, end = header.get("window") or Period(*header["period"]).span(before.buckets)
     if end < FAR_US:
         end = int(terms.buckets.bounds(terms.buckets.number(np.array([end])))[0][0])
@@ -190,9 +190,9 @@ def _window(header: Mapping[str, Any], terms: Terms) -> Window:
 
 def _tasks(
     base: Table,
-    wanted: Anew,
+    wanted: RollupPlan,
     header: Mapping[str, Any],
-    terms: Terms,
+    terms: AggregateSpec,
     table: Table,
     config: Config,
     window: Window,
@@ -224,7 +224,7 @@ def _tasks(
     return [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
 
 
-def _cuts(base: Table, stored: Sequence[Stored], count: int) -> list[str]:
+def _cuts(base: Table, stored: Sequence[DataFile], count: int) -> list[str]:
     """Names between which lie about equally many rows of the largest file."""
     if count == 1:
         return []

@@ -9,7 +9,7 @@ import polars as pl
 
 from siltstone.aggregation.finish_tasks import edge_of
 from siltstone.aggregation.state_files import NamedStates, numbered, read_states, stored_states, write_states
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.layout import OWN_EDGES
 from siltstone.model.periods import FAR_US, Window
 from siltstone.storage import Storage
@@ -19,7 +19,7 @@ from siltstone.timeseries.states import SKETCH, TIMES, States, columns_of
 def write_edges(
     base: Storage,
     edges: Storage,
-    stored: Sequence[Stored],
+    stored: Sequence[DataFile],
     header: Mapping[str, Any],
     window: Window,
     out: Storage,
@@ -50,7 +50,7 @@ def write_edges(
     return found
 
 
-def _is_beside(file: Stored, limit: int, *, is_before: bool) -> bool:
+def _is_beside(file: DataFile, limit: int, *, is_before: bool) -> bool:
     """Whether a data file has rows that begin before a limit, or not before it."""
     first, last = file.bounds.get("bucket_start", (None, None))
     if first is None or last is None:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone.aggregation.incremental import Light, dates_at, dates_of, in_rectangles, light_rows, with_neighbours
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.incremental import RowIndex, dates_at, dates_of, in_rectangles, light_rows, with_neighbours
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import KEYS, NAME
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US, Window
 from siltstone.storage import Storage
-from siltstone.table.transaction import Planned
+from siltstone.table.transaction import PlannedTable
 from siltstone.timeseries.buckets import Buckets
 
 _DAY_US = 86_400_000_000
@@ -21,16 +21,16 @@ _TOLD = ("watermark_us", "before", "after")
 
 
 @dataclass(frozen=True)
-class Anew:
+class RollupPlan:
     """Data files of the base to read, and the dates of the rollup to write of them: None for all, which is also
     `touched`, else the number of buckets that changed files have."""
 
-    stored: Sequence[Stored]
+    stored: Sequence[DataFile]
     dates: tuple[str, ...] | None = None
     touched: int | None = None
 
 
-def as_told(stored: Sequence[Stored], header: Mapping[str, Any]) -> dict[str, Any]:
+def as_told(stored: Sequence[DataFile], header: Mapping[str, Any]) -> dict[str, Any]:
     """All that a rollup is made of, as its manifest keeps it: the base's data files by date, and what the base's newest
     run said of the time around them."""
     told = {name: header.get(name, []) for name in _TOLD}
@@ -38,21 +38,21 @@ def as_told(stored: Sequence[Stored], header: Mapping[str, Any]) -> dict[str, An
 
 
 def anew(
-    planned: Planned, base: Storage, stored: Sequence[Stored], header: Mapping[str, Any], terms: Terms
-) -> Anew | None:
+    planned: PlannedTable, base: Storage, stored: Sequence[DataFile], header: Mapping[str, Any], terms: AggregateSpec
+) -> RollupPlan | None:
     """What to write, None for nothing. All, where it was never written, or of a period: what lies around that is in no
     row. `stored`, `header`: the base's data files and newest run."""
     newest, now = planned.newest, as_told(stored, header)
     if not newest or not newest.get("files") or header["period"] != [EARLIEST_US, LATEST_US]:
         is_same = newest and all(newest.get(name) == value for name, value in now.items())
-        return None if is_same else Anew(stored)
+        return None if is_same else RollupPlan(stored)
     if all(newest[name] == value for name, value in now.items()):
         return None
     was = {path: day for day, path in newest["files"]}
     there = {s.path for s in stored}
     added = [s for s in stored if s.path not in was]
     if len(added) == len(stored):
-        return Anew(stored)
+        return RollupPlan(stored)
     days = {s.partition[0] for s in added} | {day for path, day in was.items() if path not in there}
     buckets = terms.buckets
     light = light_rows(planned.table.storage, planned.stored, terms)
@@ -60,7 +60,7 @@ def anew(
     dates = _dates(light, touched, terms, newest["watermark_us"], header["watermark_us"])
     carries = terms.empty == "carry"
     near = _dates_within(with_neighbours(light.touched(touched), buckets, dates, carries=carries), buckets)
-    return Anew([s for s in stored if s.partition[0] in near], tuple(dates), touched.height)
+    return RollupPlan([s for s in stored if s.partition[0] in near], tuple(dates), touched.height)
 
 
 def _spans(days: Collection[str]) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def _spans(days: Collection[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _dates(light: Light, touched: pl.DataFrame, terms: Terms, was_us: int, now_us: int) -> list[str]:
+def _dates(light: RowIndex, touched: pl.DataFrame, terms: AggregateSpec, was_us: int, now_us: int) -> list[str]:
     """The dates to write: near touched buckets, and from the earlier one of both watermarks on."""
     buckets, carries = terms.buckets, terms.empty == "carry"
     known_until = min(was_us, now_us)
@@ -93,7 +93,7 @@ def _dates_within(dates: Sequence[str], buckets: Buckets) -> set[str]:
     return found
 
 
-def _keys(base: Storage, added: Sequence[Stored], buckets: Buckets) -> pl.DataFrame:
+def _keys(base: Storage, added: Sequence[DataFile], buckets: Buckets) -> pl.DataFrame:
     """Series and bucket of all points in new data files of the base."""
     found = [pl.DataFrame(schema=KEYS)]
     for file in added:
@@ -107,7 +107,7 @@ def _keys(base: Storage, added: Sequence[Stored], buckets: Buckets) -> pl.DataFr
     return pl.concat(found)
 
 
-def points_of(base: Storage, wanted: Anew, window: Window, buckets: Buckets) -> int:
+def points_of(base: Storage, wanted: RollupPlan, window: Window, buckets: Buckets) -> int:
     """The points of any quality in base rows within the window, of buckets that begin on the wanted dates."""
     found = 0
     for file in wanted.stored:

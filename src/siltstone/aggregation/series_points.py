@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.model.arrow import coded, to_arrow
 from siltstone.model.periods import EVER, Window
 from siltstone.timeseries.intervals import Mask
@@ -25,7 +25,7 @@ ABOUT = {name: pl.String() for name in ("site", "series_id", "source", "device_i
 
 
 @dataclass
-class Counted:
+class PointCounts:
     """Of rows that passed: rows read, points used, rows and cells that are none, and those whose time came again."""
 
     rows: int = 0
@@ -33,13 +33,13 @@ class Counted:
     left_out: int = 0
     repeated: int = 0
 
-    def add(self, other: "Counted") -> None:
+    def add(self, other: "PointCounts") -> None:
         for name in vars(self):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass
-class Names:
+class SeriesNames:
     """The series met so far, in order of number: what is known of each, and the texts that their values stand for."""
 
     about: list[tuple[str | None, ...]] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Read:
+class NumberedPoints:
     """Points, the first of whose series has the number `first`."""
 
     points: Points
@@ -60,14 +60,14 @@ class Read:
 class ReadingPoints:
     """Sorted tables of readings to points; equal times of a series across two tables meet."""
 
-    def __init__(self, terms: Terms, site: str, window: Window) -> None:
+    def __init__(self, terms: AggregateSpec, site: str, window: Window) -> None:
         self._terms, self._site, self._window = terms, site, window
         self._held: pl.DataFrame | None = None
         self._last: tuple[Any, ...] | None = None
-        self.names, self.counted = Names(), Counted()
+        self.names, self.counted = SeriesNames(), PointCounts()
         self.may_have_texts = False
 
-    def of(self, tables: Iterator[pa.Table]) -> Iterator[Read]:
+    def of(self, tables: Iterator[pa.Table]) -> Iterator[NumberedPoints]:
         for table in tables:
             if table.num_rows:
                 self.may_have_texts = "text" in table.column_names
@@ -113,7 +113,7 @@ class ReadingPoints:
         self.counted.left_out += int(lengths[~wanted].sum())
         return rows.filter(pl.Series(np.repeat(wanted, lengths)))
 
-    def _points(self, frame: pl.DataFrame) -> Iterator[Read]:
+    def _points(self, frame: pl.DataFrame) -> Iterator[NumberedPoints]:
         """The points of rows."""
         ts, series = frame["ts"].to_numpy(), frame["series"].to_numpy()
         again = np.append(ts[1:] == ts[:-1], False)[: len(ts)]
@@ -129,7 +129,7 @@ class ReadingPoints:
         self.counted.points += len(ts)
         if len(ts):
             starts: Ints = np.searchsorted(series, np.arange(series[0], series[-1] + 2))
-            yield Read(Points(starts, ts, self._values(frame), frame["quality"].to_numpy()), int(series[0]))
+            yield NumberedPoints(Points(starts, ts, self._values(frame), frame["quality"].to_numpy()), int(series[0]))
 
     def _older(self, frame: pl.DataFrame, code: Ints, ts: Ints, again: Mask) -> Mask:
         """Of the rows of one instant all but the newest: the greatest nanoseconds, then version, then the last one.
@@ -186,16 +186,16 @@ def _qualities(words: pa.ChunkedArray) -> npt.NDArray[np.int8]:
 class WidePoints:
     """Sorted tables of a wide table to points: of each column, those of its rows that have a value."""
 
-    def __init__(self, terms: Terms, site: str, window: Window, unit: str, time: str, source: str) -> None:
+    def __init__(self, terms: AggregateSpec, site: str, window: Window, unit: str, time: str, source: str) -> None:
         self._terms, self._site, self._window = terms, site, window
         self._unit, self._time, self._source = unit, time, source
         self._numbers: dict[tuple[str, str], int] = {}
         self._last: str | None = None
         self._held: pl.DataFrame | None = None
-        self.names, self.counted = Names(), Counted()
+        self.names, self.counted = SeriesNames(), PointCounts()
         self.may_have_texts = False
 
-    def of(self, tables: Iterator[pa.Table]) -> Iterator[Read]:
+    def of(self, tables: Iterator[pa.Table]) -> Iterator[NumberedPoints]:
         for table in tables:
             if not table.num_rows:
                 continue
@@ -210,7 +210,7 @@ class WidePoints:
         if self._held is not None:
             yield from self._read(self._held)
 
-    def _read(self, frame: pl.DataFrame) -> Iterator[Read]:
+    def _read(self, frame: pl.DataFrame) -> Iterator[NumberedPoints]:
         inside = frame["ts"].is_between(*self._window, closed="left")
         self.counted.left_out += frame.height - int(inside.sum())
         frame = frame.filter(inside)
@@ -242,7 +242,7 @@ class WidePoints:
             if rows.height:
                 yield units[chosen], np.repeat(np.arange(len(lengths[chosen])), lengths[chosen]), rows
 
-    def _column(self, rows: pl.DataFrame, units: Sequence[str], code: Ints, column: str) -> Iterator[Read]:
+    def _column(self, rows: pl.DataFrame, units: Sequence[str], code: Ints, column: str) -> Iterator[NumberedPoints]:
         """The points of a column, of all units that are asked for."""
         wanted = np.array([self._terms.wants(self._site, f"{unit}/{column}", unit, column) for unit in units])
         kept = rows[column].is_not_null().to_numpy() & wanted[code]
@@ -257,7 +257,7 @@ class WidePoints:
         begins = np.concatenate(([0], np.flatnonzero(np.diff(of)) + 1))
         numbers = [self._number(units[unit], column) for unit in of[begins].tolist()]
         starts = np.append(begins, len(ts)).astype(np.int64)
-        yield Read(Points(starts, ts, value, np.full(len(ts), GOOD, np.int8)), numbers[0])
+        yield NumberedPoints(Points(starts, ts, value, np.full(len(ts), GOOD, np.int8)), numbers[0])
 
     def _number(self, unit: str, column: str) -> int:
         key = unit, column
@@ -298,7 +298,7 @@ def says_nothing(metadata: pq.FileMetaData) -> set[str]:
     return found
 
 
-def needed_columns(terms: Terms, unit: str, time: str, there: Sequence[str]) -> list[str]:
+def needed_columns(terms: AggregateSpec, unit: str, time: str, there: Sequence[str]) -> list[str]:
     """The columns of a data file that are read."""
     wanted = (unit, time, "source_file", *terms.columns) if terms.columns else READ
     return [name for name in wanted if name in there]

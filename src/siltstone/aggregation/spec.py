@@ -27,7 +27,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @dataclass(frozen=True)
-class Terms:
+class AggregateSpec:
     """What gives the rows of an output their meaning. `columns`: of a wide table, each a measurement of its unit."""
 
     every: str
@@ -49,7 +49,7 @@ class Terms:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Terms":
+    def from_dict(cls, row: Mapping[str, Any]) -> "AggregateSpec":
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
         return cls(**plain)
 

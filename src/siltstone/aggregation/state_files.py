@@ -47,7 +47,7 @@ _LENGTHS = 8  # bytes that tell how long the names are
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SeriesRange:
     """The series whose names (site, NUL, series) lie in [low, high); "" is no bound."""
 
     low: str = ""
@@ -73,7 +73,7 @@ class NamedStates:
     def none(cls) -> "NamedStates":
         return cls(pl.DataFrame(schema=ROWS), pl.DataFrame(schema=ABOUT), {})
 
-    def of(self, wanted: Wanted) -> "NamedStates":
+    def of(self, wanted: SeriesRange) -> "NamedStates":
         """Those of the wanted series."""
         if not wanted.low and not wanted.high:
             return self
@@ -173,7 +173,7 @@ def _bytes(out: Storage, path: str) -> bytes:
 
 
 def stored_states(
-    table: Storage, paths: Sequence[str], fields: Collection[str], wanted: Wanted = Wanted()
+    table: Storage, paths: Sequence[str], fields: Collection[str], wanted: SeriesRange = SeriesRange()
 ) -> NamedStates:
     """The states of the wanted series in data files of an output table: rows with points; `bucket` is 0. Of the columns
     and long tables that states may have, those among `fields`; where values are texts, also the extremes."""
@@ -191,7 +191,7 @@ def stored_states(
                 for name in (name for name in EXTREMES if name not in fields):
                     state = state.append_column(name, _states_in(file, [name])[name])
             known, series = series_in(file)
-        if wanted != Wanted():
+        if wanted != SeriesRange():
             is_wanted = wanted.among(known).to_numpy()[series]
             state, series = state.filter(to_arrow(is_wanted)), series[is_wanted]
         found.append(state.drop_columns(["texts"]).append_column("series", to_arrow(series + before)))

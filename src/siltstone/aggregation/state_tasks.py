@@ -10,17 +10,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregation.series_points import Counted, ReadingPoints, WidePoints, needed_columns, says_nothing
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.series_points import PointCounts, ReadingPoints, WidePoints, needed_columns, says_nothing
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import read_keys, write_states
 from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.model.periods import EVER, Window
 from siltstone.storage import Storage
 from siltstone.table.reader import naming
 from siltstone.timeseries import kernel
-from siltstone.timeseries.buckets import Ever
+from siltstone.timeseries.buckets import AllTime
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.intervals import Ways
+from siltstone.timeseries.intervals import SeriesRules
 from siltstone.timeseries.states import EXTREMES, KEY, States, joined, united
 
 _BATCH_ROWS = 1 << 19
@@ -44,7 +44,7 @@ class StateTask:
     unit: str
     time: str
     source: str
-    terms: Terms
+    terms: AggregateSpec
     window: Window
     run_name: str
     only: str = ""
@@ -58,13 +58,13 @@ class StateTask:
         lists = {name: tuple(row[name]) for name in ("files", "groups", "window")}
         names = ("table", "out", "edges")
         places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
-        return cls(**{**row, **lists, **places, "terms": Terms.from_dict(row["terms"])})
+        return cls(**{**row, **lists, **places, "terms": AggregateSpec.from_dict(row["terms"])})
 
     def run(self) -> "StatesFound":
         return _found(self)
 
     def result(self, row: Mapping[str, Any]) -> "StatesFound":
-        return StatesFound(**{**row, "counted": Counted(**row["counted"])})
+        return StatesFound(**{**row, "counted": PointCounts(**row["counted"])})
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class StatesFound:
     states: int
     points: int
     names: list[str]
-    counted: Counted
+    counted: PointCounts
     first_us: int = 0
     last_us: int = 0
 
@@ -86,7 +86,7 @@ class StatesFound:
 
 def _found(task: StateTask) -> StatesFound:
     if task.edges is not None and (there := task.edges.size(_edge_name(task))):
-        return StatesFound(_edge_name(task), there, 0, [], Counted())
+        return StatesFound(_edge_name(task), there, 0, [], PointCounts())
     reader: WidePoints | ReadingPoints
     if task.terms.columns:
         reader = WidePoints(task.terms, task.site, task.window, task.unit, task.time, task.source)
@@ -122,7 +122,7 @@ def _chosen(states: States, names: pl.DataFrame, keys: pl.DataFrame) -> States:
     return States(*(f.join(wanted, on=KEY, how="semi", maintain_order="left") for f in frames))
 
 
-class Reading(Protocol):
+class ReadsFiles(Protocol):
     """What a task says of the data files that it reads."""
 
     @property
@@ -132,10 +132,10 @@ class Reading(Protocol):
     @property
     def time(self) -> str: ...
     @property
-    def terms(self) -> Terms: ...
+    def terms(self) -> AggregateSpec: ...
 
 
-def tables_of(task: Reading, files: Sequence[str], groups: Sequence[int], opened: ExitStack) -> Iterator[pa.Table]:
+def tables_of(task: ReadsFiles, files: Sequence[str], groups: Sequence[int], opened: ExitStack) -> Iterator[pa.Table]:
     """The rows of data files of one partition as one sorted run; of `groups` of the only one, where there are any."""
     found = [_opened(task, path, opened) for path in files]
     whole = pa.unify_schemas([file.schema_arrow for file in found], promote_options="permissive")
@@ -148,7 +148,7 @@ def tables_of(task: Reading, files: Sequence[str], groups: Sequence[int], opened
     return runs[0] if len(runs) == 1 else merge_sorted(runs, (task.unit, task.time), _CHUNK_BYTES)
 
 
-def _opened(task: Reading, path: str, opened: ExitStack) -> pq.ParquetFile:
+def _opened(task: ReadsFiles, path: str, opened: ExitStack) -> pq.ParquetFile:
     """A data file, its texts to be read as codes."""
     handle = opened.enter_context(task.table.open(path))
     with naming(task.table.uri(path)):
@@ -158,7 +158,7 @@ def _opened(task: Reading, path: str, opened: ExitStack) -> pq.ParquetFile:
 
 
 def _run(
-    task: Reading, path: str, file: pq.ParquetFile, groups: Sequence[int], fields: Sequence[pa.Field]
+    task: ReadsFiles, path: str, file: pq.ParquetFile, groups: Sequence[int], fields: Sequence[pa.Field]
 ) -> Iterator[pa.Table]:
     """The rows of a file with all of the fields; one that it has not is null."""
     there = set(file.schema_arrow.names)
@@ -243,7 +243,7 @@ def _states(task: StateTask, reader: ReadingPoints | WidePoints, tables: Iterato
         found = kernel.states(
             read.points,
             ways[read.first : read.first + count],
-            terms.buckets if task.edges is None else Ever(),
+            terms.buckets if task.edges is None else AllTime(),
             fields=fields.union(EXTREMES) if reader.may_have_texts else fields,  # they find a text in the middle
             times=terms.wants_times,
             sketch=bool(terms.quantiles),
@@ -252,10 +252,10 @@ def _states(task: StateTask, reader: ReadingPoints | WidePoints, tables: Iterato
         waiting.append(found)
         held += len(found)
         if held > _UNITE_ROWS:
-            waiting = [united(joined(waiting), Ways.of(ways), times=terms.wants_times)]
+            waiting = [united(joined(waiting), SeriesRules.of(ways), times=terms.wants_times)]
             held = 0
     if not waiting:
         return States.empty()
     whole = joined(waiting)
     is_light = not whole.times.height and not whole.sketch.height and task.edges is None
-    return whole if is_light else united(whole, Ways.of(ways), times=terms.wants_times)
+    return whole if is_light else united(whole, SeriesRules.of(ways), times=terms.wants_times)

@@ -105,7 +105,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     config = config_of(args)
     engine: Engine = engine_of(args.engine, config)
     engine.prepare()
-    from siltstone.aggregation.spec import Terms, checked_convention, checked_measures, rows_of
+    from siltstone.aggregation.spec import AggregateSpec, checked_convention, checked_measures, rows_of
     from siltstone.config.series_rules import load_interpretations
     from siltstone.timeseries.buckets import auto_resolution
 
@@ -127,7 +127,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         every = auto_resolution(period.end_us - period.start_us)
         if every == "raw":
             raise UsageError("a range below 2 hours is best read as it is", "Read the table itself, or give --every.")
-    terms = Terms(
+    terms = AggregateSpec(
         every=every,
         zone=zone,
         origin=args.origin,

@@ -52,7 +52,7 @@ def run_plot(args: argparse.Namespace) -> int:
     from siltstone.plotting.page import page_of
     from siltstone.plotting.panels import TRUST
     from siltstone.plotting.png import png_of, require_matplotlib
-    from siltstone.plotting.series_rows import Wanted, open_aggregates, read_series
+    from siltstone.plotting.series_rows import SeriesPatterns, open_aggregates, read_series
 
     out = _picture_file(args.out)
     is_png = out.suffix.lower() == ".png"
@@ -63,7 +63,7 @@ def run_plot(args: argparse.Namespace) -> int:
     found = open_aggregates(args.table, config)
     zone = zone_of(args.zone or found.terms.zone)
     period = period_of(args, zone)
-    wanted = Wanted(**filters_of(args))
+    wanted = SeriesPatterns(**filters_of(args))
     series = read_series(found, wanted, period, args.measure)
     panels = [_panel(s, found, period, args.measure) for s in series]
     first = min(int(p.start[0]) for p in panels) if args.start is None else period.start_us

@@ -53,14 +53,14 @@ def resample_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPars
 def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
     """Resample as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.spec import Terms, rows_of
+    from siltstone.aggregation.spec import AggregateSpec, rows_of
     from siltstone.config.series_rules import load_interpretations
     from siltstone.derived.resample import resample_table
     from siltstone.timeseries.buckets import buckets_of
 
     buckets_of(args.every, args.zone, args.origin or None)  # what they can't be is told first
     period = period_of(args, args.zone)
-    terms = Terms(
+    terms = AggregateSpec(
         every=args.every,
         zone=args.zone,
         origin=args.origin,
@@ -117,12 +117,12 @@ def asof_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def run_asof(args: argparse.Namespace, engine_of: Any) -> int:
     """Join as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.spec import Terms
+    from siltstone.aggregation.spec import AggregateSpec
     from siltstone.derived.asof import asof_tables
-    from siltstone.derived.asof_tasks import Joining
+    from siltstone.derived.asof_tasks import JoinSpec
 
     usual = "device_id" if args.left_measurement and args.right_measurement else "series_id"
-    joining = Joining(
+    joining = JoinSpec(
         by=tuple(args.by) or (usual,),
         direction=args.direction,
         tolerance_us=length_us(args.tolerance, "--tolerance"),
@@ -130,7 +130,7 @@ def run_asof(args: argparse.Namespace, engine_of: Any) -> int:
         how=args.how,
         suffix=args.suffix,
     )
-    wanted = tuple(Terms("1d", measures=(), **filters_of(args, side)) for side in ("left", "right"))
+    wanted = tuple(AggregateSpec("1d", measures=(), **filters_of(args, side)) for side in ("left", "right"))
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
         summary = asof_tables(

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from siltstone.config.model import Config, Limits, Survey
+from siltstone.config.model import Config, LimitsConfig, SurveyConfig
 from siltstone.config.yaml_files import read_yaml
 from siltstone.errors import ConfigError
 from siltstone.mapping.records_options import problems as problems_of
@@ -140,7 +140,7 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"compaction: 0 < min_file_mb {sizes.min_file_mb:g} <= target_file_mb {sizes.target_file_mb:g} "
             f"<= max_file_mb {sizes.max_file_mb:g} does not hold"
         )
-    positive: list[tuple[Limits | Survey, str]] = [(config.limits, "limits"), (config.survey, "survey")]
+    positive: list[tuple[LimitsConfig | SurveyConfig, str]] = [(config.limits, "limits"), (config.survey, "survey")]
     for section, name in positive:
         for f in fields(section):
             value = getattr(section, f.name)

@@ -9,14 +9,14 @@ from siltstone.storage.access import Access
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineConfig:
     workers: int = 0
     batch_mb: int = 16
     memory_mb: int = 512
 
 
 @dataclass(frozen=True)
-class Compaction:
+class CompactionConfig:
     target_file_mb: float = 200
     min_file_mb: float = 150
     max_file_mb: float = 250
@@ -28,7 +28,7 @@ class Compaction:
 
 
 @dataclass(frozen=True)
-class Settle:
+class OptimizeConfig:
     after_compact: bool = True
     closed_after_hours: int = 48
     open_files: int = 16
@@ -36,17 +36,17 @@ class Settle:
 
 
 @dataclass(frozen=True)
-class Vacuum:
+class VacuumConfig:
     grace_hours: int = 168
 
 
 @dataclass(frozen=True)
-class Survey:
+class SurveyConfig:
     files: int = 24
 
 
 @dataclass(frozen=True)
-class Limits:
+class LimitsConfig:
     max_line_kb: int = 1024
     max_keys: int = 10_000
     max_depth: int = 64
@@ -57,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Datalog:
+class DatalogConfig:
     zone: str = "Asia/Makassar"
     earliest: str = "2015-01-01"
     future_hours: int = 24
@@ -65,20 +65,20 @@ class Datalog:
 
 
 @dataclass(frozen=True)
-class Sitewise:
+class SitewiseConfig:
     earliest: str = "1970-01-01"
     future_hours: int = 24
     site: str = ""
 
 
 @dataclass(frozen=True)
-class Haltian:
+class HaltianConfig:
     earliest: str = "1970-01-01"
     future_hours: int = 24
 
 
 @dataclass(frozen=True)
-class Mortar:
+class MortarConfig:
     collection: str = ""
     time_column: str = "datetime"
     zone: str = "UTC"
@@ -88,11 +88,11 @@ class Mortar:
 
 
 @dataclass(frozen=True)
-class Sources:
-    datalog: Datalog = field(default_factory=Datalog)
-    sitewise: Sitewise = field(default_factory=Sitewise)
-    haltian: Haltian = field(default_factory=Haltian)
-    mortar: Mortar = field(default_factory=Mortar)
+class SourcesConfig:
+    datalog: DatalogConfig = field(default_factory=DatalogConfig)
+    sitewise: SitewiseConfig = field(default_factory=SitewiseConfig)
+    haltian: HaltianConfig = field(default_factory=HaltianConfig)
+    mortar: MortarConfig = field(default_factory=MortarConfig)
     records: Mapping[str, RecordsOptions] = field(default_factory=dict)
 
 
@@ -100,14 +100,14 @@ class Sources:
 class Config:
     """Every setting of a run; see conf/base.yaml for units and meanings."""
 
-    engine: Engine = field(default_factory=Engine)
-    compaction: Compaction = field(default_factory=Compaction)
-    settle: Settle = field(default_factory=Settle)
-    vacuum: Vacuum = field(default_factory=Vacuum)
-    survey: Survey = field(default_factory=Survey)
-    limits: Limits = field(default_factory=Limits)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    compaction: CompactionConfig = field(default_factory=CompactionConfig)
+    settle: OptimizeConfig = field(default_factory=OptimizeConfig)
+    vacuum: VacuumConfig = field(default_factory=VacuumConfig)
+    survey: SurveyConfig = field(default_factory=SurveyConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     storage: Access = field(default_factory=Access)
-    sources: Sources = field(default_factory=Sources)
+    sources: SourcesConfig = field(default_factory=SourcesConfig)
 
 
 def as_dict(config: Config) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from siltstone.aggregation.spec import TIME_IN_STATE, Terms, checked_measures, rows_of
+from siltstone.aggregation.spec import TIME_IN_STATE, AggregateSpec, checked_measures, rows_of
 from siltstone.config.series_rules import load_interpretations
 from siltstone.dataframes.instants import INSTANT, microseconds
 from siltstone.errors import UsageError
@@ -72,7 +72,7 @@ def aggregate(
     if has_site:
         both = sql.concat_ws(SITE, series, sql.col("site").cast("string"))
         series = sql.when(series.isNotNull(), both)
-    terms = Terms(
+    terms = AggregateSpec(
         every=every,
         zone=zone,
         origin=origin,
@@ -114,7 +114,7 @@ def _given(df: "DataFrame", name: str, kind: str) -> "SparkColumn":
     return (sql.col(name) if name in df.columns else sql.lit(None)).cast(kind).alias(name)
 
 
-def _schema(terms: Terms, *, has_site: bool) -> str:
+def _schema(terms: AggregateSpec, *, has_site: bool) -> str:
     measures = {name: _NUMBERS.get(name, "double") for name in terms.measures if name != TIME_IN_STATE}
     names = dict.fromkeys(("series_id", "site") if has_site else ("series_id",), "string")
     columns = {**names, "bucket_start": INSTANT, "bucket_end": INSTANT, **measures, **_TRUST}

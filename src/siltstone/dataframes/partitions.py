@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from siltstone.aggregation.output_rows import in_state, map_of
 from siltstone.aggregation.series_points import ReadingPoints
-from siltstone.aggregation.spec import TIME_IN_STATE, Terms
+from siltstone.aggregation.spec import TIME_IN_STATE, AggregateSpec
 from siltstone.aggregation.text_rows import textual_rows
 from siltstone.model.contracts import TIMESTAMP
 from siltstone.model.periods import EARLIEST_US, LATEST_US
@@ -34,7 +34,7 @@ def rows_of_partition(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of all series of a partition, whose batches are sorted by series and time (columns as
     `frames.aggregate` selects them, ts in microseconds); with `has_site` a series is followed by its site."""
-    asked = Terms.from_dict(terms)
+    asked = AggregateSpec.from_dict(terms)
     one = None if how is None else Interpretation(**{**how, "sentinels": tuple(how["sentinels"])})
     reader = ReadingPoints(asked, "", (EARLIEST_US, LATEST_US))
 
@@ -96,7 +96,7 @@ def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield table.set_column(place, "ts", table["ts"].cast(TIMESTAMP))
 
 
-def _arrow(rows: pl.DataFrame, terms: Terms, keys: Sequence[str]) -> pa.Table:
+def _arrow(rows: pl.DataFrame, terms: AggregateSpec, keys: Sequence[str]) -> pa.Table:
     columns: dict[str, Any] = {}
     names = [*(n for n in terms.measures if n != TIME_IN_STATE), *_TRUST]
     for name in (*keys, "bucket_start", "bucket_end", *names):

@@ -8,15 +8,15 @@ from typing import Any
 from siltstone import sources
 from siltstone.aggregation.output_rows import contract_of
 from siltstone.aggregation.output_table import newest_header
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
-from siltstone.derived.asof_tasks import AsofTask, Joining, Side, contract_of_join
+from siltstone.derived.asof_tasks import AsofTask, JoinSpec, Side, contract_of_join
 from siltstone.derived.boundary_rows import Span, spans, windows, within
-from siltstone.derived.output_table import Derived, Made, SortedFiles, ends_beside, stored_rows
+from siltstone.derived.output_table import DerivedTable, SortedFiles, TaskTotals, ends_beside, stored_rows
 from siltstone.derived.resample_tasks import RESAMPLED
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
@@ -30,8 +30,8 @@ def asof_tables(
     left_uri: str,
     right_uri: str,
     output_uri: str,
-    wanted: tuple[Terms, Terms],
-    joining: Joining,
+    wanted: tuple[AggregateSpec, AggregateSpec],
+    joining: JoinSpec,
     config: Config,
     engine: Engine,
     progress: Progress,
@@ -50,8 +50,8 @@ def asof_tables(
 def _joined(
     uris: Sequence[str],
     output_uri: str,
-    wanted: tuple[Terms, Terms],
-    joining: Joining,
+    wanted: tuple[AggregateSpec, AggregateSpec],
+    joining: JoinSpec,
     config: Config,
     engine: Engine,
     progress: Progress,
@@ -67,7 +67,7 @@ def _joined(
     contract = contract_of_join(left, right, joining)
     roots = {"left": tables[0].storage.root, "right": tables[1].storage.root}
     asked = {**roots, **asdict(joining), **{f"{n}_wanted": t.as_dict() for n, t in zip(roots, wanted, strict=True)}}
-    out = Derived(output_uri, contract, "asof", asked, config)
+    out = DerivedTable(output_uri, contract, "asof", asked, config)
     paths = [f"{side}/{span[0].path}" for side, own in zip(roots, files, strict=True) for span in own]
     about = {"table": out.table.storage.root, **roots, "engine": engine.name, "run": ""}
     if out.is_of(paths):
@@ -89,7 +89,9 @@ def _joined(
         for window, names in zip(parts, beside, strict=True)
     ]
     try:
-        made = Made.of(engine.run(tasks, lambda done: progress(f"joining: {done} of {len(tasks)} tasks", 0, 0, 0)))
+        made = TaskTotals.of(
+            engine.run(tasks, lambda done: progress(f"joining: {done} of {len(tasks)} tasks", 0, 0, 0))
+        )
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
     _check(made, files[0], sum(o.rows for o in made.outputs), joining)
@@ -109,7 +111,7 @@ def _there(uri: str, config: Config) -> Table:
     move = "Give LAKE/readings, a wide table, or a table that siltstone aggregate, rollup or resample has made."
     if not storage.exists():
         raise UsageError(f"no table at {storage.root}", move)
-    for made, kinds in ((contract_of(Terms("1h")), ("aggregate", "rollup")), (RESAMPLED, ("resample",))):
+    for made, kinds in ((contract_of(AggregateSpec("1h")), ("aggregate", "rollup")), (RESAMPLED, ("resample",))):
         try:
             is_made = contract is None and newest_header(table_at(storage, made)).get("kind") in kinds
         except UsageError:  # columns of another contract
@@ -124,18 +126,18 @@ def _there(uri: str, config: Config) -> Table:
     return table
 
 
-def _side(table: Table, wanted: Terms) -> tuple[Side, list[Stored]]:
+def _side(table: Table, wanted: AggregateSpec) -> tuple[Side, list[DataFile]]:
     snapshot = table.snapshot()
     assert snapshot is not None
     names = (table.contract.time.name, *snapshot.schema.by_name)
     return Side(stored_rows(table, names, snapshot.schema), wanted), table.files(snapshot)
 
 
-def _files(side: Side, stored: Sequence[Stored]) -> tuple[tuple[str, str], ...]:
+def _files(side: Side, stored: Sequence[DataFile]) -> tuple[tuple[str, str], ...]:
     return tuple((file.path, file.partition[-1] if side.rows.place else "") for file in stored)
 
 
-def _check(made: Made, left: Sequence[Span], rows_out: int, joining: Joining) -> None:
+def _check(made: TaskTotals, left: Sequence[Span], rows_out: int, joining: JoinSpec) -> None:
     """Raise AccountsError unless every row of the left side was read once, and is joined, left out or unmatched."""
     problems = []
     if (there := sum(file.rows for file, _, _ in left)) != made.rows:

@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.derived.boundary_rows import StoredRows, nearest, read_beside
-from siltstone.derived.output_table import Made, SortedFiles
+from siltstone.derived.output_table import SortedFiles, TaskTotals
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field, Kind
 from siltstone.model.periods import EARLIEST_US
 from siltstone.storage import Storage
@@ -20,7 +20,7 @@ _NEWEST_LAST = ("ts_nanos", "version")  # of readings of one series and time
 
 
 @dataclass(frozen=True)
-class Joining:
+class JoinSpec:
     """How rows meet; the words are those of siltstone.timeseries.asof."""
 
     by: tuple[str, ...]
@@ -40,13 +40,13 @@ class Side:
     """A table of the join: its rows, which are wanted, and the data files (path, place) with rows in the window."""
 
     rows: StoredRows
-    wanted: Terms
+    wanted: AggregateSpec
     files: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Side":
         files = tuple((path, place) for path, place in row["files"])
-        return cls(StoredRows.from_dict(row["rows"]), Terms.from_dict(row["wanted"]), files)
+        return cls(StoredRows.from_dict(row["rows"]), AggregateSpec.from_dict(row["wanted"]), files)
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -62,7 +62,7 @@ class Side:
             yield from self.rows.frames(path, place)
 
 
-def contract_of_join(left: Side, right: Side, joining: Joining) -> Contract:
+def contract_of_join(left: Side, right: Side, joining: JoinSpec) -> Contract:
     """The contract of the joined table: the columns of both sides, those of the right one but the key after the others.
     Raises UsageError for columns that don't fit."""
     on = left.rows.time
@@ -87,7 +87,7 @@ class AsofTask:
 
     left: Side
     right: Side
-    joining: Joining
+    joining: JoinSpec
     beside: tuple[str, ...]
     window: tuple[int, int]
     table: Storage
@@ -102,12 +102,12 @@ class AsofTask:
         made: dict[str, Any] = {name: Side.from_dict(row[name]) for name in ("left", "right")}
         made |= {name: Storage.from_dict(row[name]) for name in ("table", "work")}
         lists = {name: tuple(row[name]) for name in ("beside", "window")}
-        joining = Joining(**{**row["joining"], "by": tuple(row["joining"]["by"])})
+        joining = JoinSpec(**{**row["joining"], "by": tuple(row["joining"]["by"])})
         return cls(**{**row, **made, **lists, "joining": joining, "writing": SortedFiles.from_dict(row["writing"])})
 
-    def run(self) -> Made:
+    def run(self) -> TaskTotals:
         on, unit = self.left.rows.time, self.left.rows.unit
-        made = Made()
+        made = TaskTotals()
         left = self._left(made)
         right = self._right().rename({self.right.rows.time: on})
         rows = self.joining.joined(left, right, on)
@@ -117,10 +117,10 @@ class AsofTask:
         made.outputs += self.writing.written(contract, rows.sort(unit, on, maintain_order=True))
         return made
 
-    def result(self, row: Mapping[str, Any]) -> Made:
-        return Made.from_dict(row)
+    def result(self, row: Mapping[str, Any]) -> TaskTotals:
+        return TaskTotals.from_dict(row)
 
-    def _left(self, made: Made) -> pl.DataFrame:
+    def _left(self, made: TaskTotals) -> pl.DataFrame:
         """The wanted rows of the window; rows without a time are of the first one, and left out."""
         found = [self.left.empty()]
         for frame in self.left.frames():

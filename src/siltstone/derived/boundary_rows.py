@@ -13,10 +13,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.model.arrow import CODED
 from siltstone.model.contracts import ARROW_TYPE, TIMESTAMP, Contract
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import Storage
 from siltstone.table.reader import naming
@@ -82,7 +82,7 @@ class StoredRows:
         frame = pl.DataFrame(table).with_columns(pl.col(pl.Categorical()).cast(pl.String()))
         return frame.with_columns(pl.lit(place).alias(self.place)) if self.place else frame
 
-    def wanted(self, frame: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+    def wanted(self, frame: pl.DataFrame, terms: AggregateSpec) -> pl.DataFrame:
         """The rows of the series that the filters of `terms` ask for."""
         if not (terms.series or terms.devices or terms.measurements or terms.sites):
             return frame
@@ -106,28 +106,28 @@ def nearest(frame: pl.DataFrame, by: Sequence[str], time: str, *, last: bool) ->
 
 
 @dataclass(frozen=True)
-class EndsTask:
+class BoundaryTask:
     """Keeps the rows at the first and last time of each key of a data file, in the folder `table`."""
 
     rows: StoredRows
     path: str
     place: str
     by: tuple[str, ...]
-    wanted: Terms
+    wanted: AggregateSpec
     table: Storage
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "EndsTask":
+    def from_dict(cls, row: Mapping[str, Any]) -> "BoundaryTask":
         places = {"rows": StoredRows.from_dict(row["rows"]), "table": Storage.from_dict(row["table"])}
-        return cls(**{**row, **places, "by": tuple(row["by"]), "wanted": Terms.from_dict(row["wanted"])})
+        return cls(**{**row, **places, "by": tuple(row["by"]), "wanted": AggregateSpec.from_dict(row["wanted"])})
 
-    def run(self) -> "Kept":
+    def run(self) -> "BoundaryRows":
         name, rows = kept_as(self.path), self.rows
         if self.table.size(name):
-            return Kept(0)
+            return BoundaryRows(0)
         found: list[pl.DataFrame] = []
         for frame in rows.frames(self.path, self.place):
             kept = rows.wanted(frame, self.wanted).drop_nulls([*self.by, rows.time])
@@ -136,7 +136,7 @@ class EndsTask:
                 found = [self._ends(pl.concat(found, how="diagonal"))]
         whole = self._ends(pl.concat(found, how="diagonal")) if found else pl.DataFrame()
         _put(self.table, name, whole)
-        return Kept(whole.height)
+        return BoundaryRows(whole.height)
 
     def _by_column(self, frame: pl.DataFrame) -> pl.DataFrame:
         if not self.rows.values:
@@ -149,12 +149,12 @@ class EndsTask:
         sides = [nearest(frame, self.by, self.rows.time, last=last) for last in (False, True)]
         return pl.concat(sides).unique(maintain_order=True)
 
-    def result(self, row: Mapping[str, Any]) -> "Kept":
-        return Kept(**row)
+    def result(self, row: Mapping[str, Any]) -> "BoundaryRows":
+        return BoundaryRows(**row)
 
 
 @dataclass(frozen=True)
-class Kept:
+class BoundaryRows:
     """How many rows a task kept."""
 
     rows: int
@@ -180,7 +180,7 @@ def read_beside(out: Storage, path: str) -> pl.DataFrame:
     return pl.DataFrame() if fetched is None else pl.read_parquet(io.BytesIO(fetched.data))
 
 
-def spans(stored: Sequence[Stored], contract: Contract) -> list[tuple[Stored, int, int]]:
+def spans(stored: Sequence[DataFile], contract: Contract) -> list[tuple[DataFile, int, int]]:
     """Each file with its first and last instant."""
     found = []
     for file in stored:
@@ -189,7 +189,7 @@ def spans(stored: Sequence[Stored], contract: Contract) -> list[tuple[Stored, in
     return found
 
 
-Span = tuple[Stored, int, int]
+Span = tuple[DataFile, int, int]
 Window = tuple[int, int]
 
 
@@ -214,12 +214,12 @@ def windows(files: Sequence[Span], start: int, end: int, most: int, *, anywhere:
     return list(pairwise(edges))
 
 
-def within(files: Sequence[Span], window: Window) -> list[Stored]:
+def within(files: Sequence[Span], window: Window) -> list[DataFile]:
     """The files that may have rows in a window."""
     return [file for file, first, last in files if last >= window[0] and first < window[1]]
 
 
-def outside(files: Sequence[Span], parts: Sequence[Window]) -> list[Stored]:
+def outside(files: Sequence[Span], parts: Sequence[Window]) -> list[DataFile]:
     """The files that lie before or after some window."""
     return [file for file, first, last in files if any(last < start or first >= end for start, end in parts)]
 

@@ -10,20 +10,20 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.aggregation.output_table import newest_header
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.config.task_settings import sizes_of
-from siltstone.derived.boundary_rows import EndsTask, Span, StoredRows, Window, outside, write_beside
+from siltstone.derived.boundary_rows import BoundaryTask, Span, StoredRows, Window, outside, write_beside
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
 from siltstone.model.contracts import ARROW_TYPE, Contract
-from siltstone.model.data_files import Output, Sizes
+from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import Planned, commit
+from siltstone.table.transaction import PlannedTable, commit
 from siltstone.table.writer import PartitionWriter
 
 _WRITTEN_AT_ONCE = 1 << 19  # rows
@@ -49,11 +49,11 @@ class SortedFiles:
     def from_dict(cls, row: Mapping[str, Any]) -> "SortedFiles":
         return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
 
-    def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[Output]:
+    def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[NewFile]:
         """Files of the sorted rows, those of each UTC date in its partition; `complete` adds what they lack, part by
         part."""
         schema = base_schema(contract)
-        outputs: list[Output] = []
+        outputs: list[NewFile] = []
         dated = rows.with_columns(pl.col(contract.time.name).dt.date().alias("#date"))
         for (day,), part in dated.partition_by("#date", as_dict=True, maintain_order=True).items():
             writer = PartitionWriter(
@@ -77,11 +77,11 @@ class SortedFiles:
 
 
 @dataclass
-class Made:
+class TaskTotals:
     """What a task read and wrote: `rows` of data files and `beside` its window, of which `points`, `left_out` and
     `repeated` ones; series, or rows `matched`."""
 
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[NewFile] = field(default_factory=list)
     rows: int = 0
     beside: int = 0
     points: int = 0
@@ -94,11 +94,11 @@ class Made:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Made":
-        return cls(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+    def from_dict(cls, row: Mapping[str, Any]) -> "TaskTotals":
+        return cls(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
     @classmethod
-    def of(cls, parts: Sequence["Made"]) -> "Made":
+    def of(cls, parts: Sequence["TaskTotals"]) -> "TaskTotals":
         """All together."""
         whole = cls()
         for part in parts:
@@ -107,7 +107,7 @@ class Made:
         return whole
 
 
-class Derived:
+class DerivedTable:
     """A table that a run makes anew, unless it was made of the same files with the same terms before."""
 
     def __init__(self, uri: str, contract: Contract, kind: str, terms: Mapping[str, Any], config: Config) -> None:
@@ -115,7 +115,7 @@ class Derived:
         storage = open_root(uri, config.storage)
         self.table = table_at(storage, contract, config.compaction.format)
         self._check(_newest(self.table))
-        self._planned = Planned.of(self.table)
+        self._planned = PlannedTable.of(self.table)
         self._check(self._planned.newest)
         self.work = self.table.storage.child(FOLDER, "work")
 
@@ -134,7 +134,7 @@ class Derived:
         """Whether the table is what the files say."""
         return bool(self._planned.newest) and self._planned.newest["files"] == sorted(files)
 
-    def commit(self, summary: Mapping[str, Any], outputs: Sequence[Output], files: Sequence[str]) -> dict[str, Any]:
+    def commit(self, summary: Mapping[str, Any], outputs: Sequence[NewFile], files: Sequence[str]) -> dict[str, Any]:
         """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
         first."""
         extras = {"files": sorted(files)}
@@ -164,8 +164,8 @@ def ends_beside(
     files: Sequence[Span],
     parts: Sequence[Window],
     by: Sequence[str],
-    wanted: Terms,
-    out: Derived,
+    wanted: AggregateSpec,
+    out: DerivedTable,
     engine: Engine,
     progress: Progress,
 ) -> list[tuple[str, str]]:
@@ -178,7 +178,8 @@ def ends_beside(
         place.make()
     others = outside(files, parts)
     tasks = [
-        EndsTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), wanted, kept) for file in others
+        BoundaryTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), wanted, kept)
+        for file in others
     ]
     engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))
     return write_beside(out.work, kept, files, parts, by, rows.time)

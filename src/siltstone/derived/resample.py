@@ -7,10 +7,10 @@ from typing import Any
 from siltstone.aggregation.input_table import existing, input_table
 from siltstone.aggregation.read_plan import Period, latest_us
 from siltstone.aggregation.series_points import needed_columns
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.derived.boundary_rows import Span, StoredRows, Window, spans, windows, within
-from siltstone.derived.output_table import Derived, Made, SortedFiles, ends_beside, stored_rows
+from siltstone.derived.output_table import DerivedTable, SortedFiles, TaskTotals, ends_beside, stored_rows
 from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
@@ -24,7 +24,7 @@ _TASK_ROWS = 4_000_000  # of data files that one task reads, about
 def resample_table(
     input_uri: str,
     output_uri: str,
-    terms: Terms,
+    terms: AggregateSpec,
     fill_as: str,
     limit_us: int | None,
     period: Period,
@@ -49,7 +49,7 @@ def resample_table(
 def _resampled(
     source: Table,
     output_uri: str,
-    terms: Terms,
+    terms: AggregateSpec,
     fill_as: str,
     limit_us: int | None,
     period: Period,
@@ -64,7 +64,7 @@ def _resampled(
         raise UsageError(f"{source.storage.root} has no column {', '.join(unknown)}", "siltstone show tells which.")
     stored = source.files(snapshot)
     asked = {**terms.as_dict(), "fill": fill_as, "limit_us": limit_us, "period": [period.start_us, period.end_us]}
-    out = Derived(output_uri, RESAMPLED, "resample", asked, config)
+    out = DerivedTable(output_uri, RESAMPLED, "resample", asked, config)
     about = {"table": out.table.storage.root, "input": source.storage.root, "engine": engine.name, "run": ""}
     paths = [s.path for s in stored]
     if out.is_of(paths):
@@ -75,7 +75,7 @@ def _resampled(
     end_us = period.end_us if period.end_us != LATEST_US else (period.start_us if latest is None else latest) + 1
     files = spans(stored, source.contract)
     parts = windows(files, period.start_us, max(end_us, period.start_us), _TASK_ROWS)
-    beside = ends_beside(rows, files, parts, rows.by, Terms("1d"), out, engine, progress)
+    beside = ends_beside(rows, files, parts, rows.by, AggregateSpec("1d"), out, engine, progress)
     tasks: list[ResampleTask] = []
     for window, names in zip(parts, beside, strict=True):
         for sites in _bins(files, window, rows):
@@ -97,7 +97,7 @@ def _resampled(
         made = engine.run(tasks, lambda done: progress(f"filling: {done} of {len(tasks)} tasks", 0, 0, 0))
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
-    total = Made.of(made)
+    total = TaskTotals.of(made)
     _check(total, tasks, {s.path: s.rows for s in stored}, is_wide=bool(terms.columns))
     summary = {
         **about,
@@ -131,7 +131,7 @@ def _bins(files: Sequence[Span], window: Window, rows: StoredRows) -> list[tuple
     return [tuple(one) for one in bins]
 
 
-def _check(total: Made, tasks: Sequence[ResampleTask], rows: Mapping[str, int], *, is_wide: bool) -> None:
+def _check(total: TaskTotals, tasks: Sequence[ResampleTask], rows: Mapping[str, int], *, is_wide: bool) -> None:
     """Raise AccountsError unless every row of the files was read and each is a point, left out or repeated."""
     problems = []
     expected = sum(rows[path] for task in tasks for _, paths in task.sites for path in paths)

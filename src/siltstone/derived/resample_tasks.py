@@ -10,9 +10,9 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.aggregation.series_points import ABOUT, ReadingPoints, WidePoints
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.derived.boundary_rows import StoredRows, read_beside
-from siltstone.derived.output_table import Made, SortedFiles
+from siltstone.derived.output_table import SortedFiles, TaskTotals
 from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.model.periods import EARLIEST_US, LATEST_US
@@ -42,7 +42,7 @@ RESAMPLED = Contract(
 
 
 @dataclass(frozen=True)
-class Way:
+class FillRule:
     """How a series is filled, and how far in microseconds (None: however far)."""
 
     how: Filling
@@ -50,22 +50,22 @@ class Way:
     hold_us: int | None
 
 
-def way_of(terms: Terms, fill_as: str, limit_us: int | None, about: Sequence[str | None]) -> Way:
+def way_of(terms: AggregateSpec, fill_as: str, limit_us: int | None, about: Sequence[str | None]) -> FillRule:
     """The way of a series (site, series, source, device, measurement): the one asked for, or as it is interpreted.
     Between the totals of a bucketed one nothing is known."""
     if fill_as != "interpretation":
-        return Way(fill_as, limit_us, limit_us)  # type: ignore[arg-type]
+        return FillRule(fill_as, limit_us, limit_us)  # type: ignore[arg-type]
     _, series, source, device, measurement = about
     rule = terms.interpretations.of(source, device, measurement, series)
     if rule.kind == "bucketed":
-        return Way("previous", 0, 0)
+        return FillRule("previous", 0, 0)
     gap, hold = (
         min((us for us in (own, limit_us) if us is not None and us != NO_LIMIT), default=None)
         for own in (rule.max_gap_us, rule.max_hold_us)
     )
     if rule.kind == "linear":
-        return Way("linear", gap, NO_LIMIT if hold is None else hold)
-    return Way("next" if rule.kind == "next" else "previous", hold, hold)
+        return FillRule("linear", gap, NO_LIMIT if hold is None else hold)
+    return FillRule("next" if rule.kind == "next" else "previous", hold, hold)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ResampleTask:
     work: Storage
     sites: tuple[tuple[str, tuple[str, ...]], ...]
     beside: tuple[str, ...]
-    terms: Terms
+    terms: AggregateSpec
     fill_as: str
     limit_us: int | None
     window: tuple[int, int]
@@ -94,27 +94,27 @@ class ResampleTask:
         places |= {name: Storage.from_dict(row[name]) for name in ("table", "work")}
         lists = {name: tuple(row[name]) for name in ("beside", "window")}
         lists["sites"] = tuple((site, tuple(paths)) for site, paths in row["sites"])
-        return cls(**{**row, **places, **lists, "terms": Terms.from_dict(row["terms"])})
+        return cls(**{**row, **places, **lists, "terms": AggregateSpec.from_dict(row["terms"])})
 
-    def run(self) -> Made:
+    def run(self) -> TaskTotals:
         return _Resampling(self).run()
 
-    def result(self, row: Mapping[str, Any]) -> Made:
-        return Made.from_dict(row)
+    def result(self, row: Mapping[str, Any]) -> TaskTotals:
+        return TaskTotals.from_dict(row)
 
 
 class _Resampling:
     """One task at work; filled instants wait until they are many, then they are sorted and written."""
 
     def __init__(self, task: ResampleTask) -> None:
-        self._task, self._made = task, Made()
+        self._task, self._made = task, TaskTotals()
         self._about: list[tuple[str | None, ...]] = []
         self._texts: dict[float, str] = {}
         self._held: list[pl.DataFrame] = []
         frames = [f for name in task.beside if (f := read_beside(task.work, name)).height]
         self._beside = pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
-    def run(self) -> Made:
+    def run(self) -> TaskTotals:
         for site, paths in self._task.sites:
             self._site(site, paths)
         self._write()
@@ -197,7 +197,7 @@ class _Grid:
 
     def __init__(self, task: ResampleTask) -> None:
         self._task, self._buckets = task, task.terms.buckets
-        self._ways: dict[Way, int] = {}
+        self._ways: dict[FillRule, int] = {}
         self._way: Ints = np.zeros(0, np.int64)
         self._next: Ints = np.zeros(0, np.int64)
         self._ts: Ints = np.zeros(0, np.int64)
@@ -205,7 +205,7 @@ class _Grid:
         self._quality = np.zeros(0, np.int8)
         self._count = 0
 
-    def add(self, way: Way) -> None:
+    def add(self, way: FillRule) -> None:
         """One more series."""
         if self._count == len(self._way):
             more = max(1024, self._count)
@@ -223,7 +223,7 @@ class _Grid:
             holds_text = np.add.reduceat(np.isin(points.value, texts), points.starts[:-1]) > 0
             for one in series[holds_text].tolist():
                 way = list(self._ways)[self._way[one]]
-                stepped = Way("previous", way.hold_us, way.hold_us) if way.how == "linear" else way
+                stepped = FillRule("previous", way.hold_us, way.hold_us) if way.how == "linear" else way
                 self._way[one] = self._ways.setdefault(stepped, len(self._ways))
         is_new = self._next[series] == self._UNMET
         start, stop = self._task.window

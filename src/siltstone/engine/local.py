@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
-from siltstone.engine.tasks import R, T, Task, Told
+from siltstone.engine.tasks import R, T, Task, TasksDone
 from siltstone.errors import SiltstoneError
 
 OBJECTS_BETWEEN_LOOKS = 100_000
@@ -59,7 +59,7 @@ class LocalEngine:
         for _ in range(min(tasks, self._limit)):
             self._submit(_import_tasks, source, modules)
 
-    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+    def run(self, tasks: Sequence[Task[R]], done: TasksDone) -> list[R]:
         if not tasks:
             return []
         results: dict[int, R] = {}

@@ -8,16 +8,16 @@ from siltstone.aggregation.convention_tasks import ConventionTask
 from siltstone.aggregation.finish_tasks import FinishTask
 from siltstone.aggregation.state_tasks import StateTask
 from siltstone.derived.asof_tasks import AsofTask
-from siltstone.derived.boundary_rows import EndsTask
+from siltstone.derived.boundary_rows import BoundaryTask
 from siltstone.derived.resample_tasks import ResampleTask
 from siltstone.errors import SiltstoneError, StorageError
-from siltstone.ingest.task_spec import Bin
-from siltstone.maintenance.rewrite_task import Rewrite
+from siltstone.ingest.task_spec import IngestTask
+from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
 from siltstone.storage import Storage
 
-_SERIES: tuple[Any, ...] = (StateTask, FinishTask, ConventionTask, EndsTask, ResampleTask, AsofTask)
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Bin, Rewrite, SourceCheck, DataCheck, *_SERIES)}
+_SERIES: tuple[Any, ...] = (StateTask, FinishTask, ConventionTask, BoundaryTask, ResampleTask, AsofTask)
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (IngestTask, RewriteTask, SourceCheck, DataCheck, *_SERIES)}
 
 
 def run_plan(table: Mapping[str, Any], path: str) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from siltstone import errors
-from siltstone.engine.tasks import R, Task, Told
+from siltstone.engine.tasks import R, Task, TasksDone
 from siltstone.errors import SiltstoneError, StorageError, rebuilt
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class SparkEngine:
     def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
         """Nothing to do: Spark's executors are its own."""
 
-    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+    def run(self, tasks: Sequence[Task[R]], done: TasksDone) -> list[R]:
         if not tasks:
             return []
         from siltstone.model.layout import FOLDER
@@ -80,7 +80,7 @@ def _spark_task(
     return run
 
 
-def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Told) -> list[Any]:
+def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: TasksDone) -> list[Any]:
     """The rows of one collect; meanwhile the finished tasks are told where Spark can say (not over Connect)."""
     from pyspark.errors import PySparkException
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from siltstone.storage import Storage
 
-Told = Callable[[int], None]
+TasksDone = Callable[[int], None]
 """Called in the driver with the number of tasks that are done."""
 
 
@@ -47,7 +47,7 @@ class Engine(Protocol):
         waiting for it."""
         ...
 
-    def run(self, tasks: Sequence[Task[R]], done: Told) -> list[R]:
+    def run(self, tasks: Sequence[Task[R]], done: TasksDone) -> list[R]:
         """The result of each task, in the order of the tasks; all are of one kind and write to one table."""
         ...
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from siltstone.errors import AccountsError
 from siltstone.ingest.keyed_task import column_of, complete, count_rows, keys_in
-from siltstone.ingest.reader import Reader
-from siltstone.ingest.task_spec import Bin, Report
+from siltstone.ingest.reader import SourceReader
+from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.scd2 import merged
 from siltstone.mapping.dataset import Dataset, Keyed, Wide
 from siltstone.model.accounts import FileAccount
@@ -29,10 +29,10 @@ _NONE = (0, 0, 0, 0)
 _Cells = Mapping[str, tuple[int, int, int, int]]
 
 
-def run_history(task: Bin) -> Report:
+def run_history(task: IngestTask) -> IngestReport:
     """Merge the snapshots of the bin into the history. Raises AccountsError if a file's account does not close."""
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
-    reader = Reader(task, quarantine)
+    reader = SourceReader(task, quarantine)
     dataset, contract = reader.dataset, reader.dataset.contract
     same = _Same(task, dataset)
     rows = _rows(task, reader, same)
@@ -51,7 +51,7 @@ def run_history(task: Bin) -> Report:
     files_of_others = (former.keys() | held.keys()) - {f.identity for f in task.files}
     adjusted = {path: _less(former.get(path, _NONE), held.get(path, _NONE)) for path in sorted(files_of_others)}
     files = _closed(reader, held, [o.path for o in writer.outputs])
-    return Report(
+    return IngestReport(
         files=files,
         outputs=writer.outputs,
         new_columns=[],
@@ -66,7 +66,7 @@ def _less(before: Sequence[int], now: Sequence[int]) -> list[int]:
     return [a - b for a, b in zip(before, now, strict=True)]
 
 
-def _rows(task: Bin, reader: Reader, same: "_Same") -> pl.DataFrame:
+def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame:
     """The rows of all snapshots of the bin but those that are the `same` as the one before, with their instant, file,
     scope and line."""
     dataset, contract = reader.dataset, reader.dataset.contract
@@ -100,7 +100,7 @@ class _Same:
     """Snapshots with the very bytes of the one before in their scope: they change no interval. `of` names for each,
     by its index, the one that it repeats."""
 
-    def __init__(self, task: Bin, dataset: Dataset) -> None:
+    def __init__(self, task: IngestTask, dataset: Dataset) -> None:
         self.of: dict[int, int] = {}
         self._whole = dataset.whole
         paths = [f.identity for f in task.files]
@@ -110,7 +110,7 @@ class _Same:
         self._before = [bisect_left(known, place) for place in self._places]
         self._behind = [bisect_right(known, place) for place in self._places]
 
-    def others(self, reader: Reader) -> Iterator[Any]:
+    def others(self, reader: SourceReader) -> Iterator[Any]:
         """The documents of all snapshots that differ from the one before."""
         before: int | None = None
         for document in reader.documents(self.order):
@@ -140,7 +140,7 @@ def _empty(contract: Contract) -> pl.DataFrame:
     return own.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _SNAPSHOTS.items())
 
 
-def _stored(task: Bin, contract: Contract) -> pl.DataFrame:
+def _stored(task: IngestTask, contract: Contract) -> pl.DataFrame:
     """The history as the table has it, times in microseconds."""
     names = [c.name for c in (*contract.leading, *contract.record)]
     columns = [*names, RESCUED.name, SOURCE_FILE.name, *_TIMES]
@@ -153,7 +153,7 @@ def _stored(task: Bin, contract: Contract) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _snapshots(task: Bin, dataset: Dataset, rows: pl.DataFrame, own: set[str]) -> pl.DataFrame:
+def _snapshots(task: IngestTask, dataset: Dataset, rows: pl.DataFrame, own: set[str]) -> pl.DataFrame:
     """One row for each snapshot of the bin: of a whole table the hour in its name, else the instant of its rows, or of
     its upload where it has none."""
     if dataset.whole:
@@ -186,7 +186,7 @@ def _scope(dataset: Dataset, path: str) -> str:
     return place.site if dataset.whole else path
 
 
-def _known(task: Bin, dataset: Dataset, before: pl.DataFrame) -> pl.DataFrame:
+def _known(task: IngestTask, dataset: Dataset, before: pl.DataFrame) -> pl.DataFrame:
     """The snapshots that the history tells of."""
     if dataset.whole:
         return _named_snapshots(dataset, task.known)
@@ -194,7 +194,7 @@ def _known(task: Bin, dataset: Dataset, before: pl.DataFrame) -> pl.DataFrame:
     return first.select("ts", "source_file", scope="source_file").sort("source_file")
 
 
-def _write(task: Bin, reader: Reader, history: pl.DataFrame) -> PartitionWriter:
+def _write(task: IngestTask, reader: SourceReader, history: pl.DataFrame) -> PartitionWriter:
     settings = task.settings
     writer = PartitionWriter(
         task.table,
@@ -230,7 +230,7 @@ def _held(history: pl.DataFrame, contract: Contract) -> _Cells:
     return {path: (rows, cells, rows * len(names) - cells, rescued) for path, rows, cells, rescued in found.iter_rows()}
 
 
-def _count(reader: Reader, rows: pl.DataFrame, shown: _Cells) -> None:
+def _count(reader: SourceReader, rows: pl.DataFrame, shown: _Cells) -> None:
     """Rows that the history shows first by their file are rows out, all others are as another snapshot had them."""
     read = dict(rows.group_by("source_file").len().iter_rows())
     for index, file in enumerate(reader.files):
@@ -241,7 +241,7 @@ def _count(reader: Reader, rows: pl.DataFrame, shown: _Cells) -> None:
             reader.tally.add_counts(name, np.array([index]), np.array([count]))
 
 
-def _closed(reader: Reader, held: _Cells, outputs: Sequence[str]) -> list[FileAccount]:
+def _closed(reader: SourceReader, held: _Cells, outputs: Sequence[str]) -> list[FileAccount]:
     """The accounts; `rows_kept` are rows that former versions of a file have shown first."""
     for account in reader.accounts():
         if problems := account.account.problems():

@@ -15,10 +15,10 @@ from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
 from siltstone.ingest.keyed_survey import take_keyed_survey
-from siltstone.ingest.listing import Listing, News, compare, first_portion, list_input
+from siltstone.ingest.listing import Listing, ListingDiff, compare, first_portion, list_input
 from siltstone.ingest.replace import (
-    Superseded,
-    Superseding,
+    ReplacedRows,
+    RowReplacer,
     carried,
     keep_former,
     refused_among,
@@ -28,12 +28,12 @@ from siltstone.ingest.replace import (
 from siltstone.ingest.summary import minute, summary_of, united
 from siltstone.ingest.survey import spread, take_survey
 from siltstone.ingest.task_spec import SourceFile
-from siltstone.ingest.two_pass import Target, Waves, device_of
+from siltstone.ingest.two_pass import Target, TwoPass, device_of
 from siltstone.maintenance.optimize import settle
 from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
-from siltstone.model.data_files import Output
+from siltstone.model.data_files import NewFile
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage, open_input, open_root
 from siltstone.table import ledger as ledgers
@@ -145,9 +145,9 @@ class _Run:
         self._meaning = {"zone": self._settings.rules.zone, "files named by": named_by}
         if "site" in options:
             self._meaning["site"] = options["site"]
-        self._waves = Waves(engine, base_schema(table.contract), progress)
+        self._waves = TwoPass(engine, base_schema(table.contract), progress)
         self._target: Target | None = None
-        self._superseding = Superseding(engine, table, self._settings)
+        self._superseding = RowReplacer(engine, table, self._settings)
         self.deferred: set[str] = set()
 
     def until_committed(self, listing: Listing) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class _Run:
                 "Leave compaction.grain out, or give another lake.",
             )
         if self._target is not None and self._settings.rules.grain != grain:
-            self._waves = Waves(self._engine, base_schema(self._table.contract), self._progress)
+            self._waves = TwoPass(self._engine, base_schema(self._table.contract), self._progress)
             self._target = None
         self._settings = settings_of(self._config, self._dataset.name, grain)
 
@@ -201,7 +201,7 @@ class _Run:
         """Whether the table's grain is to be chosen."""
         return bool(self._dataset.contract.key) and not self._dataset.contract.is_history
 
-    def _read(self, listing: Listing, snapshot: Snapshot, ledger: Ledger) -> News:
+    def _read(self, listing: Listing, snapshot: Snapshot, ledger: Ledger) -> ListingDiff:
         """What is new, all of it brought through the waves where that is not done yet.
 
         Of files that must be read together none is taken in when one of them has changed or vanished meanwhile; where
@@ -232,7 +232,7 @@ class _Run:
                 return news
             refused |= found
 
-    def _portion(self, news: News) -> News:
+    def _portion(self, news: ListingDiff) -> ListingDiff:
         """What a run of a keyed dataset takes at a time; files that must be read together are never apart."""
         contract = self._dataset.contract
         if not contract.key or news.together or self._retry_quarantined:
@@ -242,7 +242,7 @@ class _Run:
         todo = first_portion(news.todo, whose, most)
         return replace(news, todo=todo, later=news.todo.height - todo.height)
 
-    def _once(self, listing: Listing, news: News, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
+    def _once(self, listing: Listing, news: ListingDiff, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
         """Check what was read and commit it. Raises Refused when another commit came between."""
         files = self._waves.accounts()
         self.deferred = {f.path for f in files if f.state == "deferred"}
@@ -286,7 +286,7 @@ class _Run:
             self._table.commit(Change(head, outputs, info, removed=dropped.removed), snapshot)
         return summary
 
-    def _adjusted(self, dropped: Superseded, ledger: Ledger, files: Sequence[FileAccount]) -> list[FileAccount]:
+    def _adjusted(self, dropped: ReplacedRows, ledger: Ledger, files: Sequence[FileAccount]) -> list[FileAccount]:
         """The accounts of files that this run has not read, as far as rows of theirs gave way. Of those that it has
         read, fewer rows of a former version are kept."""
         read = {f.path: f for f in files}
@@ -298,7 +298,7 @@ class _Run:
     def _tell(self, what: str) -> None:
         self._progress(what, 0, 0, 0)
 
-    def _learned(self, news: News, snapshot: Snapshot, ledger: Ledger) -> Target:
+    def _learned(self, news: ListingDiff, snapshot: Snapshot, ledger: Ledger) -> Target:
         """The shift of folder hours, the ratio of sizes, the grain of dates and the first columns: from the newest
         run, else by survey."""
         learned = ledger.learned(self._dataset.name)
@@ -333,8 +333,8 @@ class _Run:
     def _check(
         self,
         files: Sequence[FileAccount],
-        outputs: Sequence[Output],
-        dropped: Superseded,
+        outputs: Sequence[NewFile],
+        dropped: ReplacedRows,
         replaced: Mapping[str, int],
     ) -> None:
         """Raise AccountsError unless every file's account closes, exactly the former rows of replaced files were
@@ -363,7 +363,7 @@ class _Run:
     def _header(
         self,
         summary: Mapping[str, Any],
-        outputs: Sequence[Output],
+        outputs: Sequence[NewFile],
         columns: Sequence[Column],
         ledger: Ledger,
     ) -> dict[str, Any]:

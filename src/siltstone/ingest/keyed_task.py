@@ -13,15 +13,15 @@ import pyarrow as pa
 
 from siltstone.errors import AccountsError
 from siltstone.formats.documents import Ints
-from siltstone.ingest.reader import Reader
+from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.stored_keys import StoredKeys
-from siltstone.ingest.task_spec import Bin, Report
-from siltstone.kernels.key_dedup import DUPLICATE, KEPT, SUPERSEDED, settle_keys
+from siltstone.ingest.task_spec import IngestReport, IngestTask
+from siltstone.kernels.key_dedup import DUPLICATE, KEPT, SUPERSEDED, deduplicate_keys
 from siltstone.mapping.dataset import REPEATED, Keyed
-from siltstone.model.accounts import FileAccount, Tally
+from siltstone.model.accounts import Counters, FileAccount
 from siltstone.model.arrow import coded_texts, to_arrow
 from siltstone.model.contracts import RESCUED, Contract
-from siltstone.model.data_files import Output, Partition
+from siltstone.model.data_files import NewFile, Partition
 from siltstone.model.time_zones import day_text
 from siltstone.table.quarantine import QuarantineWriter
 from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
@@ -31,18 +31,18 @@ _GROUP_BYTES = 8 << 20  # of source files whose rows are settled at a time, at l
 _TEXT = pl.String()
 
 
-def run_keyed(task: Bin) -> Report:
+def run_keyed(task: IngestTask) -> IngestReport:
     """Read, settle, sort and write one bin. Raises AccountsError if a file's account does not close."""
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
-    reader = Reader(task, quarantine)
-    keys = Keys(task, reader)
+    reader = SourceReader(task, quarantine)
+    keys = KeyDedup(task, reader)
     writers = _Writers(task, reader)
     for frame, repeated in _groups(task, reader):
         keys.begin(frame, repeated)
         for partition, part in by_partition(frame):
             writers.add(partition, keys.settled(part, partition))
     writers.close()
-    return Report(
+    return IngestReport(
         files=list(_closed(task, reader, keys, writers)),
         outputs=writers.outputs,
         new_columns=[],
@@ -72,7 +72,7 @@ _POLARS: Mapping[str, pl.DataType] = {
 }
 
 
-def count_rows(parts: Sequence[Keyed], tally: Tally) -> None:
+def count_rows(parts: Sequence[Keyed], tally: Counters) -> None:
     """Count the records of parts, and how many more or fewer rows they gave."""
     for part in parts:
         documents = np.array(list(part.records), np.int64)
@@ -93,7 +93,7 @@ def count_rows(parts: Sequence[Keyed], tally: Tally) -> None:
         tally.add_counts("duplicates_dropped", documents, repeated_rows[documents])
 
 
-def count_cells(frame: pl.DataFrame, contract: Contract, tally: Tally) -> None:
+def count_cells(frame: pl.DataFrame, contract: Contract, tally: Counters) -> None:
     """Count the rows out and their cells: one for each record column, and those that were rescued."""
     names = [c.name for c in (*contract.leading, *contract.record)]
     stored = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in names)
@@ -113,7 +113,7 @@ def keys_in(rescued: pl.Series) -> pl.Series:
     return rescued.replace_strict(counts, default=0, return_dtype=pl.Int64())
 
 
-def _groups(task: Bin, reader: Reader) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+def _groups(task: IngestTask, reader: SourceReader) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """The rows of all files of some devices at a time, and what they repeat."""
     dataset, contract = reader.dataset, reader.dataset.contract
     devices = [place.device for f in task.files if (place := dataset.locate(f.identity)) is not None]
@@ -132,7 +132,9 @@ def _groups(task: Bin, reader: Reader) -> Iterator[tuple[pl.DataFrame, pl.DataFr
         yield from _frame(reader, group, contract)
 
 
-def _frame(reader: Reader, indices: Sequence[int], contract: Contract) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+def _frame(
+    reader: SourceReader, indices: Sequence[int], contract: Contract
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     frames, repeated = [], []
     for _, parts in reader.rows(indices):
         keyed = cast(Sequence[Keyed], parts)
@@ -182,10 +184,10 @@ def _columns(contract: Contract) -> list[str]:
     return [*names, RESCUED.name, "ts", "date", "site", "document", "line"]
 
 
-class Keys:
-    """Settles rows with equal keys; `replaced` and `leaned_on` are as in `Report`. A row's site is part of its key."""
+class KeyDedup:
+    """Settles rows with equal keys; `replaced` and `leaned_on` are as in `IngestReport`. The site is in the key."""
 
-    def __init__(self, task: Bin, reader: Reader) -> None:
+    def __init__(self, task: IngestTask, reader: SourceReader) -> None:
         dataset = reader.dataset
         self._contract, self._policy, self._tally = dataset.contract, dataset.policy, reader.tally
         self._held = {index for index, file in enumerate(task.files) if file.held_rows}
@@ -209,7 +211,7 @@ class Keys:
         old = self._stored.like(frame, partition, self._anew)
         content = [c for c in frame.columns if c not in ("source", "document", "line", *key)]
         new = frame.select(*key, *content, "line", source_file=self._files.gather(frame["document"]))
-        result = settle_keys(new, old.select(new.columns), key, self._policy)
+        result = deduplicate_keys(new, old.select(new.columns), key, self._policy)
         self._note(old, result.give_way, result.leaned_on)
         document = frame["document"].to_numpy()
         for fate, name in ((DUPLICATE, "duplicates_dropped"), (SUPERSEDED, "keys_superseded")):
@@ -251,7 +253,7 @@ class _Waiting:
 class _Writers:
     """A writer for each partition; rows wait until they are many enough to be sorted and written."""
 
-    def __init__(self, task: Bin, reader: Reader) -> None:
+    def __init__(self, task: IngestTask, reader: SourceReader) -> None:
         self._task, self._reader = task, reader
         self._contract = reader.dataset.contract
         self._waiting: dict[Partition, _Waiting] = {}
@@ -271,7 +273,7 @@ class _Writers:
             waiting.writer.close()
 
     @property
-    def outputs(self) -> list[Output]:
+    def outputs(self) -> list[NewFile]:
         return [o for w in self._waiting.values() for o in w.writer.outputs]
 
     def outputs_of(self, index: int) -> list[str]:
@@ -318,7 +320,7 @@ def column_of(values: pl.Series) -> pa.Array:
     return coded_texts(values) if values.dtype == pl.String() else values.to_arrow()
 
 
-def _closed(task: Bin, reader: Reader, keys: Keys, writers: _Writers) -> Iterator[FileAccount]:
+def _closed(task: IngestTask, reader: SourceReader, keys: KeyDedup, writers: _Writers) -> Iterator[FileAccount]:
     contract = reader.dataset.contract
     for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
         if problems := account.account.problems():

@@ -41,7 +41,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class News:
+class ListingDiff:
     """A listing against the ledger: files `todo`, with `held_rows`, the rows in the table that they supersede, and
     `held_sha256`, the content that gave these; how many were `skipped` as done (those gone by now included); `noted`
     ones, whose content was done under another etag; `changed` ones, whose new content can't be taken in yet. Of those
@@ -109,7 +109,7 @@ def compare(
     *,
     retry_quarantined: bool = False,
     refused: Collection[str] = (),
-) -> News:
+) -> ListingDiff:
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
     With `retry_quarantined` files with refused records, or refused as a whole, are new again. A file with a former
@@ -149,7 +149,7 @@ def compare(
         held_sha256=held_sha256,
     )
     skipped = joined.height - files.height - len(noted) - len(found.left_out)
-    return News(files, skipped, noted, sorted(found.left_out), found.together)
+    return ListingDiff(files, skipped, noted, sorted(found.left_out), found.together)
 
 
 def _refuse_foreign(listing: Listing, ledger: Ledger, dataset: Dataset) -> None:

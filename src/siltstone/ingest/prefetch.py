@@ -11,7 +11,7 @@ _KEPT_FILE_BYTES = 256 << 10
 _KEPT_BYTES = 32 << 20
 
 
-class Fetching:
+class Prefetch:
     """The files of one task, named by their index."""
 
     def __init__(self, storage: Storage, files: Sequence[SourceFile]) -> None:

@@ -9,29 +9,29 @@ import numpy as np
 from siltstone import sources
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import LANES, BadRecord, Item, Opened
-from siltstone.ingest.prefetch import Fetching
-from siltstone.ingest.task_spec import Bin
+from siltstone.ingest.prefetch import Prefetch
+from siltstone.ingest.task_spec import IngestTask
 from siltstone.mapping.dataset import Keyed, Wide
-from siltstone.model.accounts import FileAccount, Tally
+from siltstone.model.accounts import Counters, FileAccount
 from siltstone.table.quarantine import QuarantineWriter
 
 _LANES = ("", *LANES, "salvaged")  # a file that took several is named by the last of them
 
 
-class Reader:
+class SourceReader:
     """Reads files of one bin; files are named by their index in the bin.
 
     `schema` grows with the columns that the values bring.
     """
 
-    def __init__(self, task: Bin, quarantine: QuarantineWriter) -> None:
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
         self.files, self._settings = task.files, task.settings
         self.dataset = sources.dataset(task.dataset, task.options)
         self._quarantine = quarantine
-        self.fetching = Fetching(task.input, task.files)
+        self.fetching = Prefetch(task.input, task.files)
         self._is_home = np.array([f.role == "home" for f in task.files])
         self._bytes = self._unread = sum(f.size for f in task.files)
-        self.tally = Tally(len(task.files))
+        self.tally = Counters(len(task.files))
         self._notes = [FileAccount(f.identity, f.size, f.etag, modified_us=f.modified_us) for f in task.files]
         self.schema = task.schema
 

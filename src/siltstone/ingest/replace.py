@@ -8,25 +8,25 @@ import polars as pl
 
 from siltstone.config.task_settings import Settings
 from siltstone.engine.tasks import Engine
-from siltstone.ingest.two_pass import Done
-from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.ingest.two_pass import TaskResult
+from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.accounts import FileAccount
-from siltstone.model.data_files import Output, Stored
+from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.schema import Schema
 from siltstone.table.delta_table import Table
 from siltstone.table.ledger import ADJUSTED, Ledger, account_of
 
 
 @dataclass(frozen=True)
-class Superseded:
+class ReplacedRows:
     """Data files to remove and those to add for them; `rows` dropped per source file, `cells` in the new files.
 
     `gave_way` has per source file the rows, cells stored, nulls and values rescued that other rows' keys replaced;
     `carried` rows of removed files are in the run's own outputs (None: that is for histories only).
     """
 
-    removed: list[Stored]
-    outputs: list[Output]
+    removed: list[DataFile]
+    outputs: list[NewFile]
     rows: Mapping[str, int]
     cells: int
     gave_way: Mapping[str, Sequence[int]]
@@ -77,7 +77,7 @@ class Superseded:
         return found
 
 
-def carried(stored: Sequence[Stored], done: Sequence[Done], held: Mapping[str, int]) -> Superseded:
+def carried(stored: Sequence[DataFile], done: Sequence[TaskResult], held: Mapping[str, int]) -> ReplacedRows:
     """The data files that a history's task has written anew. Of their rows those are carried over that neither other
     snapshots now show first nor new versions of their files (with the rows `held` by the former ones) replace."""
     reports = [d.report for d in done]
@@ -88,7 +88,7 @@ def carried(stored: Sequence[Stored], done: Sequence[Done], held: Mapping[str, i
     kept = sum(f.rows_kept for report in reports for f in report.files)
     gone = sum(counts[0] for counts in adjusted.values()) + sum(held.values())
     rows = sum(s.rows for s in removed) - gone + kept
-    return Superseded(removed, [], {}, cells, adjusted, rows)
+    return ReplacedRows(removed, [], {}, cells, adjusted, rows)
 
 
 def with_notes(adjusted: Sequence[FileAccount], noted: Sequence[FileAccount]) -> list[FileAccount]:
@@ -127,7 +127,7 @@ def _gave_none(file: FileAccount) -> bool:
     return file.state != "deferred" and not gave
 
 
-class Superseding:
+class RowReplacer:
     """Runs the rewrites of one run; what was written for a plan that another commit refused is used again."""
 
     def __init__(self, engine: Engine, table: Table, settings: Settings) -> None:
@@ -139,13 +139,13 @@ class Superseding:
         rows: Mapping[str, int],
         positions: Mapping[str, Sequence[int]],
         ledger: Ledger,
-        stored: Sequence[Stored],
+        stored: Sequence[DataFile],
         schema: Schema,
         tell: Callable[[str], None],
-    ) -> Superseded:
+    ) -> ReplacedRows:
         """Write the data files anew that hold rows of the given source files, or one at the given positions."""
         if not rows and not positions:
-            return Superseded([], [], {}, 0, {})
+            return ReplacedRows([], [], {}, 0, {})
         folders = dict(ledger.entries.select("path", "folders").iter_rows())
         sources_in: dict[str, list[str]] = {}
         for path in sorted(rows):
@@ -170,7 +170,7 @@ class Superseding:
             for path, counts in result.gave_way.items():
                 so_far = gave_way.get(path, [0] * len(counts))
                 gave_way[path] = [a + b for a, b in zip(so_far, counts, strict=True)]
-        return Superseded(
+        return ReplacedRows(
             [wanted[key] for key in touched],
             [output for result in touched.values() for output in result.outputs],
             dropped,
@@ -178,9 +178,9 @@ class Superseding:
             gave_way,
         )
 
-    def _task(self, stored: Stored, drop: tuple[str, ...], positions: tuple[int, ...], schema: Schema) -> Rewrite:
+    def _task(self, stored: DataFile, drop: tuple[str, ...], positions: tuple[int, ...], schema: Schema) -> RewriteTask:
         settings = self._settings
-        return Rewrite(
+        return RewriteTask(
             contract=self._table.contract.table,
             table=self._table.storage,
             partition=stored.partition,

@@ -14,7 +14,7 @@ _HAS_REPEATED = pl.col("duplicates_dropped") + pl.col("keys_superseded") > 0
 
 
 @dataclass(frozen=True)
-class Companions:
+class Reread:
     """Files to read `along`; files of the todo `left_out`, since one to read along is not listed; and those that
     are `together`: either all of them are read, or none."""
 
@@ -25,7 +25,7 @@ class Companions:
 
 def companions(
     todo: Collection[str], listed: Collection[str], entries: pl.DataFrame, device_of: Callable[[str], Hashable]
-) -> Companions:
+) -> Reread:
     """The companions of the files of the todo that the ledger's `entries` know.
 
     Read along are files with repeated lines where a superseded file has rows, and files whose rows these may repeat,
@@ -53,7 +53,7 @@ def companions(
         whole = pl.concat([whole, repeated])
     together = _at(places, whole, [], device_of) if whole.height > 1 else whole.clear()
     along = frozenset(whole["path"]) - frozenset(superseded["path"])
-    return Companions(along, frozenset(left_out), frozenset(together["path"]))
+    return Reread(along, frozenset(left_out), frozenset(together["path"]))
 
 
 def _places(files: pl.DataFrame, device_of: Callable[[str], Hashable]) -> set[_Place]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from siltstone.mapping.dataset import Dataset
 from siltstone.model.contracts import RESCUED, SOURCE_FILE
-from siltstone.model.data_files import Partition, Stored
+from siltstone.model.data_files import DataFile, Partition
 from siltstone.model.statistics import overlaps
 from siltstone.storage import Storage
 from siltstone.table.reader import naming
@@ -18,7 +18,7 @@ from siltstone.table.reader import naming
 class StoredKeys:
     """Looks keys up in `stored`, the table's data files."""
 
-    def __init__(self, table: Storage, dataset: Dataset, stored: Sequence[Stored]) -> None:
+    def __init__(self, table: Storage, dataset: Dataset, stored: Sequence[DataFile]) -> None:
         self._table, self._contract, self._source = table, dataset.contract, dataset.source
         self._stored = stored
         names = [c.name for c in (*self._contract.leading, *self._contract.record)]

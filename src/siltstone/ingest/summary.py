@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from siltstone.ingest.listing import Listing, News
+from siltstone.ingest.listing import Listing, ListingDiff
 from siltstone.model.accounts import FileAccount, total
-from siltstone.model.data_files import Output
+from siltstone.model.data_files import NewFile
 
 _COUNTS = (
     *("files_ingested", "files_quarantined", "files_salvaged", "records_in", "rows_out", "records_quarantined"),
@@ -18,7 +18,11 @@ _COUNTS = (
 
 
 def summary_of(
-    listing: Listing, news: News, files: Sequence[FileAccount], outputs: Sequence[Output], time_units: Sequence[str]
+    listing: Listing,
+    news: ListingDiff,
+    files: Sequence[FileAccount],
+    outputs: Sequence[NewFile],
+    time_units: Sequence[str],
 ) -> dict[str, Any]:
     """The counts of a run over a listing, whose files got these accounts and gave these outputs."""
     states = [f.state for f in files]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from siltstone.config.task_settings import Settings, settings_from
 from siltstone.model.accounts import FileAccount
 from siltstone.model.contracts import Column
-from siltstone.model.data_files import Output, Partition, Stored
+from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 
@@ -45,7 +45,7 @@ _values_of = attrgetter(*_VALUES)
 
 
 @dataclass(frozen=True)
-class Bin:
+class IngestTask:
     """All that a task is told; plain values, so that it travels as JSON.
 
     `partition` is None where each row says itself where it goes; then `stored` are the table's data files, in which
@@ -61,17 +61,17 @@ class Bin:
     expected_bytes: float
     schema: Schema
     settings: Settings
-    stored: tuple[Stored, ...] = ()
+    stored: tuple[DataFile, ...] = ()
     known: tuple[str, ...] = ()
     is_staged: bool = False
 
-    def run(self) -> "Report":
+    def run(self) -> "IngestReport":
         from siltstone.ingest.wide_task import run_bin
 
         return run_bin(self)
 
-    def result(self, row: Mapping[str, Any]) -> "Report":
-        return Report.from_dict(row)
+    def result(self, row: Mapping[str, Any]) -> "IngestReport":
+        return IngestReport.from_dict(row)
 
     def as_dict(self) -> dict[str, Any]:
         row = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -81,7 +81,7 @@ class Bin:
         return {**row, **places, **plain, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Bin":
+    def from_dict(cls, row: Mapping[str, Any]) -> "IngestTask":
         return cls(
             **{
                 **row,
@@ -89,7 +89,7 @@ class Bin:
                 "table": Storage.from_dict(row["table"]),
                 "partition": None if row["partition"] is None else tuple(row["partition"]),
                 "known": tuple(row["known"]),
-                "stored": tuple(Stored.from_dict(s) for s in row["stored"]),
+                "stored": tuple(DataFile.from_dict(s) for s in row["stored"]),
                 "files": tuple(SourceFile(**f) for f in row["files"]),
                 "schema": Schema.from_dict(row["schema"]),
                 "settings": settings_from(row["settings"]),
@@ -98,7 +98,7 @@ class Bin:
 
 
 @dataclass
-class Report:
+class IngestReport:
     """What a task did: an account per file, the data files it wrote, the columns it met first, where deferred rows
     belong (identity -> date -> rows), and its quarantine file.
 
@@ -109,7 +109,7 @@ class Report:
     """
 
     files: list[FileAccount]
-    outputs: list[Output]
+    outputs: list[NewFile]
     new_columns: list[Column]
     deferred: dict[str, dict[str, int]] = field(default_factory=dict)
     quarantine: str = ""
@@ -134,10 +134,10 @@ class Report:
         }
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Report":
+    def from_dict(cls, row: Mapping[str, Any]) -> "IngestReport":
         return cls(
             [FileAccount.from_dict(f) for f in row["files"]],
-            [Output.from_dict(o) for o in row["outputs"]],
+            [NewFile.from_dict(o) for o in row["outputs"]],
             [Column(**c) for c in row["new_columns"]],
             row["deferred"],
             row["quarantine"],

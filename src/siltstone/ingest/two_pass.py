@@ -13,11 +13,11 @@ from typing import Any, cast
 from siltstone import sources
 from siltstone.config.task_settings import Settings
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.ingest.task_spec import Bin, Report, SourceFile
-from siltstone.kernels.bin_packing import Planned, plan_bins, plan_work
+from siltstone.ingest.task_spec import IngestReport, IngestTask, SourceFile
+from siltstone.kernels.bin_packing import PlannedFile, plan_bins, plan_work
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.accounts import FileAccount
-from siltstone.model.data_files import Partition, Stored
+from siltstone.model.data_files import DataFile, Partition
 from siltstone.model.schema import Schema, merge_drift
 from siltstone.model.statistics import from_json, overlaps
 from siltstone.storage import Storage
@@ -47,7 +47,7 @@ def device_of(dataset: Dataset, identity: str) -> str:
     return place.device
 
 
-def has_seen(bin: Bin, report: Report, stored: Sequence[Stored], known: Sequence[str]) -> bool:
+def has_seen(bin: IngestTask, report: IngestReport, stored: Sequence[DataFile], known: Sequence[str]) -> bool:
     """Whether a bin's result would be the same against these data files of the table: those that it leaned on or took
     rows from are there, and no file has come since that may hold one of its keys; of a history, whether it has the very
     files and the `known` snapshots."""
@@ -66,27 +66,27 @@ def has_seen(bin: Bin, report: Report, stored: Sequence[Stored], known: Sequence
 
 
 @dataclass(frozen=True)
-class Done:
+class TaskResult:
     """A bin that ran, and its report."""
 
-    bin: Bin
-    report: Report
+    bin: IngestTask
+    report: IngestReport
 
 
-class Waves:
+class TwoPass:
     """The results so far, and the schema that fits all of them; `second` is None until its wave has run."""
 
     def __init__(self, engine: Engine, schema: Schema, progress: Progress) -> None:
         self._engine, self._progress = engine, progress
         self.schema = schema
-        self.first: list[Done] = []
-        self.second: list[Done] | None = None
+        self.first: list[TaskResult] = []
+        self.second: list[TaskResult] | None = None
         self._moved: dict[str, FileAccount] = {}
-        self._stored: tuple[Stored, ...] = ()
+        self._stored: tuple[DataFile, ...] = ()
         self._known: tuple[str, ...] = ()
 
     @property
-    def done(self) -> list[Done]:
+    def done(self) -> list[TaskResult]:
         return [*self.first, *(self.second or [])]
 
     @property
@@ -123,7 +123,7 @@ class Waves:
         self,
         todo: Mapping[str, SourceFile],
         table_schema: Schema,
-        stored: Sequence[Stored] = (),
+        stored: Sequence[DataFile] = (),
         known: Sequence[str] = (),
     ) -> None:
         """Rest on a newer version of the table: drop results whose files were done or replaced by others, whose
@@ -137,7 +137,7 @@ class Waves:
             self.second = None
         self.first = kept
 
-    def _is_valid(self, done: Done, todo: Mapping[str, SourceFile]) -> bool:
+    def _is_valid(self, done: TaskResult, todo: Mapping[str, SourceFile]) -> bool:
         columns = (*done.bin.schema.columns, *done.report.new_columns)
         same_columns = all(self.schema.column_for(c.key) == c for c in columns)
         own = [replace(f, role="home") for f in done.bin.files if f.role != "reference"]
@@ -168,7 +168,7 @@ class Waves:
                 accounts[account.path].add(account)
         return [*accounts.values(), *self._moved.values()]
 
-    def _home_bins(self, files: Sequence[SourceFile], target: Target) -> list[Bin]:
+    def _home_bins(self, files: Sequence[SourceFile], target: Target) -> list[IngestTask]:
         if target.dataset.contract.key:
             return self._keyed_bins(files, target)
         dataset = cast(WideDataset, target.dataset)
@@ -177,28 +177,28 @@ class Waves:
             place = dataset.locate(file.identity)
             assert place is not None
             partition = dataset.partition_of(place, target.shift_hours)
-            planned.append(Planned(number, partition, place.device, file.size * target.ratio))
+            planned.append(PlannedFile(number, partition, place.device, file.size * target.ratio))
         bins = plan_bins(planned, target.settings.sizes)
         return [self._bin(group, [files[p.id] for p in group], target) for group in bins]
 
-    def _keyed_bins(self, files: Sequence[SourceFile], target: Target) -> list[Bin]:
+    def _keyed_bins(self, files: Sequence[SourceFile], target: Target) -> list[IngestTask]:
         """Bins of whole devices, since equal keys can be in files of one device only; of a history one bin."""
         if target.dataset.contract.is_history:
             return [self._bin(None, files, target)] if files else []
         places = [target.dataset.locate(f.identity) for f in files]
         work = [max(f.size / _WORK_BYTES, 1 / _WORK_FILES) for f in files]
         planned = [
-            Planned(n, (place.site or place.likely_site,), place.device, share)
+            PlannedFile(n, (place.site or place.likely_site,), place.device, share)
             for n, (place, share) in enumerate(zip(places, work, strict=True))
             if place is not None
         ]
         bins = plan_work(planned)
         return [self._bin(None, [files[p.id] for p in group], target) for group in bins]
 
-    def _stray_bins(self, target: Target) -> list[Bin]:
+    def _stray_bins(self, target: Target) -> list[IngestTask]:
         """Bins for the rows that the first wave found outside their folder's partition."""
         strays: list[SourceFile] = []
-        planned: list[Planned] = []
+        planned: list[PlannedFile] = []
         for done in self.first:
             records = {a.path: a.account.records_in for a in done.report.files}
             for file in (f for f in done.bin.files if f.identity in done.report.deferred):
@@ -206,7 +206,7 @@ class Waves:
                 assert done.bin.partition is not None
                 for day, rows in done.report.deferred[file.identity].items():
                     expected = file.size * target.ratio * rows / records[file.identity]
-                    planned.append(Planned(len(strays), (day, done.bin.partition[1]), device, expected))
+                    planned.append(PlannedFile(len(strays), (day, done.bin.partition[1]), device, expected))
                     strays.append(replace(file, role="stray"))
         homes: dict[tuple[Partition | None, str], list[SourceFile]] = {(p.partition, p.device): [] for p in planned}
         for done in self.first if planned else ():
@@ -221,10 +221,10 @@ class Waves:
             bins.append(self._bin(group, [*references, *(strays[p.id] for p in group)], target))
         return bins
 
-    def _bin(self, planned: Sequence[Planned] | None, files: Sequence[SourceFile], target: Target) -> Bin:
+    def _bin(self, planned: Sequence[PlannedFile] | None, files: Sequence[SourceFile], target: Target) -> IngestTask:
         """A bin for one partition, with the bytes planned for it, or, without a plan, for all that its rows name."""
         by_size = sum(f.size for f in files) * target.ratio
-        return Bin(
+        return IngestTask(
             dataset=target.dataset.name,
             options=target.options,
             input=target.input,
@@ -239,7 +239,7 @@ class Waves:
             is_staged=target.is_staged,
         )
 
-    def _settled(self, bins: Sequence[Bin], target: Target) -> list[Done]:
+    def _settled(self, bins: Sequence[IngestTask], target: Target) -> list[TaskResult]:
         """Run bins; those that named a new column otherwise than the merged schema run again with it."""
         reports = dict(enumerate(self._run(bins)))
         tasks = dict(enumerate(bins))
@@ -248,12 +248,12 @@ class Waves:
             merged = merge_drift(self.schema, drift, target.settings.rules.max_columns)
             self.schema = merged.schema
             if not merged.disagreeing:
-                return [Done(tasks[i], reports[i]) for i in range(len(bins))]
+                return [TaskResult(tasks[i], reports[i]) for i in range(len(bins))]
             again = {i: replace(tasks[i], schema=merged.schema) for i in merged.disagreeing}
             tasks |= again
             reports |= dict(zip(again, self._run(list(again.values())), strict=True))
 
-    def _run(self, bins: Sequence[Bin]) -> list[Report]:
+    def _run(self, bins: Sequence[IngestTask]) -> list[IngestReport]:
         files = [0, *accumulate(len(b.files) for b in bins)]
         sizes = [0, *accumulate(sum(f.size for f in b.files) for b in bins)]
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 from siltstone import sources
 from siltstone.errors import AccountsError
 from siltstone.formats.documents import Document, Ints, row_cells
-from siltstone.ingest.reader import Reader
-from siltstone.ingest.task_spec import Bin, Report
+from siltstone.ingest.reader import SourceReader
+from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.line_dedup import Duplicates
 from siltstone.kernels.sorted_merge import Run, SortedMerge
 from siltstone.mapping.dataset import Wide, WideDataset
@@ -26,10 +26,10 @@ from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
 Mask = npt.NDArray[np.bool_]
 
 
-class HomeReader(Reader):
+class WideReader(SourceReader):
     """Reads the rows of the bin's partition. `deferred` counts, by identity and date, rows that belong to others."""
 
-    def __init__(self, task: Bin, quarantine: QuarantineWriter) -> None:
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
         super().__init__(task, quarantine)
         assert task.partition is not None
         self._day = task.partition[0]
@@ -118,7 +118,7 @@ _ALL_AT_ONCE_BYTES = 4 << 20
 _SEGMENT_BYTES = 512 << 10
 
 
-def run_bin(task: Bin) -> Report:
+def run_bin(task: IngestTask) -> IngestReport:
     """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
     contract = sources.dataset(task.dataset, task.options).contract
     if contract.is_history:
@@ -138,12 +138,12 @@ def import_keyed() -> None:
     import siltstone.maintenance.rewrite_task  # noqa: F401
 
 
-def _run_home(task: Bin, contract: Contract) -> Report:
+def _run_home(task: IngestTask, contract: Contract) -> IngestReport:
     """One bin of a wide dataset, to one partition."""
     table, settings, partition = task.table, task.settings, task.partition
     assert partition is not None
     quarantine = QuarantineWriter(table, settings.raw_bytes)
-    reader = HomeReader(task, quarantine)
+    reader = WideReader(task, quarantine)
     merge = SortedMerge(
         list(_runs(task, reader)),
         sort_by=contract.sort_by,
@@ -164,7 +164,7 @@ def _run_home(task: Bin, contract: Contract) -> Report:
     while (chunk := merge.next_chunk(fresh_file=writer.at_start)) is not None:
         writer.write(chunk.table, breaks=chunk.breaks)
     writer.close()
-    return Report(
+    return IngestReport(
         files=list(_closed(task, reader, writer, folder_of(contract, partition))),
         outputs=writer.outputs,
         new_columns=list(reader.schema.columns[len(task.schema.columns) :]),
@@ -173,7 +173,7 @@ def _run_home(task: Bin, contract: Contract) -> Report:
     )
 
 
-def _closed(task: Bin, reader: HomeReader, writer: PartitionWriter, folder: str) -> Iterator[FileAccount]:
+def _closed(task: IngestTask, reader: WideReader, writer: PartitionWriter, folder: str) -> Iterator[FileAccount]:
     for index, (file, account) in enumerate(zip(task.files, reader.accounts(), strict=True)):
         if file.role == "reference" and account.state != "deferred":
             continue
@@ -185,7 +185,7 @@ def _closed(task: Bin, reader: HomeReader, writer: PartitionWriter, folder: str)
         yield account
 
 
-def _runs(task: Bin, reader: HomeReader) -> Iterator[Run]:
+def _runs(task: IngestTask, reader: WideReader) -> Iterator[Run]:
     """The bin's files in segments, each opened when the merge reaches the first unit of its files."""
     references = [i for i, f in enumerate(task.files) if f.role == "reference"]
     files = [i for i, f in enumerate(task.files) if f.role != "reference"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from siltstone.model.data_files import Partition, Sizes, Stored
+from siltstone.model.data_files import DataFile, Partition, Sizes
 
 _MOST_FULL = 4  # files of the right size that one merge may write anew to take up a rest
 _MOST_FILES = 256  # that one merge has open at a time
@@ -13,7 +13,7 @@ _MARGIN = 0.03  # merged files are not exactly as large as those they are made o
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedFile:
     """A source file as the plan sees it: an id, where its rows go, its device, and its expected output bytes."""
 
     id: int
@@ -22,13 +22,13 @@ class Planned:
     output_bytes: float
 
 
-def plan_bins(files: Iterable[Planned], sizes: Sizes) -> list[list[Planned]]:
+def plan_bins(files: Iterable[PlannedFile], sizes: Sizes) -> list[list[PlannedFile]]:
     """Bins of files, one output file each if the expectation is right; largest first, each file in one bin.
 
     A bin has files of one partition, and all files that a device has in that partition: equal lines of a device
     meet in one task. Bins of a partition are contiguous in device order and about equally full.
     """
-    bins: list[list[Planned]] = []
+    bins: list[list[PlannedFile]] = []
     ordered = sorted(files, key=lambda f: (f.partition, f.device, f.id))
     for _, members in groupby(ordered, key=lambda f: f.partition):
         devices = [list(group) for _, group in groupby(members, key=lambda f: f.device)]
@@ -38,20 +38,20 @@ def plan_bins(files: Iterable[Planned], sizes: Sizes) -> list[list[Planned]]:
     return sorted(bins, key=lambda b: -sum(f.output_bytes for f in b))
 
 
-def plan_work(planned: Iterable[Planned]) -> list[list[Planned]]:
+def plan_work(planned: Iterable[PlannedFile]) -> list[list[PlannedFile]]:
     """Bins of files for tasks whose rows go wherever they name, `output_bytes` being shares of a task's usual work.
 
     A partition is a site here. Of several those of at most twice that work stay whole, and small ones come together: a
     site's rows that come from one task need not be merged. A device that is in several goes where its first one goes.
     """
-    by_site: dict[Partition, list[Planned]] = {}
+    by_site: dict[Partition, list[PlannedFile]] = {}
     site_of: dict[str, Partition] = {}
     for file in sorted(planned, key=lambda f: (f.partition, f.device, f.id)):
         site = site_of.setdefault(file.device, file.partition)
         by_site.setdefault(site, []).append(file if file.partition == site else replace(file, partition=site))
     sizes = Sizes(target=1, smallest=1, largest=_MOST_WORK)
-    bins: list[list[Planned]] = []
-    small: list[Planned] = []
+    bins: list[list[PlannedFile]] = []
+    small: list[PlannedFile] = []
     for files in by_site.values():
         own, waiting = _work(files), _work(small)
         if own > _MOST_WORK or len(by_site) == 1:
@@ -67,7 +67,7 @@ def plan_work(planned: Iterable[Planned]) -> list[list[Planned]]:
     return sorted(bins, key=lambda b: -_work(b))
 
 
-def _work(files: Iterable[Planned]) -> float:
+def _work(files: Iterable[PlannedFile]) -> float:
     return sum(f.output_bytes for f in files)
 
 
@@ -99,12 +99,12 @@ def should_roll(written: int, remaining: float, sizes: Sizes) -> bool:
 class Merge:
     """Data files of one partition to write anew as one sorted run, each new file of about `target` bytes."""
 
-    files: tuple[Stored, ...]
+    files: tuple[DataFile, ...]
     target: int
 
 
 def plan_merges(
-    files: Iterable[Stored], sizes: Sizes, *, is_closed: Callable[[Partition], bool], open_files: int, most_bytes: int
+    files: Iterable[DataFile], sizes: Sizes, *, is_closed: Callable[[Partition], bool], open_files: int, most_bytes: int
 ) -> list[Merge]:
     """What settling rewrites: undersized files, where that lowers the number of files; empty when all is settled.
 
@@ -126,7 +126,7 @@ def plan_merges(
     return merges
 
 
-def _merge(small: Sequence[Stored], full: Sequence[Stored], sizes: Sizes) -> Merge | None:
+def _merge(small: Sequence[DataFile], full: Sequence[DataFile], sizes: Sizes) -> Merge | None:
     """One merge of all the small files with the fewest full ones that makes every new file the right size; else of
     the small ones alone, as few files as they fill."""
     chosen = list(small)
@@ -147,9 +147,9 @@ def _in_size(total: int, most: int, sizes: Sizes) -> int:
     return min(max(round(total / sizes.target), fewest), most) if fewest <= most else 0
 
 
-def _groups(files: Sequence[Stored], most_bytes: int) -> list[list[Stored]]:
+def _groups(files: Sequence[DataFile], most_bytes: int) -> list[list[DataFile]]:
     """Contiguous groups of about equal bytes, none much over the limit or of more files than a task should open."""
-    groups: list[list[Stored]] = []
+    groups: list[list[DataFile]] = []
     for start, end in _cut([f.bytes for f in files], -int(-sum(f.bytes for f in files) // most_bytes)):
         parts = -int(-(end - start) // _MOST_FILES)
         groups += [list(files[start + a : start + b]) for a, b in _cut([1] * (end - start), parts)]

@@ -19,7 +19,7 @@ _OLD, _ROW = "{old}", "{row}"
 
 
 @dataclass(frozen=True)
-class Settled:
+class Deduplicated:
     """What becomes of each row: `fate` of the new ones (KEPT; DUPLICATE: equal to the row that stays; SUPERSEDED), and
     the rows of the table that give way or that decided over a new one, as places in `old`."""
 
@@ -28,7 +28,7 @@ class Settled:
     leaned_on: npt.NDArray[np.int64]
 
 
-def settle_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy: Policy) -> Settled:
+def deduplicate_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy: Policy) -> Deduplicated:
     """Settle rows with equal keys by the policy (see `Policy`).
 
     `new`, in which rows with equal keys follow each other, and `old` (rows of the table) have the key, `version` where
@@ -39,10 +39,10 @@ def settle_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy
     fate = np.zeros(new.height, np.int8)
     none = np.array([], np.int64)
     if policy == "all" or not new.height:
-        return Settled(fate, none, none)
+        return Deduplicated(fate, none, none)
     candidates = _candidates(new, old, key)
     if not candidates.height:
-        return Settled(fate, none, none)
+        return Deduplicated(fate, none, none)
     if policy == "error":
         _refuse(candidates, key)
     content = [c for c in new.columns if c not in (*key, *ORDER)]
@@ -52,7 +52,7 @@ def settle_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy
     gone = ranked.filter(~staying)
     fate[gone.filter(~is_old & pl.col("{equal}"))[_ROW].to_numpy()] = DUPLICATE
     fate[gone.filter(~is_old & ~pl.col("{equal}"))[_ROW].to_numpy()] = SUPERSEDED
-    return Settled(fate, gone.filter(is_old)[_ROW].to_numpy(), ranked.filter(is_old & staying)[_ROW].to_numpy())
+    return Deduplicated(fate, gone.filter(is_old)[_ROW].to_numpy(), ranked.filter(is_old & staying)[_ROW].to_numpy())
 
 
 def _candidates(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:

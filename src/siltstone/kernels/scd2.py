@@ -18,7 +18,7 @@ _NOT_RECORD = ("valid_from", "valid_to", "source_file", "scope", "ts", "line")
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergedHistory:
     """The new history, and by `source_file` the `rows` that it has in it now (its other rows are as before) and the
     `duplicates`: rows of this merge that were left out because a later line of the same snapshot has their key."""
 
@@ -47,7 +47,7 @@ def merged(
     known: pl.DataFrame,
     key: Sequence[str],
     replaced: Collection[str] = (),
-) -> Merged:
+) -> MergedHistory:
     """The history as if the snapshots known and new had been merged at once, in the order of time.
 
     `history` has record columns, `valid_from` and `valid_to` (int64 us; null: shown by the newest snapshot of its
@@ -88,7 +88,7 @@ def merged(
     ends = last[np.append(begins[1:] - 1, len(order) - 1)] if len(begins) else last
     found = pieces.select(record)[order[begins]].with_columns(_validity(place, first[begins], ends))
     found = found.sort(key[0], "valid_from", *key[1:], "source_file", nulls_last=False)
-    return Merged(found, _by_file(found, place["source_file"].gather(duplicates), snapshots, known))
+    return MergedHistory(found, _by_file(found, place["source_file"].gather(duplicates), snapshots, known))
 
 
 def _with_scope(history: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from siltstone.config.task_settings import sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.kernels.bin_packing import Merge, plan_merges
-from siltstone.maintenance.rewrite_task import Rewrite, Rewritten
+from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.data_files import Partition
 from siltstone.model.time_zones import day_end, month_end
 from siltstone.table import ledger as ledgers
@@ -155,10 +155,10 @@ class _Settling:
         tell(0)
         return tell
 
-    def _task(self, merge: Merge, snapshot: Snapshot) -> Rewrite:
+    def _task(self, merge: Merge, snapshot: Snapshot) -> RewriteTask:
         sizes = self._sizes
         compaction, engine = self._config.compaction, self._config.engine
-        return Rewrite(
+        return RewriteTask(
             contract=self._table.contract.table,
             table=self._table.storage,
             partition=merge.files[0].partition,

@@ -17,7 +17,7 @@ from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.maintenance.row_group_copy import joined
 from siltstone.model.arrow import DIGESTS, row_digest, texts, to_arrow
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import Output, Partition, Sizes
+from siltstone.model.data_files import NewFile, Partition, Sizes
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 from siltstone.table.reader import NEXT_MOVE, all_batches, naming
@@ -28,7 +28,7 @@ _BUFFER_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
-class Rewrite:
+class RewriteTask:
     """Data files to write anew, without the rows of the source files in `drop` and without those at `positions`, which
     gave way to others with their key and are of a single file; `contract` is named by its table."""
 
@@ -48,7 +48,7 @@ class Rewrite:
         return {**asdict(self), "schema": self.schema.as_dict()}
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Rewrite":
+    def from_dict(cls, row: Mapping[str, Any]) -> "RewriteTask":
         plain = {name: tuple(row[name]) for name in ("partition", "files", "drop", "positions")}
         table, schema, sizes = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"]), Sizes(**row["sizes"])
         return cls(**{**row, **plain, "table": table, "schema": schema, "sizes": sizes})
@@ -57,7 +57,7 @@ class Rewrite:
         return _rewritten(self)
 
     def result(self, row: Mapping[str, Any]) -> "Rewritten":
-        return Rewritten(**{**row, "outputs": [Output.from_dict(o) for o in row["outputs"]]})
+        return Rewritten(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Rewritten:
     rescued. `is_untouched`: there was nothing to drop, so the files stay.
     """
 
-    outputs: list[Output]
+    outputs: list[NewFile]
     cells: int
     dropped: dict[str, int]
     gave_way: dict[str, list[int]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Rewritten:
         return {**asdict(self), "outputs": [o.as_dict() for o in self.outputs]}
 
 
-def _rewritten(task: Rewrite) -> Rewritten:
+def _rewritten(task: RewriteTask) -> Rewritten:
     """Merge the task's files. Raises StorageError when one is not what siltstone writes."""
     table, contract = task.table, sources.contracts()[task.contract]
     if not task.drop and not task.positions and (whole_groups := _joined(task, contract)):
@@ -123,7 +123,7 @@ def _rewritten(task: Rewrite) -> Rewritten:
     return Rewritten(writer.outputs, whole.cells, whole.dropped, whole.gave_way)
 
 
-def _joined(task: Rewrite, contract: Contract) -> Rewritten | None:
+def _joined(task: RewriteTask, contract: Contract) -> Rewritten | None:
     """The task done without decoding, where that can be."""
     found = joined(
         task.table,
@@ -175,7 +175,7 @@ class _Whole:
     """All files of a task as runs of equal columns, and what has passed: cells kept and their rows' digest, rows
     dropped, bytes to come."""
 
-    def __init__(self, task: Rewrite, contract: Contract, opened: Mapping[str, pq.ParquetFile]) -> None:
+    def __init__(self, task: RewriteTask, contract: Contract, opened: Mapping[str, pq.ParquetFile]) -> None:
         self._opened, self._schema = opened, task.schema
         files = list(opened.values())
         self._drop = texts(task.drop)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from siltstone.formats.parquet.page_checks import are_sound
 from siltstone.formats.parquet.thrift import Struct, decoded, encoded
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import Output, Partition, staged
+from siltstone.model.data_files import NewFile, Partition, staged
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, Instant, delta_statistics
 from siltstone.storage import Sink, Storage
@@ -65,7 +65,7 @@ def joined(
     most_bytes: int,
     group_bytes: int,
     is_staged: bool,
-) -> tuple[Output, int] | None:
+) -> tuple[NewFile, int] | None:
     """One file of all, and the cells of its record columns. None where that can't be: they overlap, have other columns
     than the table by now, are so small that their row groups should become one, or so large that the file might have
     more than `most_bytes`. None also where one is gone or a page is not sound: merging tells what is wrong."""
@@ -97,7 +97,7 @@ def joined(
     statistics = delta_statistics(rows, {name: _bounds(parts, name, contract) for name in contract.statistics})
     cells = sum(rows - _nulls(parts, column.name) for column in schema.columns)
     size, now_ms = sink.bytes_written, int(time() * 1000)
-    return Output(path, partition, size, rows, now_ms, statistics, sink.sha256, is_staged), cells
+    return NewFile(path, partition, size, rows, now_ms, statistics, sink.sha256, is_staged), cells
 
 
 def _part(table: Storage, path: str, size: int) -> _Part:

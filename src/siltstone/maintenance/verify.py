@@ -15,7 +15,7 @@ from siltstone.errors import UsageError
 from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck, SourceFound, Sums
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Refused, Snapshot, Table
@@ -82,7 +82,7 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     }
 
 
-def _at_rest(table: Table) -> tuple[Snapshot, list[Stored]]:
+def _at_rest(table: Table) -> tuple[Snapshot, list[DataFile]]:
     while True:
         snapshot = table.snapshot()
         if snapshot is None:
@@ -94,7 +94,7 @@ def _at_rest(table: Table) -> tuple[Snapshot, list[Stored]]:
 
 
 def _data_checks(
-    table: Table, stored: Sequence[Stored], headers: Sequence[Mapping[str, Any]], snapshot: Snapshot
+    table: Table, stored: Sequence[DataFile], headers: Sequence[Mapping[str, Any]], snapshot: Snapshot
 ) -> list[DataCheck]:
     digests = {output["path"]: output["sha256"] for header in headers for output in header["outputs"]}
     bounds = table.bounds(snapshot)

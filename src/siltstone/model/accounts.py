@@ -132,7 +132,7 @@ _CELLS = [_NAMES.index(name) for name in ("keys_seen", "cells_stored", "nulls", 
 Ints = npt.NDArray[np.int64]
 
 
-class Tally:
+class Counters:
     """An account for each of `files` files, by index."""
 
     def __init__(self, files: int) -> None:

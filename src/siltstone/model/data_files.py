@@ -17,7 +17,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class DataFile:
     """A data file of the table as the plan sees it; `first_unit` is the least unit in it, `bounds` the least and
     greatest value of each column with statistics (instants in microseconds)."""
 
@@ -35,7 +35,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Output:
+class NewFile:
     """A data file as the commit will name it; `statistics` in the form of the Delta log, complete or absent."""
 
     path: str
@@ -56,7 +56,7 @@ class Output:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Output":
+    def from_dict(cls, row: Mapping[str, Any]) -> "NewFile":
         return cls(**{**row, "partition": tuple(row["partition"])})
 
 

@@ -101,7 +101,7 @@ def hinted(key: str, kind: Kind, hints: Mapping[str, str]) -> Kind:
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergedSchema:
     """One schema for all tasks, and the positions of the tasks that wrote something else and must run again."""
 
     schema: Schema
@@ -109,7 +109,7 @@ class Merged:
     added: tuple[Column, ...]
 
 
-def merge_drift(base: Schema, drift: Sequence[Sequence[Column]], limit: int) -> Merged:
+def merge_drift(base: Schema, drift: Sequence[Sequence[Column]], limit: int) -> MergedSchema:
     """Settle the new columns of all tasks; `drift` holds each task's new columns, in plan order.
 
     A task disagrees when the merged schema, of at most `limit` columns, has no column for one of its keys or gives it
@@ -117,4 +117,4 @@ def merge_drift(base: Schema, drift: Sequence[Sequence[Column]], limit: int) -> 
     """
     schema = base.extended(((c.key, c.kind) for columns in drift for c in columns), max(limit, len(base.columns)))
     disagreeing = tuple(i for i, columns in enumerate(drift) if any(schema.column_for(c.key) != c for c in columns))
-    return Merged(schema, disagreeing, schema.columns[len(base.columns) :])
+    return MergedSchema(schema, disagreeing, schema.columns[len(base.columns) :])

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.intervals import NONE, Ends, Ways, pieces_between
+from siltstone.timeseries.intervals import NONE, BoundaryPoints, SeriesRules, pieces_between
 from siltstone.timeseries.points import Ints
 
 EVER = 1 << 61  # microseconds: after every instant
@@ -77,8 +77,10 @@ def _between(rows: pl.DataFrame, how: Interpretation, after: Ints, until: Ints, 
     has_next = after + 1 < rows.height
     left, right = _ends(states, "last", after), _ends(states, "first", following)
     nothing = np.maximum(until[after], left.ts)
-    right = Ends(np.where(has_next, right.ts, nothing), right.value, np.where(has_next, right.quality, np.int8(NONE)))
-    pieces = pieces_between(left, right, Ways.of([how]).at(np.zeros(len(after), np.int64)))
+    right = BoundaryPoints(
+        np.where(has_next, right.ts, nothing), right.value, np.where(has_next, right.quality, np.int8(NONE))
+    )
+    pieces = pieces_between(left, right, SeriesRules.of([how]).at(np.zeros(len(after), np.int64)))
     start = rows["bucket_end"].to_numpy()[after]
     known_from = np.maximum(pieces.begin, start)
     known_to = np.maximum(np.minimum(pieces.end, until[after]), known_from)
@@ -108,9 +110,9 @@ def _before(rows: pl.DataFrame, how: Interpretation, begin_us: int | None) -> tu
     return (Gap(-1, begin_us, start, begin_us, start, value, value, state, how.uncertain != "keep"),)
 
 
-def _ends(states: "pl.series.struct.StructNameSpace", which: str, places: Ints) -> Ends:
+def _ends(states: "pl.series.struct.StructNameSpace", which: str, places: Ints) -> BoundaryPoints:
     ts, value, quality = (states.field(f"{which}_{part}")[places] for part in ("ts", "value", "quality"))
-    return Ends(ts.to_numpy(), value.fill_null(0.0).to_numpy(), quality.to_numpy())
+    return BoundaryPoints(ts.to_numpy(), value.fill_null(0.0).to_numpy(), quality.to_numpy())
 
 
 def _number(value: float) -> str:

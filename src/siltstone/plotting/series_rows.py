@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 
 from siltstone.aggregation.output_table import output_at
 from siltstone.aggregation.read_plan import Period, split
-from siltstone.aggregation.spec import Terms
+from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.errors import LostRaceError, StorageError, UsageError
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.model.time_zones import iso
 from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
@@ -29,7 +29,7 @@ _SHOWN, _LOOKED_AT = 5, 5_000
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SeriesPatterns:
     """Patterns of series, of which one of each kind that is given has to fit; `*` is any text."""
 
     series: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Aggregates:
     no bucket starts, both microseconds."""
 
     table: Table
-    terms: Terms
+    terms: AggregateSpec
     watermark_us: int
     start_us: int
 
@@ -78,7 +78,7 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
             "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",
         )
     table, header = found
-    terms = Terms.from_dict(header["terms"])
+    terms = AggregateSpec.from_dict(header["terms"])
     if terms.convention != "default":
         raise UsageError(
             f"{storage.root} is made by the convention {terms.convention}, whose rows tell no coverage to draw",
@@ -87,7 +87,7 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
     return Aggregates(table, terms, int(header["watermark_us"]), int(header["period"][0]))
 
 
-def read_series(found: Aggregates, wanted: Wanted, period: Period, measure: str | None) -> list[SeriesRows]:
+def read_series(found: Aggregates, wanted: SeriesPatterns, period: Period, measure: str | None) -> list[SeriesRows]:
     """The rows of the buckets that start in a period, with `measure`, or with every one that may be drawn.
 
     Raises UsageError where there is no such series or measure, or more than a picture shows.
@@ -129,7 +129,7 @@ def _columns(found: Aggregates, measure: str | None) -> list[str]:
     return list(dict.fromkeys((*chosen, *_ALWAYS)))
 
 
-def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -> pl.DataFrame:
+def _wanted_names(found: Aggregates, stored: Sequence[DataFile], wanted: SeriesPatterns) -> pl.DataFrame:
     """The series that fit, in order of measurement, device and name."""
     table, every = found.table, found.terms.every
     frames = [_read(table, file, list(_NAMES)).unique() for file in stored]
@@ -137,7 +137,7 @@ def _wanted_names(found: Aggregates, stored: Sequence[Stored], wanted: Wanted) -
     names = pl.concat([pl.DataFrame(schema=schema), *frames]).unique(["site", "series_id"], keep="first")
     if not names.height:
         raise _no_buckets(found)
-    asked = Terms(every, series=wanted.series, devices=wanted.devices, measurements=wanted.measurements,
+    asked = AggregateSpec(every, series=wanted.series, devices=wanted.devices, measurements=wanted.measurements,
                   sites=wanted.sites)  # fmt: skip
     fits = [asked.wants(r["site"], r["series_id"], r["device_id"], r["measurement"]) for r in names.rows(named=True)]
     chosen = names.filter(pl.Series(fits, dtype=pl.Boolean)).sort("measurement", "device_id", "series_id", "site")
@@ -171,7 +171,7 @@ def _no_buckets(found: Aggregates) -> UsageError:
     )
 
 
-def _near(names: pl.DataFrame, wanted: Wanted) -> str:
+def _near(names: pl.DataFrame, wanted: SeriesPatterns) -> str:
     """Names like those that were asked for, or some of those there are."""
     pairs = (
         ("series_id", wanted.series),
@@ -194,7 +194,7 @@ def _near(names: pl.DataFrame, wanted: Wanted) -> str:
 
 
 def _rows(
-    table: Table, stored: Sequence[Stored], names: pl.DataFrame, period: Period, columns: list[str]
+    table: Table, stored: Sequence[DataFile], names: pl.DataFrame, period: Period, columns: list[str]
 ) -> list[SeriesRows]:
     key = ["site", "series_id"]
     low, high = names["series_id"].min(), names["series_id"].max()
@@ -226,7 +226,7 @@ def _rows(
     return found
 
 
-def _read(table: Table, stored: Stored, columns: list[str], *, with_state: bool = False) -> pl.DataFrame:
+def _read(table: Table, stored: DataFile, columns: list[str], *, with_state: bool = False) -> pl.DataFrame:
     """The columns of a data file; `with_state`: and `state` with what it says of the time around a bucket."""
     fetched = table.storage.read(stored.path)
     if fetched is None:

@@ -19,12 +19,12 @@ from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
 from siltstone.model.contracts import READINGS
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.publishing.archives import Kind, Member, archive_name, write_archive
 from siltstone.publishing.editions import Edition, Partitions, Publication, StreamFile
 from siltstone.publishing.mortar_layout import Windows, is_monthly, pieces, stream_of
-from siltstone.publishing.stream_reading import EVERY_SOURCE, Reader
-from siltstone.publishing.stream_writing import MOST_ROWS, StreamWriter, Task, no_rows, task_of
+from siltstone.publishing.stream_reading import EVERY_SOURCE, StreamReader
+from siltstone.publishing.stream_writing import MOST_ROWS, StreamTask, StreamWriter, no_rows, task_of
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Refused, Table
 from siltstone.table.open import table_at
@@ -88,7 +88,7 @@ def _published(
             raise UsageError(f"no table at {table.storage.root}", "siltstone compact mortar INPUT LAKE makes one.")
         try:
             stored = _of_source(table, snapshot, terms["source"])
-            return _Publishing(table, publication, config, progress, terms, most_rows).run(stored, collections)
+            return _PublishRun(table, publication, config, progress, terms, most_rows).run(stored, collections)
         except Refused:
             continue
         except StorageError:
@@ -100,7 +100,7 @@ def _published(
     )
 
 
-def _of_source(table: Table, snapshot: Any, source: str) -> list[Stored]:
+def _of_source(table: Table, snapshot: Any, source: str) -> list[DataFile]:
     """The data files that may hold readings of a source. Raises Refused when the table has moved on."""
     stored, bounds = table.files(snapshot), table.bounds(snapshot)
     if source == EVERY_SOURCE:
@@ -110,7 +110,7 @@ def _of_source(table: Table, snapshot: Any, source: str) -> list[Stored]:
     return [s for s in stored if s.path not in spans or spans[s.path][0] <= source <= spans[s.path][1]]
 
 
-class _Publishing:
+class _PublishRun:
     """One run: its streams are at first those of the newest edition, and change batch by batch."""
 
     def __init__(
@@ -124,7 +124,7 @@ class _Publishing:
     ) -> None:
         self._table, self._publication, self._progress = table, publication, progress
         self._terms, self._most_rows = terms, most_rows
-        self._reader = Reader(table.storage, terms["source"], config.engine.memory_mb << 20)
+        self._reader = StreamReader(table.storage, terms["source"], config.engine.memory_mb << 20)
         self._edition = publication.open(terms)
         if not publication.is_finished(self._edition) and self._edition.version:
             publication.finish(self._edition)
@@ -137,7 +137,7 @@ class _Publishing:
             ("rows_added", "rows_removed", "files_written", "files_replaced", "bytes_written"), 0
         )
 
-    def run(self, stored: Sequence[Stored], collections: Sequence[str]) -> tuple[Edition, dict[str, Any]]:
+    def run(self, stored: Sequence[DataFile], collections: Sequence[str]) -> tuple[Edition, dict[str, Any]]:
         """Publish what has changed; the newest edition then, and the summary."""
         current = _by_partition(stored)
         sites = sorted({*current, *self._edition.partitions})
@@ -191,11 +191,11 @@ class _Publishing:
         if not known:
             del partitions[site]
 
-    def _publish(self, site: str, files: Sequence[Stored], windows: Windows) -> None:
+    def _publish(self, site: str, files: Sequence[DataFile], windows: Windows) -> None:
         """Make the streams of a collection say in the windows what the data files say."""
         sizes: list[int] = []
 
-        def tasks() -> Iterator[Task]:
+        def tasks() -> Iterator[StreamTask]:
             for task in self._tasks(site, files, windows):
                 sizes.append(task.bytes)
                 yield task
@@ -211,7 +211,7 @@ class _Publishing:
             self._sums["files_replaced"] += len(done.dropped)
             self._sums["bytes_written"] += sum(f.size for f in done.written)
 
-    def _tasks(self, site: str, files: Sequence[Stored], windows: Windows) -> Iterator[Task]:
+    def _tasks(self, site: str, files: Sequence[DataFile], windows: Windows) -> Iterator[StreamTask]:
         """One or more for each stream with rows in the files, or with published ones in the windows."""
         streams = {stream: list(fs) for stream, fs in self._streams.get(site, {}).items()}
         series_of = {stream: fs[0].series for stream, fs in streams.items() if fs}
@@ -274,26 +274,26 @@ class _Publishing:
         }
 
 
-def _by_partition(stored: Sequence[Stored]) -> dict[str, dict[str, list[Stored]]]:
+def _by_partition(stored: Sequence[DataFile]) -> dict[str, dict[str, list[DataFile]]]:
     """The data files by site and date."""
-    found: dict[str, dict[str, list[Stored]]] = {}
+    found: dict[str, dict[str, list[DataFile]]] = {}
     for file in sorted(stored, key=lambda s: s.path):
         day, site = file.partition
         found.setdefault(site, {}).setdefault(day, []).append(file)
     return found
 
 
-def _fingerprint(files: Sequence[Stored]) -> str:
+def _fingerprint(files: Sequence[DataFile]) -> str:
     return hashlib.sha256("\n".join(f.path for f in files).encode()).hexdigest()[:16]
 
 
-def _changed(current: Mapping[str, Sequence[Stored]], known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _changed(current: Mapping[str, Sequence[DataFile]], known: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The dates of a site whose rows are from other files than before, in order."""
     days = sorted({*current, *known})
     return [d for d in days if d not in current or known.get(d, {}).get("files") != _fingerprint(current[d])]
 
 
-def _batches(days: Sequence[str], current: Mapping[str, Sequence[Stored]]) -> Iterator[list[str]]:
+def _batches(days: Sequence[str], current: Mapping[str, Sequence[DataFile]]) -> Iterator[list[str]]:
     """Runs of dates whose files can be open together."""
     batch: list[str] = []
     files = size = 0

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from siltstone.errors import StorageError
 from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.model.contracts import READINGS
-from siltstone.model.data_files import Stored
+from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
 from siltstone.table.reader import all_batches, naming
 
@@ -25,7 +25,7 @@ _BUFFER_BYTES = 64 << 10
 
 
 @dataclass
-class Counted:
+class ReadingCounts:
     """What became of the readings of a source in one partition.
 
     rows: published; not_published: text and JSON, for which Mortar has no place; nanoseconds_cut: published with a
@@ -39,15 +39,15 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Reader:
+class StreamReader:
     """Reads data files of a table for one source (or EVERY_SOURCE), and counts by (date, site)."""
 
     table: Storage
     source: str
     memory_bytes: int
-    counted: dict[tuple[str, ...], Counted] = field(default_factory=dict)
+    counted: dict[tuple[str, ...], ReadingCounts] = field(default_factory=dict)
 
-    def merged(self, files: Sequence[Stored]) -> Iterator[pa.Table]:
+    def merged(self, files: Sequence[DataFile]) -> Iterator[pa.Table]:
         """The rows to publish of all files, sorted by series_id and ts. Raises StorageError for a damaged file."""
         at_once = self.memory_bytes // 4 // max(len(files), 1) // _ROW_BYTES
         batch_rows = min(max(at_once, _FEWEST_ROWS), _MOST_ROWS)
@@ -59,8 +59,8 @@ class Reader:
                 f"data files of {self.table.root} can't be merged: {error}", "siltstone verify tells which are damaged."
             ) from error
 
-    def _tables(self, stored: Stored, batch_rows: int) -> Iterator[pa.Table]:
-        counted = self.counted.setdefault(stored.partition, Counted())
+    def _tables(self, stored: DataFile, batch_rows: int) -> Iterator[pa.Table]:
+        counted = self.counted.setdefault(stored.partition, ReadingCounts())
         with self.table.open(stored.path) as handle, naming(self.table.uri(stored.path)):
             file = pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
             for batch in all_batches(file, batch_rows, list(_READ)):
@@ -77,7 +77,7 @@ def _complete(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=list(_READ))
 
 
-def _published(table: pa.Table, counted: Counted) -> pa.Table:
+def _published(table: pa.Table, counted: ReadingCounts) -> pa.Table:
     """The rows that hold a number, or nothing at all."""
     is_text = pc.or_(
         pc.is_valid(table.column("text")), pc.is_in(table.column("kind"), pa.array(["string", "json"], pa.string()))

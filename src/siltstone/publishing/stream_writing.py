@@ -29,7 +29,7 @@ MOST_ROWS = 2 << 20
 
 
 @dataclass(frozen=True)
-class Task:
+class StreamTask:
     """Rows that a stream should have within the windows, and its files that hold rows of them now."""
 
     collection: str
@@ -44,7 +44,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Done:
+class StreamResult:
     """What a task did: files that go, files that come, rows that came and went."""
 
     collection: str
@@ -64,7 +64,7 @@ class StreamWriter:
     keys_in_files: bool
     most_rows: int
 
-    def run(self, task: Task) -> Done:
+    def run(self, task: StreamTask) -> StreamResult:
         """Write the files that a task asks for."""
         rows = task.piece.rows
         dropped: Sequence[StreamFile] = ()
@@ -76,7 +76,7 @@ class StreamWriter:
             added, removed, wanted = revision.added, revision.removed, list(revision.written)
         parts = [part for table in wanted for part in in_files(table, self.most_rows)]
         written = [self._write(task.collection, task.piece.series, part) for part in parts]
-        return Done(task.collection, task.piece.series, dropped, written, added, removed)
+        return StreamResult(task.collection, task.piece.series, dropped, written, added, removed)
 
     def _read(self, file: StreamFile) -> pa.Table:
         fetched = self.out.read(file.path)
@@ -101,10 +101,10 @@ class StreamWriter:
         return StreamFile(collection, stream, series, path, len(rows), len(data), sha256, first, last, footer_of(data))
 
 
-def task_of(collection: str, piece: Piece, windows: Windows, published: Sequence[StreamFile]) -> Task:
+def task_of(collection: str, piece: Piece, windows: Windows, published: Sequence[StreamFile]) -> StreamTask:
     """The task of a piece of a stream, whose published files are in order of time."""
     existing = [f for f in published if windows.touch(f.first_us, f.last_us)]
-    return Task(collection, piece, windows, existing, [f.first_us for f in published])
+    return StreamTask(collection, piece, windows, existing, [f.first_us for f in published])
 
 
 def no_rows(series: str) -> Piece:

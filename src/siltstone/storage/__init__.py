@@ -17,7 +17,7 @@ from siltstone.storage.access import AMAZON, Access, delta_options
 from siltstone.storage.failures import explained, reason, whole
 from siltstone.storage.local import Disk
 from siltstone.storage.prefetch import ahead
-from siltstone.storage.s3 import Bucket
+from siltstone.storage.s3 import S3Bucket
 from siltstone.storage.store import OBJECTS, Fetched, Store, Writer
 
 __all__ = ["AMAZON", "OBJECTS", "Fetched", "Sink", "Storage", "join", "open_root", "reason", "whole"]
@@ -45,7 +45,7 @@ class Storage:
         if not self.root.startswith(_S3):
             return Disk(self.root)
         bucket, _, key = self.root.removeprefix(_S3).partition("/")
-        return Bucket(self.access, bucket, key)
+        return S3Bucket(self.access, bucket, key)
 
     @property
     def is_local(self) -> bool:

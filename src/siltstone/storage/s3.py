@@ -28,7 +28,7 @@ _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4  # so an upload holds at most 40 MiB
 
 
-class Bucket:
+class S3Bucket:
     """The objects of a bucket below a key."""
 
     calls_at_once = 64
@@ -165,7 +165,7 @@ class Bucket:
 class _Upload:
     """A single put, or parts, under a name that nobody else writes to: what is there in full size is ours."""
 
-    def __init__(self, bucket: Bucket, path: str) -> None:
+    def __init__(self, bucket: S3Bucket, path: str) -> None:
         self._bucket, self._path, self._written = bucket, path, 0
         self._writer = bucket.open_writer(path)
 

@@ -21,7 +21,7 @@ from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Tra
 
 from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import Column, Contract, Kind
-from siltstone.model.data_files import Output, Partition, Stored
+from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
 from siltstone.storage import Storage, reason, whole
@@ -62,9 +62,9 @@ class Change:
     `head` is the newest; `info` is for people. Without `data_change` the same rows are only stored in other files."""
 
     head: Head
-    outputs: Sequence[Output]
+    outputs: Sequence[NewFile]
     info: Mapping[str, Any]
-    removed: Sequence[Stored] = ()
+    removed: Sequence[DataFile] = ()
     data_change: bool = True
 
 
@@ -157,12 +157,12 @@ class Table:
             if not self._was_committed(change.head, planned):
                 self._refuse(planned, error)
 
-    def files(self, planned: Snapshot) -> list[Stored]:
+    def files(self, planned: Snapshot) -> list[DataFile]:
         """The data files at a version; Refused when the table is not at it any more."""
         rows = pl.DataFrame(self._handle_at(planned).get_add_actions(flatten=True)).iter_rows(named=True)
         names, unit = [f.name for f in self.contract.partition_by], self.contract.sort_by[0]
         return [
-            Stored(
+            DataFile(
                 unquote(row["path"]),
                 cast(Partition, tuple(str(row[f"partition.{name}"]) for name in names)),
                 row["size_bytes"],
@@ -230,12 +230,12 @@ class Table:
                 columns.append(Column(f.name, cast(Kind, kind), f.metadata.get("siltstone.key", f.name)))
         return Schema(tuple(columns), self.contract.reserved)
 
-    def _add_action(self, output: Output, *, data_change: bool) -> AddAction:
+    def _add_action(self, output: NewFile, *, data_change: bool) -> AddAction:
         # Text as it is: arrow-rs, which reads the log for most readers, misreads some escaped surrogate pairs.
         values, statistics = self._partition_values(output.partition), json.dumps(output.statistics, ensure_ascii=False)
         return AddAction(output.path, output.bytes, values, output.written_ms, data_change, statistics)
 
-    def _remove_action(self, stored: Stored, *, data_change: bool) -> RemoveAction:
+    def _remove_action(self, stored: DataFile, *, data_change: bool) -> RemoveAction:
         values, now_ms = self._partition_values(stored.partition), int(time.time() * 1000)
         return RemoveAction(stored.path, data_change, now_ms, stored.bytes, values)
 

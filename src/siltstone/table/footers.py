@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import Output
+from siltstone.model.data_files import NewFile
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
@@ -21,7 +21,7 @@ _LEAST = 12  # bytes of a Parquet file: the magic at both ends and the length of
 
 
 def check_footers(
-    table: Storage, contract: Contract, schema: Schema, outputs: Sequence[Output], cells_stored: int
+    table: Storage, contract: Contract, schema: Schema, outputs: Sequence[NewFile], cells_stored: int
 ) -> list[str]:
     """What is wrong with the files, as sentences: sizes, rows, columns against the schema, and the number of cells.
 
@@ -62,7 +62,7 @@ def footer_of(text: bytes) -> pq.FileMetaData:
     return pq.read_metadata(pa.BufferReader(MAGIC + text + struct.pack("<I", len(text)) + MAGIC))
 
 
-def _found(table: Storage, output: Output) -> tuple[int, pq.FileMetaData | None]:
+def _found(table: Storage, output: NewFile) -> tuple[int, pq.FileMetaData | None]:
     """A file's size as it is, and its footer if that is the size that was written."""
     size = table.size(output.written_to)
     return size, read_footer(table, output.written_to, size) if size == output.bytes else None
@@ -94,7 +94,7 @@ def _cells(footer: pq.FileMetaData, schema: Schema) -> int:
     return cells
 
 
-def check_output(table: Table, outputs: Sequence[Output], schema: Schema) -> list[str]:
+def check_output(table: Table, outputs: Sequence[NewFile], schema: Schema) -> list[str]:
     """What is wrong with the files that were written, by their footers."""
     problems = []
     for output in outputs:

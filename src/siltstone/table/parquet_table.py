@@ -13,7 +13,7 @@ from typing import Any
 
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import Column, Contract
-from siltstone.model.data_files import Output, Stored, staged
+from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
@@ -84,12 +84,12 @@ class PlainTable(Table):
         self._append(entry, planned)
         self.recover()
 
-    def files(self, planned: Snapshot) -> list[Stored]:
+    def files(self, planned: Snapshot) -> list[DataFile]:
         state = self._state()
         if state is None or state.version != planned.version:
             raise Refused(f"the table is not at version {planned.version} any more")
         return [
-            Stored(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
+            DataFile(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
             for f in state.files.values()
         ]
 
@@ -177,7 +177,7 @@ class PlainTable(Table):
         return entry
 
 
-def _described(output: Output, contract: Contract) -> dict[str, Any]:
+def _described(output: NewFile, contract: Contract) -> dict[str, Any]:
     first_unit = output.statistics["minValues"].get(contract.sort_by[0]) or ""
     return {
         "path": output.path,

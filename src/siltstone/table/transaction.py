@@ -9,7 +9,7 @@ from typing import Any
 from siltstone import __version__
 from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError
-from siltstone.model.data_files import Output, Stored
+from siltstone.model.data_files import DataFile, NewFile
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_output
@@ -19,16 +19,16 @@ ATTEMPTS = 6
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedTable:
     """A table as it is before a run: its newest version, what its runs said, and its data files."""
 
     table: Table
     snapshot: Snapshot
     ledger: Ledger
-    stored: Sequence[Stored]
+    stored: Sequence[DataFile]
 
     @classmethod
-    def of(cls, table: Table) -> "Planned":
+    def of(cls, table: Table) -> "PlannedTable":
         """The table now, made first where there is none. Raises Refused where another run commits meanwhile."""
         if table.snapshot() is None:
             table.create()
@@ -45,12 +45,12 @@ class Planned:
 
 
 def commit(
-    planned: Planned,
+    planned: PlannedTable,
     kind: str,
     summary: Mapping[str, Any],
     terms: Mapping[str, Any],
-    outputs: Sequence[Output],
-    removed: Sequence[Stored],
+    outputs: Sequence[NewFile],
+    removed: Sequence[DataFile],
     extras: Mapping[str, Any],
     problems: Sequence[str] = (),
 ) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from siltstone.kernels.bin_packing import should_roll
 from siltstone.model.arrow import CODED, texts
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import Output, Partition, Sizes, staged
+from siltstone.model.data_files import NewFile, Partition, Sizes, staged
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, delta_statistics, merged
 from siltstone.storage import Sink, Storage, join
@@ -97,7 +97,7 @@ class PartitionWriter:
         self._sizes, self._group_bytes = sizes, group_bytes
         self._schema, self._expected, self._is_staged = schema, expected, is_staged
         self._file: _OpenFile | None = None
-        self.outputs: list[Output] = []
+        self.outputs: list[NewFile] = []
         self.outputs_of: dict[int, set[str]] = {}
 
     @property
@@ -207,11 +207,11 @@ class _OpenFile:
         for name in self._contract.statistics:
             self._bounds[name] = merged(self._bounds.get(name), table.column(name))
 
-    def finish(self, partition: Partition) -> Output:
+    def finish(self, partition: Partition) -> NewFile:
         self._writer.close()
         self._sink.close()
         written, now_ms = self._sink.bytes_written, int(time.time() * 1000)
-        return Output(
+        return NewFile(
             self.path,
             partition,
             written,

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from siltstone.errors import UsageError
-from siltstone.timeseries.local_edges import DAY_US, Days, Months, Shifts, WallEdges
-from siltstone.timeseries.local_time import WallClock, wall_clock
+from siltstone.timeseries.local_edges import DAY_US, Days, LocalEdges, Months, Shifts
+from siltstone.timeseries.local_time import LocalClock, wall_clock
 from siltstone.timeseries.points import Ints
 
 
@@ -65,7 +65,7 @@ class Elapsed:
 
 
 @dataclass(frozen=True)
-class Ever:
+class AllTime:
     """One bucket for all time."""
 
     name: str = "ever"
@@ -78,14 +78,14 @@ class Ever:
         return -ends, ends
 
     def divides(self, coarser: Buckets, first_us: int, last_us: int) -> bool:
-        return isinstance(coarser, Ever)
+        return isinstance(coarser, AllTime)
 
 
 @dataclass(frozen=True)
-class OnTheWall:
+class LocalBuckets:
     """Buckets between times that the clocks of a zone show."""
 
-    edges: WallEdges
+    edges: LocalEdges
     zone: str
     name: str
 
@@ -122,7 +122,7 @@ class OnTheWall:
 
 
 @lru_cache(maxsize=64)
-def _skipped(edges: WallEdges, zone: str) -> Ints:
+def _skipped(edges: LocalEdges, zone: str) -> Ints:
     """The numbers of the edges after which no time passes before the next: the clocks jumped over both. Rising."""
     reached, until = wall_clock(zone).jumps()
     last_before, last = edges.number(reached - 1), edges.number(until)
@@ -172,7 +172,7 @@ def buckets_of(every: str, zone: str = "UTC", origin: str | None = None) -> Buck
     if every.startswith(_SHIFTS):
         if origin is not None:
             raise UsageError(f"--origin {origin}: shifts have none, their times say where they begin", "Leave it out.")
-        return OnTheWall(Shifts(_times_of_day(every)), zone, every + where)
+        return LocalBuckets(Shifts(_times_of_day(every)), zone, every + where)
     us, days, months = _length(every)
     if us:
         start_us = 0 if origin is None else _instant_and_wall(origin, wall_clock(zone))[0]
@@ -181,10 +181,10 @@ def buckets_of(every: str, zone: str = "UTC", origin: str | None = None) -> Buck
     wall_us = _default_wall(every) if origin is None else _edge_on_the_wall(origin, clock)
     name = every + where + since
     if months:
-        return OnTheWall(_months(months, wall_us, origin), zone, name)
+        return LocalBuckets(_months(months, wall_us, origin), zone, name)
     if len(clock.offset) == 1:
         return Elapsed(days * DAY_US, wall_us - int(clock.offset[0]), name)
-    return OnTheWall(Days(days * DAY_US, wall_us), zone, name)
+    return LocalBuckets(Days(days * DAY_US, wall_us), zone, name)
 
 
 def auto_resolution(range_us: int) -> str:
@@ -260,7 +260,7 @@ def _default_wall(every: str) -> int:
     return _MONDAY_US if set(re.findall("[a-z]+", every)) == {"w"} else 0
 
 
-def _instant_and_wall(origin: str, clock: WallClock) -> tuple[int, int]:
+def _instant_and_wall(origin: str, clock: LocalClock) -> tuple[int, int]:
     """The instant of an origin and what the clocks show, or should, then."""
     try:
         moment = datetime.fromisoformat(origin)
@@ -276,7 +276,7 @@ def _instant_and_wall(origin: str, clock: WallClock) -> tuple[int, int]:
     return instant, int(clock.latest_shown(np.array([instant]))[0])
 
 
-def _edge_on_the_wall(origin: str, clock: WallClock) -> int:
+def _edge_on_the_wall(origin: str, clock: LocalClock) -> int:
     instant, wall = _instant_and_wall(origin, clock)
     if int(clock.first_instant(np.array([wall]))[0]) != instant:
         raise UsageError(f"--origin {origin}: the clocks had shown this time before", "Give the first of the two.")

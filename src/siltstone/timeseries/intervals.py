@@ -21,7 +21,7 @@ _CODES = {"step": _STEP, "counter": _STEP, "linear": _LINEAR, "next": _NEXT, "bu
 
 
 @dataclass(frozen=True)
-class Ways:
+class SeriesRules:
     """How each of some pieces is read: the code of its kind, max_hold and max_gap in microseconds."""
 
     kind: npt.NDArray[np.int8]
@@ -29,7 +29,7 @@ class Ways:
     gap: Ints
 
     @classmethod
-    def of(cls, interpretations: list[Interpretation]) -> "Ways":
+    def of(cls, interpretations: list[Interpretation]) -> "SeriesRules":
         """One for each series."""
         return cls(
             np.array([_CODES[i.kind] for i in interpretations], np.int8),
@@ -42,10 +42,10 @@ class Ways:
         """Whether the series are read in more than one way."""
         return any(bool((values != values[0]).any()) for values in (self.kind, self.hold, self.gap) if len(values))
 
-    def at(self, series: Ints) -> "Ways":
+    def at(self, series: Ints) -> "SeriesRules":
         """Those of some series; a single one, which stands for all, where they are all alike."""
         chosen = series if self.differ else slice(0, 1)
-        return Ways(self.kind[chosen], self.hold[chosen], self.gap[chosen])
+        return SeriesRules(self.kind[chosen], self.hold[chosen], self.gap[chosen])
 
     @property
     def has_states(self) -> Mask:
@@ -55,19 +55,19 @@ class Ways:
 
 
 @dataclass(frozen=True)
-class Ends:
+class BoundaryPoints:
     """The points at one end of some pieces."""
 
     ts: Ints
     value: Floats
     quality: npt.NDArray[np.int8]
 
-    def where(self, chosen: Ints | Mask | slice) -> "Ends":
-        return Ends(self.ts[chosen], self.value[chosen], self.quality[chosen])
+    def where(self, chosen: Ints | Mask | slice) -> "BoundaryPoints":
+        return BoundaryPoints(self.ts[chosen], self.value[chosen], self.quality[chosen])
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Intervals:
     """Time [begin, end) with a known value, which is `value` at `begin` and changes by `slope` per microsecond; nothing
     is known where `end` is `begin`."""
 
@@ -77,8 +77,8 @@ class Pieces:
     slope: Floats
     is_good: Mask
 
-    def where(self, chosen: Ints | Mask) -> "Pieces":
-        return Pieces(
+    def where(self, chosen: Ints | Mask) -> "Intervals":
+        return Intervals(
             self.begin[chosen], self.end[chosen], self.value[chosen], self.slope[chosen], self.is_good[chosen]
         )
 
@@ -87,22 +87,22 @@ class Pieces:
         return self.value + self.slope * (ts - self.begin)
 
     @property
-    def whole(self) -> "Parts":
+    def whole(self) -> "IntervalParts":
         """Each piece from its begin to its end."""
         width = self.end - self.begin
         mean = self.value + self.slope * (width / 2) if self.slope.any() else self.value
-        return Parts(width, mean, self.slope, self.is_good)
+        return IntervalParts(width, mean, self.slope, self.is_good)
 
-    def part(self, start: Ints, end: Ints) -> "Parts":
+    def part(self, start: Ints, end: Ints) -> "IntervalParts":
         """What of each piece lies in [start, end)."""
         begin, stop = np.maximum(self.begin, start), np.minimum(self.end, end)
         width = np.maximum(stop - begin, 0)
         mean = self.value + self.slope * ((begin - self.begin) + width / 2)
-        return Parts(width, np.where(width > 0, mean, 0.0), self.slope, self.is_good)
+        return IntervalParts(width, np.where(width > 0, mean, 0.0), self.slope, self.is_good)
 
 
 @dataclass(frozen=True)
-class Parts:
+class IntervalParts:
     """Parts of pieces: microseconds, mean value (0 where there is no time), slope."""
 
     width: Ints
@@ -124,7 +124,7 @@ class Parts:
         return self.slope * self.slope * self.width.astype(np.float64) ** 3 / 12
 
 
-def parts_between(left: Ends, right: Ends, ways: Ways) -> Parts:
+def parts_between(left: BoundaryPoints, right: BoundaryPoints, ways: SeriesRules) -> IntervalParts:
     """The whole piece between each left point and its right one."""
     if not (ways.kind == _STEP).all():
         return pieces_between(left, right, ways).whole
@@ -133,10 +133,10 @@ def parts_between(left: Ends, right: Ends, ways: Ways) -> Parts:
     known = left.quality > BAD
     if not known.all():
         width *= known
-    return Parts(width, left.value, np.zeros(1), left.quality == GOOD)
+    return IntervalParts(width, left.value, np.zeros(1), left.quality == GOOD)
 
 
-def pieces_between(left: Ends, right: Ends, ways: Ways) -> Pieces:
+def pieces_between(left: BoundaryPoints, right: BoundaryPoints, ways: SeriesRules) -> Intervals:
     """The piece between each left point and its right one; `right` of quality NONE: only an instant that ends it."""
     known = left.quality > BAD
     begin, held = left.ts, right.ts - left.ts
@@ -160,4 +160,4 @@ def pieces_between(left: Ends, right: Ends, ways: Ways) -> Pieces:
         is_good = np.where(backwards, right.quality == GOOD, is_good)
     if (never := ways.kind == _NEVER).any():
         end = np.where(never, begin, end)
-    return Pieces(begin, end, np.where(end > begin, value, 0.0), slope, is_good)
+    return Intervals(begin, end, np.where(end > begin, value, 0.0), slope, is_good)

@@ -10,7 +10,7 @@ import polars as pl
 
 from siltstone.timeseries.buckets import Buckets
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.intervals import Ends, Mask, Ways, parts_between
+from siltstone.timeseries.intervals import BoundaryPoints, Mask, SeriesRules, parts_between
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
 from siltstone.timeseries.quantile_sketch import keys_of
 from siltstone.timeseries.states import COLUMNS, KEY, OPTIONAL, States, times_of, united
@@ -32,7 +32,7 @@ def states(
     """The state of each series and bucket that has points; `interpretations`: of each series of the points, which are
     numbered from `first_series`. Of the columns that states may have, those among `fields`. With `times` also the time
     at each value, with `sketch` that of the quantiles."""
-    ways = Ways.of(list(interpretations))
+    ways = SeriesRules.of(list(interpretations))
     quality = effective(points, interpretations)
     columns: list[dict[str, Values]] = []
     long: list[States] = []
@@ -130,7 +130,13 @@ class _Block:
     places of their first points, `counts` how many they have."""
 
     def __init__(
-        self, starts: _Starts, ts: Ints, value: Floats, quality: npt.NDArray[np.int8], ways: Ways, buckets: Buckets
+        self,
+        starts: _Starts,
+        ts: Ints,
+        value: Floats,
+        quality: npt.NDArray[np.int8],
+        ways: SeriesRules,
+        buckets: Buckets,
     ) -> None:
         self.starts, self.ts, self.quality, self.ways = starts, ts, quality, ways
         self.usable = quality > BAD
@@ -142,7 +148,7 @@ class _Block:
         ends = np.append(np.flatnonzero(~self.follows) + 1, len(ts))
         self.begins = np.concatenate(([0], ends[:-1]))
         self.counts = ends - self.begins
-        points = Ends(ts, self.value, quality)
+        points = BoundaryPoints(ts, self.value, quality)
         left, right = points.where(slice(None, -1)), points.where(slice(1, None))
         parts = parts_between(left, right, ways.at(starts.of_points[:-1]))
         self.parts = replace(parts, width=parts.width * self.follows)

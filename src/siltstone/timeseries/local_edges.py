@@ -64,4 +64,4 @@ class Shifts:
         return walls
 
 
-WallEdges = Days | Months | Shifts
+LocalEdges = Days | Months | Shifts

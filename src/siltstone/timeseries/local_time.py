@@ -20,7 +20,7 @@ _FIRST, _LAST = datetime(1800, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UT
 _PROBE = timedelta(days=5)  # no zone has changed its offset twice within 6 days (7 is the least: Recife in 2000)
 
 
-class WallClock:
+class LocalClock:
     """The clocks of one zone. `since`: from which instant on each offset holds, microseconds, the first being the
     beginning of time; `offset`: local minus UTC, microseconds; `shown_before`: the wall time that the clocks were about
     to reach at `since`. It rises: offsets last for days and change by one at most."""
@@ -54,9 +54,9 @@ class WallClock:
 
 
 @lru_cache(maxsize=64)
-def wall_clock(zone: str) -> WallClock:
+def wall_clock(zone: str) -> LocalClock:
     """The clocks of an IANA zone."""
-    return WallClock(zone)
+    return LocalClock(zone)
 
 
 def _offsets(zone: ZoneInfo) -> list[tuple[int, int]]:

@@ -9,7 +9,15 @@ import polars as pl
 
 from siltstone.timeseries.buckets import Buckets
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.intervals import NONE, Ends, Mask, Parts, Pieces, Ways, pieces_between
+from siltstone.timeseries.intervals import (
+    NONE,
+    BoundaryPoints,
+    IntervalParts,
+    Intervals,
+    Mask,
+    SeriesRules,
+    pieces_between,
+)
 from siltstone.timeseries.points import BAD, Floats, Ints
 from siltstone.timeseries.quantile_sketch import quantiles
 from siltstone.timeseries.states import COLUMNS, KEY, OF_MEASURE, States, ends_of, rise, times_of, united
@@ -49,7 +57,7 @@ def finished(
     provisional. `empty`: "carry" gives also the buckets without points a row, from a series' first point to the
     watermark. Values of rows below `min_pct_good` are null. Without `wants_times` the times in states are left out.
     """
-    ways = Ways.of(list(interpretations))
+    ways = SeriesRules.of(list(interpretations))
     whole = united(states, ways, times=wants_times)
     if not len(whole):
         return Finished(pl.DataFrame(schema=_OUT), whole.times, whole)
@@ -90,17 +98,17 @@ def _inside(
 class _After:
     """The piece after each row: to the next row of its series, or to the watermark; `has_next`: which of the two."""
 
-    pieces: Pieces
+    pieces: Intervals
     has_next: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, ways: Ways, watermark_us: int) -> "_After":
+    def of(cls, rows: pl.DataFrame, ways: SeriesRules, watermark_us: int) -> "_After":
         series = rows["series"].to_numpy()
         has_next = np.append(series[1:] == series[:-1], False)
         last, first = ends_of(rows, "last"), ends_of(rows, "first")
         following = np.minimum(np.arange(len(series)) + 1, len(series) - 1)
         nothing = np.maximum(last.ts, watermark_us)
-        right = Ends(
+        right = BoundaryPoints(
             np.where(has_next, first.ts[following], nothing),
             first.value[following],
             np.where(has_next, first.quality[following], np.int8(NONE)),
@@ -206,8 +214,8 @@ def _carried(
     return told, times_of(keys, pieces.value, part, shown[series[origin]])
 
 
-def _only(part: Parts, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Parts:
-    return Parts(np.where(chosen, part.width, 0), np.where(chosen, part.mean, 0.0), part.slope, part.is_good)
+def _only(part: IntervalParts, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> IntervalParts:
+    return IntervalParts(np.where(chosen, part.width, 0), np.where(chosen, part.mean, 0.0), part.slope, part.is_good)
 
 
 def _known(values: Floats, where: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> pl.Series:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from siltstone.errors import OverlapError
-from siltstone.timeseries.intervals import Ends, Parts, Ways, pieces_between
+from siltstone.timeseries.intervals import BoundaryPoints, IntervalParts, SeriesRules, pieces_between
 from siltstone.timeseries.points import Ints
 
 KEY = ["series", "bucket"]
@@ -125,12 +125,12 @@ def _rise(series: Ints, first: Ints) -> bool:
     return bool(((series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (first[1:] >= first[:-1]))).all())
 
 
-def ends_of(rows: pl.DataFrame, which: str) -> Ends:
+def ends_of(rows: pl.DataFrame, which: str) -> BoundaryPoints:
     value = rows[f"{which}_value"].fill_null(0.0).to_numpy()
-    return Ends(rows[f"{which}_ts"].to_numpy(), value, rows[f"{which}_quality"].to_numpy())
+    return BoundaryPoints(rows[f"{which}_ts"].to_numpy(), value, rows[f"{which}_quality"].to_numpy())
 
 
-def united(states: States, ways: Ways, *, times: bool = True) -> States:
+def united(states: States, ways: SeriesRules, *, times: bool = True) -> States:
     """One state for each series and bucket, of its rows and the pieces between them; `ways`: of each series. Without
     `times` the time at each value is not told of these pieces.
 
@@ -156,7 +156,7 @@ def united(states: States, ways: Ways, *, times: bool = True) -> States:
     return States(rows, long, sketch)
 
 
-def _united_rows(rows: pl.DataFrame, ways: Ways) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _united_rows(rows: pl.DataFrame, ways: SeriesRules) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows that share their keys, in order, as one for each key; and the time at each value between them."""
     series, bucket = rows["series"].to_numpy(), rows["bucket"].to_numpy()
     left = np.flatnonzero((series[1:] == series[:-1]) & (bucket[1:] == bucket[:-1]))
@@ -170,7 +170,7 @@ def _united_rows(rows: pl.DataFrame, ways: Ways) -> tuple[pl.DataFrame, pl.DataF
 def times_of(
     keys: pl.DataFrame,
     value: "np.ndarray[tuple[int], np.dtype[np.float64]]",
-    parts: Parts,
+    parts: IntervalParts,
     told: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
 ) -> pl.DataFrame:
     """The time that each part stands at its value, where that can be `told`."""
@@ -178,7 +178,7 @@ def times_of(
     return frame.filter(pl.Series(told & (parts.width > 0)))
 
 
-def _grouped(rows: pl.DataFrame, left: Ints, parts: Parts) -> pl.DataFrame:
+def _grouped(rows: pl.DataFrame, left: Ints, parts: IntervalParts) -> pl.DataFrame:
     """Rows of one key as one, with the parts that follow the rows `left`."""
     gap = {
         "gap_us": parts.width,

@@ -29,7 +29,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.formats.documents import Document, Ints, Lane, Parsed, Rules
-from siltstone.formats.ndjson.structure_counts import Marks, count_marks, has_line_over, has_risky_escape
+from siltstone.formats.ndjson.structure_counts import StructureCounts, count_marks, has_line_over, has_risky_escape
 from siltstone.model.contracts import Kind
 from siltstone.model.schema import Schema, hinted
 
@@ -55,7 +55,7 @@ class _Joined:
     starts: Ints
 
     @cached_property
-    def marks(self) -> Marks | None:
+    def marks(self) -> StructureCounts | None:
         return count_marks(self.text, self.starts)
 
 

@@ -22,7 +22,7 @@ _QUOTE, _COLON, _BLANK, _END, _N = b'": \nn'
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class StructureCounts:
     """Counts of key marks, null marks and line ends by document, and of all quotes."""
 
     keys: Ints
@@ -31,7 +31,7 @@ class Marks:
     quotes: int
 
 
-def count_marks(text: bytes, starts: Ints) -> Marks | None:
+def count_marks(text: bytes, starts: Ints) -> StructureCounts | None:
     """The marks of documents that lie behind one another in one text; None if a blank may stand before a colon.
 
     `starts` has where each document begins, ascending from 0; documents may be empty. A key must not reach over a
@@ -68,7 +68,7 @@ def count_marks(text: bytes, starts: Ints) -> Marks | None:
             following |= behind
         mark &= following
         nulls.add(start, mark)
-    return Marks(keys.by_document, nulls.by_document, lines.by_document, quotes)
+    return StructureCounts(keys.by_document, nulls.by_document, lines.by_document, quotes)
 
 
 class _Count:
