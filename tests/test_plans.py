@@ -1,11 +1,14 @@
 """Tasks travel to Spark as JSON: what comes out is what went in."""
 
+import importlib
 import json
+import pkgutil
 from typing import Any
 
 import pytest
 from builders import BASE
 
+import siltstone
 from siltstone.aggregation.convention_tasks import ConventionTask
 from siltstone.aggregation.finish_tasks import FinishTask
 from siltstone.aggregation.spec import AggregateSpec, rows_of
@@ -17,8 +20,12 @@ from siltstone.derived.asof_tasks import AsofTask, JoinSpec, Side
 from siltstone.derived.boundary_rows import BoundaryTask, StoredRows
 from siltstone.derived.output_table import SortedFiles
 from siltstone.derived.resample_tasks import ResampleTask
-from siltstone.engine.plan_files import _KINDS
-from siltstone.ingest.task_spec import IngestTask, SourceFile
+from siltstone.engine.plan_files import _class_of, plan_of
+from siltstone.errors import SiltstoneError
+from siltstone.ingest.history_task import HistoryTask
+from siltstone.ingest.keyed_task import KeyedTask
+from siltstone.ingest.task_spec import SourceFile
+from siltstone.ingest.wide_task import WideTask
 from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
 from siltstone.model.data_files import DataFile
@@ -39,8 +46,9 @@ WRITING = SortedFiles(TABLE, SETTINGS.sizes, 6, True, "datalog")
 SIDE = Side(ROWS, AggregateSpec("1d", devices=("D*",)), (("f", "S"),))
 NEAREST = JoinSpec(("unitno",), "nearest", 5, False, "inner", "_r")
 TASKS = [
-    IngestTask("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
-    IngestTask("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
+    WideTask("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
+    KeyedTask("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
+    HistoryTask("haltian.device", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
     RewriteTask("datalog", TABLE, DAY, ("f1", "f2"), ("in/a",), BASE, SETTINGS.sizes, 5, 6, True, (3, 5)),
     SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
     StateTask(TABLE, WORK, ("f",), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
@@ -82,8 +90,20 @@ TASKS = [
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
 def test_a_task_survives_its_plan_file(task: Any) -> None:
-    assert _KINDS[type(task).__name__].from_dict(json.loads(json.dumps(task.as_dict()))) == task
+    plan = json.loads(plan_of(task))
+    assert _class_of(plan["kind"]).from_dict(plan["task"]) == task
 
 
 def test_every_kind_of_task_is_tried_here() -> None:
-    assert {type(task).__name__ for task in TASKS} == set(_KINDS)
+    modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(siltstone.__path__, "siltstone.")]
+    classes = {c for m in modules for c in vars(m).values() if isinstance(c, type) and c.__module__ == m.__name__}
+    tasks = {c for c in classes if hasattr(c, "from_dict") and hasattr(c, "run") and not c.__subclasses__()}
+    assert {type(task) for task in TASKS} == tasks
+
+
+@pytest.mark.parametrize(
+    "kind", ["os:system", "siltstone_evil:Task", "siltstone.ingest.wide_task:Gone", "siltstone.gone:Task"]
+)
+def test_a_plan_file_names_tasks_of_this_release_only(kind: str) -> None:
+    with pytest.raises(SiltstoneError, match=f"a plan file names '{kind}', which"):
+        _class_of(kind)

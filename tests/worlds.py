@@ -54,7 +54,10 @@ class InProcess:
 
     name: str = "local"
 
-    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
+    def start(self) -> None:
+        pass
+
+    def warm_up(self, tasks: int, modules: Sequence[str]) -> None:
         pass
 
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:

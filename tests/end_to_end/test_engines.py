@@ -120,7 +120,7 @@ def _server() -> int:
 
 def test_one_process_serves_all_rounds_until_it_dies() -> None:
     engine: Any = LocalEngine(workers=1)
-    engine.prepare(3)
+    engine.warm_up(3, [])
     (first,), (again, once_more) = engine.run([Who()], print), engine.run([Who(), Who()], print)
     assert first == again == once_more != os.getpid()
     with pytest.raises(SiltstoneError, match="a worker process died"):
@@ -130,7 +130,7 @@ def test_one_process_serves_all_rounds_until_it_dies() -> None:
     os.kill(other, signal.SIGKILL)  # between two rounds
     with pytest.raises(BrokenProcessPool):
         engine._pools[0].submit(os.getpid).result()
-    engine.prepare(1)
+    engine.warm_up(1, [])
     (third,) = engine.run([Who()], print)
     assert third not in (other, os.getpid())
     os.kill(_server(), signal.SIGKILL)  # what workers are forked from
@@ -475,17 +475,17 @@ def test_an_accounts_error_in_a_spark_task_arrives_as_itself(
         run = real(table_root, plans)
 
         def wrapped(batches: Any) -> Iterator[Any]:
-            import siltstone.ingest.wide_task
             from siltstone.errors import AccountsError
+            from siltstone.ingest.wide_task import WideTask
 
             def miscount(task: Any) -> Any:
                 raise AccountsError(task.files[0].identity, ["1 records in, but 0 rows out"])
 
-            before, siltstone.ingest.wide_task.run_bin = siltstone.ingest.wide_task.run_bin, miscount
+            before, WideTask.run = WideTask.run, miscount  # type: ignore[method-assign]
             try:
                 yield from run(batches)
             finally:
-                siltstone.ingest.wide_task.run_bin = before  # Spark keeps its workers
+                WideTask.run = before  # type: ignore[method-assign]  # Spark keeps its workers
 
         return wrapped
 

@@ -52,7 +52,7 @@ def rollup_table(
     started = time.time()
     base, rows = _base(base_uri, config)
     if finish_tasks(rows) > 1:
-        engine.prepare(2, modules=[FinishTask.__module__])
+        engine.warm_up(2, [FinishTask.__module__])
 
     def attempt() -> dict[str, Any]:
         base.recover()

@@ -104,7 +104,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     """Aggregate as the arguments say, print the summary; 0."""
     config = config_of(args)
     engine: Engine = engine_of(args.engine, config)
-    engine.prepare()
+    engine.start()
     from siltstone.aggregation.spec import AggregateSpec, checked_convention, checked_measures, rows_of
     from siltstone.config.series_rules import load_interpretations
     from siltstone.timeseries.buckets import auto_resolution
@@ -142,7 +142,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         min_pct_good=args.min_pct_good,
         rules=rows_of(load_interpretations(args.measurements)),
     )
-    engine.prepare(2, modules=_TASKS)  # they import the rest while this process does
+    engine.warm_up(2, _TASKS)  # they import the rest while this process does
     with Reporter() as progress:
         if args.convention == "default":
             from siltstone.aggregation.aggregate import aggregate_table

@@ -41,7 +41,7 @@ def asof_tables(
     `wanted`: whose filters choose the rows of either side. Raises UsageError for tables and columns that don't fit.
     """
     started = time.time()
-    engine.prepare(2, modules=[AsofTask.__module__])
+    engine.warm_up(2, [AsofTask.__module__])
     given = (left_uri, right_uri), output_uri, wanted, joining, config, engine, progress
     summary = attempted(lambda: _joined(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}

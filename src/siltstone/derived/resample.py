@@ -39,7 +39,7 @@ def resample_table(
     period's end (outside). `fill_as`: previous, linear, nearest, or interpretation: as the rules of `terms` say.
     """
     started = time.time()
-    engine.prepare(2, modules=[ResampleTask.__module__])
+    engine.warm_up(2, [ResampleTask.__module__])
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, fill_as, limit_us, period, config, engine, progress
     summary = attempted(lambda: _resampled(*given), output_uri, progress)

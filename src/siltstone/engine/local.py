@@ -1,7 +1,7 @@
-"""Runs the same tasks on a local pool of processes or on Spark; the driver sees no difference.
+"""Runs tasks on a pool of processes of this machine.
 
-This module and `session` are the only ones that know Spark. Nothing heavy is imported here: so the imports for workers
-begin before the driver's own, and no process imports polars before it was told to use one thread.
+Nothing heavy is imported here: so the imports for workers begin before the driver's own, and no process imports polars
+before it was told to use one thread.
 """
 
 import gc
@@ -54,10 +54,12 @@ class LocalEngine:
     def __post_init__(self) -> None:
         weakref.finalize(self, _shut, self._pools)
 
-    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
+    def start(self) -> None:
         start_server()
+
+    def warm_up(self, tasks: int, modules: Sequence[str]) -> None:
         for _ in range(min(tasks, self._limit)):
-            self._submit(_import_tasks, source, modules)
+            self._submit(_import_modules, modules)
 
     def run(self, tasks: Sequence[Task[R]], done: TasksDone) -> list[R]:
         if not tasks:
@@ -126,7 +128,7 @@ def start_server() -> bool:
     False where it can't run: its socket is below TMPDIR, whose path may be too long for one.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(_SHARED_IMPORTS)
-    resource_tracker.ensure_running()  # its start would end the deafness
+    resource_tracker.ensure_running()  # started later, it would unblock SIGINT in this process
     with _as_workers_need_it():
         try:
             forkserver.ensure_running()
@@ -168,17 +170,10 @@ def _end_with_driver() -> None:
     os._exit(1)
 
 
-def _import_tasks(source: str, modules: Sequence[str]) -> None:
-    """Import what tasks of a source, or of modules, need, while the driver does something else."""
-    if modules:
-        for name in modules:
-            importlib.import_module(name)
-        return
-    from siltstone import sources
-    from siltstone.ingest import wide_task
-
-    if source and sources.load(source).CONTRACTS[0].key:
-        wide_task.import_keyed()
+def _import_modules(modules: Sequence[str]) -> None:
+    """Import what tasks need, while the driver does something else."""
+    for name in modules:
+        importlib.import_module(name)
 
 
 def _run(task: Task[R]) -> R:

@@ -1,23 +1,25 @@
-"""Plan files: tasks as JSON in the table's folder, run where Spark puts them."""
+"""Plan files: tasks as JSON in the table's folder, run where Spark puts them.
 
+A plan names the class of its task as `module:Class`; whoever runs it imports that name, so that a new kind of task
+needs no entry anywhere.
+"""
+
+import importlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from siltstone.aggregation.convention_tasks import ConventionTask
-from siltstone.aggregation.finish_tasks import FinishTask
-from siltstone.aggregation.state_tasks import StateTask
-from siltstone.derived.asof_tasks import AsofTask
-from siltstone.derived.boundary_rows import BoundaryTask
-from siltstone.derived.resample_tasks import ResampleTask
+from siltstone.engine.tasks import Task
 from siltstone.errors import SiltstoneError, StorageError
-from siltstone.ingest.task_spec import IngestTask
-from siltstone.maintenance.rewrite_task import RewriteTask
-from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
 from siltstone.storage import Storage
 
-_SERIES: tuple[Any, ...] = (StateTask, FinishTask, ConventionTask, BoundaryTask, ResampleTask, AsofTask)
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (IngestTask, RewriteTask, SourceCheck, DataCheck, *_SERIES)}
+_OWN = "siltstone."
+
+
+def plan_of(task: Task[Any]) -> bytes:
+    """The plan file of a task."""
+    kind = type(task)
+    return json.dumps({"kind": f"{kind.__module__}:{kind.__qualname__}", "task": task.as_dict()}).encode()
 
 
 def run_plan(table: Mapping[str, Any], path: str) -> bytes:
@@ -32,9 +34,24 @@ def run_plan(table: Mapping[str, Any], path: str) -> bytes:
         raise StorageError(f"{storage.uri(path)} is gone", "Run again.")
     plan = json.loads(fetched.data)
     try:
-        result = _KINDS[plan["kind"]].from_dict(plan["task"]).run().as_dict()
+        result = _class_of(plan["kind"]).from_dict(plan["task"]).run().as_dict()
     except StorageError:
         raise
     except SiltstoneError as error:
         result = {"error": [type(error).__name__, str(error)]}
     return json.dumps(result).encode()
+
+
+def _class_of(kind: str) -> Any:
+    """The class that a plan names. Raises SiltstoneError for one that is not of siltstone: a plan file is data, and
+    must not decide what else is imported."""
+    module, _, name = kind.partition(":")
+    if not module.startswith(_OWN):
+        raise SiltstoneError(f"a plan file names {kind!r}, which is no task of siltstone", "Install one release only.")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SiltstoneError(
+            f"a plan file names {kind!r}, which this release of siltstone does not have",
+            "Install the driver's release on every worker.",
+        ) from error

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from siltstone import errors
+from siltstone.engine.plan_files import plan_of
 from siltstone.engine.tasks import R, Task, TasksDone
 from siltstone.errors import SiltstoneError, StorageError, rebuilt
 
@@ -27,8 +28,11 @@ class SparkEngine:
     spark: "SparkSession"
     name: str = "spark"
 
-    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
-        """Nothing to do: Spark's executors are its own."""
+    def start(self) -> None:
+        """Nothing to do: Spark starts its executors."""
+
+    def warm_up(self, tasks: int, modules: Sequence[str]) -> None:
+        """Nothing to do: Spark starts its executors."""
 
     def run(self, tasks: Sequence[Task[R]], done: TasksDone) -> list[R]:
         if not tasks:
@@ -38,7 +42,7 @@ class SparkEngine:
         table = tasks[0].table
         plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
         paths = [f"{plans}/{i}.json" for i in range(len(tasks))]
-        texts = [json.dumps({"kind": type(task).__name__, "task": task.as_dict()}).encode() for task in tasks]
+        texts = [plan_of(task) for task in tasks]
         list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
         try:
             numbers = self.spark.range(0, len(tasks), 1, len(tasks))

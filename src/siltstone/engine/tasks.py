@@ -42,9 +42,12 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def prepare(self, tasks: int = 0, source: str = "", modules: Sequence[str] = ()) -> None:
-        """Get ready to run about so many tasks (0: some, perhaps) of a source, or tasks of some modules, without
-        waiting for it."""
+    def start(self) -> None:
+        """Start what workers need in any case, without waiting for it."""
+        ...
+
+    def warm_up(self, tasks: int, modules: Sequence[str]) -> None:
+        """Start workers for about so many tasks, which import these modules meanwhile, without waiting for it."""
         ...
 
     def run(self, tasks: Sequence[Task[R]], done: TasksDone) -> list[R]:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -29,8 +30,15 @@ _NONE = (0, 0, 0, 0)
 _Cells = Mapping[str, tuple[int, int, int, int]]
 
 
-def run_history(task: IngestTask) -> IngestReport:
-    """Merge the snapshots of the bin into the history. Raises AccountsError if a file's account does not close."""
+@dataclass(frozen=True)
+class HistoryTask(IngestTask):
+    """Merges the snapshots of some files into a history, which it writes anew."""
+
+    def run(self) -> IngestReport:
+        return _run(self)
+
+
+def _run(task: IngestTask) -> IngestReport:
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
     reader = SourceReader(task, quarantine)
     dataset, contract = reader.dataset, reader.dataset.contract

@@ -28,7 +28,7 @@ from siltstone.ingest.replace import (
 from siltstone.ingest.summary import minute, summary_of, united
 from siltstone.ingest.survey import spread, take_survey
 from siltstone.ingest.task_spec import SourceFile
-from siltstone.ingest.two_pass import Target, TwoPass, device_of
+from siltstone.ingest.two_pass import Target, TwoPass, device_of, modules_of
 from siltstone.maintenance.optimize import settle
 from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import FileAccount, total
@@ -69,7 +69,7 @@ def compact(
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
-    engine.prepare()
+    engine.start()
     options = options_of(config, source_name)
     datasets = sources.datasets(source_name, options)
     (store, only), lake = open_input(input_uri, config.storage), open_root(lake_uri, config.storage)
@@ -90,7 +90,7 @@ def compact(
         if not listing.files.height and (len(datasets) > 1 or is_new):
             continue
         if is_new:
-            engine.prepare(_FEW_TASKS, dataset.name)  # there is work for sure
+            engine.warm_up(_FEW_TASKS, modules_of(dataset))  # there is work for sure
             table.create()
         portions: list[dict[str, Any]] = []
         while not portions or portions[-1]["files_later"]:
@@ -222,7 +222,7 @@ class _Run:
             self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored, known)
             if todo:
                 tasks = max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target)
-                self._engine.prepare(tasks, self._dataset.name)
+                self._engine.warm_up(tasks, modules_of(self._dataset))
                 self._target = self._target or self._learned(news, snapshot, ledger)
                 self._waves.run(todo, self._target)
             if self._waves.leave_moved(news.together):

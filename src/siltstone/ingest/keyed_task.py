@@ -31,8 +31,15 @@ _GROUP_BYTES = 8 << 20  # of source files whose rows are settled at a time, at l
 _TEXT = pl.String()
 
 
-def run_keyed(task: IngestTask) -> IngestReport:
-    """Read, settle, sort and write one bin. Raises AccountsError if a file's account does not close."""
+@dataclass(frozen=True)
+class KeyedTask(IngestTask):
+    """Upserts the rows of some files of a keyed dataset, into whatever partitions they name."""
+
+    def run(self) -> IngestReport:
+        return _run(self)
+
+
+def _run(task: IngestTask) -> IngestReport:
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
     reader = SourceReader(task, quarantine)
     keys = KeyDedup(task, reader)

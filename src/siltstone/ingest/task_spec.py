@@ -66,9 +66,8 @@ class IngestTask:
     is_staged: bool = False
 
     def run(self) -> "IngestReport":
-        from siltstone.ingest.wide_task import run_bin
-
-        return run_bin(self)
+        """Read, conform, sort and write. Raises AccountsError if a file's account does not close."""
+        raise NotImplementedError
 
     def result(self, row: Mapping[str, Any]) -> "IngestReport":
         return IngestReport.from_dict(row)

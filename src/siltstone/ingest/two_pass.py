@@ -13,10 +13,15 @@ from typing import Any, cast
 from siltstone import sources
 from siltstone.config.task_settings import Settings
 from siltstone.engine.tasks import Engine, Progress
+from siltstone.ingest.history_task import HistoryTask
+from siltstone.ingest.keyed_task import KeyedTask
 from siltstone.ingest.task_spec import IngestReport, IngestTask, SourceFile
+from siltstone.ingest.wide_task import WideTask
 from siltstone.kernels.bin_packing import PlannedFile, plan_bins, plan_work
+from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.accounts import FileAccount
+from siltstone.model.contracts import Contract
 from siltstone.model.data_files import DataFile, Partition
 from siltstone.model.schema import Schema, merge_drift
 from siltstone.model.statistics import from_json, overlaps
@@ -71,6 +76,19 @@ class TaskResult:
 
     bin: IngestTask
     report: IngestReport
+
+
+def task_class(contract: Contract) -> type[IngestTask]:
+    """The tasks that bring files into a table of this contract."""
+    if contract.is_history:
+        return HistoryTask
+    return KeyedTask if contract.key else WideTask
+
+
+def modules_of(dataset: Dataset) -> list[str]:
+    """The modules that tasks of a dataset need."""
+    rewriting = [RewriteTask.__module__] if dataset.contract.key else []
+    return [type(dataset).__module__, task_class(dataset.contract).__module__, *rewriting]
 
 
 class TwoPass:
@@ -224,7 +242,7 @@ class TwoPass:
     def _bin(self, planned: Sequence[PlannedFile] | None, files: Sequence[SourceFile], target: Target) -> IngestTask:
         """A bin for one partition, with the bytes planned for it, or, without a plan, for all that its rows name."""
         by_size = sum(f.size for f in files) * target.ratio
-        return IngestTask(
+        return task_class(target.dataset.contract)(
             dataset=target.dataset.name,
             options=target.options,
             input=target.input,

@@ -1,6 +1,7 @@
 """One task: the files of one bin become sorted Parquet files, and a report of every record."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -118,28 +119,15 @@ _ALL_AT_ONCE_BYTES = 4 << 20
 _SEGMENT_BYTES = 512 << 10
 
 
-def run_bin(task: IngestTask) -> IngestReport:
-    """Read, conform, sort and write one bin. Raises AccountsError if a file's account does not close."""
-    contract = sources.dataset(task.dataset, task.options).contract
-    if contract.is_history:
-        from siltstone.ingest.history_task import run_history
+@dataclass(frozen=True)
+class WideTask(IngestTask):
+    """Appends the rows of some files of a wide dataset to one partition."""
 
-        return run_history(task)
-    if contract.key:
-        from siltstone.ingest.keyed_task import run_keyed
-
-        return run_keyed(task)
-    return _run_home(task, contract)
+    def run(self) -> IngestReport:
+        return _run(self, sources.dataset(self.dataset, self.options).contract)
 
 
-def import_keyed() -> None:
-    """Import what bins of keyed datasets need beside the rest, before the first one comes."""
-    import siltstone.ingest.keyed_task
-    import siltstone.maintenance.rewrite_task  # noqa: F401
-
-
-def _run_home(task: IngestTask, contract: Contract) -> IngestReport:
-    """One bin of a wide dataset, to one partition."""
+def _run(task: IngestTask, contract: Contract) -> IngestReport:
     table, settings, partition = task.table, task.settings, task.partition
     assert partition is not None
     quarantine = QuarantineWriter(table, settings.raw_bytes)
