@@ -14,9 +14,10 @@ from siltstone.config.load import load_config
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Engine
 from siltstone.ingest.job import compact
+from siltstone.model.access import Access
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage, open_root
-from siltstone.storage.access import Access, bucket_store
+from siltstone.storage.access import bucket_store
 from siltstone.table import ledger
 from siltstone.table.open import table_at
 from siltstone.table.quarantine import read_quarantine

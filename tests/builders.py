@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from siltstone.formats.documents import Document, Parsed, row_cells
-from siltstone.model.contracts import Column, Kind
+from siltstone.model.contracts import Column
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 
 BASE = Schema(

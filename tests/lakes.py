@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from siltstone.model.access import Access
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import base_schema
 from siltstone.storage import open_root
-from siltstone.storage.access import Access
 from siltstone.table import ledger
 from siltstone.table.delta_table import Change, Table
 from siltstone.table.ledger import Head

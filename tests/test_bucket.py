@@ -11,10 +11,10 @@ from buckets import Bucket
 from faulty_s3 import CUT, LOST, REFUSED
 
 from siltstone.errors import StorageError, UsageError
+from siltstone.model.access import Access
 from siltstone.storage import Fetched, access, open_root
 from siltstone.storage import parallel_listing as ranges
 from siltstone.storage import s3 as buckets_of_storage
-from siltstone.storage.access import Access
 from siltstone.storage.prefetch import ahead
 
 SECRET = "secret-of-the-tests"

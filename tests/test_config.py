@@ -9,7 +9,7 @@ import yaml
 from siltstone.config.load import load_config
 from siltstone.config.model import Config, as_dict
 from siltstone.errors import ConfigError, UsageError
-from siltstone.storage.access import Access
+from siltstone.model.access import Access
 
 CONF = Path(__file__).parents[1] / "conf"
 

@@ -8,7 +8,8 @@ from builders import columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.model.contracts import DATALOG, Column, Kind
+from siltstone.model.contracts import DATALOG, Column
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import MergedSchema, Schema, base_schema, hinted, merge_drift
 
 # printf %s KEY | sha256sum

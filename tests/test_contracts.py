@@ -5,7 +5,8 @@ import pickle
 import pyarrow as pa
 
 from siltstone.errors import AccountsError, ConfigError, SiltstoneError
-from siltstone.model.contracts import ARROW_TYPE, DATALOG, KINDS
+from siltstone.model.contracts import ARROW_TYPE, DATALOG
+from siltstone.model.kinds import KINDS
 
 
 def test_the_columns_with_statistics_stand_first_and_are_those_that_are_filtered() -> None:

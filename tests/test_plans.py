@@ -20,7 +20,7 @@ from siltstone.derived.asof_tasks import AsofTask, JoinSpec, Side
 from siltstone.derived.boundary_rows import BoundaryTask, StoredRows
 from siltstone.derived.output_table import SortedFiles
 from siltstone.derived.resample_tasks import ResampleTask
-from siltstone.engine.plan_files import _class_of, plan_of
+from siltstone.engine.plan_files import class_of, plan_of
 from siltstone.errors import SiltstoneError
 from siltstone.ingest.history_task import HistoryTask
 from siltstone.ingest.keyed_task import KeyedTask
@@ -28,9 +28,9 @@ from siltstone.ingest.task_spec import SourceFile
 from siltstone.ingest.wide_task import WideTask
 from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
+from siltstone.model.access import Access
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
-from siltstone.storage.access import Access
 
 INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
 TABLE = Storage("/lake/datalog")
@@ -91,7 +91,7 @@ TASKS = [
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
 def test_a_task_survives_its_plan_file(task: Any) -> None:
     plan = json.loads(plan_of(task))
-    assert _class_of(plan["kind"]).from_dict(plan["task"]) == task
+    assert class_of(plan["kind"]).from_dict(plan["task"]) == task
 
 
 def test_every_kind_of_task_is_tried_here() -> None:
@@ -106,4 +106,4 @@ def test_every_kind_of_task_is_tried_here() -> None:
 )
 def test_a_plan_file_names_tasks_of_this_release_only(kind: str) -> None:
     with pytest.raises(SiltstoneError, match=f"a plan file names '{kind}', which"):
-        _class_of(kind)
+        class_of(kind)

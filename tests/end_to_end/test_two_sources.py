@@ -51,7 +51,7 @@ def test_a_source_that_commits_while_another_is_at_work_hinders_it_not(
     summary = plant.compact("sitewise")["readings"]
     assert summary["rows_out"] == 2
     assert plant.frame().height == 5
-    assert tasks.count("Binsitewise.raw") == 1  # what was read before the other's commit is not read again
+    assert tasks.count("KeyedTasksitewise.raw") == 1  # what was read before the other's commit is not read again
     assert plant.problems() == []
 
 

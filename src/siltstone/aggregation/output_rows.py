@@ -9,7 +9,8 @@ import pyarrow as pa
 from siltstone.aggregation.spec import SECONDS, TIME_IN_STATE, AggregateSpec
 from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
 from siltstone.model.arrow import coded_at
-from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field, Kind
+from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
+from siltstone.model.kinds import Kind
 from siltstone.timeseries.measures import Finished
 from siltstone.timeseries.states import COLUMNS, EXTREMES, KEY
 

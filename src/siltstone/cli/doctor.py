@@ -12,8 +12,8 @@ from pathlib import Path
 
 from siltstone.engine.session import DELTA_OF_SPARK, JAVA_OF_SPARK, java_version
 from siltstone.errors import SiltstoneError, StorageError
+from siltstone.model.access import Access
 from siltstone.storage import Storage, open_root
-from siltstone.storage.access import Access
 
 _GIB = 1 << 30
 

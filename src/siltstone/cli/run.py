@@ -10,7 +10,6 @@ from typing import Any
 from siltstone.config.model import Config
 from siltstone.engine.local import LocalEngine, start_server
 from siltstone.engine.session import is_inside_spark, spark_session
-from siltstone.engine.spark import SparkEngine
 from siltstone.engine.tasks import Engine
 from siltstone.errors import SiltstoneError
 
@@ -91,5 +90,7 @@ def _is_spark(engine: str | None) -> bool:
 def engine_of(name: str | None, config: Config) -> Engine:
     """The engine of that name: the Spark session that there is, or a pool of processes."""
     if _is_spark(name):
+        from siltstone.engine.spark import SparkEngine
+
         return SparkEngine(spark_session("siltstone"))
     return LocalEngine(config.engine.workers)

@@ -21,7 +21,7 @@ from siltstone.config.model import Config, LimitsConfig, SurveyConfig
 from siltstone.config.yaml_files import read_yaml
 from siltstone.errors import ConfigError
 from siltstone.mapping.records_options import problems as problems_of
-from siltstone.model.contracts import KINDS
+from siltstone.model.kinds import KINDS
 from siltstone.model.partitions import is_safe
 
 _BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from siltstone.mapping.records_options import RecordsOptions
-from siltstone.storage.access import Access
+from siltstone.model.access import Access
 
 
 @dataclass(frozen=True)

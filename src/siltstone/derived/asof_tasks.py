@@ -10,7 +10,8 @@ import pyarrow as pa
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.derived.boundary_rows import StoredRows, nearest, read_beside
 from siltstone.derived.output_table import SortedFiles, TaskTotals
-from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field, Kind
+from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
+from siltstone.model.kinds import Kind
 from siltstone.model.periods import EARLIEST_US
 from siltstone.storage import Storage
 from siltstone.timeseries.asof import Direction, asof

@@ -34,7 +34,7 @@ def run_plan(table: Mapping[str, Any], path: str) -> bytes:
         raise StorageError(f"{storage.uri(path)} is gone", "Run again.")
     plan = json.loads(fetched.data)
     try:
-        result = _class_of(plan["kind"]).from_dict(plan["task"]).run().as_dict()
+        result = class_of(plan["kind"]).from_dict(plan["task"]).run().as_dict()
     except StorageError:
         raise
     except SiltstoneError as error:
@@ -42,9 +42,9 @@ def run_plan(table: Mapping[str, Any], path: str) -> bytes:
     return json.dumps(result).encode()
 
 
-def _class_of(kind: str) -> Any:
-    """The class that a plan names. Raises SiltstoneError for one that is not of siltstone: a plan file is data, and
-    must not decide what else is imported."""
+def class_of(kind: str) -> Any:
+    """The class of a task by its name, `module:Class`. Raises SiltstoneError for one that is not of siltstone: a plan
+    file is data, and must not decide what else is imported."""
     module, _, name = kind.partition(":")
     if not module.startswith(_OWN):
         raise SiltstoneError(f"a plan file names {kind!r}, which is no task of siltstone", "Install one release only.")

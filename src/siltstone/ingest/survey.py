@@ -22,7 +22,8 @@ from siltstone.formats.ndjson.tokens import BadJson, scan_object
 from siltstone.ingest.keyed_survey import KeyedSurvey, take_keyed_survey
 from siltstone.ingest.listing import list_input
 from siltstone.mapping.dataset import Dataset, Wide
-from siltstone.model.contracts import Column, Kind
+from siltstone.model.contracts import Column
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema, base_schema, hinted
 from siltstone.model.time_zones import local_hour_start
 from siltstone.storage import Storage, open_input

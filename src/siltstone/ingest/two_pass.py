@@ -12,13 +12,10 @@ from typing import Any, cast
 
 from siltstone import sources
 from siltstone.config.task_settings import Settings
+from siltstone.engine.plan_files import class_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.ingest.history_task import HistoryTask
-from siltstone.ingest.keyed_task import KeyedTask
 from siltstone.ingest.task_spec import IngestReport, IngestTask, SourceFile
-from siltstone.ingest.wide_task import WideTask
 from siltstone.kernels.bin_packing import PlannedFile, plan_bins, plan_work
-from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.accounts import FileAccount
 from siltstone.model.contracts import Contract
@@ -78,17 +75,24 @@ class TaskResult:
     report: IngestReport
 
 
-def task_class(contract: Contract) -> type[IngestTask]:
-    """The tasks that bring files into a table of this contract."""
+# By name, since a run that finds nothing new imports none of them.
+_APPEND = "siltstone.ingest.wide_task:WideTask"
+_UPSERT = "siltstone.ingest.keyed_task:KeyedTask"
+_HISTORY = "siltstone.ingest.history_task:HistoryTask"
+_REWRITE = "siltstone.maintenance.rewrite_task"
+
+
+def task_kind(contract: Contract) -> str:
+    """The class of the tasks that bring files into a table of this contract, as `module:Class`."""
     if contract.is_history:
-        return HistoryTask
-    return KeyedTask if contract.key else WideTask
+        return _HISTORY
+    return _UPSERT if contract.key else _APPEND
 
 
 def modules_of(dataset: Dataset) -> list[str]:
     """The modules that tasks of a dataset need."""
-    rewriting = [RewriteTask.__module__] if dataset.contract.key else []
-    return [type(dataset).__module__, task_class(dataset.contract).__module__, *rewriting]
+    task_module = task_kind(dataset.contract).partition(":")[0]
+    return [type(dataset).__module__, task_module, *([_REWRITE] if dataset.contract.key else [])]
 
 
 class TwoPass:
@@ -242,7 +246,8 @@ class TwoPass:
     def _bin(self, planned: Sequence[PlannedFile] | None, files: Sequence[SourceFile], target: Target) -> IngestTask:
         """A bin for one partition, with the bytes planned for it, or, without a plan, for all that its rows name."""
         by_size = sum(f.size for f in files) * target.ratio
-        return task_class(target.dataset.contract)(
+        kind: type[IngestTask] = class_of(task_kind(target.dataset.contract))
+        return kind(
             dataset=target.dataset.name,
             options=target.options,
             input=target.input,

@@ -10,8 +10,8 @@ from siltstone import sources
 from siltstone.aggregation.output_table import output_at
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
+from siltstone.model.access import Access
 from siltstone.storage import open_root
-from siltstone.storage.access import Access
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at

@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 
 from siltstone.mapping.misfits import as_double, as_integer
-from siltstone.model.contracts import Kind
+from siltstone.model.kinds import Kind
 
 _EXACT = 1 << 53
 _DAY_US = 86_400_000_000

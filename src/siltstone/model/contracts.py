@@ -4,9 +4,11 @@ Contracts that several sources share are here; one that belongs to a single sour
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import pyarrow as pa
+
+from siltstone.model.kinds import Kind
 
 Policy = Literal["lines", "all", "distinct", "first", "last", "version", "error"]
 """Which of the rows with one key stays.
@@ -14,10 +16,6 @@ Policy = Literal["lines", "all", "distinct", "first", "last", "version", "error"
 lines: byte-equal lines of a device in a partition of a run once (contracts without a key); all: every row, equal ones
 too; distinct: rows equal in every column once; first, last: by the order of source files (identities) and lines;
 version: the highest, of equal versions the last; error: the run stops."""
-
-JsonKind = Literal["double", "bigint", "int", "boolean", "string", "json"]
-Kind = Literal[JsonKind, "float", "timestamp"]
-KINDS: tuple[str, ...] = get_args(JsonKind)
 
 ARROW_TYPE: dict[str, pa.DataType] = {
     "double": pa.float64(),

@@ -19,7 +19,8 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from siltstone.model.contracts import ARROW_TYPE, Column, Contract, Kind
+from siltstone.model.contracts import ARROW_TYPE, Column, Contract
+from siltstone.model.kinds import Kind
 
 _REFUSED = re.compile(r"[ ,;{}()\n\t=\x00-\x1f]")
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from siltstone.errors import StorageError, UsageError
+from siltstone.model.access import Access
 from siltstone.storage import Storage, open_root
-from siltstone.storage.access import Access
 
 Kind = Literal["zip", "tar.gz"]
 _TOP = "mortar"

@@ -24,7 +24,8 @@ from siltstone.mapping.events import Field, readings_of, without_repeats
 from siltstone.mapping.exact import exact, spoken
 from siltstone.mapping.misfits import rescued
 from siltstone.mapping.readings import finished
-from siltstone.model.contracts import READINGS, Contract, Kind, Policy, history_contract
+from siltstone.model.contracts import READINGS, Contract, Policy, history_contract
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 
 SOURCE = "haltian"

@@ -35,10 +35,10 @@ from siltstone.model.contracts import (
     Column,
     Contract,
     Field,
-    Kind,
     Policy,
     history_contract,
 )
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 
 _METRICS = ("count", "average", "min", "max", "sum")

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Self, TypeVar
 import polars as pl
 
 from siltstone.errors import UsageError
-from siltstone.storage.access import AMAZON, Access, delta_options
+from siltstone.model.access import AMAZON, Access
+from siltstone.storage.access import delta_options
 from siltstone.storage.failures import explained, reason, whole
 from siltstone.storage.local import Disk
 from siltstone.storage.prefetch import ahead

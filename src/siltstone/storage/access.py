@@ -6,7 +6,6 @@ boto3 takes 0.3 s to import, so only who meets an S3 URI pays for it. No key is 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
@@ -15,28 +14,10 @@ from typing import TYPE_CHECKING, Any
 from obstore.store import S3Store
 
 from siltstone.errors import StorageError, UsageError
+from siltstone.model.access import Access
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How S3 is reached; credentials are no part of it."""
-
-    endpoint: str = ""
-    region: str = ""
-    path_style: bool = False
-    profile: str = ""
-
-    def bucket_endpoint(self, bucket: str) -> str:
-        """Where the requests for a bucket go; "" for Amazon's own."""
-        scheme, _, host = self.endpoint.rstrip("/").partition("://")
-        return "" if not host else f"{scheme}://{host}" if self.by_path(bucket) else f"{scheme}://{bucket}.{host}"
-
-    def by_path(self, bucket: str) -> bool:
-        """Whether the bucket is named in the path, as it must be where its dots would break the certificate."""
-        return self.path_style or "." in bucket
 
 
 # A store that is down is given up after about half a minute, one that does not answer at all after two.
@@ -48,9 +29,6 @@ _CONNECT_S = 5
 _ANSWER_S = 120  # a whole request, with the upload of a part of 8 MiB or a file of 250 MB read
 _CREDENTIALS_FOR = timedelta(minutes=5)  # boto3 renews at the latest 10 minutes before they end
 _ASK_ROLE_TIMES = 3  # many tasks that start at once on one machine: its metadata service drops some
-
-
-AMAZON = Access()
 
 
 _building = Lock()

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import polars as pl
 
-from siltstone.storage.access import Access, boto3_client
+from siltstone.model.access import Access
+from siltstone.storage.access import boto3_client
 from siltstone.storage.parallel_listing import LISTED
 from siltstone.storage.store import Fetched
 

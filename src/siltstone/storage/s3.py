@@ -16,9 +16,10 @@ from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, Inva
 from obstore.store import S3Store
 
 from siltstone.errors import UsageError
+from siltstone.model.access import Access
 from siltstone.storage import odd_keys
 from siltstone.storage import parallel_listing as ranges
-from siltstone.storage.access import Access, bucket_store
+from siltstone.storage.access import bucket_store
 from siltstone.storage.failures import whole
 from siltstone.storage.prefetch import ahead
 from siltstone.storage.store import OBJECTS, Fetched, Writer

@@ -20,8 +20,9 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
-from siltstone.model.contracts import Column, Contract, Kind
+from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, Partition
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
 from siltstone.storage import Storage, reason, whole

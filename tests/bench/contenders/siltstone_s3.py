@@ -15,7 +15,8 @@ from arguments import arguments
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from faulty_s3 import FaultyS3
 
-from siltstone.storage.access import Access, bucket_store
+from siltstone.model.access import Access
+from siltstone.storage.access import bucket_store
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ import pyarrow as pa
 from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
 from siltstone.formats.ndjson.structure_counts import has_blank_before_colon, has_risky_escape
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
-from siltstone.model.contracts import ARROW_TYPE, Column, Kind
+from siltstone.model.contracts import ARROW_TYPE, Column
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema, hinted
 
 _EXACT: Final = 1 << 53

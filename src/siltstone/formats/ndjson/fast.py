@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from siltstone.formats.documents import Document, Ints, Lane, Parsed, Rules
 from siltstone.formats.ndjson.structure_counts import StructureCounts, count_marks, has_line_over, has_risky_escape
-from siltstone.model.contracts import Kind
+from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema, hinted
 
 _POLARS_TYPE: dict[str, pl.DataType] = {
