@@ -10,7 +10,7 @@ import siltstone
 
 SRC = Path(siltstone.__file__).parent
 MEMBERS = {
-    0: "siltstone accounts contracts errors kinds records_options sites",
+    0: "siltstone accounts contracts errors kinds records_options sites table_format",
     1: """
         aggregates arrays bounds companions conform datasets duplicates formats histories keeping mapping merging
         planning sources tally views zones

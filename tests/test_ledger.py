@@ -60,7 +60,12 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
     )
     head = commit(table, None, file, shift_hours=8)
     ((header, rows),) = ledger_module._chain(table, head)
-    assert header == {"shift_hours": 8, "run": 1, "name": head.name, "parent": None, "ledger": ""}
+    format_1 = {
+        "version": 1, "min_reader_version": 1, "min_writer_version": 1,
+        "min_reader_release": "0.1.0", "min_writer_release": "0.1.0",
+    }  # fmt: skip
+    expected = {"shift_hours": 8, "run": 1, "name": head.name, "parent": None, "ledger": "", "format": format_1}
+    assert header == expected
     assert rows.rows(named=True) == [
         {
             "path": "BRCB/é 1.gz",

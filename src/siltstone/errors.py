@@ -23,6 +23,10 @@ class UsageError(SiltstoneError):
     exit_code = 2
 
 
+class TableFormatError(UsageError):
+    """A table of a format that this siltstone may not read or write, or does not understand."""
+
+
 class ConfigError(SiltstoneError):
     """Every problem of one configuration at once."""
 

@@ -9,7 +9,7 @@ from siltstone.aggregation.output_rows import contract_of
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
-from siltstone.errors import UsageError
+from siltstone.errors import TableFormatError, UsageError
 from siltstone.model.layout import FOLDER
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
@@ -20,7 +20,7 @@ from siltstone.table.open import table_at
 def output_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
     """The table to write, of the configured format where it is new; UsageError where one of another kind is there."""
     storage = open_root(uri, config.storage)
-    table = table_at(storage, contract_of(terms), config.compaction.format)
+    table = table_at(storage, contract_of(terms), config.compaction.format).for_writing()
     check_kind(table)
     return table
 
@@ -30,6 +30,8 @@ def check_kind(table: Table) -> None:
     committed to may be theirs."""
     try:
         kind = newest_header(table).get("kind", "aggregate")
+    except TableFormatError:
+        raise
     except UsageError:  # columns that no output has
         kind = "another"
     if kind not in ("aggregate", "rollup"):
@@ -109,6 +111,8 @@ def output_at(storage: Storage) -> tuple[Table, Mapping[str, Any]] | None:
     table = table_at(storage, contract_of(AggregateSpec("1h")))
     try:
         header = newest_header(table)
+    except TableFormatError:
+        raise
     except (UsageError, KeyError):  # a table of something else
         return None
     return (table, header) if header.get("kind") in ("aggregate", "rollup") else None

@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from siltstone.ingest.keyed_survey import KeyedSurvey
 from siltstone.ingest.survey import FieldFound, Survey
 from siltstone.model.time_zones import iso
+from siltstone.table_format import FIRST
 
 _RUNS_SHOWN = 10
 _PROBLEMS_SHOWN = 50
@@ -152,6 +153,11 @@ def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
     console = _console()
     for t in lake["tables"]:
         console.print(f"[bold]{t['table']}[/]  version {t['version']}, {t['columns']} record columns", highlight=False)
+        if t["format"]["version"] > FIRST.version:
+            console.print(
+                "  format {version}: read by siltstone {min_reader_release} and newer, written by {min_writer_release} "
+                "and newer".format(**t["format"]), highlight=False, markup=False, soft_wrap=True
+            )  # fmt: skip
         console.print(
             f"  {t['rows']:,} rows in {t['files']:,} files, {t['bytes'] / 1e6:,.1f} MB; "
             f"{t['share_of_bytes_in_size']:.0%} of the bytes in files of the wanted size", highlight=False

@@ -15,7 +15,7 @@ from siltstone.derived.boundary_rows import Span, spans, windows, within
 from siltstone.derived.output_table import DerivedTable, SortedFiles, TaskTotals, ends_beside, stored_rows
 from siltstone.derived.resample_tasks import RESAMPLED
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import AccountsError, UsageError
+from siltstone.errors import AccountsError, TableFormatError, UsageError
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import open_root
@@ -114,6 +114,8 @@ def _there(uri: str, config: Config) -> Table:
     for made, kinds in ((contract_of(AggregateSpec("1h")), ("aggregate", "rollup")), (RESAMPLED, ("resample",))):
         try:
             is_made = contract is None and newest_header(table_at(storage, made)).get("kind") in kinds
+        except TableFormatError:
+            raise
         except UsageError:  # columns of another contract
             is_made = False
         contract = made if is_made else contract

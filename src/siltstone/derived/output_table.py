@@ -15,7 +15,7 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import sizes_of
 from siltstone.derived.boundary_rows import BoundaryTask, Span, StoredRows, Window, outside, write_beside
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import UsageError
+from siltstone.errors import TableFormatError, UsageError
 from siltstone.model.contracts import ARROW_TYPE, Contract
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.layout import FOLDER
@@ -145,6 +145,8 @@ def _newest(table: Table) -> Mapping[str, Any]:
     """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
     try:
         return newest_header(table)
+    except TableFormatError:
+        raise
     except UsageError:
         return {"kind": "another"}
 

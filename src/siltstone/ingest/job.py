@@ -83,10 +83,11 @@ def compact(
         raise UsageError(f"the lake {lake.root} lies inside the input {store.root}", "Give a lake outside of it.")
     progress(f"listing {store.root}", 0, 0, 0)
     listings = list_input(store, datasets, config.compaction.source_root, since, only)
+    tables = [table_at(lake.child(d.contract.table), d.contract, config.compaction.format) for d in datasets]
+    tables = [table.for_writing() for table in tables]
+    are_new = [table.snapshot() is None for table in tables]  # one of a newer format is refused before any is written
     summaries = []
-    for dataset, listing in zip(datasets, listings, strict=True):
-        table = table_at(lake.child(dataset.contract.table), dataset.contract, config.compaction.format)
-        is_new = table.snapshot() is None
+    for dataset, listing, table, is_new in zip(datasets, listings, tables, are_new, strict=True):
         if not listing.files.height and (len(datasets) > 1 or is_new):
             continue
         if is_new:

@@ -16,6 +16,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
 from siltstone.table.quarantine import read_quarantine
+from siltstone.table_format import next_format
 
 _RUN_KEYS = (
     *("committed", "engine", "files_ingested", "files_quarantined", "records_in", "rows_out", "records_quarantined"),
@@ -74,6 +75,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
     return {
         "table": table.storage.root.rpartition("/")[2],
         "version": snapshot.version,
+        "format": next_format(headers, table.storage.root),
         "rows": sum(f.rows for f in files),
         "files": len(files),
         "bytes": total,

@@ -77,7 +77,7 @@ class _Settling:
     """Plans against the newest version each time; what was merged for a refused commit is used again."""
 
     def __init__(self, table: Table, config: Config, engine: Engine, progress: Progress) -> None:
-        self._table, self._engine, self._progress = table, engine, progress
+        self._table, self._engine, self._progress = table.for_writing(), engine, progress
         self._config = config
         self._sizes = sizes_of(config)
         self._now = datetime.now(UTC)

@@ -34,6 +34,7 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     started = time.time()
     grace = timedelta(hours=config.vacuum.grace_hours)
     horizon = datetime.now(UTC) - grace
+    table = table.for_writing()
     table.recover()
     # List first: a file that is committed after the listing is young, one that was committed before is needed.
     objects = table.storage.objects()

@@ -7,8 +7,8 @@ read from the planned version on, for this run's transaction: done, not done, or
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self, cast
 from urllib.parse import unquote
 
 import polars as pl
@@ -26,6 +26,7 @@ from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
 from siltstone.storage import Storage, reason, whole
+from siltstone.table import ledger as ledgers
 from siltstone.table.ledger import Head
 
 APP_ID = "siltstone"
@@ -71,23 +72,43 @@ class Change:
 
 @dataclass(frozen=True)
 class Table:
-    """A Delta table of one contract at a path."""
+    """A Delta table of one contract at a path; whoever `writes` needs leave to write its format, others to read it."""
 
     storage: Storage
     contract: Contract
+    writes: bool = False
+    _heads: dict[int, Head] = field(default_factory=dict, init=False, repr=False, compare=False)
     is_staged: ClassVar[bool] = False  # whether data files wait under other names until they are committed
+
+    def for_writing(self) -> Self:
+        """The same table, for a run that writes it."""
+        return self if self.writes else replace(self, writes=True)
 
     def recover(self) -> None:
         """Finish what a run that died has left undone; nothing, since a Delta commit is one step."""
 
     def snapshot(self) -> Snapshot | None:
-        """The newest version, or None when there is no table yet."""
+        """The newest version, or None when there is no table yet.
+
+        Raises TableFormatError where this siltstone may not read its format, or not write it and the table is
+        `for_writing`. Every command comes by here.
+        """
         handle = self._handle()
         if handle is None:
             return None
-        version = handle.transaction_version(APP_ID)
-        schema = self._schema_of(handle.schema())
-        return Snapshot(handle.version(), schema, None if version is None else Head.of_version(version))
+        head = self._head_of(handle.transaction_version(APP_ID))
+        return Snapshot(handle.version(), self._schema_of(handle.schema()), head)
+
+    def _head_of(self, version: int | None) -> Head | None:
+        """The newest run, by the version of its transaction, once its header has been looked at."""
+        if version is None:
+            return None
+        if version not in self._heads:
+            head = ledgers.with_manifest(self.storage, Head.of_version(version))
+            ledgers.check_head(self.storage, head, writes=self.writes)
+            self._heads.clear()
+            self._heads[version] = head
+        return self._heads[version]
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         """The statistics of each data file at a version, by path and column; readers skip files by them."""

@@ -8,7 +8,7 @@ import io
 import json
 import secrets
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import polars as pl
@@ -17,6 +17,7 @@ from siltstone.errors import StorageError
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.model.layout import FOLDER
 from siltstone.storage import Storage
+from siltstone.table_format import FIRST, KEY, check_format, format_of, next_format
 
 SNAPSHOT_EVERY = 50
 _TOKEN_BITS = 32
@@ -56,10 +57,12 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A run's place in the chain: its number and its random token, both in the transaction version of its commit."""
+    """A run's place in the chain: its number and its random token, both in the transaction version of its commit; and
+    its manifest, where that has been read, so that it is read once."""
 
     run: int
     token: int
+    manifest: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def version(self) -> int:
@@ -82,11 +85,12 @@ class Head:
 class Ledger:
     """Every source file that a committed run has dealt with (columns as LEDGER, one row per path), and the header of
     the newest run (empty before the first). `rows_out` are the file's rows in the table now, `folders` the partitions
-    that hold them or the equals of its repeated lines."""
+    that hold them or the equals of its repeated lines. `format` is what the next run's header says of the table's."""
 
     head: Head | None
     entries: pl.DataFrame
     newest: Mapping[str, Any]
+    format: Mapping[str, Any] = field(default_factory=lambda: asdict(FIRST))
 
     def of(self, dataset: str) -> "Ledger":
         """The entries of one dataset alone."""
@@ -107,10 +111,10 @@ def learned_of(header: Mapping[str, Any]) -> dict[str, Any]:
 
 def load(table: Storage, head: Head | None) -> Ledger:
     """The ledger as of a head: the newest snapshot on its chain and the manifests after it."""
-    newest: Mapping[str, Any] = {}
+    known: list[dict[str, Any]] = []
     layers: list[pl.DataFrame] = []
     for header, manifest in _chain(table, head):
-        newest = newest or header
+        known.append(header)
         standing = manifest.with_columns(
             rows_out=pl.col("rows_out") + pl.col("rows_kept"),
             duplicates_dropped=pl.col("duplicates_dropped") + pl.col("duplicates_kept"),
@@ -120,7 +124,19 @@ def load(table: Storage, head: Head | None) -> Ledger:
             layers.append(_parsed(table, _snapshot_path(header["ledger"]))[1])
             break
     entries = pl.concat(layers) if layers else LEDGER.to_frame()
-    return Ledger(head, entries.unique("path", keep="first", maintain_order=True), newest)
+    entries = entries.unique("path", keep="first", maintain_order=True)
+    return Ledger(head, entries, known[0] if known else {}, next_format(known, table.root))
+
+
+def with_manifest(table: Storage, head: Head) -> Head:
+    """The head with its manifest; `load` and the others don't read it again."""
+    return replace(head, manifest=_read(table, _manifest_path(head)))
+
+
+def check_head(table: Storage, head: Head, *, writes: bool) -> None:
+    """Raise TableFormatError unless this siltstone may read a table whose newest run is the head, or with `writes` may
+    write it. The head has its manifest."""
+    check_format(format_of(_header(table, head.manifest, _manifest_path(head)), table.root), table.root, writes=writes)
 
 
 def headers(table: Storage, head: Head | None) -> list[dict[str, Any]]:
@@ -171,7 +187,11 @@ def account_of(row: Mapping[str, Any]) -> FileAccount:
 def write_manifest(
     table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount], dataset: str
 ) -> None:
-    """Write what a run is about to commit, and the ledger snapshot when one is due."""
+    """Write what a run is about to commit, and the ledger snapshot when one is due.
+
+    Raises TableFormatError, and writes nothing, where the table's format is none that this siltstone may write.
+    """
+    check_format(format_of({KEY: ledger.format}, table.root), table.root, writes=True)
     snapshot = ""
     if head.run % SNAPSHOT_EVERY == 0:
         snapshot = head.name
@@ -182,6 +202,7 @@ def write_manifest(
         "name": head.name,
         "parent": ledger.head.version if ledger.head else None,
         "ledger": snapshot,
+        KEY: dict(ledger.format),
     }
     _put(table, _manifest_path(head), _manifest(files, dataset), whole)
 
@@ -222,7 +243,7 @@ def _snapshot_path(name: str) -> str:
 def _chain(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
     while head is not None:
         path = _manifest_path(head)
-        header, manifest = _parsed(table, path)
+        header, manifest = _parsed(table, path, head.manifest)
         yield header, manifest
         head = Head.of_version(header["parent"]) if header["parent"] is not None else None
 
@@ -234,13 +255,26 @@ def _put(table: Storage, path: str, frame: pl.DataFrame, header: Mapping[str, An
         raise StorageError(f"{table.uri(path)} exists already", "Two runs drew the same token; run again.")
 
 
-def _parsed(table: Storage, path: str) -> tuple[dict[str, Any], pl.DataFrame]:
-    data = _read(table, path)
+def _parsed(table: Storage, path: str, data: bytes = b"") -> tuple[dict[str, Any], pl.DataFrame]:
+    """A manifest or snapshot; `data` are its bytes where they have been read."""
+    data = data or _read(table, path)
+    header = _header(table, data, path)
     try:
-        header = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
         return header, _completed(pl.read_parquet(io.BytesIO(data)), header)
+    except pl.exceptions.PolarsError as error:
+        raise _damaged(table, path, error) from error
+
+
+def _header(table: Storage, data: bytes, path: str) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
     except (pl.exceptions.PolarsError, KeyError, ValueError) as error:
-        raise StorageError(f"{table.uri(path)} is damaged: {error}", "Restore it from a backup.") from error
+        raise _damaged(table, path, error) from error
+    return header
+
+
+def _damaged(table: Storage, path: str, error: Exception) -> StorageError:
+    return StorageError(f"{table.uri(path)} is damaged: {error}", "Restore it from a backup.")
 
 
 def _completed(frame: pl.DataFrame, header: Mapping[str, Any]) -> pl.DataFrame:

@@ -18,7 +18,6 @@ from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
-from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
 _CHECKPOINT_EVERY = 50
@@ -51,8 +50,9 @@ class PlainTable(Table):
         state = self._state()
         if state is None:
             return None
+        head = self._head_of(state.head)
         schema = Schema.from_dict({"columns": state.columns, "reserved": self.contract.reserved})
-        return Snapshot(state.version, schema, None if state.head is None else Head.of_version(state.head))
+        return Snapshot(state.version, schema, head)
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         return {}  # readers have the files' footers only
@@ -82,7 +82,7 @@ class PlainTable(Table):
             "info": dict(change.info),
         }
         self._append(entry, planned)
-        self.recover()
+        self._publish_all(self._unpublished())
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         state = self._state()
@@ -95,11 +95,19 @@ class PlainTable(Table):
 
     def recover(self) -> None:
         """Give the data files of every entry their own names and delete those that it removed, where that is not
-        done yet."""
+        done yet. Raises TableFormatError instead where this siltstone may not read the table."""
+        if versions := self._unpublished():
+            self.snapshot()
+            self._publish_all(versions)
+
+    def _unpublished(self) -> list[int]:
         names = self._names()
-        for version in sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json")):
-            if f"{version:020d}.published" not in names:
-                self._publish(version)
+        versions = sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json"))
+        return [version for version in versions if f"{version:020d}.published" not in names]
+
+    def _publish_all(self, versions: Sequence[int]) -> None:
+        for version in versions:
+            self._publish(version)
 
     def _publish(self, version: int) -> None:
         fetched = self.storage.read(_path(version))

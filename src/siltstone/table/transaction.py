@@ -30,6 +30,7 @@ class PlannedTable:
     @classmethod
     def of(cls, table: Table) -> "PlannedTable":
         """The table now, made first where there is none. Raises Refused where another run commits meanwhile."""
+        table = table.for_writing()
         if table.snapshot() is None:
             table.create()
         table.recover()
