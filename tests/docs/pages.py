@@ -103,7 +103,7 @@ def _run_command(words: Sequence[str], names: dict[str, Any], where: str) -> Non
             code = main(words_of_today(arguments))
             assert code == 0, f"{shlex.join(words)} gave exit code {code}, in {where}"
         case ["python", script]:
-            _run_python(Path(script).read_text(), names)
+            exec(compile(Path(script).read_text(), script, "exec"), {"__name__": "__main__"})
         case ["head", number, file] if number.startswith("-"):
             print(*Path(file).read_text().splitlines()[: int(number[1:])], sep="\n")
         case ["cp", *files, target]:

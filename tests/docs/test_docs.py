@@ -6,6 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import duckdb_extension_delta
 import pytest
 from generate import cli_page, configuration_page
 from inputs import OF_PAGE
@@ -35,6 +37,14 @@ def that_run(page: Path) -> bool:
     return any(b.language in RUN and not b.not_run for b in blocks_of(page))
 
 
+@pytest.fixture(scope="module")
+def duckdb_reads_delta() -> None:
+    """DuckDB's own connection with the extension that it would download elsewhere."""
+    (extension,) = Path(duckdb_extension_delta.__file__).parent.rglob("delta.duckdb_extension")
+    duckdb.execute(f"load '{extension}'")
+
+
+@pytest.mark.usefixtures("duckdb_reads_delta")
 @pytest.mark.parametrize("page", [p for p in PAGES if that_run(p)], ids=name_of)
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
