@@ -67,7 +67,8 @@ def _help(*command: str) -> str:
         try:
             main([*command, "--help"])
         except SystemExit as done:
-            assert not done.code
+            if done.code:
+                raise
     return out.getvalue().partition("\nexit codes:")[0].rstrip()
 
 

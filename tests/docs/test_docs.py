@@ -78,6 +78,15 @@ def test_a_command_that_fails_or_prints_something_else_is_noticed(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_command_hides_from_the_tests(page: Path) -> None:
+    """Blocks that are not run show output, a tree or a formula; a command in one says why it is not run."""
+    shown = [b for b in blocks_of(page) if b.language not in RUN and not b.not_run]
+    assert {b.language for b in shown} <= {"", "text"}
+    hidden = [b.where for b in shown if re.search(r"^(\$ |\S+ \S+ \* .*)?(siltstone|make|pip) ", b.text, re.MULTILINE)]
+    assert hidden == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_relative_link_is_dead(page: Path) -> None:
     there = {name_of(p) for p in PAGES} | PENDING_PAGES
     dead = [link for link in links_of(page) if not _leads_somewhere(page.parent / link, there)]
