@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import yaml
 
-from siltstone.cli import main
+from siltstone.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 

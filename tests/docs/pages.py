@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from pending import words_of_today, yaml_of_today
 
-from siltstone.cli import main
-from siltstone.config import load_config
-from siltstone.measurements import load_interpretations
+from siltstone.cli.main import main
+from siltstone.config.load import load_config
+from siltstone.config.series_rules import load_interpretations
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]

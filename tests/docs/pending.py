@@ -1,12 +1,9 @@
 """What the pages say already and the command line does not know yet. Remove this module, and what imports it, once
-`optimize`, LAKE/TABLE, `--rules` and commas in `--measure` are there, the rooms have moved and the two pages are
-written; then `make docs` and the tests tell what is left.
+`optimize`, LAKE/TABLE, `--rules` and commas in `--measure` are there and the two pages are written; then `make docs` and the tests tell what is left.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-ROOMS = not (Path(__file__).parents[2] / "src/siltstone/ingest").is_dir()  # they move; docs/architecture.md has the new
 PAGES = {"docs/python.md", "docs/upgrading.md"}  # written by others; links to them are no dead ones
 _OF_A_TABLE = ("settle", "verify", "vacuum", "quarantine")
 

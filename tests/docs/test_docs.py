@@ -23,11 +23,9 @@ from pages import (
     run_block,
 )
 from pending import PAGES as PENDING_PAGES
-from pending import ROOMS as ROOMS_ARE_PENDING
 from worlds import InProcess
 
-from siltstone import cli
-from siltstone.records_options import RecordsOptions
+from siltstone.mapping.records_options import RecordsOptions
 
 
 def name_of(page: Path) -> str:
@@ -50,7 +48,7 @@ def duckdb_reads_delta() -> None:
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(cli, "LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     for folder, prepare in OF_PAGE.get(name_of(page), {}).items():
         prepare(tmp_path / folder)
@@ -142,7 +140,6 @@ def test_every_exit_code_has_its_row() -> None:
     assert {*codes, 0, 3, 7, 130, 143} == {int(code) for code in rows}
 
 
-@pytest.mark.skipif(ROOMS_ARE_PENDING, reason="pending: the modules have not moved into these rooms yet")
 def test_the_page_on_architecture_names_every_room() -> None:
     rows = re.findall(r"^\| \d \| (.+?) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"`(\w+)/?`", row)}
