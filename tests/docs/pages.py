@@ -3,8 +3,7 @@
 import io
 import re
 import shlex
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +105,6 @@ def _run_command(words: Sequence[str], names: dict[str, Any], where: str) -> Non
             exec(compile(Path(script).read_text(), script, "exec"), {"__name__": "__main__"})
         case ["head", number, file] if number.startswith("-"):
             print(*Path(file).read_text().splitlines()[: int(number[1:])], sep="\n")
-        case ["cp", *files, target]:
-            for file in files:
-                shutil.copy(file, target)
         case _:
             raise AssertionError(f"no test can run {shlex.join(words)!r}: say why with <!-- not run: ... -->; {where}")
 
@@ -169,6 +165,3 @@ def anchored_links_of(page: Path) -> Iterator[tuple[Path, str]]:
 def glossary_words(page: Path) -> list[str]:
     """The words that a glossary explains: what is bold at the beginning of a list item."""
     return re.findall(r"^- \*\*(.+?)\*\*", page.read_text(), re.MULTILINE)
-
-
-Prepared = Mapping[str, Any]

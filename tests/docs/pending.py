@@ -1,5 +1,6 @@
 """What the pages say already and the command line does not know yet. Remove this module, and what imports it, once
-`optimize`, LAKE/TABLE, `--rules` and commas in `--measure` are there and the two pages are written; then `make docs` and the tests tell what is left.
+`optimize`, LAKE/TABLE, `--rules` and commas in `--measure` are there and the two pages are written; then `make docs`
+and the tests tell what is left.
 """
 
 from collections.abc import Sequence
