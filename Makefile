@@ -1,6 +1,6 @@
 # siltstone: the front door. `make` prints this help; CI calls the same targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check lint types format lock java archive clean
+.PHONY: help setup demo test bench check lint types format docs lock java archive clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -54,6 +54,9 @@ check: lint types test  ## lint, types and tests: what CI runs
 format: setup  ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup  ## docs/cli.md from --help, docs/configuration.md from conf/base.yaml; a test compares
+	$(BIN)/python tests/docs/generate.py
 
 archive: setup  ## dist/siltstone-env.tar.gz, the environment that spark-submit.sh ships to a cluster
 	mkdir -p dist

@@ -1,4 +1,4 @@
-"""The README's page on adding a source, done: its example is a source like any other."""
+"""The page on adding a source, done: its example is a source like any other."""
 
 import re
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from plants import Plant
 
 from siltstone import sources
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/adding-a-source.md"
 
 
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The example's module, beside the sources that there are."""
-    (code,) = re.findall(r'```python\n("""Acme.*?)```', README.read_text(), re.DOTALL)
+    (code,) = re.findall(r'```python\n("""Acme.*?)```', PAGE.read_text(), re.DOTALL)
     (tmp_path / "acme.py").write_text(code)
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
     for cached in (sources.names, sources.contracts):
