@@ -109,7 +109,11 @@ def change_header(table: Path, changed: Callable[[dict[str, Any]], dict[str, Any
 def run(arguments: list[str], engine: Any = None) -> int:
     """The exit code of a command line, whose tasks run in this process (or by the engine); argparse's too."""
     chosen = engine or InProcess()
-    with patch.object(cli, "LocalEngine", lambda workers: chosen), patch.object(cli, "start_server", lambda: None):
+    with (
+        patch("siltstone.cli.run.LocalEngine", lambda workers: chosen),
+        patch("siltstone.cli.run.start_server", lambda: None),
+        patch("siltstone.cli.run.is_inside_spark", lambda: False),  # also while other tests have a session
+    ):
         try:
             return cli.main(arguments)
         except SystemExit as stop:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from siltstone import __version__, table_format
+from siltstone import __version__
 from siltstone.errors import TableFormatError, UsageError
-from siltstone.table_format import FIRST, TableFormat, check_format, format_of, next_format
+from siltstone.model import table_format
+from siltstone.model.table_format import FIRST, TableFormat, check_format, format_of, next_format
 
 # Version 3; readers must know 1, writers 2.
 NEWER = {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from haltian_files import at, file_of, path_of
+from old_lakes import OldLake
 from pages import ROOT
 from worlds import NOON, gz, ndjson, record
 
@@ -80,6 +81,11 @@ def air(folder: Path) -> None:
     shutil.copy(SAMPLES / "air-quality-uci/AirQualityUCI.csv", folder)
 
 
+def old_lake(folder: Path) -> None:
+    """A lake of 555e899 with a table of each kind."""
+    shutil.copytree(OldLake.below(folder.parent).root / "lake", folder)
+
+
 def _but(names: list[str], ending: str) -> set[str]:
     return {name for name in names if not name.endswith(ending)}
 
@@ -95,5 +101,6 @@ OF_PAGE: Mapping[str, Mapping[str, Callable[[Path], None]]] = {
     "docs/running.md": {"INPUT": datalogs},
     "docs/operations.md": {"INPUT": datalogs},
     "docs/guarantees.md": {"INPUT": datalogs},
+    "docs/upgrading.md": {"LAKE": old_lake},
 }
 """By page: the folders that it finds, and what is in them."""

@@ -12,8 +12,8 @@ from rich.table import Table as Grid
 
 from siltstone.ingest.keyed_survey import KeyedSurvey
 from siltstone.ingest.survey import FieldFound, Survey
+from siltstone.model.table_format import FIRST
 from siltstone.model.time_zones import iso
-from siltstone.table_format import FIRST
 
 _RUNS_SHOWN = 10
 _PROBLEMS_SHOWN = 50

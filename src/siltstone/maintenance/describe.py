@@ -11,12 +11,12 @@ from siltstone.aggregation.output_table import output_at
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.access import Access
+from siltstone.model.table_format import next_format
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
 from siltstone.table.quarantine import read_quarantine
-from siltstone.table_format import next_format
 
 _RUN_KEYS = (
     *("committed", "engine", "files_ingested", "files_quarantined", "records_in", "rows_out", "records_quarantined"),

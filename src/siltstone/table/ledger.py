@@ -16,8 +16,8 @@ import polars as pl
 from siltstone.errors import StorageError
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.model.layout import FOLDER
+from siltstone.model.table_format import FIRST, KEY, check_format, format_of, next_format
 from siltstone.storage import Storage
-from siltstone.table_format import FIRST, KEY, check_format, format_of, next_format
 
 SNAPSHOT_EVERY = 50
 _TOKEN_BITS = 32
