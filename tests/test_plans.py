@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from builders import BASE
 
 from siltstone.aggregation.convention_tasks import ConventionTask
 from siltstone.aggregation.finish_tasks import FinishTask
@@ -24,6 +23,7 @@ from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
 from siltstone.storage.access import Access
+from support.parsing import BASE
 
 INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
 TABLE = Storage("/lake/datalog")
