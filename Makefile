@@ -1,20 +1,22 @@
 # siltstone: the front door. `make` prints this help; CI calls the same targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check lint types format docs lock java archive clean
+.PHONY: help setup demo test test-slow soak bench check lint types format docs lock java archive clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .bench/venv
+SLOW = $(BIN)/python tests/slow.py --workers $(WORKERS) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(ROUNDS),--rounds $(ROUNDS))
 WORKERS ?= 2
-ROUNDS ?= 1
+ROUNDS ?=
 # The cluster has its own Spark, and runs no tests.
 NOT_SHIPPED := pyspark py4j delta-spark chispa duckdb duckdb-extension-delta fastavro flask flask-cors hypothesis moto mypy pytest \
 	pytest-xdist execnet ruff venv-pack matplotlib contourpy cycler fonttools kiwisolver pillow
 
 help:  ## this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: java $(READY)  ## .venv with everything, from locked versions
 
@@ -32,7 +34,13 @@ demo: setup  ## the main job on real input, then a query; ends with a short repo
 	$(BIN)/python tests/demo/run.py
 
 test: setup  ## the tests, by WORKERS=2 processes; ROUNDS=5 repeats races and laws five times as often
-	SILTSTONE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+	POLARS_MAX_THREADS=1 SILTSTONE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+
+test-slow: setup  ## the long tests, part by part, within an hour; ONLY=races,laws SEED=7 ROUNDS=3 as the last lines say
+	$(SLOW)
+
+soak: setup  ## all of all: every case of every list, more rounds; takes hours
+	$(SLOW) --soak
 
 bench: setup $(BENCH)/.ready  ## siltstone beside DuckDB, polars and plain Spark: tables, JSON, picture. ARGS="fleet --rounds 1"
 	$(BENCH)/bin/python tests/bench/run.py --python $(BIN)/python $(ARGS)

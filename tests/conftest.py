@@ -6,15 +6,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import World
+from hypothesis import settings
 
 from siltstone.storage import access
 from siltstone.table import writer as writing
+from support import no_skips, rounds
+from support.fleet import World
+from support.parts import PARTS
 
 if TYPE_CHECKING:
-    from buckets import Bucket
-    from faulty_s3 import FaultyS3
     from pyspark.sql import SparkSession
+
+    from support.s3_bucket import Bucket
+    from support.s3_server import FaultyS3
+
+pytest_runtest_makereport = no_skips.pytest_runtest_makereport
+pytest_make_collect_report = no_skips.pytest_make_collect_report
+
+# A run of `make test` draws the same examples each time, so what turns red is the change and not the day. Chance has
+# its place in `make test-slow`, which gives a seed and prints it.
+settings.register_profile(
+    "siltstone", derandomize=rounds.SEED == 0, database=None, max_examples=rounds.examples(100), deadline=None
+)
+settings.load_profile("siltstone")
 
 _NO_ACCOUNT = {
     "AWS_ACCESS_KEY_ID": "key-of-the-tests",
@@ -25,8 +39,19 @@ _NO_ACCOUNT = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "only the tests of this part of `make test-slow`, slow ones too; `all`: every test, slow or not"
+    parser.addoption("--part", choices=(*PARTS, "all"), help=told)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """py4j opens a socket for each collect and leaves closing it to the garbage collector."""
+    """Register marks and take credentials away; py4j opens a socket for each collect and leaves closing it to the
+    garbage collector."""
+    config.addinivalue_line("markers", "part(name): this test is also in a part of `make test-slow`, with more rounds")
+    no_skips.pytest_configure(config)
+    if hasattr(config, "workerinput"):  # `make test` gives each worker one thread; what tests start must not inherit it
+        os.environ.pop("POLARS_MAX_THREADS", None)
+    config.addinivalue_line("markers", "slow(name): this test is only in a part of `make test-slow`")
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
@@ -39,11 +64,34 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if is_data else None
 
 
+@pytest.hookimpl(trylast=True)  # hypothesis marks its tests first
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where workers of pytest-xdist share the run, tests with Spark come first: one worker has them all, and the only
+    """Leave only the tests of the part that is asked for, or those that are not slow.
+
+    Where workers of pytest-xdist share the run, tests with Spark come first: one worker has them all, and the only
     Spark session. `--dist worksteal` gives each a contiguous half to begin with and takes from its end."""
+    part = config.getoption("--part")
+    dropped = [item for item in items if part != "all" and not _is_wanted(item, part)]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in set(dropped)]
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not _needs_spark(item))
+
+
+def _is_wanted(item: pytest.Item, part: str | None) -> bool:
+    if part is None:
+        return item.get_closest_marker("slow") is None
+    return part in parts_of(item)
+
+
+def parts_of(item: pytest.Item) -> set[str]:
+    """The parts of `make test-slow` that a test is in: each law is in `laws`, whatever needs a session in `spark`."""
+    marks = {name for mark in (*item.iter_markers("slow"), *item.iter_markers("part")) for name in mark.args}
+    unknown = marks - set(PARTS)
+    assert not unknown, f"{item.nodeid}: no part of the tests is called {sorted(unknown)}; known: {PARTS}"
+    is_law = item.get_closest_marker("hypothesis") is not None
+    return marks | ({"laws"} if is_law else set()) | ({"spark"} if _needs_spark(item) else set())
 
 
 def _needs_spark(item: pytest.Item) -> bool:
@@ -88,7 +136,7 @@ def world(tmp_path: Path) -> World:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator["FaultyS3"]:
     """The S3 server of all tests, started when first asked for."""
-    from faulty_s3 import FaultyS3
+    from support.s3_server import FaultyS3
 
     server = FaultyS3()
     yield server
@@ -98,7 +146,7 @@ def s3_server() -> Iterator["FaultyS3"]:
 @pytest.fixture
 def bucket(s3_server: "FaultyS3", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
     """An empty bucket of a server without faults; retries come at once."""
-    from buckets import Bucket
+    from support.s3_bucket import Bucket
 
     for name in ("FIRST_WAIT_MS", "LONGEST_WAIT_MS"):
         monkeypatch.setattr(access, name, 1)

@@ -7,8 +7,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from buckets import Bucket
-from faulty_s3 import CUT, LOST, REFUSED
 
 from siltstone.errors import StorageError, UsageError
 from siltstone.model.access import Access
@@ -16,6 +14,8 @@ from siltstone.storage import Fetched, access, open_root
 from siltstone.storage import parallel_listing as ranges
 from siltstone.storage import s3 as buckets_of_storage
 from siltstone.storage.prefetch import ahead
+from support.s3_bucket import Bucket
+from support.s3_server import CUT, LOST, REFUSED
 
 SECRET = "secret-of-the-tests"
 

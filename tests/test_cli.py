@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from worlds import NOON, World, gz, record
 
 from siltstone import __main__
 from siltstone.cli.main import main
+from support.fleet import NOON, World, gz, record
 
 Run = Callable[..., tuple[int, str, Any]]
 

@@ -4,13 +4,14 @@ import hashlib
 
 import pyarrow as pa
 import pytest
-from builders import columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.model.contracts import DATALOG, Column
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import MergedSchema, Schema, base_schema, hinted, merge_drift
+from support.parsing import columns
+from support.rounds import examples
 
 # printf %s KEY | sha256sum
 HASH_OF_A_B_WITH_BLANK = "c8687a08"
@@ -98,7 +99,7 @@ KINDS: st.SearchStrategy[Kind] = st.sampled_from(["double", "string", "json"])
 FOUND = st.lists(st.tuples(KEYS, KINDS), max_size=12)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(FOUND)
 def test_no_two_columns_share_a_name_in_any_case_and_delta_takes_each(found: list[tuple[str, Kind]]) -> None:
     schema = Schema((), ("ts", "a", "_")).extended(found)
@@ -112,7 +113,7 @@ def test_no_two_columns_share_a_name_in_any_case_and_delta_takes_each(found: lis
         assert column.key.lower() == key.lower()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(FOUND, max_size=4))
 def test_after_a_second_run_with_the_merged_schema_no_task_disagrees(finds: list[list[tuple[str, Kind]]]) -> None:
     base = Schema((), ("ts",))

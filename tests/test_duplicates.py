@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.kernels.line_dedup import Duplicates
+from support.rounds import examples
 
 LINES = {(0, 0): b"a", (0, 1): b"b", (0, 2): b"a", (1, 0): b"a", (1, 1): b"c"}
 
@@ -49,7 +50,7 @@ def test_no_rows_at_all() -> None:
     assert Duplicates(lambda d, n: b"").repeated(empty, empty, empty, empty).tolist() == []
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from([b"x", b"y"])), max_size=20),
     st.integers(0, 20),

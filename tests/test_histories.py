@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.kernels.scd2 import MergedHistory, merged
+from support.rounds import examples
 
 Row = tuple[str | None, str | None, float | None]
 KNOWN = {"ts": pl.Int64(), "source_file": pl.String(), "scope": pl.String()}
@@ -211,7 +212,7 @@ def runs(draw: st.DrawFn) -> list[list[Snapshot]]:
     return [snapshots[a:b] for a, b in zip([0, *cuts], [*cuts, len(snapshots)], strict=True)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(runs())
 def test_any_order_of_arrival_gives_the_history_of_one_pass(parts: list[list[Snapshot]]) -> None:
     table, all_at_once = Table(), Table()
@@ -227,7 +228,7 @@ def test_any_order_of_arrival_gives_the_history_of_one_pass(parts: list[list[Sna
     assert repr(all_at_once.rows) == repr(expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.data())
 def test_files_that_are_replaced_leave_nothing(data: st.DataObject) -> None:
     content = st.lists(ROW, max_size=3).map(tuple)

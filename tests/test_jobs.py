@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lakes import Readings, quarters
-from worlds import World, record
+
+from support.fleet import World, record
+from support.readings_table import Readings, quarters
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

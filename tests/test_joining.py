@@ -14,9 +14,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from builders import assert_same
-from data_files import NOON_US, ONE_FILE, WIDE, Rig, Row
-from lakes import Readings, quarters, reading
 
 from siltstone.errors import StorageError
 from siltstone.formats.parquet.thrift import Struct, decoded, encoded
@@ -24,6 +21,9 @@ from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import base_schema
+from support.data_files import NOON_US, ONE_FILE, WIDE, Rig, Row
+from support.parsing import assert_same
+from support.readings_table import Readings, quarters, reading
 
 SMALL_GROUPS = 100
 """Bytes of usual row groups, beside which those of the tests are worth keeping."""

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pytest
-from builders import assert_same
-from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.kernels.sorted_merge import Run, SortedMerge, merge_sorted
+from support.parsing import assert_same
+from support.rounds import examples
 
 Row = tuple[str | None, int]
 
@@ -281,7 +281,7 @@ def test_a_merge_is_a_sort(runs: list[tuple[list[Row], list[int]]], chunk_bytes:
         assert [place for run, place in origins if run == number] == list(range(len(given_rows)))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(SORTED_RUNS)
 def test_of_each_run_one_table_is_held_at_a_time(runs: list[tuple[list[Row], list[int]]]) -> None:
     given_out, taken = 0, [0] * len(runs)

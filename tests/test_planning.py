@@ -5,12 +5,12 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from effort import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from siltstone.kernels.bin_packing import Merge, PlannedFile, plan_bins, plan_merges, plan_work, should_roll
 from siltstone.model.data_files import DataFile, Partition, Sizes
+from support.rounds import examples
 
 SIZES = Sizes(target=200, smallest=150, largest=250)
 DAY = ("2025-12-10", "BRCB")

@@ -6,7 +6,6 @@ import pkgutil
 from typing import Any
 
 import pytest
-from builders import BASE
 
 import siltstone
 from siltstone.aggregation.convention_tasks import ConventionTask
@@ -31,6 +30,7 @@ from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
 from siltstone.model.access import Access
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
+from support.parsing import BASE
 
 INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
 TABLE = Storage("/lake/datalog")

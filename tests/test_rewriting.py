@@ -9,8 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from builders import assert_same
-from data_files import NOON_US, WIDE, Rig, noise
 
 from siltstone.engine.plan_files import run_plan
 from siltstone.errors import AccountsError, StorageError
@@ -19,6 +17,8 @@ from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.model.contracts import TIMESTAMP
 from siltstone.model.data_files import Sizes
 from siltstone.storage import Storage
+from support.data_files import NOON_US, WIDE, Rig, noise
+from support.parsing import assert_same
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from builders import assert_same
 
 from siltstone.errors import UsageError
 from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
@@ -17,6 +16,7 @@ from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
 from siltstone.table.writer import DOCUMENT, PartitionWriter
+from support.parsing import assert_same
 
 SCHEMA = base_schema(DATALOG)
 ONE_FILE = Sizes(1 << 30, 1, 1 << 30)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.model.time_zones import EPOCH, local_days, local_hour_start
+from support.rounds import examples
 
 HOUR = 3_600_000_000
 
@@ -69,14 +70,14 @@ def zone_date(ts_us: int, zone: str) -> date:
     return datetime.fromtimestamp(ts_us // 1_000_000, UTC).astimezone(ZoneInfo(zone)).date()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.lists(st.integers(FIRST, LAST), max_size=30), st.sampled_from(ZONES))
 def test_the_days_are_those_of_zoneinfo(instants: list[int], zone: str) -> None:
     expected = [(zone_date(ts, zone) - EPOCH).days for ts in instants]
     assert local_days(np.array(instants, np.int64), zone).tolist() == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.integers(FIRST // HOUR, LAST // HOUR), st.sampled_from(ZONES))
 def test_around_every_full_hour_too(hour: int, zone: str) -> None:
     # offsets change near full hours of UTC, which random instants rarely meet

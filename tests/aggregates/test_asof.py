@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from siltstone.errors import UsageError
 from siltstone.timeseries.asof import Direction, asof
+from support.rounds import examples
 
 T = pl.Datetime("us", "UTC")
 
@@ -165,7 +166,7 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     ROWS,
     ROWS,

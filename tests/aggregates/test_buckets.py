@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from siltstone.errors import UsageError
 from siltstone.timeseries.buckets import auto_resolution, base_for, buckets_of
+from support.rounds import examples
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -101,7 +102,7 @@ changes = example(us("2011-12-30T10:00:00Z"), "1d", "Pacific/Apia", None)
 two_edges_in_one_jump = example(us("2026-03-29T01:00:00Z"), LENGTHS[-2], "Europe/Berlin", None)
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=examples(250))
 @given(MOMENTS, st.sampled_from(LENGTHS), st.sampled_from(ZONES), ORIGINS)
 @changes
 @two_edges_in_one_jump
@@ -129,7 +130,7 @@ def first_shown(wall: datetime, zone: str) -> int:
     return minute * 60_000_000
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.integers(us("1973-01-03T00:00:00Z") // HOUR, us("2099-01-01T00:00:00Z") // HOUR), st.sampled_from(ZONES))
 @example(us("2011-12-31T00:00:00Z") // HOUR, "Pacific/Apia")
 @example(us("2010-11-08T00:00:00Z") // HOUR, "America/St_Johns")

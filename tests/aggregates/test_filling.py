@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from siltstone.timeseries.buckets import buckets_of
 from siltstone.timeseries.fill import Filling, Instants, fill, grid
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Ints, Points
+from support.rounds import examples
 
 S = 1_000_000
 Point = tuple[int, float, int]
@@ -132,7 +133,7 @@ SOME = st.lists(
 TIMES = st.lists(st.integers(-5, 45), max_size=6, unique=True).map(sorted)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     st.lists(st.tuples(SOME, TIMES), min_size=1, max_size=4),
     st.sampled_from(["previous", "next", "nearest", "linear"]),
@@ -149,7 +150,7 @@ def test_many_series_at_once_are_each_as_by_definition(
     assert filled.quality.tolist() == [quality for _, quality in expected]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(st.floats(-1e308, 1e308), min_size=2, max_size=5))
 def test_a_line_never_leaves_the_range_of_its_ends(values: list[float]) -> None:
     one = points([(7 * i, value, GOOD) for i, value in enumerate(values)])

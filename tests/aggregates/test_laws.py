@@ -7,10 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-import reference
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import DAY, HOUR, MINUTE, Case, Every, cases, points_of, splits
 
 from siltstone.timeseries import intervals as pieces
 from siltstone.timeseries import kernel
@@ -18,6 +16,9 @@ from siltstone.timeseries import measures as finishing
 from siltstone.timeseries import states as parts
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Points
+from support import reference
+from support.rounds import examples
+from support.strategies import DAY, HOUR, MINUTE, Case, Every, cases, points_of, splits
 
 Row = dict[str, Any]
 EXACT = ["transitions", "count", "n", "n_bad", "carried_in", "first", "last", "first_ts", "last_ts"]
@@ -123,7 +124,7 @@ AT_THE_LIMITS = Case(
 """Gaps as long as the longest that a line crosses; the watermark on the edge of a bucket; a restart; a bad point."""
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @example(BEGINS_AT_AN_EDGE, HOUR, "carry")
 @example(AT_THE_LIMITS, HOUR, "carry")
 @given(cases(), st.sampled_from([HOUR, 7 * HOUR, DAY]), st.sampled_from(["skip", "carry"]))
@@ -138,7 +139,7 @@ def test_every_measure_is_the_references(case: Case, width: int, empty: str) -> 
                 assert row[f"{key}_ts"] == want[f"{key}_ts"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @example(AT_THE_LIMITS, "carry")
 @given(cases(), st.sampled_from(["skip", "carry"]))
 def test_minutes_rolled_up_to_hours_and_days_are_the_days(case: Case, empty: str) -> None:
@@ -151,7 +152,7 @@ def test_minutes_rolled_up_to_hours_and_days_are_the_days(case: Case, empty: str
         assert_near(row, want, case.scale, 1e-12, "1m to 1h to 1d:")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.data(), cases(), st.sampled_from([MINUTE, HOUR, DAY]))
 def test_any_split_by_time_gives_the_same(data: st.DataObject, case: Case, width: int) -> None:
     chunks = data.draw(splits(case.series))
@@ -161,7 +162,7 @@ def test_any_split_by_time_gives_the_same(data: st.DataObject, case: Case, width
         assert_near(row, want, case.scale, 1e-12, "split:")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @example(AT_THE_LIMITS, "min_ts", "carry")
 @given(cases(), st.sampled_from([*parts.OF_MEASURE, "integral"]), st.sampled_from(["skip", "carry"]))
 def test_a_measure_alone_is_what_it_is_among_all(case: Case, measure: str, empty: str) -> None:
@@ -177,7 +178,7 @@ def test_a_measure_alone_is_what_it_is_among_all(case: Case, measure: str, empty
     assert told_of == {name for name in parts.OF_MEASURE if name in alone[0]}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(cases(max_series=1), st.sampled_from([HOUR, 5 * HOUR]))
 def test_integrals_of_the_parts_add_up_to_that_of_the_whole(case: Case, width: int) -> None:
     rows = directly(case, width, "carry")
@@ -189,7 +190,7 @@ def test_integrals_of_the_parts_add_up_to_that_of_the_whole(case: Case, width: i
     assert math.isclose(added, whole, rel_tol=0, abs_tol=1e-12 * case.scale * max(1.0, whole_s))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(cases("step", "counter", "linear", "next"), st.sampled_from([HOUR, DAY]))
 def test_averages_lie_between_the_extremes_and_states_fill_the_covered_time(case: Case, width: int) -> None:
     slack = 1e-12 * case.scale
@@ -201,7 +202,7 @@ def test_averages_lie_between_the_extremes_and_states_fill_the_covered_time(case
             assert math.isclose(sum(row["time_in_state"].values()), row["covered_s"], rel_tol=1e-12, abs_tol=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(cases(), st.sampled_from([-17.0, 0.25, 4096.0]), st.integers(-50, 50))
 def test_a_constant_moves_values_only_and_a_shift_times_only(case: Case, constant: float, buckets: int) -> None:
     plain = replace(case, interpretations=[replace(i, sentinels=()) for i in case.interpretations])

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import reference
 
 from siltstone.timeseries.interpretation import NO_LIMIT, Interpretation
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
+from support import reference
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 S = 1_000_000

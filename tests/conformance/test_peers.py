@@ -1,9 +1,10 @@
 """Every case of the peers' own tests: siltstone says the same under the convention, or differs for a stated reason."""
 
 import pytest
-from differences import DIFFERENT
-from peer_cases import file_of
-from runners import FILES, Outcome, agree, run
+
+from support.peers.cases import file_of
+from support.peers.differences import DIFFERENT
+from support.peers.runners import FILES, Outcome, agree, run
 
 CASES = [pytest.param(name, case["id"], id=f"{name}/{case['id']}") for name in FILES for case in file_of(name)["cases"]]
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from default_binding import DefaultCase, default_results
-from peer_cases import file_of, micros, points_of
 
 from siltstone.timeseries.conventions import Window
 from siltstone.timeseries.interpretation import Interpretation
+from support.peers.cases import file_of, micros, points_of
+from support.peers.default_binding import DefaultCase, default_results
 
 STEP, LINEAR = Interpretation("step"), Interpretation("linear")
 NODE = file_of("opcua-node-opcua-aggregates")["historians"]

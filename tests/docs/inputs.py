@@ -5,10 +5,11 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from haltian_files import at, file_of, path_of
-from old_lakes import OldLake
 from pages import ROOT
-from worlds import NOON, gz, ndjson, record
+
+from support.fleet import NOON, gz, ndjson, record
+from support.haltian import at, file_of, path_of
+from support.old_lakes import OldLake
 
 SAMPLES = ROOT / "tests/samples"
 _ASSET, _HIERARCHY = "e9687d2a-0dbe-4f65-9ed6-6f443cba41f7", "bbed9f59-0412-4585-a61d-6044db526aee"

@@ -23,9 +23,9 @@ from pages import (
     run_block,
 )
 from pending import PAGES as PENDING_PAGES
-from worlds import InProcess
 
 from siltstone.mapping.records_options import RecordsOptions
+from support.fleet import InProcess
 
 
 def name_of(page: Path) -> str:

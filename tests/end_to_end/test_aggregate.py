@@ -5,10 +5,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from aggregate_lakes import Aggregates, assert_same, office_hours
-from lakes import Readings, reading
 
 from siltstone.aggregation import state_tasks
+from support.aggregates import Aggregates, assert_same, office_hours
+from support.readings_table import Readings, reading
 
 STATUS = "D1/OccupancyStatus"
 

@@ -4,16 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
-from aggregate_lakes import Aggregates, assert_same, office_hours
-from worlds import InProcess
 
 from siltstone.cli import main as cli
 from siltstone.errors import UsageError
+from support.aggregates import Aggregates, assert_same, office_hours
+from support.fleet import InProcess
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Aggregates:
     return office_hours(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def integrals(tmp_path_factory: pytest.TempPathFactory) -> Aggregates:
+    """An aggregate that nobody changes."""
+    output = office_hours(tmp_path_factory.mktemp("integrals"))
+    output.run("1h", ["integral"])
+    return output
 
 
 def test_the_command_says_what_it_did(
@@ -57,14 +65,17 @@ def test_the_command_says_what_it_did(
     ],
 )
 def test_a_refusal_says_what_to_give(
-    office: Aggregates, words: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    integrals: Aggregates,
+    words: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
-    office.run("1h", ["integral"])
-    before = office.frame()
-    assert cli.main(["aggregate", str(office.base), str(office.root), "--engine", "local", *words]) == 2
+    before = integrals.frame()
+    assert cli.main(["aggregate", str(integrals.base), str(integrals.root), "--engine", "local", *words]) == 2
     assert told in capsys.readouterr().err
-    assert_same(office.frame(), before)
+    assert_same(integrals.frame(), before)
 
 
 def test_what_is_no_table_to_aggregate_is_refused(office: Aggregates, tmp_path: Path) -> None:

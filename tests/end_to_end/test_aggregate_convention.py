@@ -5,8 +5,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from lakes import Readings, quarters, reading
-from worlds import NOON, InProcess, World, quiet, record
 
 from siltstone.aggregation import convention as convention_job
 from siltstone.aggregation import convention_tasks
@@ -14,6 +12,8 @@ from siltstone.aggregation.convention import aggregate_by_convention
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.load import load_config
+from support.fleet import NOON, InProcess, World, quiet, record
+from support.readings_table import Readings, quarters, reading
 
 
 def run(source: Path, out: Path, **terms: Any) -> pl.DataFrame:

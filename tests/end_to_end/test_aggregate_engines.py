@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from lakes import Readings, quarters, reading
 from polars.testing import assert_frame_equal
-from worlds import InProcess
 
 from siltstone.cli import main as cli
+from support.fleet import InProcess
+from support.readings_table import Readings, quarters, reading
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -49,6 +49,7 @@ def test_events_become_the_averages_and_times_of_their_hours(spark: "SparkSessio
     assert [told["a", "x", hour].carried_in for hour in (0, 1, 2)] == [False, True, True]
 
 
+@pytest.mark.slow("spark")
 def test_one_way_of_reading_holds_for_every_series(spark: "SparkSession") -> None:
     rows = [("a", at(0), 0.0), ("a", at(1), 4.0), ("a", at(2), 4.0)]
     given = spark.createDataFrame(rows, "series_id string, ts timestamp, value double")
@@ -115,6 +116,7 @@ def test_texts_are_states(spark: "SparkSession") -> None:
     assert told == [(None, 1, {"eco": 900.0, "off": 2700.0}), (None, None, None)]
 
 
+@pytest.mark.slow("spark")
 def test_a_text_between_numbers_is_not_told_as_one(spark: "SparkSession") -> None:
     rows = [
         ("a", at(0), 1.0, None),

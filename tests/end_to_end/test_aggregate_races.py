@@ -1,24 +1,22 @@
 """Runs of `siltstone aggregate` that meet or die: the table is as one of them made it, and nothing is left behind."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aggregate_lakes import Aggregates, assert_same
-from lakes import Readings, quarters, reading
-from meetings import Once, between, together
-from worlds import NOON, World, record
 
 from siltstone.aggregation import finish_tasks
 from siltstone.aggregation.state_files import NamedStates
 from siltstone.errors import AccountsError, LostRaceError
 from siltstone.table.delta_table import Table
+from support.aggregates import Aggregates, assert_same
+from support.fleet import NOON, World, record
+from support.killed import die
+from support.races import Once, between, together
+from support.readings_table import Readings, quarters, reading
 
 POINTS = ["after the states", "after a file is closed", "before the commit", "after the commit"]
 
@@ -123,17 +121,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
         aggregates(world).run("1h", ["integral"], columns=("a",))
         world.deliver({"BRCB/SLS30I009/2025121013": [record(NOON + 3600, a=3), record(NOON + 86_400, a=4)]})
         world.compact()
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, here / "killed.py", *(f"aggregate:{point}={world.root}" for point, world in worlds.items())],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [signal.SIGKILL] * len(POINTS), done.stderr
+    signals = die([("aggregate", point, world.root) for point, world in worlds.items()])
+    assert dict(zip(POINTS, signals, strict=True)) == dict.fromkeys(POINTS, signal.SIGKILL)
     return worlds
 
 
@@ -141,6 +130,7 @@ def aggregates(world: World) -> Aggregates:
     return Aggregates(world.root / "output", world.table)
 
 
+@pytest.mark.part("kills")
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_that_is_killed_leaves_the_table_as_it_was(killed: dict[str, World], point: str) -> None:
     output, is_committed = aggregates(killed[point]), point == "after the commit"

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from buckets import Bucket
 from deltalake import DeltaTable
-from lakes import Readings, quarters, reading
 from polars.testing import assert_frame_equal
-from worlds import InProcess
 
 from siltstone.cli import main as cli
 from siltstone.storage import Storage, open_root
+from support.fleet import InProcess
+from support.readings_table import Readings, quarters, reading
+from support.s3_bucket import Bucket
 
 FIRST = [
     *quarters("door", "2015-01-01T00:05", 30),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from aggregate_lakes import Aggregates, assert_same
-from worlds import NOON, World, record
 
 from siltstone.aggregation import aggregate as job
 from siltstone.errors import UsageError
+from support.aggregates import Aggregates, assert_same
+from support.fleet import NOON, World, record
 
 HOUR, DAY = 3600, 86_400
 

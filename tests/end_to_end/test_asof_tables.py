@@ -9,8 +9,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from lakes import Readings, reading
-from worlds import InProcess
 
 from siltstone.cli.main import main
 from siltstone.dataframes.asof import joined_rows
@@ -18,6 +16,8 @@ from siltstone.derived import asof as asof_job
 from siltstone.derived.asof_tasks import AsofTask
 from siltstone.engine.local import LocalEngine
 from siltstone.timeseries.asof import asof
+from support.fleet import InProcess
+from support.readings_table import Readings, reading
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,10 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import NOON, Content, InProcess, World, gz, ndjson, record
 
 from siltstone.cli import main as cli
+from support.fleet import NOON, Content, InProcess, World, gz, ndjson, record
+from support.rounds import examples
 
 BAD = "BRCB/BAD/2025121012"
 GOOD = "BRCB/GOOD/2025121012"
@@ -360,7 +361,7 @@ def _damaged(data: bytes, damage: str, seed: int) -> bytes:
     return data
 
 
-@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.lists(st.tuples(st.lists(LINES, max_size=6), DAMAGE, st.integers(0, 1 << 16)), min_size=1, max_size=5),
     salvage=st.sampled_from(["none", "truncated", "all"]),

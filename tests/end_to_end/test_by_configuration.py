@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from plants import Plant
 
 from siltstone.errors import RepeatedKeyError, UsageError
+from support.plant import Plant
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 EXAMPLES = Path(__file__).parents[2] / "conf/examples"

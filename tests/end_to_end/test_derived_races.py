@@ -6,10 +6,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from aggregate_lakes import Aggregates
-from lakes import Readings, quarters, reading
-from meetings import Once, between
-from worlds import InProcess, quiet
 
 from siltstone.aggregation.convention import aggregate_by_convention
 from siltstone.aggregation.read_plan import Period
@@ -21,6 +17,10 @@ from siltstone.derived.resample import resample_table
 from siltstone.errors import LostRaceError, UsageError
 from siltstone.table.delta_table import Refused, Table
 from siltstone.table.transaction import ATTEMPTS, attempted
+from support.aggregates import Aggregates
+from support.fleet import InProcess, quiet
+from support.races import Once, between
+from support.readings_table import Readings, quarters, reading
 
 Run = Callable[[str], dict[str, Any]]
 KINDS = ["convention", "resample", "asof", "rollup"]

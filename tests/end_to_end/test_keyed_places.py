@@ -5,19 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from haltian_files import file_of, path_of
-from plants import NOON, SERIES, Plant, raw, raw_path
-from worlds import quiet
 
 from siltstone.engine.spark import SparkEngine
 from siltstone.ingest.job import compact
 from siltstone.maintenance.verify import verify
 from siltstone.model.contracts import READINGS
 from siltstone.table.open import table_at
+from support.fleet import quiet
+from support.haltian import file_of, path_of
+from support.plant import NOON, SERIES, Plant, raw, raw_path
 
 if TYPE_CHECKING:
-    from buckets import Bucket
     from pyspark.sql import SparkSession
+
+    from support.s3_bucket import Bucket
 
 OTHER = "7020c8e2-e6db-40fa-9845-ed0dddd4c77d_c706d54d-4c11-42dc-9a01-63662fc697b4"
 

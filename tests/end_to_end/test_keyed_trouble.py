@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from haltian_files import file_of, path_of
-from meetings import Once, between
-from plants import Plant, raw, raw_path
 
 from siltstone.errors import ConfigError, StorageError, UsageError
 from siltstone.table.delta_table import Table
+from support.haltian import file_of, path_of
+from support.plant import Plant, raw, raw_path
+from support.races import Once, between
 
 STREAM = "a0dd74ce-05ee-5fee-8335-2d9856bd52be"
 HOUR = datetime(2025, 11, 28, 14, tzinfo=UTC)
@@ -137,9 +137,8 @@ def test_a_history_looks_again_when_another_run_brought_an_empty_snapshot(
     plant.deliver("haltian", devices(1, "a"))
 
     def other() -> None:
-        from worlds import quiet
-
         from siltstone.ingest.job import compact
+        from support.fleet import quiet
 
         plant.deliver("haltian", devices(2))
         file = plant.input("haltian") / next(iter(devices(2)))

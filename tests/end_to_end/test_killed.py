@@ -1,19 +1,17 @@
 """A run that is killed at any point leaves the table as it was, or done; the next run makes it whole."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import polars as pl
 import pytest
-from killed import JOBS, POINTS
 from polars.testing import assert_frame_equal
-from worlds import NOON, World, record
 
-MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
+from support.fleet import MIDNIGHT, NOON, World, record
+from support.killed import JOBS, POINTS, die
+from support.rounds import IS_SOAK, TIMES
+
+pytestmark = pytest.mark.part("kills")
+
 WRITING = [
     "before a file is closed",
     "after a file is closed",
@@ -33,7 +31,14 @@ POINTS_OF = {
     "replace": ["before the rewrite", "after the rewrite", "before the columns", "after the columns", *WRITING],
     "settle": ["after the plan", *WRITING],
 }
-CASES = [(story, point) for story, points in POINTS_OF.items() for point in points]
+_LAST_STORY = {point: story for story, points in POINTS_OF.items() for point in points}
+# Each point in one story, and after the commit in each; with more rounds every point in every story.
+CASES = [
+    (story, point)
+    for story, points in POINTS_OF.items()
+    for point in points
+    if TIMES > 1 or IS_SOAK or _LAST_STORY[point] == story or point == "after the commit"
+]
 LATER = "settle.after_compact=false"
 
 
@@ -93,19 +98,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Wo
     for (story, _), world in worlds.items():
         _prepare(story, world)
     jobs = [story if story in JOBS else "compact" for story, _ in CASES]
-    cases = [f"{job}:{point}={worlds[story, point].root}" for job, (story, point) in zip(jobs, CASES, strict=True)]
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, here / "killed.py", *cases],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    signals = json.loads(done.stdout)
-    assert dict(zip(CASES, signals, strict=True)) == dict.fromkeys(CASES, signal.SIGKILL), done.stderr
+    signals = die([(job, point, worlds[story, point].root) for job, (story, point) in zip(jobs, CASES, strict=True)])
+    assert dict(zip(CASES, signals, strict=True)) == dict.fromkeys(CASES, signal.SIGKILL)
     return worlds
 
 
@@ -129,7 +123,7 @@ def test_the_next_run_makes_the_table_whole(
     assert world.version() == version
 
 
-@pytest.mark.parametrize("point", POINTS_OF["replace"])
+@pytest.mark.parametrize("point", [point for story, point in CASES if story == "replace"])
 def test_former_rows_are_there_until_the_new_ones_are(killed: dict[tuple[str, str], World], point: str) -> None:
     world = killed["replace", point]
     is_committed = point == "after the commit"
@@ -140,7 +134,7 @@ def test_former_rows_are_there_until_the_new_ones_are(killed: dict[tuple[str, st
     assert world.compact(LATER)["files_skipped"] == 3
 
 
-@pytest.mark.parametrize("point", POINTS_OF["settle"])
+@pytest.mark.parametrize("point", [point for story, point in CASES if story == "settle"])
 def test_a_settle_that_dies_changes_no_row(killed: dict[tuple[str, str], World], point: str) -> None:
     world = killed["settle", point]
     is_committed = point == "after the commit"

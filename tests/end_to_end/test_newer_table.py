@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from old_lakes import COMMANDS, OldLake, newest_manifest, run, say_format, say_no_format
-from worlds import InProcess
 
 from siltstone import __version__
 from siltstone.cli import main as cli
 from siltstone.storage import Storage
+from support.fleet import InProcess
+from support.old_lakes import COMMANDS, OldLake, newest_manifest, run, say_format, say_no_format
 
 JOBS = Path(__file__).parents[2] / "jobs"
 FOR_ALL = {

@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from old_lakes import COMMANDS, OldLake, run
 from polars.testing import assert_frame_equal
+
+from support.old_lakes import COMMANDS, OldLake, run
 
 FORMAT_1 = {
     "version": 1, "min_reader_version": 1, "min_writer_version": 1,

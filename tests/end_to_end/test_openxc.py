@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
-from worlds import World, gz, ndjson
+
+from support.fleet import World, gz, ndjson
 
 TRACE = Path(__file__).parents[1] / "samples" / "openxc" / "austator-driving.json"
 NAME = "austator-driving"

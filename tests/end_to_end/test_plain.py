@@ -7,15 +7,15 @@ from typing import Any
 
 import polars as pl
 import pytest
-from meetings import between, together
 from polars.testing import assert_frame_equal
-from worlds import NOON, World, record
 
 from siltstone.cli import main as cli
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table.parquet_table import PlainTable
+from support.fleet import NOON, World, record
+from support.races import between, together
 
 PLAIN = "compaction.format=parquet"
 ONE, TWO, THREE = (f"BRCB/DEV{n}/2025121012" for n in (1, 2, 3))

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 from deltalake.table import TableAlterer
-from effort import rounds
-from meetings import ERRORS, MOMENTS, Once, between, raising, together
-from worlds import NOON, InProcess, World, record
 
 from siltstone.cli import main as cli
 from siltstone.errors import StorageError
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
+from support.fleet import NOON, InProcess, World, record
+from support.races import ERRORS, MOMENTS, Once, between, raising, together
+from support.rounds import rounds
 
 ONE, TWO, THREE = (f"BRCB/DEV{n}/2025121012" for n in (1, 2, 3))
 
@@ -101,7 +101,8 @@ def test_whose_columns_come_first_decides_their_kinds_and_names(
         ]
 
 
-@pytest.mark.parametrize("round_number", rounds(4))
+@pytest.mark.part("races")
+@pytest.mark.parametrize("round_number", rounds(2))
 def test_runs_over_the_same_input_at_once_take_every_record_once(world: World, round_number: int) -> None:
     world.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, b=2)], THREE: [record(NOON + 86_400, c=3)]})
     if round_number % 2:
@@ -112,7 +113,8 @@ def test_runs_over_the_same_input_at_once_take_every_record_once(world: World, r
     assert len(world.headers()) == 1
 
 
-@pytest.mark.parametrize("round_number", rounds(4))
+@pytest.mark.part("races")
+@pytest.mark.parametrize("round_number", rounds(2))
 def test_runs_over_overlapping_inputs_at_once_take_every_record_once(world: World, round_number: int) -> None:
     devices = [f"DEV{n}" for n in range(4)]
     for n, device in enumerate(devices):
@@ -130,7 +132,8 @@ def test_runs_over_overlapping_inputs_at_once_take_every_record_once(world: Worl
     assert world.compact()["files_skipped"] == 4
 
 
-@pytest.mark.parametrize("round_number", rounds(4))
+@pytest.mark.part("races")
+@pytest.mark.parametrize("round_number", rounds(2))
 def test_runs_with_conflicting_columns_at_once_lose_no_value(world: World, round_number: int) -> None:
     values: list[Any] = [round_number + 2, "text", True]
     texts = [f'{{"x":"{round_number + 2}"}}', '{"x":"\\"text\\""}', '{"x":"true"}']

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from lakes import Readings, Row, reading
-from worlds import InProcess, World, record
 
 from siltstone.cli.main import main
 from siltstone.derived import resample
 from siltstone.timeseries.buckets import buckets_of
 from siltstone.timeseries.fill import fill, grid
 from siltstone.timeseries.points import GOOD, Points
+from support.fleet import InProcess, World, record
+from support.readings_table import Readings, Row, reading
 
 RULES = """
 measurements:

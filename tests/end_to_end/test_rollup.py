@@ -7,13 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from aggregate_lakes import Aggregates, assert_same
-from lakes import Readings, reading
-from worlds import InProcess
 
 from siltstone.cli import main as cli
 from siltstone.errors import UsageError
 from siltstone.storage import Storage
+from support.aggregates import Aggregates, assert_same
+from support.fleet import InProcess
+from support.readings_table import Readings, reading
 
 ALL = ["time_weighted_average", "integral", "transitions", "first", "last", "start_value", "end_value"]
 ALL += ["min", "min_ts", "max", "max_ts", "count", "sum", "mean", "stddev", "time_weighted_stddev", "increase"]

@@ -3,12 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from buckets import Bucket, BucketWorld
-from faulty_s3 import CUT, LOST, REFUSED
-from meetings import together
 from polars.testing import assert_frame_equal
-from test_engines import MIDNIGHT, _deliver_all_kinds
-from worlds import NOON, InProcess, World, record
 
 import siltstone.engine.spark
 from siltstone.cli import main as cli
@@ -17,6 +12,11 @@ from siltstone.engine.spark import SparkEngine
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.maintenance.optimize import settle
 from siltstone.storage import access
+from support.fleet import MIDNIGHT, NOON, InProcess, World, every_kind, record
+from support.races import together
+from support.rounds import rounds
+from support.s3_bucket import Bucket, BucketWorld
+from support.s3_server import CUT, LOST, REFUSED
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,7 +34,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A local world of every kind of row, compacted; nobody changes it."""
     world = World(tmp_path_factory.mktemp("here"))
     (world.root / "in").mkdir()
-    _deliver_all_kinds(world)
+    world.deliver(every_kind())
     world.compact("survey.files=1")
     return world
 
@@ -49,7 +49,7 @@ def assert_same(there: BucketWorld, here: World) -> None:
 
 
 def test_the_table_is_the_same_as_on_a_disk(there: BucketWorld, here: World) -> None:
-    _deliver_all_kinds(there)  # type: ignore[arg-type]
+    there.deliver(every_kind())
     summary = there.compact("survey.files=1")
     # Records: 1 + 30 + 4 + 2 + 1, as in test_engines; one bad line, one bad file.
     assert (summary["records_in"], summary["rows_out"], summary["duplicates_dropped"]) == (38, 35, 2)
@@ -122,7 +122,8 @@ def test_an_object_that_goes_between_the_listing_and_the_reading_waits(
     assert (summary["files_ingested"], summary["files_deferred"], summary["rows_out"]) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.part("races")
+@pytest.mark.parametrize("round_number", rounds(1))
 def test_drivers_that_race_take_every_record_once(there: BucketWorld, round_number: int) -> None:
     there.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, b=2)], THREE: [record(MIDNIGHT, c=3)]})
     summaries = together(*[there.compact] * 2)
@@ -186,11 +187,12 @@ def test_a_lost_answer_of_a_plain_table_neither_doubles_nor_loses_a_row(there: B
     assert [key for key in there.bucket.listed() if key.endswith(".staged")] == []
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.part("races")
+@pytest.mark.parametrize("seed", rounds(1))
 def test_a_run_with_a_fault_on_30_percent_of_the_calls_makes_the_right_table(
     there: BucketWorld, here: World, seed: int
 ) -> None:
-    _deliver_all_kinds(there)  # type: ignore[arg-type]
+    there.deliver(every_kind())
     there.bucket.faults.fail_share(0.3, seed)
     summary = there.compact("survey.files=1")
     failed = sum(what != "" for _, _, what in there.bucket.faults.calls)
@@ -203,7 +205,7 @@ def test_a_run_with_a_fault_on_30_percent_of_the_calls_makes_the_right_table(
 
 
 def test_runs_that_fail_are_run_again_until_one_succeeds(there: BucketWorld, here: World) -> None:
-    _deliver_all_kinds(there)  # type: ignore[arg-type]
+    there.deliver(every_kind())
     there.bucket.faults.fail_share(0.4, 7, *REFUSED, *LOST, CUT)
     for _ in range(20):
         try:

@@ -6,16 +6,14 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from effort import rounds
-from meetings import ERRORS, Once, between, raising, together
 from polars.testing import assert_frame_equal
-from worlds import NOON, InProcess, World, record
 
 from siltstone.cli import main as cli
 from siltstone.engine.local import LocalEngine
@@ -28,6 +26,9 @@ from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
+from support.fleet import NOON, InProcess, World, record
+from support.races import ERRORS, Once, between, raising, together
+from support.rounds import rounds, some
 
 pytestmark = pytest.mark.usefixtures("large_dictionaries")
 LATER = "settle.after_compact=false"
@@ -399,8 +400,8 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.part("races")
+@pytest.mark.parametrize(("moment", "other"), some(list(product(MOMENTS, OTHERS)), 11))
 def test_a_run_that_comes_between_loses_and_doubles_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, moment: str, other: Callable[[World], None]
 ) -> None:
@@ -437,7 +438,8 @@ def test_what_was_merged_for_a_refused_commit_is_used_again(world: World, monkey
     assert [n for (n,) in world.rows("n")] == [0.0, 1.0, 2.0, 99.0]
 
 
-@pytest.mark.parametrize("round_number", rounds(3))
+@pytest.mark.part("races")
+@pytest.mark.parametrize("round_number", rounds(2))
 def test_many_at_once_lose_and_double_nothing(world: World, round_number: int) -> None:
     """Two settles, a run with a new file and one that supersedes, all with new columns."""
     deliver_hours(world, 0, 4)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import NOON, World, quiet, record, unclosed
 
 from siltstone import storage
 from siltstone.cli.main import main
 from siltstone.errors import UsageError
 from siltstone.ingest.job import compact
+from support.fleet import NOON, World, quiet, record, unclosed
 
 HOUR = 3600
 

@@ -30,7 +30,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from worlds import NOON, World, record
+
+from support.fleet import NOON, World, record
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -6,8 +6,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from haltian_files import file_of, path_of
-from plants import Plant
+
+from support.haltian import file_of, path_of
+from support.plant import Plant
 
 FIRST = datetime(2025, 11, 28, 14, tzinfo=UTC)
 DEVICE, OTHER = "0d4a9be2-1111-4d0e-9c9c-000000000001", "0d4a9be2-1111-4d0e-9c9c-000000000002"

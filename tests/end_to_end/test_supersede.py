@@ -4,17 +4,13 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from effort import rounds
-from meetings import MOMENTS as COMMITTING
-from meetings import Once, between, together
 from polars.testing import assert_frame_equal
-from test_whole_job import Meanwhile
-from worlds import NOON, Content, InProcess, World, gz, ndjson, record
 
 from siltstone.cli import main as cli
 from siltstone.engine.local import LocalEngine
@@ -24,6 +20,10 @@ from siltstone.ingest.replace import RowReplacer
 from siltstone.maintenance.describe import describe_lake, open_table, quarantined
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
+from support.fleet import NOON, Content, InProcess, World, gz, ndjson, record
+from support.races import MOMENTS as COMMITTING
+from support.races import Meanwhile, Once, between, together
+from support.rounds import rounds, some
 
 LATER = "settle.after_compact=false"
 CLOSED = "settle.closed_after_hours=0"
@@ -375,7 +375,8 @@ def test_a_file_waits_while_one_that_shares_its_lines_is_on_the_move(world: Worl
     assert numbers(world) == [0.0, 1.0, 2.0, 6.0, 100_000.0]
 
 
-@pytest.mark.parametrize("seed", rounds(5))
+@pytest.mark.part("laws")
+@pytest.mark.parametrize("seed", rounds(3))
 def test_whatever_comes_again_no_line_is_lost_stale_or_doubled(world: World, seed: int) -> None:
     """Random deliveries, settled or not, against a model: each file's lines as they are accepted."""
     chance = random.Random(seed)
@@ -432,8 +433,8 @@ OTHERS: dict[Callable[[World], None], list[float]] = {
 }
 
 
-@pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.part("races")
+@pytest.mark.parametrize(("moment", "other"), some(list(product(MOMENTS, OTHERS)), 11))
 def test_a_run_that_comes_between_is_respected(
     world: World, monkeypatch: pytest.MonkeyPatch, moment: str, other: Callable[[World], None]
 ) -> None:
@@ -499,7 +500,8 @@ def test_a_cut_version_that_was_first_does_not_replace_the_whole_one_of_another_
     assert numbers(world) == [1.0, 2.0, 3.0, 4.0]
 
 
-@pytest.mark.parametrize("round_number", rounds(3))
+@pytest.mark.part("races")
+@pytest.mark.parametrize("round_number", rounds(2))
 def test_runs_that_replace_the_same_files_at_once_take_each_once(world: World, round_number: int) -> None:
     places = [hour(h, f"DEV{d}") for d in range(2) for h in range(2)]
     world.deliver({place: lines(i) for i, place in enumerate(places)})

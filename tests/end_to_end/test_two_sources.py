@@ -5,11 +5,11 @@ from datetime import date
 from typing import Any
 
 import pytest
-from meetings import Once, between, together
-from plants import Plant, raw, raw_path
 
 from siltstone.errors import UsageError
 from siltstone.table.delta_table import Table
+from support.plant import Plant, raw, raw_path
+from support.races import Once, between, together
 
 STREAM = "a0dd74ce-05ee-5fee-8335-2d9856bd52be"
 CSV = b"datetime,temp\n2021-07-08T12:00:00Z,20.5\n2021-07-08T12:01:00Z,21\n2021-07-09T00:00:00Z,22\n"
@@ -72,9 +72,8 @@ def test_a_run_that_met_newer_rows_of_its_own_keys_reads_again(plant: Plant, mon
 
 
 def _compact_from(plant: Plant, folder: Any) -> None:
-    from worlds import quiet
-
     from siltstone.ingest.job import compact
+    from support.fleet import quiet
 
     compact("sitewise", str(folder), str(plant.lake), plant.config(), plant.engine, quiet)
 

@@ -5,9 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from meetings import between
-from test_verify import verified
-from worlds import NOON, World, quiet, record
 
 from siltstone.cli import main as cli
 from siltstone.maintenance.vacuum import vacuum
@@ -15,6 +12,8 @@ from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
+from support.fleet import NOON, World, quiet, record
+from support.races import between
 
 ONE, TWO = (f"BRCB/DEV{n}/2025121012" for n in (1, 2))
 HOUR = 3600
@@ -64,7 +63,7 @@ def test_orphans_go_once_they_are_old(killed: World) -> None:
     assert vacuumed(killed) == listed
     assert len(killed.files()) == len(before) - 3
     assert vacuumed(killed) == []
-    assert verified(killed)["problems"] == []
+    assert killed.verify()["problems"] == []
     assert len(killed.quarantine()) == 1
     assert killed.compact()["rows_out"] == 1
     assert killed.rows("a", "b") == [(None, 1.0), (1.0, None)]
@@ -81,7 +80,7 @@ def test_nothing_that_is_needed_goes_after_many_kinds_of_runs(world: World, kind
     gone = vacuumed(world, "vacuum.grace_hours=1")
     # Delta keeps the four data files that were replaced just now, for readers of older versions; plain has none left.
     assert gone == []
-    assert verified(world)["problems"] == []
+    assert world.verify()["problems"] == []
 
 
 def test_replaced_files_go_when_their_replacement_is_old(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +100,7 @@ def test_replaced_files_go_when_their_replacement_is_old(world: World, monkeypat
     monkeypatch.setattr(vacuuming, "datetime", Later)
     assert len(vacuumed(world)) == 2
     assert world.rows("heartbeat") == [(NOON,), (NOON + HOUR,)]
-    assert verified(world)["problems"] == []
+    assert world.verify()["problems"] == []
 
 
 def test_files_of_others_stay(killed: World) -> None:

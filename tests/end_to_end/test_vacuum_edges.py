@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aggregate_lakes import Aggregates, assert_same
-from lakes import Readings, reading
-from meetings import Once, between
-from worlds import quiet
 
 from siltstone.aggregation.finish_tasks import FinishTask
 from siltstone.config.load import load_config
 from siltstone.maintenance import vacuum as vacuuming
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.vacuum import vacuum
+from support.aggregates import Aggregates, assert_same
+from support.fleet import quiet
+from support.races import Once, between
+from support.readings_table import Readings, reading
 
 PERIOD: dict[str, Any] = {"start": "2025-12-03 00:00", "end": "2025-12-05 12:00"}
 HOUR = 3600

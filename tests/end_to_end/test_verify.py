@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from worlds import NOON, World, quiet, record
 
 from siltstone.cli import main as cli
 from siltstone.engine.local import LocalEngine
@@ -17,16 +16,12 @@ from siltstone.maintenance.verify import verify
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table.open import table_at
+from support.fleet import NOON, World, quiet, record
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ONE, TWO, THREE = (f"BRCB/DEV{n}/2025121012" for n in (1, 2, 3))
-
-
-def verified(world: World, *settings: str) -> dict[str, Any]:
-    table = table_at(Storage(os.path.realpath(world.table)), DATALOG)
-    return verify(table, world.config(*settings), world.engine, quiet)
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ def filled(world: World) -> World:
 
 
 def test_a_sound_table_is_proven(filled: World) -> None:
-    found = verified(filled)
+    found = filled.verify()
     assert found["problems"] == []
     # ONE, TWO, THREE and the cut file of DEV4
     assert (found["source_files"], found["sources_proven"], found["sources_gone"]) == (4, 4, 0)
@@ -60,26 +55,26 @@ def test_plain_and_settled_tables_are_proven(world: World) -> None:
     for hour in range(3):
         world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + 3600 * hour, a=hour)]})
         world.compact("compaction.format=parquet", f"settle.after_compact={'true' if hour == 2 else 'false'}")
-    found = verified(world)
+    found = world.verify()
     assert (found["problems"], found["sources_proven"], found["data_files"], found["rows"]) == ([], 3, 1, 3)
 
 
 def test_a_new_key_in_a_changed_source_is_nobodys_problem(filled: World) -> None:
     filled.deliver({ONE: [record(NOON, brandnew=1)]})
-    found = verified(filled)
+    found = filled.verify()
     assert (found["problems"], found["sources_changed"]) == ([], 1)
 
 
 def test_refused_versions_are_no_problem_while_former_rows_stand(filled: World) -> None:
     filled.deliver({ONE: filled.path(ONE).read_bytes()[:-9], TWO: b"no gzip"})
     assert filled.compact()["files_quarantined"] == 2
-    assert verified(filled)["problems"] == []
+    assert filled.verify()["problems"] == []
 
 
 def test_gone_and_changed_sources_are_counted_and_no_problem(filled: World) -> None:
     filled.path(ONE).unlink()
     filled.deliver({TWO: [record(NOON, c="y")]})
-    found = verified(filled)
+    found = filled.verify()
     assert found["problems"] == []
     assert (found["sources_gone"], found["sources_changed"], found["sources_proven"]) == (1, 1, 2)
 
@@ -176,14 +171,14 @@ def test_damage_is_found(world: World, kind: str) -> None:
     world.compact()
     world.deliver({ONE: [record(NOON, a=2), record(NOON + 9, a=3)]})
     world.compact()
-    assert verified(world)["problems"] == []
+    assert world.verify()["problems"] == []
     damage(world)
-    assert any(told in problem for problem in verified(world)["problems"]), verified(world)["problems"]
+    assert any(told in problem for problem in world.verify()["problems"]), world.verify()["problems"]
 
 
 def test_any_change_of_a_data_file_is_found_by_its_checksum(filled: World) -> None:
     rewrite(lambda f: f)(filled)
-    assert [p for p in verified(filled)["problems"] if "its SHA-256 is" in p]
+    assert [p for p in filled.verify()["problems"] if "its SHA-256 is" in p]
 
 
 def test_the_command_exits_with_7_when_something_is_wrong(filled: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,10 @@
 """Readings with versions: the newest wins, in a file, across files, across runs and when it comes too late."""
 
 import pytest
-from meetings import Once, between
-from plants import SERIES, Plant, raw, raw_path
 
 from siltstone.ingest import job as compaction
+from support.plant import SERIES, Plant, raw, raw_path
+from support.races import Once, between
 
 OTHER = "7020c8e2-e6db-40fa-9845-ed0dddd4c77d_c706d54d-4c11-42dc-9a01-63662fc697b4"
 

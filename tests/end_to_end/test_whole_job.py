@@ -12,13 +12,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
-from worlds import NOON, InProcess, World, gz, ndjson, record
 
 from siltstone.errors import UsageError
 from siltstone.ingest.job import compact
-from siltstone.ingest.task_spec import IngestReport, IngestTask
-
-MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
+from siltstone.ingest.task_spec import IngestReport
+from support.fleet import MIDNIGHT, NOON, InProcess, World, gz, ndjson, record
+from support.races import Meanwhile
 
 
 def test_a_row_has_its_fields_its_date_its_instant_and_its_file(world: World) -> None:
@@ -389,19 +388,6 @@ def test_a_quarantined_file_that_is_delivered_whole_is_taken(world: World) -> No
     summary = world.compact()
     assert (summary["files_ingested"], summary["files_changed"]) == (1, 0)
     assert world.rows("heartbeat") == [(NOON,)]
-
-
-@dataclass(frozen=True)
-class Meanwhile(InProcess):
-    """Does something at the input before a round of bins: 0 is the first wave."""
-
-    acts: Any = None
-    done: list[int] = None  # type: ignore[assignment]
-
-    def run(self, bins: list[IngestTask], done: Any) -> list[IngestReport]:  # type: ignore[override]
-        self.acts.get(len(self.done), lambda: None)()
-        self.done.append(len(bins))
-        return super().run(bins, done)
 
 
 def test_a_file_that_vanishes_or_changes_after_the_listing_waits_for_the_next_run(world: World) -> None:

@@ -31,6 +31,7 @@ from siltstone.formats.avro.fast import read_fast
 from siltstone.formats.avro.lanes import AvroDocument, open_avro, read_avro
 from siltstone.formats.avro.values import long_bytes
 from siltstone.formats.documents import Item, Opened, Records, Rules
+from support.rounds import examples
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 SYNC = b"0123456789abcdef"
@@ -512,7 +513,7 @@ def as_column(value: Any) -> Any:
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(tables())
 def test_both_lanes_read_what_fastavro_wrote(table: tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]) -> None:
     fields, blocks = table
@@ -546,7 +547,7 @@ FLIPPED_ROWS = [
 FLIPPED_PAYLOAD = coded(FLIPPED, FLIPPED_ROWS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(FLIPPED_PAYLOAD) - 1), st.integers(0, 255)), min_size=1, max_size=2))
 @example([(3, 2)])
 def test_what_the_fast_lane_proves_is_what_the_careful_lane_reads(changes: list[tuple[int, int]]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from siltstone.errors import Unreadable
 from siltstone.formats.compression import Inflated, Salvage, inflate, inflate_head
+from support.rounds import examples
 
 TEXT = b'{"a":1}\n{"a":2}\n'
 MIB = 1 << 20
@@ -191,7 +192,7 @@ def attempt(raw: bytes, salvage: Salvage) -> Inflated | None:
         return None
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(packed(), st.data())
 def test_a_cut_file_gives_a_prefix_and_says_so(pair: tuple[bytes, bytes], data: st.DataObject) -> None:
     text, raw = pair
@@ -204,7 +205,7 @@ def test_a_cut_file_gives_a_prefix_and_says_so(pair: tuple[bytes, bytes], data: 
             assert inflated == Inflated(text)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(packed(), st.binary(min_size=1, max_size=40))
 def test_junk_behind_a_file_adds_no_text(pair: tuple[bytes, bytes], junk: bytes) -> None:
     text, raw = pair
@@ -213,7 +214,7 @@ def test_junk_behind_a_file_adds_no_text(pair: tuple[bytes, bytes], junk: bytes)
         assert inflated.data == text
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(packed(), st.data(), st.sampled_from(["none", "truncated", "all"]))
 def test_a_flipped_byte_never_gives_wrong_text_silently(
     pair: tuple[bytes, bytes], data: st.DataObject, salvage: Salvage

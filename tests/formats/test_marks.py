@@ -4,7 +4,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from siltstone.formats.ndjson.structure_counts import (
     has_blank_before_colon,
     has_line_over,
 )
+from support.rounds import examples
 
 
 def marks_of(documents: list[bytes]) -> StructureCounts | None:

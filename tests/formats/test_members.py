@@ -4,13 +4,14 @@ import json
 
 import orjson
 import polars as pl
-from builders import document
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from siltstone.formats.documents import Document, Rules
 from siltstone.formats.ndjson.members import BOOLEAN, JSON, MISFIT, NULL, NUMBER, TEXT, objects_of, read_members
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
+from support.parsing import document
+from support.rounds import examples
 
 KINDS = {"null": NULL, "number": NUMBER, "boolean": BOOLEAN, "string": TEXT, "json": JSON, "misfit": MISFIT}
 
@@ -99,7 +100,7 @@ JUNK = st.text(st.sampled_from('{}[]":,\\ \t\r\x01ante1.-+Eé'), max_size=24)
 @given(st.lists(LINES | JUNK, max_size=6), st.booleans())
 @example(['{"a":1}}', '{"a":1', '{"a":1},{"b":2}', '{"a":01}', '{"a" :1}', '{"a":"b":1}', "{}{}", '{,"a":1}'], False)
 @example(['{"a":"x', 'y":1}', '{"a":1,}', '{"a":tru}', '{"a":1 2}', '{"a":"b"c}', '{"a"}', "{:1}", '{"a":}'], True)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_all_lines_at_once_say_what_each_line_says_alone(lines: list[str], wide: bool) -> None:
     if wide:
         lines = [line.replace(":", " : ").replace(",", " ,") for line in lines]

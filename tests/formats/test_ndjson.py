@@ -3,8 +3,6 @@
 from unittest.mock import patch
 
 import pytest
-from builders import cells_of, columns, document, rows_by_key
-from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +11,8 @@ from siltstone.formats.ndjson import lanes as ndjson
 from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.lanes import parse
 from siltstone.model.schema import Schema
+from support.parsing import cells_of, columns, document, rows_by_key
+from support.rounds import examples
 
 RULES = Rules()
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from builders import BASE, assert_same, cells_of, columns, document, rows_by_key
-from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +17,8 @@ from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.lanes import parse
 from siltstone.model.contracts import Column
 from siltstone.model.schema import Schema
+from support.parsing import BASE, assert_same, cells_of, columns, document, rows_by_key
+from support.rounds import examples
 
 RULES = Rules()
 EMPTY = Schema(())

@@ -8,8 +8,6 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pytest
-from builders import assert_same, cells_of, columns, document, rows_by_key
-from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +17,8 @@ from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.fast import parse_inferred, parse_typed
 from siltstone.model.contracts import Column
 from siltstone.model.schema import Schema
+from support.parsing import assert_same, cells_of, columns, document, rows_by_key
+from support.rounds import examples
 
 RULES = Rules()
 KNOWN = columns(d="double", s="string", t="string", i="bigint", j="int", b="boolean", n="json")
@@ -343,7 +343,7 @@ RECORDS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.lists(RECORDS, min_size=1, max_size=6))
 def test_plain_records_are_proven_and_equal(records: list[dict[str, Any]]) -> None:
     one = document(*(json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in records))

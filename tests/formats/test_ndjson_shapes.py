@@ -1,9 +1,8 @@
 """Narrow flat records by one pattern per shape; what has no such shape is left to others."""
 
-from builders import document
-
 from siltstone.formats.documents import Document, Rules
 from siltstone.formats.ndjson.shapes import read_shapes
+from support.parsing import document
 
 
 def test_values_by_their_own_text_whatever_the_shape_of_their_line() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.formats.parquet.thrift import decoded, encoded
+from support.rounds import examples
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 
@@ -178,7 +179,7 @@ LISTS: st.SearchStrategy[Any] = st.deferred(
 STRUCTS: st.SearchStrategy[Any] = st.deferred(lambda: st.dictionaries(st.integers(-40, 4000), fields(), max_size=4))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(STRUCTS)
 def test_every_struct_comes_back(struct: Any) -> None:
     data = encoded(struct)
@@ -196,7 +197,7 @@ def test_a_footer_cut_off_anywhere_is_refused(name: str) -> None:
             decoded(data)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.sampled_from(sorted(FOOTERS)), st.integers(0, 5_000), st.binary(max_size=12), st.booleans())
 def test_damage_anywhere_gives_a_struct_or_is_refused(name: str, at: int, new: bytes, cut: bool) -> None:
     data = FOOTERS[name]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
+from support.rounds import examples
 
 
 def scan(text: str, *, max_keys: int = 100, max_depth: int = 64) -> list[Token]:
@@ -119,7 +120,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.dictionaries(st.text(), PLAIN, max_size=5), st.booleans(), st.sampled_from([None, 1]))
 def test_every_object_is_read_as_json_reads_it(record: dict[str, object], ascii_only: bool, indent: int | None) -> None:
     try:
@@ -131,7 +132,7 @@ def test_every_object_is_read_as_json_reads_it(record: dict[str, object], ascii_
     assert {t.key: json.loads(t.text) for t in scan(text)} == record
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.text(alphabet='{}[]":, \\ae019.-nul\n\x00é', max_size=24))
 def test_random_text_is_an_object_or_bad_json_and_nothing_else(text: str) -> None:
     try:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.mapping.cells import CELLS, of_column, of_texts, same_as
+from support.rounds import examples
 
 
 def texts(*cells: str | None, decimal: str = ".") -> list[tuple[float | None, str | None, str | None, str | None]]:
@@ -54,7 +55,7 @@ def test_decimal_commas() -> None:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_the_nearest_double_is_taken(number: float) -> None:
     (value, _, _, misfit) = texts(repr(number))[0]
     assert misfit is None

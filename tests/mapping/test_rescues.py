@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.mapping.rescues import RESCUES, rescued
+from support.rounds import examples
 
 
 def test_texts_are_escaped_and_repeated_keys_are_listed() -> None:
@@ -16,7 +17,7 @@ def test_texts_are_escaped_and_repeated_keys_are_listed() -> None:
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_every_text_comes_back(rows: list[dict[str, str]]) -> None:
     cells = [(row, key, own) for row, members in enumerate(rows) for key, own in members.items()]
     found = rescued(pl.DataFrame(cells, RESCUES, orient="row"), len(rows))

@@ -7,10 +7,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from aggregate_lakes import Aggregates, us
-from lakes import Readings, reading
-from plants import Plant
-from worlds import quiet
 
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
@@ -24,6 +20,10 @@ from siltstone.plotting.panels import panel_of
 from siltstone.plotting.series_rows import SeriesPatterns, open_aggregates, read_series
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
+from support.aggregates import Aggregates, us
+from support.fleet import quiet
+from support.plant import Plant
+from support.readings_table import Readings, reading
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 OPENXC = str(Path(__file__).parents[2] / "conf/examples/openxc.yaml")

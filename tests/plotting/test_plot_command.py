@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plants import Plant
-from worlds import quiet
 
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.spec import AggregateSpec, rows_of
 from siltstone.cli.main import main
 from siltstone.config.series_rules import load_interpretations
+from support.fleet import quiet
+from support.plant import Plant
 
 OPENXC = str(Path(__file__).parents[2] / "conf/examples/openxc.yaml")
 SIX = 1_764_568_800  # 2025-12-01T06:00:00Z, 07:00 in Zurich

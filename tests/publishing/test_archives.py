@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lakes import Readings, quarters
-from worlds import quiet
 
 from siltstone.cli import main as cli
 from siltstone.cli.publish import run_publish
 from siltstone.config.load import load_config
 from siltstone.errors import StorageError, UsageError
 from siltstone.publishing.job import publish
+from support.fleet import quiet
+from support.readings_table import Readings, quarters
 
 A = "01f5cba4-111b-42a4-bbb4-4844ec3ad6f6"
 

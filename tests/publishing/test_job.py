@@ -13,9 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from lakes import Readings, quarters, reading
 from polars.testing import assert_frame_equal
-from worlds import quiet
 
 from siltstone.config.load import load_config
 from siltstone.errors import LostRaceError, StorageError, UsageError
@@ -23,9 +21,11 @@ from siltstone.publishing import editions as publications
 from siltstone.publishing.editions import Publication
 from siltstone.publishing.job import publish
 from siltstone.storage import Storage
+from support.fleet import quiet
+from support.readings_table import Readings, quarters, reading
 
 if TYPE_CHECKING:
-    from buckets import Bucket
+    from support.s3_bucket import Bucket
 
 A = "01f5cba4-111b-42a4-bbb4-4844ec3ad6f6"
 B = "badd2ed0-1cf4-11ec-8cd1-1002b58053c7"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from siltstone.model.contracts import TIMESTAMP
 from siltstone.publishing.mortar_layout import FIRST_US, LAST_US, Windows, in_files, pieces, revised, stream_of
+from support.rounds import examples
 
 DAY_US = 86_400_000_000
 
@@ -83,7 +84,7 @@ FEW_TIMES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     before=PAIRS | FEW_TIMES, now=PAIRS | FEW_TIMES, days=st.sets(st.integers(0, 4), min_size=1), most=st.integers(1, 5)
 )

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plants import Plant
 
 from siltstone import sources
+from support.plant import Plant
 
 PAGE = Path(__file__).parents[2] / "docs/adding-a-source.md"
 

@@ -6,7 +6,6 @@ from datetime import date, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from builders import document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,8 @@ from siltstone.model.contracts import DATALOG
 from siltstone.model.schema import base_schema
 from siltstone.model.time_zones import day_text
 from siltstone.sources.datalog import HINTS, Stamped, locate, partition_of, site_partition, stamp, unit_of
+from support.parsing import document
+from support.rounds import examples
 
 MIDNIGHT = 1_765_324_800  # 2025-12-10T00:00:00Z, when the files were uploaded; day 20432
 RULES = Rules(earliest_us=1_420_070_400_000_000, future_us=24 * 3_600_000_000, zone="UTC")  # 2015-01-01; one day
@@ -105,7 +106,7 @@ def test_a_heartbeat_that_is_text_or_decimal_is_rescued_and_has_no_time() -> Non
     assert found.ts_us[2] == 1765332618_000000
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.integers(1_420_070_400_000_000_000, (MIDNIGHT + 86_400) * 10**9), st.sampled_from([10**9, 10**6, 10**3, 1]))
 def test_every_unit_gives_the_instant_cut_to_microseconds(ns: int, per_unit: int) -> None:
     heartbeat = ns // per_unit

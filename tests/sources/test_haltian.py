@@ -5,11 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import haltian_files as files
 import polars as pl
 import pyarrow as pa
 import pytest
-from haltian_files import ROOT_SPACE, at
 
 from siltstone import sources
 from siltstone.errors import Unreadable
@@ -18,6 +16,8 @@ from siltstone.mapping.dataset import Keyed, Place
 from siltstone.model.contracts import ARROW_TYPE, NO_SITE
 from siltstone.model.schema import Schema
 from siltstone.sources import haltian
+from support import haltian as files
+from support.haltian import ROOT_SPACE, at
 
 ORG, DEVICE = "6f0c2b1e-0000-4000-8000-000000000001", "6f0c2b1e-0000-4000-8000-00000000000d"
 HOUR, NOON = datetime(2026, 1, 28, 14), at("2026-01-28 12:00")

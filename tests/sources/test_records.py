@@ -21,6 +21,7 @@ from siltstone.mapping.dataset import Keyed, Place
 from siltstone.mapping.records_options import problems
 from siltstone.model.schema import Schema
 from siltstone.sources.records import RecordsDataset, datasets
+from support.rounds import examples
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "samples"
@@ -389,7 +390,7 @@ FLAT = st.fixed_dictionaries(
 
 
 @given(st.lists(st.lists(FLAT, max_size=4), min_size=1, max_size=3), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_lanes_agree_reading_by_reading(files: list[list[dict[str, Any]]], is_wide: bool) -> None:
     block = {"time": ["t"], "series": ["name"], "wide": ["v", "x"]} if is_wide else LONG
     source = dataset(**block, sentinels=["-200"])

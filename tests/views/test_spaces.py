@@ -4,9 +4,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from haltian_files import ROOT_SPACE, at
 
 from siltstone.dimensions.spaces import device_places, in_force, space_paths, with_places
+from support.haltian import ROOT_SPACE, at
 
 MORNING, NOON, EVENING = at("2026-01-28 08:00"), at("2026-01-28 12:00"), at("2026-01-28 18:00")
 UTC_US = pl.Datetime("us", "UTC")

@@ -1,10 +1,10 @@
 """Part 13's averages over time, which the peers' own tests leave thin."""
 
 import numpy as np
-from one_series import points, values, windows
 
 from siltstone.timeseries.conventions import evaluate
 from siltstone.timeseries.interpretation import Interpretation
+from support.one_series import points, values, windows
 
 # Good 0 to 10, Bad to 20, Good from 20 on; the last sample is at 30
 ROWS = points((0, 10.0), (10, 0.0, "B"), (20, 30.0), (30, 50.0))

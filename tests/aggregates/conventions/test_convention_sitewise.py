@@ -1,9 +1,9 @@
 """SiteWise: windows (start, end], stamped at their end."""
 
 import pytest
-from one_series import points, values, windows
 
 from siltstone.timeseries.conventions import stamps_us
+from support.one_series import points, values, windows
 
 # The documentation's metric rows: one value a second, 1 at 30 s of the first minute, 31 at its end, then 32 to 60.
 START = 1_637_334_000

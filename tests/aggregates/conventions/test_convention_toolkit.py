@@ -1,6 +1,6 @@
 """Time weights with and without the neighbouring windows."""
 
-from one_series import points, values, windows
+from support.one_series import points, values, windows
 
 ROWS = points((2, 4.0), (6, 8.0), (12, 2.0), (31, 6.0))
 SPANS = windows(0, 10, 20, 30, 40)

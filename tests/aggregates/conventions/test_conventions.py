@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from one_series import points, values, windows
 
 from siltstone.errors import UsageError
 from siltstone.timeseries.conventions import MEASURES, RULES, evaluate
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import Points
+from support.one_series import points, values, windows
 
 ROWS, SPANS, STEP = points((0, 1.0), (5, 2.0)), windows(0, 10, 20), Interpretation()
 

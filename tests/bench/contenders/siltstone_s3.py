@@ -13,10 +13,9 @@ import obstore
 from arguments import arguments
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from faulty_s3 import FaultyS3
-
 from siltstone.model.access import Access
 from siltstone.storage.access import bucket_store
+from support.s3_server import FaultyS3
 
 
 def main() -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from default_binding import DefaultCase, default_results
-from peer_cases import micros, points_of
 
 from siltstone.errors import UsageError
 from siltstone.timeseries.conventions import Window, evaluate, flux
 from siltstone.timeseries.interpretation import Interpretation
+from support.peers.cases import micros, points_of
+from support.peers.default_binding import DefaultCase, default_results
 
 STEP, LINEAR = Interpretation("step"), Interpretation("linear")
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Points
 
+VECTORS = Path(__file__).parents[2] / "conformance" / "vectors"
 QUALITIES = {"Good": GOOD, "Uncertain": UNCERTAIN, "UncertainSubstituteValue": UNCERTAIN}
 
 
 def file_of(name: str) -> dict[str, Any]:
-    text = (Path(__file__).parent / "vectors" / f"{name}.json").read_text()
+    text = (VECTORS / f"{name}.json").read_text()
     return json.loads(text)  # type: ignore[no-any-return]
 
 

@@ -1,16 +1,14 @@
 """Lakes to aggregate, and their aggregates read back: what the tests of `siltstone aggregate` and `rollup` share."""
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from deltalake import DeltaTable
-from haltian_files import Rows, file_of, path_of
-from plants import Plant
-from worlds import InProcess, quiet
 
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
@@ -18,6 +16,22 @@ from siltstone.aggregation.rollup import rollup_table
 from siltstone.aggregation.spec import AggregateSpec, checked_measures, rows_of
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
+from support.fleet import InProcess, quiet
+from support.haltian import Rows, file_of, path_of
+from support.plant import Plant
+from support.readings_table import Row, reading
+
+ALL = ["time_weighted_average", "integral", "transitions", "first", "last", "start_value", "end_value"]
+ALL += ["min", "min_ts", "max", "max_ts", "count", "sum", "mean", "stddev", "time_weighted_stddev", "increase"]
+ALL += ["time_in_state", "p50", "p90"]
+"""Measures of every kind."""
+
+RULES = """measurements:
+  - {match: {series: cnt}, kind: counter, max_hold: 9h}
+  - {match: {series: nx}, kind: next, max_hold: 7h, uncertain: keep}
+  - {match: {series: Temp}, kind: linear, max_gap: 20h, max_hold: 5h, uncertain: good}
+"""
+"""Rules for the series of `scattered`."""
 
 STATE_KEY = ["site", "series_id", "bucket_start"]
 
@@ -146,6 +160,20 @@ def office_hours(root: Path) -> Aggregates:
     deliver_occupancy(plant, late, "2025-12-03 06:00")
     plant.compact("haltian", "compaction.grain=day")
     return Aggregates(root / "hourly", plant.lake / "readings")
+
+
+def scattered(draws: random.Random, day: int, count: int) -> list[Row]:
+    """Readings of a day of five kinds of series on two sites, of any quality."""
+    found = {}
+    for _ in range(count):
+        series, site = draws.choice(["step", "Temp", "mode", "cnt", "nx"]), draws.choice("xy")
+        time = datetime(2025, 12, 1 + day) + timedelta(minutes=draws.randrange(0, 1440, draws.choice([1, 60])))
+        told = {"site": site, "quality": draws.choice(["good", "good", "good", "bad", "uncertain"])}
+        value = float(draws.randrange(5))
+        text = {"text": "abc"[draws.randrange(3)], "kind": "string"} if series == "mode" else {}
+        row = reading(series, time.isoformat(), None if text else value, **told, **text)
+        found[site, series, time] = row
+    return list(found.values())
 
 
 def _plain(value: Any) -> Any:

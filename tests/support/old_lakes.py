@@ -10,11 +10,11 @@ from typing import Any
 from unittest.mock import patch
 
 import polars as pl
-from worlds import InProcess
 
 from siltstone.cli import main as cli
+from support.fleet import InProcess
 
-SAMPLE = Path(__file__).parent / "samples" / "lake-555e899"
+SAMPLE = Path(__file__).parents[1] / "samples" / "lake-555e899"
 COMMANDS: Mapping[str, Mapping[str, list[str]]] = json.loads((SAMPLE / "commands.json").read_text())
 _START, _LENGTH = "/tmp/lake-of-555e899/", 160
 _MADE_AT = (_START + "x" * (_LENGTH - len(_START))).encode()

@@ -7,8 +7,6 @@ from typing import Any
 import obstore
 import polars as pl
 from deltalake import DeltaTable
-from faulty_s3 import Faults, FaultyS3
-from worlds import Content, InProcess, gz, ndjson, quiet, unclosed
 
 from siltstone.config.load import load_config
 from siltstone.config.model import Config
@@ -21,6 +19,8 @@ from siltstone.storage.access import bucket_store
 from siltstone.table import ledger
 from siltstone.table.open import table_at
 from siltstone.table.quarantine import read_quarantine
+from support.fleet import Content, InProcess, gz, ndjson, quiet, unclosed
+from support.s3_server import Faults, FaultyS3
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableAlterer
 
+from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.table.delta_table import Table
+from support.fleet import InProcess
 
 MOMENTS: dict[str, tuple[Any, str, bool]] = {
     "before the creation": (Table, "create", False),
@@ -39,6 +42,19 @@ class Once:
             self.left, self._inside = self.left - 1, True
             self.act()
             self._inside = False
+
+
+@dataclass(frozen=True)
+class Meanwhile(InProcess):
+    """Does something at the input before a round of bins: 0 is the first wave."""
+
+    acts: Any = None
+    done: list[int] = None  # type: ignore[assignment]
+
+    def run(self, bins: list[IngestTask], done: Any) -> list[IngestReport]:  # type: ignore[override]
+        self.acts.get(len(self.done), lambda: None)()
+        self.done.append(len(bins))
+        return super().run(bins, done)
 
 
 def between(patch: pytest.MonkeyPatch, owner: Any, name: str, act: Callable[[], Any], *, after: bool = False) -> None:

@@ -20,12 +20,16 @@ from siltstone.engine.tasks import Engine
 from siltstone.ingest.job import compact
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.optimize import settle
+from siltstone.maintenance.verify import verify
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
+from siltstone.table.open import table_at
 from siltstone.table.quarantine import read_quarantine
 
 UPLOADED = 1_766_188_800  # 2025-12-20T00:00:00Z, when the first file of every world was uploaded
 NOON = 1_765_339_200  # 2025-12-10T04:00:00Z, 12:00 on that day in Asia/Makassar (UTC+8)
+
+MIDNIGHT = 1_765_382_400  # 2025-12-10T16:00:00Z, where 2025-12-11 begins in Asia/Makassar
 
 _FILE_TIMES = itertools.count(UPLOADED)  # each write gets a time of its own, so that no two etags can be equal
 
@@ -46,6 +50,28 @@ def ndjson(records: Sequence[Mapping[str, Any] | str]) -> bytes:
 
 def gz(text: bytes) -> bytes:
     return gzip.compress(text, mtime=0)
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write one file, at a time of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    at = next(_FILE_TIMES)
+    os.utime(path, (at, at))
+
+
+def every_kind() -> dict[str, Content]:
+    """Files of two sites and two days: a stray, duplicates, a misfit, a bad line, a bad file, bins that disagree about
+    three columns. Of 38 records 35 become rows, 2 are duplicates and one is quarantined."""
+    twice = record(MIDNIGHT + 1, n=1)
+    return {
+        "BRCB/AAA/2025121012": [record(NOON, "PM189", "AAA")],
+        "BRCB/SLS30I009/2025121012": [record(NOON + s, x=s, VehicleSpeed=1) for s in range(30)],
+        "BRCB/SLS30I009/2025121023": [record(MIDNIGHT - 1, x=0.5), twice, twice, "{"],
+        "BRCB/SLS30I009/2025121100": [record(MIDNIGHT, x="late", vehiclespeed=None), twice],
+        "BRCG/SLS30I623/2025121012": [record(NOON, "LD783", "SLS30I623", vehiclespeed=2, x=None, deep={"a": [1]})],
+        "BRCG/SLS30I623/2025121013": b"no gzip",
+    }
 
 
 @dataclass(frozen=True)
@@ -90,14 +116,11 @@ class World:
     def deliver(self, tree: Mapping[str, Content]) -> None:
         """Write files by `SITE/device/YYYYMMDDHH`; bytes as they are, records as gzipped NDJSON."""
         for place, content in tree.items():
-            self.put(self.path(place), content if isinstance(content, bytes) else gz(ndjson(content)))
+            put(self.path(place), content if isinstance(content, bytes) else gz(ndjson(content)))
 
     def put(self, path: Path, data: bytes) -> None:
         """Write one file, at a time of its own."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        at = next(_FILE_TIMES)
-        os.utime(path, (at, at))
+        put(path, data)
 
     def config(self, *settings: str) -> Config:
         return load_config([], settings)
@@ -117,6 +140,11 @@ class World:
         """Settle the table and return the summary."""
         table = open_table(str(self.lake), "datalog", self.config(*settings).storage)
         return settle(table, self.config(*settings), engine or self.engine, quiet, dry_run=dry_run)
+
+    def verify(self, *settings: str) -> dict[str, Any]:
+        """What verify finds in the table."""
+        table = table_at(Storage(os.path.realpath(self.table)), DATALOG)
+        return verify(table, self.config(*settings), self.engine, quiet)
 
     def frame(self, version: int | None = None) -> pl.DataFrame:
         """The table (at a version) as polars reads it, sorted by all columns; a source file is named by its place in

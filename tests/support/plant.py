@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import fastavro
 import polars as pl
-from worlds import _FILE_TIMES, InProcess, quiet, unclosed
 
 from siltstone.config.load import load_config
 from siltstone.config.model import Config
@@ -19,6 +17,7 @@ from siltstone.ingest.job import compact
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.optimize import settle
 from siltstone.maintenance.verify import verify
+from support.fleet import InProcess, put, quiet, unclosed
 
 ASSET = "e9687d2a-0dbe-4f65-9ed6-6f443cba41f7"
 PROPERTY = "95e63da7-d34e-43e1-bc6f-1b490154b07a"
@@ -80,11 +79,7 @@ class Plant:
     def deliver(self, source: str, files: Mapping[str, bytes]) -> None:
         """Write files at a time of their own."""
         for path, data in files.items():
-            file = self.input(source) / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-            at = next(_FILE_TIMES)
-            os.utime(file, (at, at))
+            put(self.input(source) / path, data)
 
     def config(self, *settings: str, conf: Sequence[str] = ()) -> Config:
         return load_config(conf, settings)

@@ -1,0 +1,1 @@
+"""What tests share: input and tables to run jobs on, servers, oracles; no test is here."""
