@@ -33,8 +33,13 @@ java:
 demo: setup  ## the main job on real input, then a query; ends with a short report
 	$(BIN)/python tests/demo/run.py
 
+# Without compiled files each of many processes compiles all of siltstone and the tests. One thread of polars in each of the
+# processes that share the machine; what tests start has as many as it will.
+test test-slow soak: export PYTHONDONTWRITEBYTECODE =
+test: export POLARS_MAX_THREADS = 1
+
 test: setup  ## the tests, by WORKERS=2 processes; ROUNDS=5 repeats races and laws five times as often
-	POLARS_MAX_THREADS=1 SILTSTONE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+	SILTSTONE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: setup  ## the long tests, part by part, within an hour; ONLY=races,laws SEED=7 ROUNDS=3 as the last lines say
 	$(SLOW)

@@ -207,8 +207,8 @@ NO_ROWS: dict[str, tuple[Content, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", NO_ROWS)
-@pytest.mark.parametrize("is_settled", [True, False])
+@pytest.mark.part("laws")
+@pytest.mark.parametrize(("kind", "is_settled"), some(list(product(NO_ROWS, (True, False))), 7))
 def test_a_damaged_or_empty_version_leaves_the_former_rows(world: World, kind: str, is_settled: bool) -> None:
     content, told = NO_ROWS[kind]
     world.deliver({hour(0): lines(0, 1, 100_000), hour(1): lines(2)})
