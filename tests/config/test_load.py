@@ -10,8 +10,9 @@ from siltstone.config.load import load_config
 from siltstone.config.model import Config, as_dict
 from siltstone.errors import ConfigError, UsageError
 from siltstone.model.access import Access
+from support.places import ROOT
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = ROOT / "conf"
 
 
 @pytest.fixture

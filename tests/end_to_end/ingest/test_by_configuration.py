@@ -2,17 +2,16 @@
 
 import math
 import shutil
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 from siltstone.errors import RepeatedKeyError, UsageError
+from support.places import ROOT, SAMPLES
 from support.plant import Plant
 
-SAMPLES = Path(__file__).parents[1] / "samples"
-EXAMPLES = Path(__file__).parents[2] / "conf/examples"
+EXAMPLES = ROOT / "conf/examples"
 
 
 def conf(name: str) -> list[str]:

@@ -16,9 +16,10 @@ from siltstone.aggregation.spec import AggregateSpec, rows_of
 from siltstone.cli.main import main
 from siltstone.config.series_rules import load_interpretations
 from support.fleet import quiet
+from support.places import ROOT
 from support.plant import Plant
 
-OPENXC = str(Path(__file__).parents[2] / "conf/examples/openxc.yaml")
+OPENXC = str(ROOT / "conf/examples/openxc.yaml")
 SIX = 1_764_568_800  # 2025-12-01T06:00:00Z, 07:00 in Zurich
 MEASURES = ("time_weighted_average", "min", "min_ts", "max", "increase", "transitions", "time_in_state")
 READINGS: dict[str, list[tuple[int, Any]]] = {  # minutes after six, value

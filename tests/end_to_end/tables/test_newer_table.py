@@ -4,7 +4,6 @@ import json
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,9 @@ from siltstone.cli import main as cli
 from siltstone.storage import Storage
 from support.fleet import InProcess
 from support.old_lakes import COMMANDS, OldLake, newest_manifest, run, say_format, say_no_format
+from support.places import ROOT
 
-JOBS = Path(__file__).parents[2] / "jobs"
+JOBS = ROOT / "jobs"
 FOR_ALL = {
     "version": 2, "min_reader_version": 2, "min_writer_version": 2,
     "min_reader_release": "9.1.0", "min_writer_release": "9.2.0",

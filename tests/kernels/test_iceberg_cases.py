@@ -1,15 +1,15 @@
 """Apache Iceberg's cases of compaction planning (tests/vectors): each is ours too, or differs for a reason."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from siltstone.kernels.bin_packing import PlannedFile, _bin_count, _groups, plan_bins, plan_merges
 from siltstone.model.data_files import DataFile, Sizes
+from support.places import VECTORS as FOLDER
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "iceberg-compaction-planner.json").read_text())
+VECTORS = json.loads((FOLDER / "iceberg-compaction-planner.json").read_text())
 CASES = {case["id"]: case for case in VECTORS["cases"]}
 DAY = ("2025-12-10", "BRCB")
 

@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import polars as pl
 
 from support.fleet import World, gz, ndjson
+from support.places import SAMPLES
 
-TRACE = Path(__file__).parents[1] / "samples" / "openxc" / "austator-driving.json"
+TRACE = SAMPLES / "openxc" / "austator-driving.json"
 NAME = "austator-driving"
 
 

@@ -13,7 +13,6 @@ import re
 import tracemalloc
 import zlib
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -31,9 +30,9 @@ from siltstone.formats.avro.fast import read_fast
 from siltstone.formats.avro.lanes import AvroDocument, open_avro, read_avro
 from siltstone.formats.avro.values import long_bytes
 from siltstone.formats.documents import Item, Opened, Records, Rules
+from support.places import SAMPLES
 from support.rounds import examples
 
-SAMPLES = Path(__file__).parents[1] / "samples"
 SYNC = b"0123456789abcdef"
 MIB = 1 << 20
 READING: list[dict[str, Any]] = [

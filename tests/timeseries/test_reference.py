@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction as F
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ import pytest
 from siltstone.timeseries.interpretation import NO_LIMIT, Interpretation
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
 from support import reference
+from support.places import SAMPLES
 
-SAMPLES = Path(__file__).parents[1] / "samples"
 S = 1_000_000
 STEP, LINEAR = Interpretation(), Interpretation("linear")
 

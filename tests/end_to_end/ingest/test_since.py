@@ -14,6 +14,7 @@ from siltstone.cli.main import main
 from siltstone.errors import UsageError
 from siltstone.ingest.job import compact
 from support.fleet import NOON, World, quiet, record, unclosed
+from support.places import ROOT
 
 HOUR = 3600
 
@@ -169,7 +170,7 @@ def test_a_bad_date_is_a_usage_error(
 
 
 def _job() -> Any:
-    spec = importlib.util.spec_from_file_location("compact_job", Path(__file__).parents[2] / "jobs" / "compact.py")
+    spec = importlib.util.spec_from_file_location("compact_job", ROOT / "jobs" / "compact.py")
     assert spec is not None
     assert spec.loader is not None
     job = importlib.util.module_from_spec(spec)

@@ -12,8 +12,9 @@ from siltstone.errors import ConfigError, UsageError
 from siltstone.sources.haltian import MEASUREMENTS
 from siltstone.timeseries.default_rules import KNOWN_RULES
 from siltstone.timeseries.interpretation import NO_LIMIT, Interpretation, Interpretations, Match, Rule, duration_us
+from support.places import ROOT
 
-SHIPPED = Path(__file__).parents[2] / "conf/measurements.yaml"
+SHIPPED = ROOT / "conf/measurements.yaml"
 HOUR_US = 3_600_000_000
 
 

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from support.fleet import World
+from support.places import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
+sys.path.insert(0, str(ROOT / "tests/demo"))
 
 from building import write_building
 
