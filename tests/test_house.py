@@ -16,7 +16,7 @@ MEMBERS = {
         planning sources tally views zones
     """,
     2: """
-        aggregation bins checks compaction config describe engine fetching footers home_rows joining keyed
+        aggregation bins checks compaction config data_reader describe engine fetching footers home_rows joining keyed
         ledger listing measurements plain_table plans plotting portions progress publishing quarantine reading
         rewriting session settings settling storage summaries superseding survey table tables task vacuuming
         verification waves writing yaml_files
