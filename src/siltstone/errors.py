@@ -69,6 +69,10 @@ class StorageError(SiltstoneError):
     exit_code = 6
 
 
+class DamagedFileError(StorageError):
+    """A data file of a table is not as it was written."""
+
+
 class AccountsError(SiltstoneError):
     """The accounts of a run do not close: nothing was committed."""
 

@@ -78,6 +78,7 @@ class Readings:
         head = Head.after(snapshot.head)
         header = {
             "kind": "compact",
+            "zone": "UTC",
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "removed": [s.path for s in removed],
             "outputs": [o.as_dict() for o in outputs],

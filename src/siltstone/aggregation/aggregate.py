@@ -50,7 +50,7 @@ from siltstone.model.periods import EARLIEST_US, EVER, LATEST_US, Window
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
-from siltstone.table.footers import read_footer
+from siltstone.table.reader import read_footer
 from siltstone.table.transaction import PlannedTable, attempted, commit
 
 _FEW_DAYS = 4  # with as many, two tasks finish
@@ -260,6 +260,7 @@ class _AggregateRun:
             table=self._source.storage,
             out=self._work,
             files=tuple(f.path for f in files),
+            rows=tuple(f.rows for f in files),
             groups=groups,
             site=files[0].partition[-1] if files[0].partition else "",
             unit=unit,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from siltstone.aggregation.finish_tasks import FinishedFiles
 from siltstone.aggregation.series_points import ReadingPoints, WidePoints
@@ -20,13 +19,12 @@ from siltstone.model.data_files import DataFile, NewFile, Partition, Sizes
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
-from siltstone.table.reader import naming
+from siltstone.table.reader import opened
 from siltstone.table.writer import PartitionWriter
 from siltstone.timeseries.conventions import Window, evaluate, stamps_us
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import GOOD, Ints, Points
 
-_BATCH_ROWS = 1 << 19
 _TRIED = 64  # rows of each part that are looked at to find where it ends
 _ABOUT = ("site", "source", "device_id", "measurement")
 
@@ -115,8 +113,8 @@ def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Poin
         reader: ReadingPoints | WidePoints = ReadingPoints(terms, task.site, whole)
         if terms.columns:
             reader = WidePoints(terms, task.site, whole, task.unit, task.time, task.source)
-        with ExitStack() as opened:
-            for read in reader.of(_tables(task, files, opened)):
+        with ExitStack() as open_files:
+            for read in reader.of(_tables(task, files, open_files)):
                 for place, (start, end) in enumerate(zip(read.points.starts[:-1], read.points.starts[1:], strict=True)):
                     own = slice(int(start), int(end))
                     part = read.points
@@ -127,15 +125,15 @@ def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Poin
         yield about, _joined(parts)
 
 
-def _tables(task: ConventionTask, files: Sequence[str], opened: ExitStack) -> Iterator[pa.Table]:
+def _tables(task: ConventionTask, files: Sequence[str], open_files: ExitStack) -> Iterator[pa.Table]:
     """The rows of the task's units in the data files of one partition."""
     if not task.low and not task.high:
-        yield from tables_of(task, files, (), opened)
+        yield from tables_of(task, files, (), open_files)
         return
     groups = _groups(task, files[0]) if len(files) == 1 else None
     if groups == ():
         return
-    for table in tables_of(task, files, groups or (), opened):
+    for table in tables_of(task, files, groups or (), open_files):
         unit = pl.DataFrame(table.select([task.unit])).to_series().cast(pl.String()).fill_null("")
         inside = unit >= task.low
         if task.high:
@@ -145,8 +143,8 @@ def _tables(task: ConventionTask, files: Sequence[str], opened: ExitStack) -> It
 
 def _groups(task: ConventionTask, path: str) -> tuple[int, ...]:
     """The row groups of a data file that may have rows of the task's units, by their statistics."""
-    with task.table.open(path) as handle, naming(task.table.uri(path)):
-        footer = pq.read_metadata(handle)
+    with opened(task.table, path) as file:
+        footer = file.metadata
     place = footer.schema.names.index(task.unit)
     found = []
     for group in range(footer.num_row_groups):
@@ -245,9 +243,8 @@ def units_between(table: Storage, stored: Sequence[DataFile], unit: str, parts: 
     largest = max(stored, key=lambda s: s.rows)
     step = max(1, largest.rows // (_TRIED * parts))
     found: list[str] = []
-    with table.open(largest.path) as handle, naming(table.uri(largest.path)):
-        file = pq.ParquetFile(handle, read_dictionary=[unit], pre_buffer=False)
-        for batch in file.iter_batches(_BATCH_ROWS, columns=[unit], use_threads=False):
+    with opened(table, largest.path, rows=largest.rows, coded=[unit]) as file:
+        for batch in file.batches([unit]):
             found += batch.column(0).take(pa.array(range(0, batch.num_rows, step))).to_pylist()
     units = [text or "" for text in found]
     return sorted({units[len(units) * n // parts] for n in range(1, parts)} - {""})

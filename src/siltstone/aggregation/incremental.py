@@ -1,6 +1,5 @@
 """What an output must recompute: the buckets that new, gone or changed data files touch, and their neighbours."""
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +9,9 @@ import polars as pl
 
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import NAME, NamedStates, numbered, opened_output, series_in
-from siltstone.errors import StorageError
 from siltstone.model.arrow import to_numpy
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
-from siltstone.table.reader import naming
 from siltstone.timeseries.buckets import Buckets
 from siltstone.timeseries.intervals import Mask
 from siltstone.timeseries.points import Ints
@@ -112,13 +109,9 @@ def light_rows(table: Storage, stored: Sequence[DataFile], terms: AggregateSpec)
     schema = dict.fromkeys(("series", "bucket", "n", "points"), pl.Int64())
 
     def read(file: DataFile) -> NamedStates:
-        fetched = table.read(file.path)
-        if fetched is None:
-            raise StorageError(f"{table.uri(file.path)} is gone", "Run again.")
-        with naming(table.uri(file.path)):
-            opened = opened_output(io.BytesIO(fetched.data))
-            names, series = series_in(opened)
-            told = opened.read(["bucket_start", "n", "n_bad"], use_threads=False)
+        opened = opened_output(table, file.path, file.rows)
+        names, series = series_in(opened)
+        told = opened.table(["bucket_start", "n", "n_bad"])
         starts = pl.Series(told["bucket_start"]).to_physical().to_numpy()
         n, n_bad = to_numpy(told["n"]), to_numpy(told["n_bad"])
         columns = {"series": series, "bucket": terms.buckets.number(starts), "n": n, "points": n + n_bad}

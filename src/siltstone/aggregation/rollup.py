@@ -24,6 +24,7 @@ from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
+from siltstone.table.reader import opened
 from siltstone.table.transaction import PlannedTable, attempted, commit
 from siltstone.timeseries.buckets import base_for
 from siltstone.timeseries.measures import Empty
@@ -229,7 +230,7 @@ def _cuts(base: Table, stored: Sequence[DataFile], count: int) -> list[str]:
     if count == 1:
         return []
     largest = max(stored, key=lambda f: f.rows)
-    with base.storage.open(largest.path) as handle:
-        rows = pl.read_parquet(handle, columns=["site", "series_id"])
+    with opened(base.storage, largest.path, rows=largest.rows) as file:
+        rows = file.frame(["site", "series_id"])
     names = rows.select(pl.concat_str("site", "series_id", separator="\0")).to_series().sort()
     return sorted({names[len(names) * i // count] for i in range(1, count)})

@@ -13,6 +13,7 @@ from siltstone.aggregation.state_files import KEYS, NAME
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US, Window
 from siltstone.storage import Storage
+from siltstone.table.reader import opened
 from siltstone.table.transaction import PlannedTable
 from siltstone.timeseries.buckets import Buckets
 
@@ -97,8 +98,8 @@ def _keys(base: Storage, added: Sequence[DataFile], buckets: Buckets) -> pl.Data
     """Series and bucket of all points in new data files of the base."""
     found = [pl.DataFrame(schema=KEYS)]
     for file in added:
-        with base.open(file.path) as handle:
-            rows = pl.read_parquet(handle, columns=[*NAME, "bucket_start", "n", "n_bad"])
+        with opened(base, file.path, rows=file.rows) as data:
+            rows = data.frame([*NAME, "bucket_start", "n", "n_bad"])
         rows = rows.filter(pl.col("n") + pl.col("n_bad") > 0)
         number = buckets.number(rows["bucket_start"].dt.epoch("us").to_numpy())
         bucket = pl.Series(number, dtype=pl.Int64)
@@ -111,8 +112,8 @@ def points_of(base: Storage, wanted: RollupPlan, window: Window, buckets: Bucket
     """The points of any quality in base rows within the window, of buckets that begin on the wanted dates."""
     found = 0
     for file in wanted.stored:
-        with base.open(file.path) as handle:
-            rows = pl.read_parquet(handle, columns=["bucket_start", "n", "n_bad"])
+        with opened(base, file.path, rows=file.rows) as data:
+            rows = data.frame(["bucket_start", "n", "n_bad"])
         rows = rows.with_columns(pl.col("bucket_start").dt.epoch("us")).filter(
             pl.col("bucket_start").is_between(*window, closed="left")
         )

@@ -1,6 +1,5 @@
 """Files of partial states: rows by series name, with the long tables folded in; and the states that an output keeps."""
 
-import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,14 +7,13 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from siltstone.aggregation.series_points import ABOUT
 from siltstone.errors import StorageError
 from siltstone.model.arrow import coded, to_arrow
 from siltstone.storage import Storage
-from siltstone.table.reader import naming
+from siltstone.table.reader import DataFileReader, fetched, naming
 from siltstone.timeseries.points import BAD, Ints
 from siltstone.timeseries.states import (
     COLUMNS,
@@ -182,8 +180,8 @@ def stored_states(
     names, texts = [pl.DataFrame(schema=ABOUT)], dict[float, str]()
     before = 0
     for path in paths:
-        with naming(table.uri(path)):
-            file = opened_output(io.BytesIO(_bytes(table, path)))
+        file = opened_output(table, path)
+        with naming(file.uri):
             state = _states_in(file, (*always, "texts"))
             if state["texts"].null_count < len(state):
                 labels = pl.Series(state["texts"]).drop_nulls().explode().drop_nulls().unique()
@@ -207,24 +205,24 @@ def stored_states(
     return NamedStates(rows, pl.concat(names), texts)
 
 
-def opened_output(data: io.BytesIO) -> pq.ParquetFile:
-    """A data file of an output table."""
-    return pq.ParquetFile(data, read_dictionary=list(ABOUT), page_checksum_verification=True)
+def opened_output(table: Storage, path: str, rows: int | None = None) -> DataFileReader:
+    """A data file of an output table, with so many rows by the table's log."""
+    return fetched(table, path, rows=rows, coded=list(ABOUT))
 
 
-def series_in(file: pq.ParquetFile) -> tuple[pl.DataFrame, Ints]:
+def series_in(file: DataFileReader) -> tuple[pl.DataFrame, Ints]:
     """What is known of the series in a data file of an output table (columns ABOUT), in its order; and the place of
     each row's one among them."""
-    about = file.read(list(ABOUT), use_threads=False)
+    about = file.table(list(ABOUT))
     changes = [np.diff(coded(about[name])[1]) != 0 for name in NAME]
     begins = np.append(True, np.any(changes, axis=0))[: about.num_rows]
     names = pl.DataFrame(about.take(to_arrow(np.flatnonzero(begins))))
     return names.select(pl.col(name).cast(kind) for name, kind in ABOUT.items()), np.cumsum(begins) - 1
 
 
-def _states_in(file: pq.ParquetFile, fields: Collection[str]) -> pa.Table:
+def _states_in(file: DataFileReader, fields: Collection[str]) -> pa.Table:
     """Fields of the states in a data file; null in rows without points."""
-    state = file.read([f"state.{name}" for name in fields], use_threads=False)["state"].combine_chunks()
+    state = file.table([f"state.{name}" for name in fields])["state"].combine_chunks()
     return pa.table(dict(zip([f.name for f in state.type], state.flatten(), strict=True)))
 
 

@@ -16,7 +16,7 @@ from siltstone.aggregation.state_files import read_keys, write_states
 from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.model.periods import EVER, Window
 from siltstone.storage import Storage
-from siltstone.table.reader import naming
+from siltstone.table.reader import DataFileReader, opened
 from siltstone.timeseries import kernel
 from siltstone.timeseries.buckets import AllTime
 from siltstone.timeseries.interpretation import Interpretation
@@ -31,10 +31,10 @@ _UNITE_ROWS = 1 << 20  # of states that wait to be united
 @dataclass(frozen=True)
 class StateTask:
     """Row groups of data files of one partition (`groups`: of each file, none for all), whose rows of `window` become
-    states. With several files their rows are merged. `only`: names the file with the series and buckets that are
-    wanted, "" for all. What is written to `out` has a name that begins with `run_name`. With `edges` there is one state
-    for each series of the file, kept there under the file's name: the first and last point of the window are looked
-    up, whatever the buckets."""
+    states. With several files their rows are merged. `rows`: how many each file has by the table's log. `only`: names
+    the file with the series and buckets that are wanted, "" for all. What is written to `out` has a name that begins
+    with `run_name`. With `edges` there is one state for each series of the file, kept there under the file's name: the
+    first and last point of the window are looked up, whatever the buckets."""
 
     table: Storage
     out: Storage
@@ -49,13 +49,14 @@ class StateTask:
     run_name: str
     only: str = ""
     edges: Storage | None = None
+    rows: tuple[int, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "terms": self.terms.as_dict()}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "StateTask":
-        lists = {name: tuple(row[name]) for name in ("files", "groups", "window")}
+        lists = {name: tuple(row[name]) for name in ("files", "groups", "window", "rows")}
         names = ("table", "out", "edges")
         places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
         return cls(**{**row, **lists, **places, "terms": AggregateSpec.from_dict(row["terms"])})
@@ -92,8 +93,8 @@ def _found(task: StateTask) -> StatesFound:
         reader = WidePoints(task.terms, task.site, task.window, task.unit, task.time, task.source)
     else:
         reader = ReadingPoints(task.terms, task.site, task.window)
-    with ExitStack() as opened:
-        states = _states(task, reader, tables_of(task, task.files, task.groups, opened))
+    with ExitStack() as open_files:
+        states = _states(task, reader, tables_of(task, task.files, task.groups, open_files, rows=task.rows))
     names = reader.names.frame()
     if task.only:
         states = _chosen(states, names, read_keys(task.out, task.only))
@@ -135,61 +136,50 @@ class ReadsFiles(Protocol):
     def terms(self) -> AggregateSpec: ...
 
 
-def tables_of(task: ReadsFiles, files: Sequence[str], groups: Sequence[int], opened: ExitStack) -> Iterator[pa.Table]:
-    """The rows of data files of one partition as one sorted run; of `groups` of the only one, where there are any."""
-    found = [_opened(task, path, opened) for path in files]
-    whole = pa.unify_schemas([file.schema_arrow for file in found], promote_options="permissive")
+def tables_of(
+    task: ReadsFiles, files: Sequence[str], groups: Sequence[int], open_files: ExitStack, rows: Sequence[int] = ()
+) -> Iterator[pa.Table]:
+    """The rows of data files of one partition as one sorted run; of `groups` of the only one, where there are any.
+    `rows`: how many each has by the table's log, where that is known."""
+    counts: Sequence[int | None] = rows or [None] * len(files)
+    found = [
+        open_files.enter_context(opened(task.table, path, rows=count, coded=None))
+        for path, count in zip(files, counts, strict=True)
+    ]
+    whole = pa.unify_schemas([file.schema for file in found], promote_options="permissive")
     idle = set.intersection(*(says_nothing(file.metadata) for file in found)) if not task.terms.columns else set()
     columns = [n for n in needed_columns(task.terms, task.unit, task.time, whole.names) if n not in idle]
-    runs = [
-        _run(task, path, file, groups, [whole.field(name) for name in columns])
-        for path, file in zip(files, found, strict=True)
-    ]
+    runs = [_run(task, file, groups, [whole.field(name) for name in columns]) for file in found]
     return runs[0] if len(runs) == 1 else merge_sorted(runs, (task.unit, task.time), _CHUNK_BYTES)
 
 
-def _opened(task: ReadsFiles, path: str, opened: ExitStack) -> pq.ParquetFile:
-    """A data file, its texts to be read as codes."""
-    handle = opened.enter_context(task.table.open(path))
-    with naming(task.table.uri(path)):
-        schema = pq.read_schema(handle)
-        texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-        return pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
-
-
 def _run(
-    task: ReadsFiles, path: str, file: pq.ParquetFile, groups: Sequence[int], fields: Sequence[pa.Field]
+    task: ReadsFiles, file: DataFileReader, groups: Sequence[int], fields: Sequence[pa.Field]
 ) -> Iterator[pa.Table]:
     """The rows of a file with all of the fields; one that it has not is null."""
-    there = set(file.schema_arrow.names)
+    there = set(file.schema.names)
     columns = [field.name for field in fields if field.name in there]
-    with naming(task.table.uri(path)):
-        tables = _batches(file, range(file.num_row_groups), columns)
-        if groups:
-            tables = _portion(file, groups, columns, (task.unit, task.time))
-        for table in tables:
-            for place, field in enumerate(fields):
-                if field.name not in there:
-                    table = table.add_column(place, field, pa.nulls(len(table), field.type))
-            yield table
-
-
-def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
-    for batch in file.iter_batches(_BATCH_ROWS, row_groups=list(groups), columns=list(columns), use_threads=False):
-        yield pa.Table.from_batches([batch])
+    tables = file.batches(columns, batch_rows=_BATCH_ROWS)
+    if groups:
+        tables = _portion(file, groups, columns, (task.unit, task.time))
+    for table in tables:
+        for place, field in enumerate(fields):
+            if field.name not in there:
+                table = table.add_column(place, field, pa.nulls(len(table), field.type))
+        yield table
 
 
 def _portion(
-    file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str], order: tuple[str, str]
+    file: DataFileReader, groups: Sequence[int], columns: Sequence[str], order: tuple[str, str]
 ) -> Iterator[pa.Table]:
     """The rows of some row groups of a sorted file; those of one unit and instant that a cut parts are all of the
     portion in which they begin."""
     before, behind = groups[0] - 1, groups[-1] + 1
     skipped = None
     if before >= 0 and _may_share(file.metadata, before, order):
-        skipped = _last(file.read_row_group(before, columns=list(order)), order)
+        skipped = _last(file.table(order, [before]), order)
     last = None
-    for table in _batches(file, groups, columns):
+    for table in file.batches(columns, groups, _BATCH_ROWS):
         rest = table
         if skipped is not None:
             rest = table.slice(_equal_first(table, order, skipped))
@@ -197,9 +187,9 @@ def _portion(
         if rest.num_rows:
             last = _last(rest, order)
             yield rest
-    if last is None or behind == file.num_row_groups or not _may_share(file.metadata, behind - 1, order):
+    if last is None or behind == file.groups or not _may_share(file.metadata, behind - 1, order):
         return
-    for table in _batches(file, range(behind, file.num_row_groups), columns):
+    for table in file.batches(columns, range(behind, file.groups), _BATCH_ROWS):
         yield table.slice(0, count := _equal_first(table, order, last))
         if count < table.num_rows:
             return

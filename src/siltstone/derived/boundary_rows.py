@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.model.arrow import CODED
@@ -19,7 +18,7 @@ from siltstone.model.contracts import ARROW_TYPE, TIMESTAMP, Contract
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import Storage
-from siltstone.table.reader import naming
+from siltstone.table.reader import naming, opened
 
 _BATCH_ROWS = 1 << 18
 _OF = "#of"  # of a wide table, the column whose first and last rows these are
@@ -55,15 +54,15 @@ class StoredRows:
         texts = [(n, CODED if pa.types.is_large_string(kind) else kind) for n, kind in kinds]
         return pa.schema([(self.time, TIMESTAMP), *(field for field in texts if field[0] != self.time)])
 
-    def tables(self, path: str, opened: ExitStack) -> Iterator[pa.Table]:
+    def tables(self, path: str, open_files: ExitStack) -> Iterator[pa.Table]:
         """The rows of a data file, with every column, texts coded."""
-        handle = opened.enter_context(self.table.open(path))
-        with naming(self.table.uri(path)):
-            there = [name for name in self.schema.names if name in pq.read_schema(handle).names]
-            texts = [n for n in there if self.schema.field(n).type == CODED]
-            file = pq.ParquetFile(handle, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
-            for batch in file.iter_batches(_BATCH_ROWS, columns=there, use_threads=False):
-                yield self.completed(pa.Table.from_batches([batch]))
+        texts = [field.name for field in self.schema if field.type == CODED]
+        file = open_files.enter_context(opened(self.table, path, coded=texts))
+        there = [name for name in self.schema.names if name in file.schema.names]
+        for table in file.batches(there, batch_rows=_BATCH_ROWS):
+            with naming(file.uri):
+                whole = self.completed(table)
+            yield whole
 
     def completed(self, table: pa.Table) -> pa.Table:
         """The rows with these columns alone, null where there was none."""
@@ -73,8 +72,8 @@ class StoredRows:
 
     def frames(self, path: str, place: str) -> Iterator[pl.DataFrame]:
         """The same with plain texts, and the place."""
-        with ExitStack() as opened:
-            for table in self.tables(path, opened):
+        with ExitStack() as open_files:
+            for table in self.tables(path, open_files):
                 yield self.plain(table, place)
 
     def plain(self, table: pa.Table, place: str) -> pl.DataFrame:

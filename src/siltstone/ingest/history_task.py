@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from siltstone.errors import AccountsError
 from siltstone.ingest.keyed_task import column_of, complete, count_rows, keys_in
@@ -20,7 +19,7 @@ from siltstone.model.accounts import FileAccount
 from siltstone.model.contracts import RESCUED, SOURCE_FILE, Contract
 from siltstone.model.time_zones import instant_us
 from siltstone.table.quarantine import QuarantineWriter
-from siltstone.table.reader import naming
+from siltstone.table.reader import naming, opened
 from siltstone.table.writer import PartitionWriter
 
 _TIMES = ("valid_from", "valid_to")
@@ -155,9 +154,8 @@ def _stored(task: IngestTask, contract: Contract) -> pl.DataFrame:
     types = {**_empty(contract).schema, **dict.fromkeys(_TIMES, pl.Int64())}
     frames = [pl.DataFrame(schema={name: types[name] for name in columns})]
     for stored in task.stored:
-        with task.table.open(stored.path) as handle, naming(task.table.uri(stored.path)):
-            file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
-            frames.append(pl.DataFrame(file.read(columns=columns)).select(pl.col(n).cast(types[n]) for n in columns))
+        with opened(task.table, stored.path, rows=stored.rows) as file, naming(file.uri):
+            frames.append(file.frame(columns).select(pl.col(n).cast(types[n]) for n in columns))
     return pl.concat(frames)
 
 

@@ -12,7 +12,7 @@ from siltstone.model.contracts import RESCUED, SOURCE_FILE
 from siltstone.model.data_files import DataFile, Partition
 from siltstone.model.statistics import overlaps
 from siltstone.storage import Storage
-from siltstone.table.reader import naming
+from siltstone.table.reader import naming, opened
 
 
 class StoredKeys:
@@ -35,25 +35,24 @@ class StoredKeys:
         bounds = {unit: _bounds(frame, unit), time: _bounds(frame, "ts"), "source": (self._source, self._source)}
         for file in near if frame.height else ():
             if overlaps(file.bounds, bounds):
-                for rows in self._rows(file.path, bounds):
+                for rows in self._rows(file, bounds):
                     same = rows.filter(pl.col("source") == self._source, ~pl.col(SOURCE_FILE.name).is_in(anew))
                     same = same.join(frame, on=self._contract.key, how="semi", nulls_equal=True)
                     found.append(same.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
         return pl.concat(found)
 
-    def _rows(self, path: str, bounds: dict[str, tuple[Any, Any]]) -> Iterator[pl.DataFrame]:
-        with self._table.open(path) as handle, naming(self._table.uri(path)):
-            file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
+    def _rows(self, stored: DataFile, bounds: dict[str, tuple[Any, Any]]) -> Iterator[pl.DataFrame]:
+        with opened(self._table, stored.path, rows=stored.rows) as file, naming(file.uri):
             begin = 0
-            for group in range(file.num_row_groups):
+            for group in range(file.groups):
                 count = file.metadata.row_group(group).num_rows
                 if overlaps(_group_bounds(file.metadata.row_group(group), bounds), bounds):
-                    table = file.read_row_group(group, columns=self._columns, use_threads=False)
+                    table = file.table(self._columns, [group])
                     frame = pl.DataFrame(table).rename({self._contract.time.name: "ts"})
                     yield frame.with_columns(
                         pl.col("ts").cast(pl.Int64()),
                         line=pl.lit(-1, pl.Int64()),
-                        file=pl.lit(path),
+                        file=pl.lit(stored.path),
                         position=pl.Series(np.arange(begin, begin + count)),
                     )
                 begin += count

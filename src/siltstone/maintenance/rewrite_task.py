@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from siltstone.model.contracts import Contract
 from siltstone.model.data_files import NewFile, Partition, Sizes
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
-from siltstone.table.reader import NEXT_MOVE, all_batches, naming
+from siltstone.table.reader import NEXT_MOVE, DataFileReader, naming, opened
 from siltstone.table.writer import PartitionWriter, file_schema
 
 _FEWEST_ROWS, _MOST_ROWS = 256, 65_536
@@ -87,16 +87,12 @@ def _rewritten(task: RewriteTask) -> Rewritten:
     table, contract = task.table, sources.contracts()[task.contract]
     if not task.drop and not task.positions and (whole_groups := _joined(task, contract)):
         return whole_groups
-    with ExitStack() as opened:
-        handles = {table.uri(path): opened.enter_context(table.open(path)) for path in task.files}
-        if (
-            task.drop
-            and not task.positions
-            and not any(_holds(uri, handle, task.drop) for uri, handle in handles.items())
-        ):
-            return Rewritten([], 0, {}, is_untouched=True)
-        texts_of = [f.name for f in file_schema(contract, task.schema) if pa.types.is_dictionary(f.type)]
-        whole = _Whole(task, contract, {uri: _opened(uri, handle, texts_of) for uri, handle in handles.items()})
+    if task.drop and not task.positions and not any(_holds(table, path, task.drop) for path in task.files):
+        return Rewritten([], 0, {}, is_untouched=True)
+    texts_of = [f.name for f in file_schema(contract, task.schema) if pa.types.is_dictionary(f.type)]
+    with ExitStack() as open_files:
+        given = [opened(table, path, coded=texts_of, buffer_bytes=_BUFFER_BYTES) for path in task.files]
+        whole = _Whole(task, contract, [open_files.enter_context(file) for file in given])
         writer = PartitionWriter(
             table,
             contract,
@@ -138,34 +134,18 @@ def _joined(task: RewriteTask, contract: Contract) -> Rewritten | None:
     return Rewritten([found[0]], found[1], {}) if found else None
 
 
-def _opened(uri: str, handle: BinaryIO, texts_of: Sequence[str]) -> pq.ParquetFile:
-    """The file, its columns `texts_of` to be read as codes."""
-    with naming(uri):
-        return pq.ParquetFile(
-            handle,
-            buffer_size=_BUFFER_BYTES,
-            pre_buffer=False,
-            page_checksum_verification=True,
-            read_dictionary=texts_of,
-        )
-
-
-def _holds(uri: str, handle: BinaryIO, drop: tuple[str, ...]) -> bool:
+def _holds(table: Storage, path: str, drop: tuple[str, ...]) -> bool:
     """Whether a file has a row from one of the sources."""
-    with naming(uri):
-        metadata = pq.read_metadata(handle)
-        if "source_file" not in metadata.schema.names:
+    with opened(table, path, coded=["source_file"]) as file, naming(file.uri):
+        if "source_file" not in file.schema.names:
             raise ValueError("it has no column source_file")
-        place = metadata.schema.names.index("source_file")
-        file = pq.ParquetFile(
-            handle, metadata=metadata, read_dictionary=["source_file"], page_checksum_verification=True
-        )
-        for group in range(file.num_row_groups):
-            statistics = metadata.row_group(group).column(place).statistics
+        place = file.metadata.schema.names.index("source_file")
+        for group in range(file.groups):
+            statistics = file.metadata.row_group(group).column(place).statistics
             is_bounded = statistics is not None and statistics.has_min_max
             if is_bounded and (statistics.max < min(drop) or statistics.min > max(drop)):
                 continue
-            found = file.read_row_group(group, columns=["source_file"]).column(0).unique()
+            found = file.table(["source_file"], [group]).column(0).unique()
             if not set(drop).isdisjoint(found.to_pylist()):
                 return True
     return False
@@ -175,17 +155,16 @@ class _Whole:
     """All files of a task as runs of equal columns, and what has passed: cells kept and their rows' digest, rows
     dropped, bytes to come."""
 
-    def __init__(self, task: RewriteTask, contract: Contract, opened: Mapping[str, pq.ParquetFile]) -> None:
-        self._opened, self._schema = opened, task.schema
-        files = list(opened.values())
+    def __init__(self, task: RewriteTask, contract: Contract, files: Sequence[DataFileReader]) -> None:
+        self._files, self._schema = files, task.schema
         self._drop = texts(task.drop)
         self._positions = np.array(task.positions, np.int64)
         self._read_rows = 0
         self._own = {contract.time.name, *(f.name for f in contract.added)}
         self._arrow = file_schema(contract, task.schema)
-        self._unread_rows = self._rows = sum(f.metadata.num_rows for f in files)
+        self._unread_rows = self._rows = sum(f.rows for f in files)
         self._bytes = sum(_stored_bytes(f.metadata) for f in files)
-        plain = sum(f.metadata.row_group(g).total_byte_size for f in files for g in range(f.num_row_groups))
+        plain = sum(f.metadata.row_group(g).total_byte_size for f in files for g in range(f.groups))
         row_bytes = max(plain / max(self._rows, 1), 8.0 * len(self._arrow))
         at_once = task.memory_bytes / 4 / max(len(files), 1) / row_bytes
         self._batch_rows = int(min(max(at_once, _FEWEST_ROWS), _MOST_ROWS))
@@ -199,14 +178,14 @@ class _Whole:
         return float(self._bytes * self._unread_rows / max(self._rows, 1))
 
     def runs(self) -> Iterator[Iterator[pa.Table]]:
-        for uri, file in self._opened.items():
-            yield self._tables(uri, file)
+        for file in self._files:
+            yield self._tables(file)
 
-    def _tables(self, uri: str, file: pq.ParquetFile) -> Iterator[pa.Table]:
-        with naming(uri):
-            for batch in all_batches(file, self._batch_rows):
+    def _tables(self, file: DataFileReader) -> Iterator[pa.Table]:
+        with naming(file.uri):
+            for batch in file.batches(batch_rows=self._batch_rows):
                 self._unread_rows -= batch.num_rows
-                table = self._kept(self._complete(pa.Table.from_batches([batch])))
+                table = self._kept(self._complete(batch))
                 for column in self._schema.columns:
                     values = table.column(column.name)
                     self.cells += len(values) - values.null_count

@@ -10,14 +10,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from siltstone.formats.parquet.page_checks import are_sound
-from siltstone.formats.parquet.thrift import Struct, decoded, encoded
+from siltstone.formats.parquet.thrift import Struct, encoded
 from siltstone.model.contracts import Contract
 from siltstone.model.data_files import NewFile, Partition, staged
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, Instant, delta_statistics
 from siltstone.storage import Sink, Storage
-from siltstone.table.footers import MAGIC, footer_of, footer_text
-from siltstone.table.reader import naming
+from siltstone.table.reader import MAGIC, naming, stored_footer
 from siltstone.table.writer import file_schema, path_for
 
 _FEWEST_ROWS = 50_000  # of a row group that is worth keeping as it is
@@ -101,9 +100,8 @@ def joined(
 
 
 def _part(table: Storage, path: str, size: int) -> _Part:
-    with naming(table.uri(path)):
-        text = footer_text(table, path, size)
-        return _Part(path, footer_of(text), decoded(text)[0], size - len(text) - len(MAGIC) - 4)
+    metadata, footer, end = stored_footer(table, path, size)
+    return _Part(path, metadata, footer.struct, end)
 
 
 def _is_plain(part: _Part, contract: Contract) -> bool:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from siltstone import sources
 from siltstone.config.task_settings import Settings, settings_from
@@ -27,6 +26,7 @@ from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, merged
 from siltstone.model.time_zones import EPOCH
 from siltstone.storage import Storage
+from siltstone.table.reader import NEXT_MOVE, DataFileReader, naming
 
 _BATCH_ROWS = 16_384
 _READ_BYTES = 4 << 20
@@ -263,20 +263,22 @@ def _read_data(task: DataCheck) -> DataFound:
                 found.problems.append(f"{task.path}: {size:,} bytes, the log says {task.bytes:,}")
             if digest != task.sha256:
                 found.problems.append(f"{task.path}: its SHA-256 is {digest}, its manifest says {task.sha256}")
-            file = pq.ParquetFile(handle, pre_buffer=False)
-            if file.metadata.num_rows != task.rows:
-                found.problems.append(f"{task.path}: {file.metadata.num_rows:,} rows, the log says {task.rows:,}")
+            file = DataFileReader(table.uri(task.path), handle)
+            if file.rows != task.rows:
+                found.problems.append(f"{task.path}: {file.rows:,} rows, the log says {task.rows:,}")
             day = (date.fromisoformat(task.partition[0]) - EPOCH).days if task.partition else 0
             bounds: dict[str, Bounds] = {}
-            for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                rows = pa.Table.from_batches([batch])
-                _add_up(found, rows, day, task.schema, contract)
-                bounds |= {name: merged(bounds.get(name), rows.column(name)) for name in task.bounds}
+            for rows in file.batches(batch_rows=_BATCH_ROWS):
+                with naming(file.uri):
+                    _add_up(found, rows, day, task.schema, contract)
+                    bounds |= {name: merged(bounds.get(name), rows.column(name)) for name in task.bounds}
             for name, said in task.bounds.items():
                 if (there := bounds.get(name, (None, None, 0))) != tuple(said):
                     found.problems.append(f"{task.path}: {name} is within {there}, the log says {tuple(said)}")
-    except (StorageError, pa.ArrowException, OSError, ValueError) as error:
-        found.problems.append(f"{task.path}: can't be read: {str(error).splitlines()[0]}")
+    except (StorageError, OSError) as error:
+        begin = f"{table.uri(task.path)} can't be read: "
+        said = str(error).splitlines()[0].removeprefix(begin).removesuffix(f". {NEXT_MOVE}")
+        found.problems.append(f"{task.path}: can't be read: {said}")
     return found
 
 

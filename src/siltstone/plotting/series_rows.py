@@ -1,24 +1,23 @@
 """The rows of the wanted series out of a table of aggregates."""
 
 import difflib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from siltstone.aggregation.output_table import output_at
 from siltstone.aggregation.read_plan import Period, split
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
-from siltstone.errors import LostRaceError, StorageError, UsageError
+from siltstone.errors import LostRaceError, UsageError
 from siltstone.model.data_files import DataFile
 from siltstone.model.time_zones import iso
 from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Refused, Table
+from siltstone.table.reader import fetched
 
 MOST_SERIES = 12
 MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of pixels
@@ -228,12 +227,9 @@ def _rows(
 
 def _read(table: Table, stored: DataFile, columns: list[str], *, with_state: bool = False) -> pl.DataFrame:
     """The columns of a data file; `with_state`: and `state` with what it says of the time around a bucket."""
-    fetched = table.storage.read(stored.path)
-    if fetched is None:
-        raise StorageError(f"{table.storage.uri(stored.path)} is gone", "Run again.")
-    rows = pl.read_parquet(io.BytesIO(fetched.data), columns=columns).select(columns)
+    file = fetched(table.storage, stored.path, rows=stored.rows)
+    rows = file.frame(columns)
     if not with_state:
         return rows
-    file = pq.ParquetFile(io.BytesIO(fetched.data), pre_buffer=False)
-    inner = file.read([f"state.{name}" for name in STATE_FIELDS], use_threads=False)
+    inner = file.table([f"state.{name}" for name in STATE_FIELDS])
     return rows.with_columns(pl.Series("state", inner["state"]))

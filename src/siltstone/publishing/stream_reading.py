@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from siltstone.errors import StorageError
 from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
-from siltstone.table.reader import all_batches, naming
+from siltstone.table.reader import NEXT_MOVE, naming, opened
 
 EVERY_SOURCE = "all"
 _PUBLISHED = ("series_id", "ts", "device_id", "measurement", "value")
@@ -55,16 +54,16 @@ class StreamReader:
         try:
             yield from merge_sorted(runs, READINGS.sort_by, _CHUNK_BYTES)
         except ValueError as error:
-            raise StorageError(
-                f"data files of {self.table.root} can't be merged: {error}", "siltstone verify tells which are damaged."
-            ) from error
+            raise StorageError(f"data files of {self.table.root} can't be merged: {error}", NEXT_MOVE) from error
 
     def _tables(self, stored: DataFile, batch_rows: int) -> Iterator[pa.Table]:
         counted = self.counted.setdefault(stored.partition, ReadingCounts())
-        with self.table.open(stored.path) as handle, naming(self.table.uri(stored.path)):
-            file = pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
-            for batch in all_batches(file, batch_rows, list(_READ)):
-                table = _complete(pa.Table.from_batches([batch]))
+        with (
+            opened(self.table, stored.path, rows=stored.rows, buffer_bytes=_BUFFER_BYTES) as file,
+            naming(file.uri),
+        ):
+            for batch in file.batches(_READ, batch_rows=batch_rows):
+                table = _complete(batch)
                 if self.source != EVERY_SOURCE:
                     table = table.filter(pc.equal(table.column("source"), self.source))
                 yield _published(table, counted)

@@ -3,7 +3,6 @@
 delta-rs checks neither names nor types nor the files themselves, so nothing is committed that was not seen here.
 """
 
-import struct
 from collections.abc import Sequence
 from functools import partial
 
@@ -15,9 +14,7 @@ from siltstone.model.data_files import NewFile
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
-
-MAGIC = b"PAR1"
-_LEAST = 12  # bytes of a Parquet file: the magic at both ends and the length of a footer
+from siltstone.table.reader import read_footer
 
 
 def check_footers(
@@ -40,26 +37,6 @@ def check_footers(
     if not problems and cells != cells_stored:
         problems.append(f"{cells_stored:,} cells stored by the accounts, {cells:,} by the files' footers")
     return problems
-
-
-def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
-    """The Parquet metadata of a file of known size."""
-    return footer_of(footer_text(table, path, size))
-
-
-def footer_text(table: Storage, path: str, size: int) -> bytes:
-    """The Parquet metadata of a file of known size, as it is stored."""
-    if size < _LEAST:
-        raise ValueError(f"it has {size} bytes, which is no Parquet file")
-    (length,) = struct.unpack("<I", table.read_range(path, size - 8, size - 4))
-    if length > size - _LEAST:
-        raise ValueError("it does not end with a footer of Parquet")
-    return table.read_range(path, size - 8 - length, size - 8)
-
-
-def footer_of(text: bytes) -> pq.FileMetaData:
-    """Parquet metadata from what is stored of it."""
-    return pq.read_metadata(pa.BufferReader(MAGIC + text + struct.pack("<I", len(text)) + MAGIC))
 
 
 def _found(table: Storage, output: NewFile) -> tuple[int, pq.FileMetaData | None]:

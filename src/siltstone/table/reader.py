@@ -1,34 +1,227 @@
-"""Reads the rows of data files; damage becomes an error that names the file."""
+"""The only module that opens data files of tables: all their rows, or one error that names the file.
 
-from collections.abc import Iterator, Sequence
+A data file is a Parquet file below a table's root that the table's log names: rows of readings, of a wide table or of
+a history, and aggregates with their states. Source files, manifests, quarantined records, plans, what tasks hand to
+each other and the files of a Mortar edition are none.
+
+Before pyarrow sees a file, its footer is held against itself and against the place of its pages; before rows are read,
+the headers of their pages against the footer. pyarrow then checks the content of each page by its checksum. Files of
+old releases have none in their pages: their rows are validated after decoding instead. The rows are counted.
+"""
+
+import struct
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from io import BytesIO
+from typing import BinaryIO
 
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from polars.exceptions import PanicException, PolarsError
 
-from siltstone.errors import StorageError
+from siltstone.errors import DamagedFileError, StorageError
+from siltstone.formats.parquet.footer_checks import Footer, checked_footer
+from siltstone.formats.parquet.page_checks import check_headers
+from siltstone.storage import Storage
 
+MAGIC = b"PAR1"
 NEXT_MOVE = "siltstone verify tells which files are damaged."
+BATCH_ROWS = 1 << 19
+_LEAST = 12  # bytes of a Parquet file: the magic at both ends and the length of a footer
+_TAIL = 8  # bytes behind a footer: its length and the magic
 
 
 @contextmanager
 def naming(uri: str) -> Iterator[None]:
-    """An error of reading a data file names it."""
+    """Whatever goes wrong with the content of a data file is a DamagedFileError that names it."""
     try:
         yield
-    except (ValueError, OSError, pa.ArrowException) as error:
+    except MemoryError:
+        raise
+    except (ValueError, TypeError, LookupError, OSError, pa.ArrowException, PolarsError, PanicException) as error:
         reason = str(error).partition("\n")[0]
-        raise StorageError(f"{uri} can't be read: {reason}", NEXT_MOVE) from error
+        raise DamagedFileError(f"{uri} can't be read: {reason}", NEXT_MOVE) from error
 
 
-def all_batches(
-    file: pq.ParquetFile, batch_rows: int, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
-    """Every row of a data file, some at a time. Raises ValueError at the end where rows are missing: pyarrow takes some
-    damaged headers of pages for the end of a column."""
-    rows = 0
-    for batch in file.iter_batches(batch_rows, columns=columns, use_threads=False):
-        rows += batch.num_rows
-        yield batch
-    if rows != file.metadata.num_rows:
-        raise ValueError(f"its footer tells of {file.metadata.num_rows:,} rows, {rows:,} are there")
+class DataFileReader:
+    """An open data file. `coded`: the columns of texts that are read as codes, None for all of them; `rows`: how many
+    the table's log says that it has, where that is known.
+
+    Every method raises DamagedFileError for a file that is not as it was written.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        handle: BinaryIO,
+        *,
+        rows: int | None = None,
+        coded: Collection[str] | None = (),
+        buffer_bytes: int = 0,
+    ) -> None:
+        self.uri, self._handle = uri, handle
+        self._checked: dict[tuple[int, int], bool] = {}
+        with naming(uri):
+            size = handle.seek(0, 2)
+            text = _footer_text(lambda start, end: self._read(start, end - start), size)
+            self.footer: Footer = checked_footer(text, size - len(text) - _TAIL)
+            texts = [leaf.name for leaf in self.footer.leaves if leaf.is_text and (coded is None or leaf.name in coded)]
+            self._file = pq.ParquetFile(
+                handle,
+                read_dictionary=texts,
+                pre_buffer=False,
+                page_checksum_verification=True,
+                buffer_size=buffer_bytes,
+            )
+            self.metadata: pq.FileMetaData = self._file.metadata
+            if rows is not None and rows != self.rows:
+                raise ValueError(f"the table's log tells of {rows:,} rows, its footer of {self.rows:,}")
+
+    @property
+    def rows(self) -> int:
+        return int(self.metadata.num_rows)
+
+    @property
+    def groups(self) -> int:
+        """How many row groups it has."""
+        return int(self.metadata.num_row_groups)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Names and types as they are read, texts that are read as codes included."""
+        with naming(self.uri):
+            return self._file.schema_arrow
+
+    def batches(
+        self, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None, batch_rows: int = BATCH_ROWS
+    ) -> Iterator[pa.Table]:
+        """The rows of the columns (None: all), and of the row groups (None: all), some at a time."""
+        groups = range(self.groups) if groups is None else groups
+        has_checksums = self._check_pages(columns, groups)
+        expected, found = sum(self.footer.rows(group) for group in groups), 0
+        with naming(self.uri):
+            read = self._file.iter_batches(
+                batch_rows,
+                row_groups=list(groups),
+                columns=None if columns is None else list(columns),
+                use_threads=False,
+            )
+            for batch in read:
+                table = pa.Table.from_batches([batch])
+                found += table.num_rows
+                _check_values(table, has_checksums=has_checksums)
+                yield table
+            _check_count(found, expected)
+
+    def table(self, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None) -> pa.Table:
+        """The rows as one table; a field of a struct is a column `struct.field`."""
+        groups = range(self.groups) if groups is None else groups
+        has_checksums = self._check_pages(columns, groups)
+        with naming(self.uri):
+            names = None if columns is None else list(columns)
+            table = self._file.read_row_groups(list(groups), columns=names, use_threads=False)
+            _check_values(table, has_checksums=has_checksums)
+            _check_count(table.num_rows, sum(self.footer.rows(group) for group in groups))
+            return table
+
+    def frame(self, columns: Sequence[str]) -> pl.DataFrame:
+        """The columns as polars has them, in this order."""
+        table = self.table(columns)
+        with naming(self.uri):
+            return pl.DataFrame(table.select(list(columns)))
+
+    def _check_pages(self, columns: Sequence[str] | None, groups: Sequence[int]) -> bool:
+        """Hold the headers of all pages that are to be read against the footer; whether all pages have checksums."""
+        with naming(self.uri):
+            places = self._places(columns)
+            for group in groups:
+                for place, column in enumerate(self.footer.columns(group)):
+                    if place in places and (group, place) not in self._checked:
+                        self._checked[group, place] = check_headers(self._read, column)
+        return all(self._checked[group, place] for group in groups for place in places)
+
+    def _places(self, columns: Sequence[str] | None) -> set[int]:
+        """Which of the file's columns are read; one that it has not is passed over, as pyarrow does."""
+        names = [leaf.name for leaf in self.footer.leaves]
+        if columns is None:
+            return set(range(len(names)))
+        found = set[int]()
+        for wanted in columns:
+            found |= {place for place, name in enumerate(names) if name == wanted or name.startswith(f"{wanted}.")}
+        return found
+
+    def _read(self, at: int, length: int) -> bytes:
+        self._handle.seek(at)
+        return self._handle.read(length)
+
+
+@contextmanager
+def opened(
+    table: Storage,
+    path: str,
+    *,
+    rows: int | None = None,
+    coded: Collection[str] | None = (),
+    buffer_bytes: int = 0,
+) -> Iterator[DataFileReader]:
+    """A data file of a table while it is read, row group by row group; arguments as of DataFileReader. Raises StorageError
+    where it is gone."""
+    with table.open(path) as handle:
+        yield DataFileReader(table.uri(path), handle, rows=rows, coded=coded, buffer_bytes=buffer_bytes)
+
+
+def fetched(
+    table: Storage, path: str, *, rows: int | None = None, coded: Collection[str] | None = ()
+) -> DataFileReader:
+    """A data file of a table that is held in memory; arguments as of DataFileReader. Raises StorageError where it is
+    gone."""
+    found = table.read(path)
+    if found is None:
+        raise StorageError(f"{table.uri(path)} is gone", "Run again.")
+    return DataFileReader(table.uri(path), BytesIO(found.data), rows=rows, coded=coded)
+
+
+def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
+    """The Parquet metadata of a data file of known size. Raises DamagedFileError where it is not sound."""
+    return stored_footer(table, path, size)[0]
+
+
+def stored_footer(table: Storage, path: str, size: int) -> tuple[pq.FileMetaData, Footer, int]:
+    """The metadata of a data file of known size, as pyarrow and as Thrift have it, and where its pages end. Raises
+    DamagedFileError where it is not sound."""
+    with naming(table.uri(path)):
+        text = _footer_text(lambda start, end: table.read_range(path, start, end), size)
+        end = size - len(text) - _TAIL
+        footer = checked_footer(text, end)
+        return pq.read_metadata(pa.BufferReader(MAGIC + text + struct.pack("<I", len(text)) + MAGIC)), footer, end
+
+
+def _footer_text(read: Callable[[int, int], bytes], size: int) -> bytes:
+    """The footer as it is stored, read by `read(start, end)`."""
+    if size < _LEAST:
+        raise ValueError(f"it has {size} bytes, which is no Parquet file")
+    length, magic = struct.unpack("<I4s", read(size - _TAIL, size))
+    if magic != MAGIC or length > size - _LEAST:
+        raise ValueError("it does not end with a footer of Parquet")
+    return read(size - _TAIL - length, size - _TAIL)
+
+
+def _check_values(table: pa.Table, *, has_checksums: bool) -> None:
+    """A dictionary's page tells its length alone, so codes may point behind it; where pages have no checksum, anything
+    may be wrong with values that were decoded."""
+    if not has_checksums:
+        table.validate(full=True)
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            for chunk in column.chunks:
+                ends = pc.min_max(chunk.indices)
+                if ends["max"].is_valid and not 0 <= ends["min"].as_py() <= ends["max"].as_py() < len(chunk.dictionary):
+                    raise ValueError("a value is not in the dictionary of its column")
+
+
+def _check_count(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"its footer tells of {expected:,} rows, {found:,} are there")

@@ -5,7 +5,7 @@ A checksum is of a page's content alone, so its header is held against the foote
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from siltstone.formats.parquet.thrift import Struct, decoded
 # Field ids of a PageHeader, of the DataPageHeader or DictionaryPageHeader in it, and of a footer's ColumnMetaData.
 _KIND, _PLAIN_BYTES, _STORED_BYTES, _CRC = 1, 2, 3, 4
 _VALUES, _ENCODING = 1, 2
+_STORED_BYTES_OF_ALL = 7
 _TYPE, _ALL_VALUES, _ALL_BYTES, _DATA_AT, _DICTIONARY_AT, _ENCODINGS = 1, 5, 6, 9, 11, 13
 
 _INT, _STRUCT = 5, 12  # Thrift's types
@@ -23,6 +24,7 @@ _DATA, _DICTIONARY = 0, 2
 _HEAD = {_DATA: 5, _DICTIONARY: 7}
 _LEVELS = {_DATA: {3: (_INT, 3), 4: (_INT, 3)}, _DICTIONARY: {}}  # in runs of equal ones, of rows and of nesting
 _UNUSED = {_DATA: 5, _DICTIONARY: 3}  # statistics, and whether it is sorted: no reader goes by them
+_USUAL_HEADER, _LONGEST_HEADER = 256, 64 << 10  # bytes; some hold long texts
 _TEXT = 6
 _WIDTH = {1: 4, 2: 8, 4: 4, 5: 8}  # bytes of an int32, int64, float, double
 
@@ -47,6 +49,82 @@ def are_sound(stored: bytes, column: Struct) -> bool:
         return _are_as_told(pages, column) and _has_its_values(pages[0], column)
     except (ValueError, LookupError, TypeError, OSError):
         return False
+
+
+def check_headers(read: Callable[[int, int], bytes], column: Struct) -> bool:
+    """Read the headers of a column's pages, by `read(place, bytes)`, and hold them against each other and the footer's
+    word of the column; whether all pages have checksums. Raises ValueError where one is damaged."""
+    if not column[_ALL_VALUES][1]:
+        return True
+    at = column[_DICTIONARY_AT if _DICTIONARY_AT in column else _DATA_AT][1]
+    end = at + column[_STORED_BYTES_OF_ALL][1]
+    pages: list[_Head] = []
+    try:
+        while at < end:
+            pages.append(_head(read, at, end))
+            at += pages[-1].header_bytes + pages[-1].stored_bytes
+        is_sound = at == end and _agree(pages, column)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError("the header of a page is damaged") from error
+    if not is_sound:
+        raise ValueError("its pages are not those that its footer tells of")
+    return all(page.has_checksum for page in pages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a page's header says of it."""
+
+    kind: int
+    values: int
+    encoding: int
+    plain_bytes: int
+    stored_bytes: int
+    header_bytes: int
+    has_checksum: bool
+
+
+def _head(read: Callable[[int, int], bytes], at: int, end: int) -> _Head:
+    for length in (_USUAL_HEADER, _LONGEST_HEADER):
+        try:
+            header, header_bytes = decoded(read(at, min(length, end - at)))
+            break
+        except ValueError:
+            if length == _LONGEST_HEADER:
+                raise
+    kind = header[_KIND][1]
+    inner = header[_HEAD[kind]][1]
+    values, encoding = inner[_VALUES][1], inner[_ENCODING][1]
+    plain_bytes, stored_bytes = header[_PLAIN_BYTES][1], header[_STORED_BYTES][1]
+    unused = _UNUSED[kind]
+    expected = {_VALUES: (_INT, values), _ENCODING: (_INT, encoding), **_LEVELS[kind]}
+    if unused in inner:
+        expected[unused] = inner[unused]
+    whole: Struct = {_KIND: (_INT, kind), _PLAIN_BYTES: (_INT, plain_bytes), _STORED_BYTES: (_INT, stored_bytes)}
+    if _CRC in header:
+        whole[_CRC] = (_INT, header[_CRC][1])
+    whole[_HEAD[kind]] = (_STRUCT, expected)
+    if header != whole or values < 0 or plain_bytes < 0 or stored_bytes < 0:
+        raise ValueError("the header of a page is damaged")
+    return _Head(kind, values, encoding, plain_bytes, stored_bytes, header_bytes, _CRC in header)
+
+
+def _agree(pages: Sequence[_Head], column: Struct) -> bool:
+    """Whether the pages are those that the footer tells of: a dictionary comes first, and there is one at most."""
+    before_data = column[_DATA_AT][1] - column[_DICTIONARY_AT][1] if _DICTIONARY_AT in column else 0
+    first, data = pages[0], [page for page in pages if page.kind == _DATA]
+    told = column.get(_ENCODINGS)
+    encodings = {(one[1][1], one[2][1]): one[3][1] for one in told[1][1]} if told else None
+    width = _WIDTH.get(column[_TYPE][1])
+    return bool(
+        sum(page.values for page in data) == column[_ALL_VALUES][1]
+        and sum(page.plain_bytes + page.header_bytes for page in pages) == column[_ALL_BYTES][1]
+        and (encodings is None or Counter((page.kind, page.encoding) for page in pages) == encodings)
+        and before_data == (first.header_bytes + first.stored_bytes if first.kind == _DICTIONARY else 0)
+        and all(page.kind == _DATA for page in pages[1:])
+        and (first.kind == _DATA or width is None or first.values * width == first.plain_bytes)
+        and len({page.has_checksum for page in pages}) == 1
+    )
 
 
 def _pages(stored: bytes) -> Iterator[_Page]:

@@ -10,10 +10,12 @@ Struct = dict[int, tuple[int, Any]]
 _TRUE, _FALSE, _BYTE, _INTS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
 _DEEPEST = 32
 _LONGEST_INT = 10  # bytes that a number of 64 bits can take
+_NEAR = 16  # a field whose id is that much greater than the one before has its id in full
 
 
 def decoded(data: bytes, start: int = 0) -> tuple[Struct, int]:
-    """The struct that begins at `start`, and where it ends. Raises ValueError when there is none."""
+    """The struct that begins at `start`, and where it ends. Raises ValueError when there is none, and for one that is
+    written otherwise than as short as it can be: of each struct there is one spelling."""
     try:
         return _struct(data, start, 0)
     except IndexError as error:
@@ -38,7 +40,10 @@ def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
         if head >> 4:
             field += head >> 4
         else:
+            before = field
             field, at = _int(data, at)
+            if 0 < field - before < _NEAR or field in found:
+                raise ValueError("a Thrift struct has a field in two places, or not as short as it can be")
         if kind in (_TRUE, _FALSE):
             found[field] = kind, kind == _TRUE
         else:
@@ -88,6 +93,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         byte = data[at + place]
         value |= (byte & 127) << 7 * place
         if byte < 128:
+            if not byte and place:
+                raise ValueError("a Thrift struct has a number that is not as short as it can be")
             return value, at + place + 1
     raise ValueError("a Thrift struct has a number of more than 64 bits")
 
