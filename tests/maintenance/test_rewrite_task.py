@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from siltstone.engine.plan_files import run_plan
+from siltstone.engine.plan_files import plan_of, run_plan
 from siltstone.errors import AccountsError, StorageError
 from siltstone.maintenance import rewrite_task as rewriting
 from siltstone.maintenance.rewrite_task import RewriteTask
@@ -177,7 +177,7 @@ def test_a_task_and_its_result_travel_as_json(rig: Rig) -> None:
     path = rig.store([("U1", 0, "a"), ("U1", 1, "b")], schema=WIDE, speed=pa.array([1.5, 2.5]))
     task = rig.task(path, drop=("a",), schema=WIDE)
     assert RewriteTask.from_dict(json.loads(json.dumps(task.as_dict()))) == task
-    (rig.root / "plan.json").write_text(json.dumps({"kind": "RewriteTask", "task": task.as_dict()}))
+    (rig.root / "plan.json").write_bytes(plan_of(task))
     result = task.result(json.loads(run_plan(Storage(str(rig.root)).as_dict(), "plan.json")))
     assert rig.rows(result) == [("U1", 1, "b")]
     assert (result.dropped, result.cells) == ({"a": 1}, 3)

@@ -167,8 +167,9 @@ def opened(
     coded: Collection[str] | None = (),
     buffer_bytes: int = 0,
 ) -> Iterator[DataFileReader]:
-    """A data file of a table while it is read, row group by row group; arguments as of DataFileReader. Raises StorageError
-    where it is gone."""
+    """A data file of a table while it is read, row group by row group; arguments as of DataFileReader.
+
+    Raises StorageError where it is gone."""
     with table.open(path) as handle:
         yield DataFileReader(table.uri(path), handle, rows=rows, coded=coded, buffer_bytes=buffer_bytes)
 
