@@ -89,3 +89,38 @@ def test_no_module_is_over_400_lines(file: Path) -> None:
 def test_rings_0_and_1_touch_no_storage_clock_or_log(file: Path) -> None:
     impure = {"os", "pathlib", "time", "logging", "obstore", "deltalake", "socket", "subprocess", "io"}
     assert {name.split(".")[0] for name in imported(file)} & impure == set()
+
+
+OPENS_PARQUET = {"ParquetFile", "ParquetDataset", "read_table", "read_metadata", "read_schema"} | {
+    f"{verb}_parquet{what}" for verb in ("read", "scan") for what in ("", "_metadata", "_schema")
+}
+READ_OTHER_PARQUET = {
+    "siltstone.table.reader": "data files of tables",
+    "siltstone.formats.parquet.reader": "files of sources",
+    "siltstone.sources.haltian": "files of sources, by formats.parquet",
+    "siltstone.sources.records": "files of sources, by formats.parquet",
+    "siltstone.table.ledger": "manifests",
+    "siltstone.table.quarantine": "records that were refused",
+    "siltstone.publishing.editions": "manifests of published editions",
+    "siltstone.publishing.mortar_layout": "footers of published files",
+    "siltstone.publishing.stream_writing": "published files",
+    "siltstone.derived.boundary_rows": "rows that tasks hand to each other",
+}
+
+
+def called(file: Path) -> Iterator[str]:
+    """The name of every function and class that a file calls or hands on, without the module it is of."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+def test_only_the_data_reader_opens_data_files() -> None:
+    opening = {module_of(file): OPENS_PARQUET.intersection(called(file)) for file in FILES}
+    offenders = {module: sorted(names) for module, names in opening.items() if names}
+    assert offenders.keys() - READ_OTHER_PARQUET.keys() == set(), f"use siltstone.data_reader: {offenders}"
+    assert READ_OTHER_PARQUET.keys() - offenders.keys() == set(), "they open none any more: take them off the list"
+    datasets = [module_of(file) for file in FILES if "pyarrow.dataset" in imported(file)]
+    assert datasets == []
