@@ -1,6 +1,7 @@
 """The arrows of the house: which room may import which, and what only some rooms may touch."""
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +47,21 @@ IMPURE = {"os", "pathlib", "time", "logging", "obstore", "deltalake", "socket", 
 KNOW_SPARK = {
     *("siltstone.engine.spark", "siltstone.engine.session"),
     *("siltstone.dataframes.aggregate", "siltstone.dataframes.asof", "siltstone.dataframes.instants"),
+}
+OPENS_PARQUET = {"ParquetFile", "ParquetDataset", "read_table", "read_metadata", "read_schema"} | {
+    f"{verb}_parquet{what}" for verb in ("read", "scan") for what in ("", "_metadata", "_schema")
+}
+READ_OTHER_PARQUET = {
+    "siltstone.table.reader": "data files of tables",
+    "siltstone.formats.parquet.reader": "files of sources",
+    "siltstone.sources.haltian": "files of sources, by formats.parquet",
+    "siltstone.sources.records": "files of sources, by formats.parquet",
+    "siltstone.table.ledger": "manifests",
+    "siltstone.table.quarantine": "records that were refused",
+    "siltstone.publishing.editions": "manifests of published editions",
+    "siltstone.publishing.mortar_layout": "footers of published files",
+    "siltstone.publishing.stream_writing": "published files",
+    "siltstone.derived.boundary_rows": "rows that tasks hand to each other",
 }
 
 
@@ -137,3 +153,21 @@ def test_pure_rooms_touch_no_storage_clock_or_log() -> None:
         if name.split(".")[0] in IMPURE
     ]
     assert not offenders, "\n".join(offenders)
+
+
+def called(file: Path) -> Iterator[str]:
+    """The name of every function and class that a file calls or hands on, without the module it is of."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+def test_only_the_data_reader_opens_data_files() -> None:
+    opening = {module_of(file): OPENS_PARQUET.intersection(called(file)) for file in FILES}
+    offenders = {module: sorted(names) for module, names in opening.items() if names}
+    assert offenders.keys() - READ_OTHER_PARQUET.keys() == set(), f"use siltstone.table.reader: {offenders}"
+    assert READ_OTHER_PARQUET.keys() - offenders.keys() == set(), "they open none any more: take them off the list"
+    datasets = [module_of(file) for file in FILES if "pyarrow.dataset" in imported(file)]
+    assert datasets == []

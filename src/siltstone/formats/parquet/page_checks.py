@@ -3,6 +3,7 @@
 A checksum is of a page's content alone, so its header is held against the footer. Source: parquet.thrift.
 """
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -85,13 +86,13 @@ class _Head:
 
 
 def _head(read: Callable[[int, int], bytes], at: int, end: int) -> _Head:
-    for length in (_USUAL_HEADER, _LONGEST_HEADER):
-        try:
-            header, header_bytes = decoded(read(at, min(length, end - at)))
-            break
-        except ValueError:
-            if length == _LONGEST_HEADER:
-                raise
+    data = read(at, min(_USUAL_HEADER, end - at))
+    if found := _usual(data):
+        return found
+    try:
+        header, header_bytes = decoded(data)
+    except ValueError:
+        header, header_bytes = decoded(read(at, min(_LONGEST_HEADER, end - at)))
     kind = header[_KIND][1]
     inner = header[_HEAD[kind]][1]
     values, encoding = inner[_VALUES][1], inner[_ENCODING][1]
@@ -107,6 +108,42 @@ def _head(read: Callable[[int, int], bytes], at: int, end: int) -> _Head:
     if header != whole or values < 0 or plain_bytes < 0 or stored_bytes < 0:
         raise ValueError("the header of a page is damaged")
     return _Head(kind, values, encoding, plain_bytes, stored_bytes, header_bytes, _CRC in header)
+
+
+_NUMBER = rb"((?:[\x80-\xff]{0,9}[\x01-\x7f])|\x00)"  # in Thrift, as short as it can be
+_USUAL = {
+    _DATA: re.compile(
+        rb"\x15\x00\x15%b\x15%b(?:\x15%b\x1c|\x2c)\x15%b\x15%b\x15\x06\x15\x06([\x00\x1c])".replace(b"%b", _NUMBER)
+    ),
+    _DICTIONARY: re.compile(
+        rb"\x15\x04\x15%b\x15%b(?:\x15%b\x3c|\x4c)\x15%b\x15%b[\x11\x12]?(\x00)".replace(b"%b", _NUMBER)
+    ),
+}
+
+
+def _usual(data: bytes) -> _Head | None:
+    """The same of a header as most are, five times as fast; None for another one."""
+    kind = _DICTIONARY if data[1:2] == b"\x04" else _DATA
+    found = _USUAL[kind].match(data)
+    if found is None:
+        return None
+    plain_bytes, stored_bytes, _, values, encoding = (_number(text or b"") for text in found.groups()[:5])
+    at = found.end()
+    if found[6] != b"\x00":  # statistics
+        try:
+            at = decoded(data, at)[1] + 1
+        except ValueError:
+            return None
+    if data[at - 1 : at + 1] != b"\x00\x00" or min(plain_bytes, stored_bytes, values) < 0:
+        return None
+    return _Head(kind, values, encoding, plain_bytes, stored_bytes, at + 1, found[3] is not None)
+
+
+def _number(text: bytes) -> int:
+    value = 0
+    for byte in reversed(text):
+        value = value << 7 | byte & 127
+    return (value >> 1) ^ -(value & 1)
 
 
 def _agree(pages: Sequence[_Head], column: Struct) -> bool:

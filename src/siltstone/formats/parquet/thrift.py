@@ -9,6 +9,7 @@ Struct = dict[int, tuple[int, Any]]
 
 _TRUE, _FALSE, _BYTE, _INTS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
 _DEEPEST = 32
+_ONE_MORE = 128  # a byte of a number that is as great has another one behind it
 _LONGEST_INT = 10  # bytes that a number of 64 bits can take
 _NEAR = 16  # a field whose id is that much greater than the one before has its id in full
 
@@ -44,7 +45,9 @@ def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
             field, at = _int(data, at)
             if 0 < field - before < _NEAR or field in found:
                 raise ValueError("a Thrift struct has a field in two places, or not as short as it can be")
-        if kind in (_TRUE, _FALSE):
+        if kind in _INTS and (byte := data[at]) < _ONE_MORE:  # most of what there is, so not by way of a function
+            found[field], at = (kind, (byte >> 1) ^ -(byte & 1)), at + 1
+        elif kind in (_TRUE, _FALSE):
             found[field] = kind, kind == _TRUE
         else:
             value, at = _value(data, at, kind, depth)
@@ -88,11 +91,13 @@ def _list(data: bytes, at: int, depth: int) -> tuple[tuple[int, list[Any]], int]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    if (byte := data[at]) < _ONE_MORE:
+        return byte, at + 1
     value = 0
     for place in range(_LONGEST_INT):
         byte = data[at + place]
         value |= (byte & 127) << 7 * place
-        if byte < 128:
+        if byte < _ONE_MORE:
             if not byte and place:
                 raise ValueError("a Thrift struct has a number that is not as short as it can be")
             return value, at + place + 1
