@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pending import words_of_today, yaml_of_today
+from tests.docs.pending import words_of_today, yaml_of_today
 
 from siltstone.cli.main import main
 from siltstone.config.load import load_config

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from siltstone import __version__
-from siltstone.cli import main as cli
 from siltstone.storage import Storage
 from support.fleet import InProcess
 from support.old_lakes import COMMANDS, OldLake, newest_manifest, run, say_format, say_no_format
@@ -165,7 +164,7 @@ def test_jobs_stop_like_commands(
 ) -> None:
     table, arguments = BY_JOB[job]
     say_format(lake.root / table, {**FOR_ALL, "min_reader_release": "9.2.0"})
-    monkeypatch.setattr(cli, "start_server", lambda: None)
+    monkeypatch.setattr("siltstone.cli.run.start_server", lambda: None)
     monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: InProcess())
     monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *lake.filled(*arguments)[1:]])
     with pytest.raises(SystemExit) as stop:
