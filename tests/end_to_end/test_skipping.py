@@ -389,9 +389,9 @@ def test_statistics_never_lose_a_row(ask: Ask, boundaries: World) -> None:
 
 @pytest.mark.parametrize("ask", ["spark"], indirect=True)
 def test_statistics_never_lose_a_row_for_spark(ask: Ask, boundaries: World) -> None:
-    """Fewer questions, since Spark plans each for half a second, and in `make test` six of these: a row of each file, with
-    the least instant, a pair's lower text as least unit and its higher one as greatest device; one with the greatest
-    instant; each kind of null."""
+    """Fewer questions, since Spark plans each for half a second, and in `make test` six of these: a row of each file,
+    with the least instant, a pair's lower text as least unit and its higher one as greatest device; one with the
+    greatest instant; each kind of null."""
     rows = rows_in(boundaries)
     chosen = [row for row in rows if row["n"] % 10 == 0 or row["n"] in (1, 201)]
     assert len(chosen) == len(PAIRS) + 1 + len(NULLS) + 2
