@@ -20,7 +20,8 @@ _OPTIONAL, _REPEATED = 1, 2
 
 @dataclass(frozen=True)
 class _Fields:
-    """The types of a struct's fields, and the fields that it must have; `closed`: it may have no others."""
+    """The types of a struct's fields, and the fields that it must have; `closed`: of the fields that Parquet had when
+    this was written it may have no others. Fields of later versions of Parquet come behind them and are passed over."""
 
     types: Mapping[int, int]
     needed: frozenset[int]
@@ -120,7 +121,7 @@ def checked_footer(text: bytes, end: int) -> Footer:
 def _has(struct: Struct, fields: _Fields) -> None:
     if not fields.needed <= struct.keys():
         raise ValueError("a part of it has no field that every one has")
-    if fields.closed and not struct.keys() <= fields.types.keys():
+    if fields.closed and any(f not in fields.types for f in struct if f <= max(fields.types)):
         raise ValueError("a part of it has a field that siltstone does not write")
     for field, (kind, _) in struct.items():
         if fields.types.get(field, kind) != kind:
