@@ -51,7 +51,7 @@ from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.reader import read_footer
-from siltstone.table.transaction import PlannedTable, attempted, commit
+from siltstone.table.transaction import PlannedTable, commit, retry
 
 _FEW_DAYS = 4  # with as many, two tasks finish
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
@@ -86,7 +86,7 @@ def aggregate_table(
         except OverlapError:  # rows without a unit, of which no bounds tell, are in two files
             return _AggregateRun(*given, full=full, apart=False).run()
 
-    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    return {**retry(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
 class _AggregateRun:

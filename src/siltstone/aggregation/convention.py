@@ -19,7 +19,7 @@ from siltstone.model.periods import LATEST_US
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import PlannedTable, attempted, commit
+from siltstone.table.transaction import PlannedTable, commit, retry
 
 _TASK_ROWS = 8_000_000  # of data files, whose points one task holds, about
 
@@ -38,7 +38,7 @@ def aggregate_by_convention(
     started = time.time()
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, period, config, engine, progress
-    summary = attempted(lambda: _aggregated(*given), output_uri, progress)
+    summary = retry(lambda: _aggregated(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 

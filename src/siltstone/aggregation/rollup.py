@@ -25,7 +25,7 @@ from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.reader import opened
-from siltstone.table.transaction import PlannedTable, attempted, commit
+from siltstone.table.transaction import PlannedTable, commit, retry
 from siltstone.timeseries.buckets import base_for
 from siltstone.timeseries.measures import Empty
 from siltstone.timeseries.states import fields_of
@@ -67,7 +67,7 @@ def rollup_table(
         _check_aligned(before, terms, stored)
         return _rolled(base, stored, header, terms, output_uri, config, engine, progress)
 
-    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    return {**retry(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
 def _base(uri: str, config: Config) -> tuple[Table, int]:

@@ -21,7 +21,7 @@ from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import attempted
+from siltstone.table.transaction import retry
 
 _TASK_ROWS = 600_000  # of both sides that one task holds, about
 
@@ -43,7 +43,7 @@ def asof_tables(
     started = time.time()
     engine.warm_up(2, [AsofTask.__module__])
     given = (left_uri, right_uri), output_uri, wanted, joining, config, engine, progress
-    summary = attempted(lambda: _joined(*given), output_uri, progress)
+    summary = retry(lambda: _joined(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 

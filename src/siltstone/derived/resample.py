@@ -16,7 +16,7 @@ from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.table.delta_table import Table
-from siltstone.table.transaction import attempted
+from siltstone.table.transaction import retry
 
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
 
@@ -42,7 +42,7 @@ def resample_table(
     engine.warm_up(2, [ResampleTask.__module__])
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, fill_as, limit_us, period, config, engine, progress
-    summary = attempted(lambda: _resampled(*given), output_uri, progress)
+    summary = retry(lambda: _resampled(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 
