@@ -23,7 +23,7 @@ from siltstone.engine.plan_files import class_of, plan_of
 from siltstone.errors import SiltstoneError
 from siltstone.ingest.history_task import HistoryTask
 from siltstone.ingest.keyed_task import KeyedTask
-from siltstone.ingest.task_spec import SourceFile
+from siltstone.ingest.task_spec import FormerVersion, SourceFile
 from siltstone.ingest.wide_task import WideTask
 from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
@@ -35,7 +35,7 @@ from support.parsing import BASE
 INPUT = Storage("s3://bucket/in", Access(endpoint="http://minio:9000", path_style=True))
 TABLE = Storage("/lake/datalog")
 SETTINGS = settings_of(load_config(), "datalog")
-FILE = SourceFile("a", "in/a", 1, "etag", 2, "stray", 3)
+FILE = SourceFile("a", "in/a", 1, "etag", 2, "late", FormerVersion(3, 1, "sha"))
 STORED = DataFile("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_id": (None, None)})
 DAY = ("2025-12-10", "BRCB")
 WORK = Storage("/lake/hourly/_siltstone/work")

@@ -166,7 +166,7 @@ def test_joining_and_merging_give_the_same(rig: Rig) -> None:
 def told(result: Rewritten) -> list[Any]:
     """All that a result tells, but for the names, bytes and times of its files."""
     outputs = [(o.partition, o.rows, o.statistics, o.is_staged) for o in result.outputs]
-    return [outputs, result.cells, result.dropped, result.gave_way, result.is_untouched]
+    return [outputs, result.cells, result.dropped, result.replaced, result.is_untouched]
 
 
 def test_readings_with_their_coded_texts_are_joined_too(tmp_path: Path) -> None:

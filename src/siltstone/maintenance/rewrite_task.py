@@ -1,4 +1,4 @@
-"""A task that writes data files of one partition anew as one sorted run: to settle them, or to drop superseded rows."""
+"""A task that rewrites data files of one partition as one sorted run: to optimize them, or to drop replaced rows."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +29,8 @@ _BUFFER_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class RewriteTask:
-    """Data files to write anew, without the rows of the source files in `drop` and without those at `positions`, which
-    gave way to others with their key and are of a single file; `contract` is named by its table."""
+    """Data files to rewrite, without the rows of the source files in `drop` and without those at `positions`, which
+    others with their key replace and which are of a single file; `contract` is named by its table."""
 
     contract: str
     table: Storage
@@ -64,14 +64,14 @@ class RewriteTask:
 class Rewritten:
     """The new files and the cells of their record columns; rows dropped per source.
 
-    `gave_way` has for each source file what went with the rows at the positions: rows, cells stored, nulls and values
+    `replaced` has for each source file what the rows at the positions had: rows, cells stored, nulls and values
     rescued. `is_untouched`: there was nothing to drop, so the files stay.
     """
 
     outputs: list[NewFile]
     cells: int
     dropped: dict[str, int]
-    gave_way: dict[str, list[int]] = field(default_factory=dict)
+    replaced: dict[str, list[int]] = field(default_factory=dict)
     is_untouched: bool = False
 
     @property
@@ -116,7 +116,7 @@ def _rewritten(task: RewriteTask) -> Rewritten:
         writer.close()
     if written % DIGESTS != whole.digest % DIGESTS:
         raise AccountsError("/".join(task.partition), ["the rows merged are not those that were read"])
-    return Rewritten(writer.outputs, whole.cells, whole.dropped, whole.gave_way)
+    return Rewritten(writer.outputs, whole.cells, whole.dropped, whole.replaced)
 
 
 def _joined(task: RewriteTask, contract: Contract) -> Rewritten | None:
@@ -170,7 +170,7 @@ class _Whole:
         self._batch_rows = int(min(max(at_once, _FEWEST_ROWS), _MOST_ROWS))
         self.cells = self.digest = 0
         self.dropped: dict[str, int] = {}
-        self.gave_way: dict[str, list[int]] = {}
+        self.replaced: dict[str, list[int]] = {}
 
     @property
     def unread_bytes(self) -> float:
@@ -228,7 +228,7 @@ class _Whole:
         for row in table.filter(to_arrow(gone)).select([*names, "source_file", "_rescued"]).to_pylist():
             cells = sum(row[name] is not None for name in names)
             rescued = len(json.loads(row["_rescued"])) if row["_rescued"] else 0
-            counts = self.gave_way.setdefault(row["source_file"], [0, 0, 0, 0])
+            counts = self.replaced.setdefault(row["source_file"], [0, 0, 0, 0])
             for place, count in enumerate((1, cells, len(names) - cells, rescued)):
                 counts[place] += count
         return table.filter(to_arrow(~gone))

@@ -22,6 +22,28 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class TableVersion:
+    """A table at its newest version, and what its runs said."""
+
+    table: Table
+    snapshot: Snapshot
+    ledger: Ledger
+
+    @classmethod
+    def newest(cls, table: Table) -> "TableVersion":
+        """What the table is now; it must have been created."""
+        table.recover()
+        snapshot = table.snapshot()
+        if snapshot is None:
+            raise StorageError(f"the table {table.storage.root} is gone", "Run again to create it anew.")
+        return cls(table, snapshot, ledgers.load(table.storage, snapshot.head))
+
+    def files(self) -> Sequence[DataFile]:
+        """The data files. Raises Refused where the table has moved on."""
+        return self.table.files(self.snapshot)
+
+
+@dataclass(frozen=True)
 class PlannedTable:
     """A table as it is before a run: its newest version, what its runs said, and its data files."""
 
@@ -36,11 +58,8 @@ class PlannedTable:
         table = table.for_writing()
         if table.snapshot() is None:
             table.create()
-        table.recover()
-        snapshot = table.snapshot()
-        if snapshot is None:
-            raise StorageError(f"the table {table.storage.root} is gone", "Run again to create it anew.")
-        return cls(table, snapshot, ledgers.load(table.storage, snapshot.head), table.files(snapshot))
+        version = TableVersion.newest(table)
+        return cls(table, version.snapshot, version.ledger, version.files())
 
     @property
     def newest(self) -> Mapping[str, Any]:
