@@ -12,7 +12,7 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.derived.asof_tasks import AsofTask, JoinSpec, Side, contract_of_join
 from siltstone.derived.boundary_rows import Span, spans, windows, within
-from siltstone.derived.output_table import DerivedTable, SortedFiles, TaskTotals, ends_beside, stored_rows
+from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside, stored_rows
 from siltstone.derived.resample_tasks import RESAMPLED
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, TableFormatError, UsageError
@@ -82,9 +82,8 @@ def _joined(
             joining=joining,
             beside=names,
             window=window,
-            table=out.table.storage,
             work=out.work,
-            writing=SortedFiles.of(out.table, config),
+            writing=out.writing,
         )
         for window, names in zip(parts, beside, strict=True)
     ]

@@ -10,7 +10,7 @@ from siltstone.aggregation.series_points import needed_columns
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.derived.boundary_rows import Span, StoredRows, Window, spans, windows, within
-from siltstone.derived.output_table import DerivedTable, SortedFiles, TaskTotals, ends_beside, stored_rows
+from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside, stored_rows
 from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
@@ -81,7 +81,6 @@ def _resampled(
         for sites in _bins(files, window, rows):
             task = ResampleTask(
                 rows=rows,
-                table=out.table.storage,
                 work=out.work,
                 sites=sites,
                 beside=names,
@@ -90,7 +89,8 @@ def _resampled(
                 limit_us=limit_us,
                 window=window,
                 from_start=period.start_us != EARLIEST_US,
-                writing=SortedFiles.of(out.table, config, source.contract.table),
+                writing=out.writing,
+                source=source.contract.table,
             )
             tasks.append(task)
     try:

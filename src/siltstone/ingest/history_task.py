@@ -201,18 +201,7 @@ def _known(task: IngestTask, dataset: Dataset, before: pl.DataFrame) -> pl.DataF
 
 
 def _write(task: IngestTask, reader: SourceReader, history: pl.DataFrame) -> PartitionWriter:
-    settings = task.settings
-    writer = PartitionWriter(
-        task.table,
-        reader.dataset.contract,
-        (),
-        None,
-        sizes=settings.sizes,
-        group_bytes=settings.group_bytes,
-        schema=lambda: reader.schema,
-        expected=lambda: 0.0,
-        is_staged=task.is_staged,
-    )
+    writer = PartitionWriter(task.writing, reader.dataset.contract, (), schema=lambda: reader.schema)
     if history.height:
         ordered = history.sort(*reader.dataset.contract.sort_by, maintain_order=True)
         writer.write(pa.table({name: column_of(ordered[name]) for name in ordered.columns}), breaks=False)

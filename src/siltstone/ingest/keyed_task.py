@@ -291,17 +291,14 @@ class _Writers:
 
     def _of(self, partition: Partition) -> _Waiting:
         if partition not in self._waiting:
-            task, settings = self._task, self._task.settings
+            task = self._task
             writer = PartitionWriter(
-                task.table,
+                task.writing,
                 self._contract,
                 partition,
-                [f.identity for f in task.files],
-                sizes=settings.sizes,
-                group_bytes=settings.group_bytes,
                 schema=lambda: self._reader.schema,
                 expected=lambda: self._reader.unread_share * task.expected_bytes / len(self._waiting),
-                is_staged=task.is_staged,
+                sources=[f.identity for f in task.files],
             )
             self._waiting[partition] = _Waiting(writer)
         return self._waiting[partition]

@@ -15,6 +15,7 @@ from siltstone.model.accounts import FileAccount
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.table.ledger import ADJUSTED, Ledger, account_of
 from siltstone.table.transaction import TableVersion
+from siltstone.table.writer import WriterSettings
 
 
 @dataclass(frozen=True)
@@ -204,16 +205,15 @@ class RowReplacer:
         settings = self._settings
         return RewriteTask(
             contract=version.table.contract.table,
-            table=version.table.storage,
+            writing=WriterSettings(
+                version.table.storage, settings.sizes, settings.group_bytes, version.table.is_staged
+            ),
             partition=stored.partition,
             files=(stored.path,),
             drop=rewrite.drop,
             positions=rewrite.positions,
             schema=version.snapshot.schema,
-            sizes=settings.sizes,
-            group_bytes=settings.group_bytes,
             memory_bytes=settings.memory_bytes,
-            is_staged=version.table.is_staged,
         )
 
 

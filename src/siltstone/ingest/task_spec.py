@@ -11,6 +11,7 @@ from siltstone.model.contracts import Column
 from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
+from siltstone.table.writer import WriterSettings
 
 Role = Literal["home", "late", "reference"]
 """Why a task reads a file.
@@ -74,6 +75,10 @@ class IngestTask:
     stored: tuple[DataFile, ...] = ()
     known: tuple[str, ...] = ()
     is_staged: bool = False
+
+    @property
+    def writing(self) -> WriterSettings:
+        return WriterSettings(self.table, self.settings.sizes, self.settings.group_bytes, self.is_staged)
 
     def run(self) -> "IngestReport":
         """Read, conform, sort and write. Raises AccountsError if a file's account does not close."""

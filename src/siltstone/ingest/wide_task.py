@@ -128,9 +128,9 @@ class WideTask(IngestTask):
 
 
 def _run(task: IngestTask, contract: Contract) -> IngestReport:
-    table, settings, partition = task.table, task.settings, task.partition
+    settings, partition = task.settings, task.partition
     assert partition is not None
-    quarantine = QuarantineWriter(table, settings.raw_bytes)
+    quarantine = QuarantineWriter(task.table, settings.raw_bytes)
     reader = WideReader(task, quarantine)
     merge = SortedMerge(
         list(_runs(task, reader)),
@@ -139,15 +139,12 @@ def _run(task: IngestTask, contract: Contract) -> IngestReport:
         memory_bytes=settings.memory_bytes,
     )
     writer = PartitionWriter(
-        table,
+        task.writing,
         contract,
         partition,
-        [f.identity for f in task.files],
-        sizes=settings.sizes,
-        group_bytes=settings.group_bytes,
         schema=lambda: reader.schema,
         expected=lambda: reader.unread_share * task.expected_bytes,
-        is_staged=task.is_staged,
+        sources=[f.identity for f in task.files],
     )
     while (chunk := merge.next_chunk(fresh_file=writer.at_start)) is not None:
         writer.write(chunk.table, breaks=chunk.breaks)

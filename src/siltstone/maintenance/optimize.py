@@ -8,7 +8,7 @@ from typing import Any
 
 from siltstone import __version__
 from siltstone.config.model import Config
-from siltstone.config.task_settings import sizes_of
+from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError
 from siltstone.kernels.bin_packing import Merge, plan_merges
@@ -20,6 +20,7 @@ from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head
 from siltstone.table.transaction import reading_at, retry
+from siltstone.table.writer import WriterSettings
 
 _MERGES_PER_COMMIT = 256  # what a killed run loses at most
 _CARRIED = ("source", "dataset", "zone", "grain", "learned")
@@ -145,19 +146,15 @@ class _Settling:
         return tell
 
     def _task(self, merge: Merge, snapshot: Snapshot) -> RewriteTask:
-        sizes = self._sizes
-        compaction, engine = self._config.compaction, self._config.engine
+        sizes = replace(self._sizes, target=merge.target)
         return RewriteTask(
             contract=self._table.contract.table,
-            table=self._table.storage,
+            writing=WriterSettings(self._table.storage, sizes, group_bytes_of(self._config), self._table.is_staged),
             partition=merge.files[0].partition,
             files=_paths(merge),
             drop=(),
             schema=snapshot.schema,
-            sizes=replace(sizes, target=merge.target),
-            group_bytes=round(compaction.row_group_mb * (1 << 20)),
-            memory_bytes=engine.memory_mb << 20,
-            is_staged=self._table.is_staged,
+            memory_bytes=self._config.engine.memory_mb << 20,
         )
 
     def _check(self, merges: Sequence[Merge], results: Sequence[Rewritten], snapshot: Snapshot) -> None:
