@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone.aggregation.finish_tasks import DAY_US, FinishedFiles, FinishTask, finish_tasks, in_windows
+from siltstone.aggregation.finish_tasks import FinishedFiles, FinishTask, finish_tasks, in_windows
 from siltstone.aggregation.incremental import (
     RowIndex,
     at_the_ends,
@@ -46,7 +46,7 @@ from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import OverlapError
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER
-from siltstone.model.periods import EARLIEST_US, EVER, LATEST_US, Window
+from siltstone.model.periods import DAY_US, EARLIEST_US, EVER, LATEST_US, Window
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table

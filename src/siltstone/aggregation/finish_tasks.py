@@ -25,7 +25,7 @@ from siltstone.aggregation.state_tasks import StatesFound
 from siltstone.aggregation.text_rows import textual_rows
 from siltstone.model.arrow import compact
 from siltstone.model.data_files import NewFile
-from siltstone.model.periods import EARLIEST_US, LATEST_US
+from siltstone.model.periods import DAY_US, EARLIEST_US, LATEST_US
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage
 from siltstone.table.writer import PartitionWriter, WriterSettings
@@ -34,7 +34,6 @@ from siltstone.timeseries.states import COLUMNS, OPTIONAL
 
 _FEW_TASKS, _FEWEST, _MOST = 4, 300_000, 4_000_000  # tasks, and states of each
 _UNEVEN = 1.5  # times its share a part may have
-DAY_US = 86_400_000_000
 
 
 def finish_tasks(states: int) -> int:

@@ -12,13 +12,13 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.errors import AccountsError
-from siltstone.formats.documents import Ints
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.stored_keys import StoredKeys
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.key_dedup import DUPLICATE, KEPT, SUPERSEDED, deduplicate_keys
 from siltstone.mapping.dataset import REPEATED, Keyed
 from siltstone.model.accounts import Counters, FileAccount
+from siltstone.model.arrays import Ints
 from siltstone.model.arrow import coded_texts, to_arrow
 from siltstone.model.contracts import RESCUED, Contract
 from siltstone.model.data_files import NewFile, Partition

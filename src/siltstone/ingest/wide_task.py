@@ -11,20 +11,19 @@ import pyarrow as pa
 
 from siltstone import sources
 from siltstone.errors import AccountsError
-from siltstone.formats.documents import Document, Ints, row_cells
+from siltstone.formats.documents import Document, row_cells
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.line_dedup import Duplicates
 from siltstone.kernels.sorted_merge import Run, SortedMerge
 from siltstone.mapping.dataset import Wide, WideDataset
 from siltstone.model.accounts import FileAccount
+from siltstone.model.arrays import Ints, Mask
 from siltstone.model.arrow import to_arrow
 from siltstone.model.contracts import Contract
 from siltstone.model.time_zones import day_text
 from siltstone.table.quarantine import QuarantineWriter
 from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
-
-Mask = npt.NDArray[np.bool_]
 
 
 class WideReader(SourceReader):
