@@ -18,7 +18,7 @@ from aggregate_truth import EIGHTHS, counted, save_sums
 from aggregate_wide import SITES, Unit, WideSpec, made_units
 
 from siltstone.config.load import load_config
-from siltstone.config.task_settings import sizes_of
+from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.model.arrow import CODED
 from siltstone.model.contracts import DATALOG, READINGS, TIMESTAMP, Contract
 from siltstone.model.data_files import NewFile, Partition
@@ -28,7 +28,7 @@ from siltstone.table import ledger
 from siltstone.table.delta_table import Change, Table
 from siltstone.table.ledger import Head
 from siltstone.table.open import table_at
-from siltstone.table.writer import PartitionWriter
+from siltstone.table.writer import PartitionWriter, WriterSettings
 
 SITE = "plant"
 _DAY_US = 24 * HOUR_US
@@ -157,16 +157,8 @@ def _same(rows: int, text: str) -> pa.DictionaryArray:
 def written(table: Table, partition: Partition, rows: pa.Table, schema: Schema | None = None) -> list[NewFile]:
     """The data files of a partition, of the sizes that siltstone gives them by default."""
     config, known = load_config(), schema or base_schema(table.contract)
-    writer = PartitionWriter(
-        table.storage,
-        table.contract,
-        partition,
-        None,
-        sizes=sizes_of(config),
-        group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
-        schema=lambda: known,
-        expected=lambda: 0.0,
-    )
+    writing = WriterSettings(table.storage, sizes_of(config), group_bytes_of(config))
+    writer = PartitionWriter(writing, table.contract, partition, schema=lambda: known)
     writer.write(rows, breaks=False)
     writer.close()
     return writer.outputs

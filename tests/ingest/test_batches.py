@@ -1,14 +1,14 @@
-"""How much of each device a run takes at a time, and what it says of all portions."""
+"""How much of each device a run takes at a time, and what it says of all batches."""
 
 import polars as pl
 
-from siltstone.ingest.listing import first_portion
+from siltstone.ingest.listing import first_batch
 from siltstone.ingest.summary import _COUNTS, united
 
 
 def taken(sizes: dict[str, int], most: int) -> list[str]:
     todo = pl.DataFrame({"identity": list(sizes), "size": list(sizes.values())})
-    return first_portion(todo, lambda identity: identity[0], most)["identity"].to_list()
+    return first_batch(todo, lambda identity: identity[0], most)["identity"].to_list()
 
 
 def test_of_each_device_what_fits_and_one_file_at_least() -> None:
@@ -17,7 +17,7 @@ def test_of_each_device_what_fits_and_one_file_at_least() -> None:
     assert taken({}, 10) == []
 
 
-def test_the_summary_of_portions_adds_up() -> None:
+def test_the_summary_of_batches_adds_up() -> None:
     counts = dict.fromkeys(_COUNTS, 2)
     one = {
         **counts,

@@ -27,7 +27,7 @@ def settled(new: list[Row], old: list[Row], policy: Any) -> Deduplicated:
 
 def fates(new: list[Row], old: list[Row], policy: Any) -> tuple[list[int], list[int], list[int]]:
     found = settled(new, old, policy)
-    return found.fate.tolist(), sorted(found.give_way.tolist()), sorted(found.leaned_on.tolist())
+    return found.fate.tolist(), sorted(found.replaced.tolist()), sorted(found.kept_by.tolist())
 
 
 NEW: list[Row] = [
@@ -111,7 +111,7 @@ def test_what_stays_is_what_the_policy_says(new: list[Any], old: list[Any], poli
     news: list[Row] = sorted(((*row, line, file) for line, (row, file) in enumerate(new)), key=lambda row: row[:2])
     olds: list[Row] = [(*row, -1, file) for row, file in old]
     found = settled(news, olds, policy)
-    gone = set(found.give_way.tolist())
+    gone = set(found.replaced.tolist())
     tagged = [(False, n, row) for n, row in enumerate(news)] + [(True, n, row) for n, row in enumerate(olds)]
     for _, members in groupby(sorted(tagged, key=lambda t: (t[2][:2], t[:2])), key=lambda t: t[2][:2]):
         group = list(members)

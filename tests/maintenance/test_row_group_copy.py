@@ -21,6 +21,7 @@ from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import base_schema
+from siltstone.table.writer import WriterSettings
 from support.data_files import NOON_US, ONE_FILE, WIDE, Rig, Row
 from support.parsing import assert_same
 from support.readings_table import Readings, quarters, reading
@@ -166,7 +167,7 @@ def test_joining_and_merging_give_the_same(rig: Rig) -> None:
 def told(result: Rewritten) -> list[Any]:
     """All that a result tells, but for the names, bytes and times of its files."""
     outputs = [(o.partition, o.rows, o.statistics, o.is_staged) for o in result.outputs]
-    return [outputs, result.cells, result.dropped, result.gave_way, result.is_untouched]
+    return [outputs, result.cells, result.dropped, result.replaced, result.is_untouched]
 
 
 def test_readings_with_their_coded_texts_are_joined_too(tmp_path: Path) -> None:
@@ -179,13 +180,11 @@ def test_readings_with_their_coded_texts_are_joined_too(tmp_path: Path) -> None:
     joined, merged = (
         RewriteTask(
             contract="readings",
-            table=lake.table.storage,
+            writing=WriterSettings(lake.table.storage, ONE_FILE, size),
             partition=files[0].partition,
             files=tuple(f.path for f in files),
             drop=(),
             schema=base_schema(READINGS),
-            sizes=ONE_FILE,
-            group_bytes=size,
             memory_bytes=1 << 30,
         ).run()
         for size in (SMALL_GROUPS, 1 << 30)

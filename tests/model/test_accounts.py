@@ -78,5 +78,5 @@ def test_accounts_and_files_travel_between_processes() -> None:
         7,
         account=Account(3, 1, deferred=2),
     )
-    file = SourceFile("a/b", "b", 5, "e", 9, "stray")
+    file = SourceFile("a/b", "b", 5, "e", 9, "late")
     assert pickle.loads(pickle.dumps([account, file])) == [account, file]

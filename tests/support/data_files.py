@@ -13,7 +13,7 @@ from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
-from siltstone.table.writer import PartitionWriter
+from siltstone.table.writer import PartitionWriter, WriterSettings
 
 BASE = base_schema(DATALOG)
 WIDE = Schema(
@@ -42,14 +42,7 @@ class Rig:
     def store(self, *groups: Sequence[Row], schema: Schema = BASE, **more: pa.Array) -> str:
         """A data file with a row group each, as compaction writes it; its path."""
         writer = PartitionWriter(
-            Storage(str(self.root)),
-            DATALOG,
-            DAY,
-            None,
-            sizes=ONE_FILE,
-            group_bytes=1 << 30,
-            schema=lambda: schema,
-            expected=lambda: 0.0,
+            WriterSettings(Storage(str(self.root)), ONE_FILE, 1 << 30), DATALOG, DAY, schema=lambda: schema
         )
         for rows in groups:
             units, times, sources = zip(*rows, strict=True)
@@ -65,17 +58,24 @@ class Rig:
         (output,) = writer.outputs
         return output.path
 
-    def task(self, *paths: str, drop: tuple[str, ...] = (), schema: Schema = BASE, **other: Any) -> RewriteTask:
+    def task(
+        self,
+        *paths: str,
+        drop: tuple[str, ...] = (),
+        schema: Schema = BASE,
+        sizes: Sizes = ONE_FILE,
+        group_bytes: int = 1 << 30,
+        is_staged: bool = False,
+        **other: Any,
+    ) -> RewriteTask:
         return RewriteTask(
             **{
                 "contract": "datalog",
-                "table": Storage(str(self.root)),
+                "writing": WriterSettings(Storage(str(self.root)), sizes, group_bytes, is_staged),
                 "partition": DAY,
                 "files": paths,
                 "drop": drop,
                 "schema": schema,
-                "sizes": ONE_FILE,
-                "group_bytes": 1 << 30,
                 "memory_bytes": 1 << 30,
                 **other,
             }

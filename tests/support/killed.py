@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from siltstone.aggregation import state_tasks
 from siltstone.ingest import job as compaction
+from siltstone.ingest import strategy
 from siltstone.ingest.replace import RowReplacer
 from siltstone.ingest.two_pass import TwoPass
 from siltstone.maintenance import optimize as settling
@@ -33,12 +34,12 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the listing": (compaction, "list_input", True),
     "before the creation": (Table, "create", False),
     "after the creation": (Table, "create", True),
-    "after the survey": (compaction, "take_survey", True),
+    "after the survey": (strategy, "take_survey", True),
     "before a file is closed": (PartitionWriter, "close", False),
     "after a file is closed": (PartitionWriter, "close", True),
     "after rows are written": (PartitionWriter, "write", True),
     "after a quarantine file": (QuarantineWriter, "_flush", True),
-    "between the waves": (TwoPass, "_stray_bins", False),
+    "between the passes": (TwoPass, "_late_plans", False),
     "after the tasks": (TwoPass, "accounts", False),
     "before the columns": (Table, "add_columns", False),
     "after the columns": (Table, "add_columns", True),

@@ -46,7 +46,7 @@ class Once:
 
 @dataclass(frozen=True)
 class Meanwhile(InProcess):
-    """Does something at the input before a round of bins: 0 is the first wave."""
+    """Does something at the input before a round of tasks: 0 is the first pass."""
 
     acts: Any = None
     done: list[int] = None  # type: ignore[assignment]

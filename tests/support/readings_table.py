@@ -16,7 +16,7 @@ from siltstone.table import ledger
 from siltstone.table.delta_table import Change, Table
 from siltstone.table.ledger import Head
 from siltstone.table.open import table_at
-from siltstone.table.writer import PartitionWriter
+from siltstone.table.writer import PartitionWriter, WriterSettings
 
 _SCHEMA = base_schema(READINGS)
 _TYPES: dict[str, Any] = {"double": pl.Float64(), "int": pl.Int32(), "bigint": pl.Int64(), "string": pl.String()}
@@ -96,17 +96,8 @@ def _place(row: Row) -> tuple[str, str]:
 
 def _written(table: Table, rows: Sequence[Row], day: str, site: str) -> list[NewFile]:
     own = pl.DataFrame([r for r in rows if _place(r) == (day, site)], schema=_COLUMNS).drop("site")
-    writer = PartitionWriter(
-        table.storage,
-        READINGS,
-        (day, site),
-        None,
-        sizes=Sizes(1 << 30, 1, 1 << 30),
-        group_bytes=1 << 30,
-        schema=lambda: _SCHEMA,
-        expected=lambda: 0.0,
-        is_staged=table.is_staged,
-    )
+    writing = WriterSettings(table.storage, Sizes(1 << 30, 1, 1 << 30), 1 << 30, table.is_staged)
+    writer = PartitionWriter(writing, READINGS, (day, site), schema=lambda: _SCHEMA)
     writer.write(own.sort("series_id", "ts").to_arrow(compat_level=pl.CompatLevel.oldest()), breaks=False)
     writer.close()
     return writer.outputs

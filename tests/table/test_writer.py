@@ -15,7 +15,7 @@ from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
-from siltstone.table.writer import DOCUMENT, PartitionWriter
+from siltstone.table.writer import DOCUMENT, PartitionWriter, WriterSettings
 from support.parsing import assert_same
 
 SCHEMA = base_schema(DATALOG)
@@ -50,14 +50,12 @@ class Rig:
     ) -> None:
         self.root, self.schema, self.expected = root, SCHEMA, 0.0
         self.writer = PartitionWriter(
-            Storage(str(root)),
+            WriterSettings(Storage(str(root)), sizes, group_bytes),
             DATALOG,
             ("2025-12-10", site),
-            ["BRCB/a.gz", "BRCB/b.gz"],
-            sizes=sizes,
-            group_bytes=group_bytes,
             schema=lambda: self.schema,
             expected=lambda: self.expected,
+            sources=["BRCB/a.gz", "BRCB/b.gz"],
         )
 
     def finish(self) -> list[NewFile]:

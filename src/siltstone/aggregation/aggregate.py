@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siltstone.aggregation.finish_tasks import DAY_US, FinishedFiles, FinishTask, finish_tasks, in_windows
+from siltstone.aggregation.finish_tasks import FinishedFiles, FinishTask, finish_tasks, in_windows
 from siltstone.aggregation.incremental import (
     RowIndex,
     at_the_ends,
@@ -41,17 +41,18 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import KEYS, NAME, read_states, write_keys
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.model import Config
-from siltstone.config.task_settings import sizes_of
+from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import OverlapError
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER
-from siltstone.model.periods import EARLIEST_US, EVER, LATEST_US, Window
+from siltstone.model.periods import DAY_US, EARLIEST_US, EVER, LATEST_US, Window
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.reader import read_footer
-from siltstone.table.transaction import PlannedTable, attempted, commit
+from siltstone.table.transaction import PlannedTable, commit, retry
+from siltstone.table.writer import WriterSettings
 
 _FEW_DAYS = 4  # with as many, two tasks finish
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
@@ -86,7 +87,7 @@ def aggregate_table(
         except OverlapError:  # rows without a unit, of which no bounds tell, are in two files
             return _AggregateRun(*given, full=full, apart=False).run()
 
-    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    return {**retry(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
 class _AggregateRun:
@@ -107,6 +108,7 @@ class _AggregateRun:
     ) -> None:
         self._source, self._table, self._terms, self._period = source, table, terms, period
         self._config, self._engine, self._progress, self._full = config, engine, progress, full
+        self._writing = WriterSettings(table.storage, sizes_of(config), group_bytes_of(config), table.is_staged)
         self._apart = apart
         self._work = table.storage.child(FOLDER, "work")
         self._name = uuid.uuid4().hex
@@ -298,7 +300,7 @@ class _AggregateRun:
             names = among.select(pl.concat_str(*NAME, separator="\0")).to_series().sort().to_list()
         bounds = ["", *dict.fromkeys(names[len(names) * i // count] for i in range(1, count)), ""]
         task = FinishTask(
-            table=self._table.storage,
+            writing=self._writing,
             folder=self._work,
             edges=self._edges,
             states=tuple(f.path for f in states),
@@ -307,9 +309,6 @@ class _AggregateRun:
             terms=self._terms,
             window=self._span,
             watermark_us=self._watermark,
-            sizes=sizes_of(self._config),
-            group_bytes=round(self._config.compaction.row_group_mb * (1 << 20)),
-            is_staged=self._table.is_staged,
             before=tuple(self._before),
             after=tuple(self._after),
             base=self._table.storage if base else None,

@@ -12,14 +12,15 @@ from siltstone.aggregation.output_table import check_kind, check_same
 from siltstone.aggregation.read_plan import Period, latest_us
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
-from siltstone.config.task_settings import sizes_of
+from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import LATEST_US
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import PlannedTable, attempted, commit
+from siltstone.table.transaction import PlannedTable, commit, retry
+from siltstone.table.writer import WriterSettings
 
 _TASK_ROWS = 8_000_000  # of data files, whose points one task holds, about
 
@@ -38,7 +39,7 @@ def aggregate_by_convention(
     started = time.time()
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, period, config, engine, progress
-    summary = attempted(lambda: _aggregated(*given), output_uri, progress)
+    summary = retry(lambda: _aggregated(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 
@@ -94,7 +95,7 @@ def _tasks(
     unit, time_column = source.contract.sort_by
     task = ConventionTask(
         table=source.storage,
-        out=table.storage,
+        writing=WriterSettings(table.storage, sizes_of(config), group_bytes_of(config), table.is_staged),
         partitions=(),
         site="",
         unit=unit,
@@ -103,9 +104,6 @@ def _tasks(
         terms=terms,
         window=(period.start_us, period.end_us),
         watermark_us=watermark,
-        sizes=sizes_of(config),
-        group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
-        is_staged=table.is_staged,
     )
     tasks = []
     for site, parts in partitions_of(stored).items():

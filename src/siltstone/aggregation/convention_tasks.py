@@ -15,12 +15,12 @@ from siltstone.aggregation.series_points import ReadingPoints, WidePoints
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_tasks import tables_of
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
-from siltstone.model.data_files import DataFile, NewFile, Partition, Sizes
+from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
 from siltstone.table.reader import opened
-from siltstone.table.writer import PartitionWriter
+from siltstone.table.writer import PartitionWriter, WriterSettings
 from siltstone.timeseries.conventions import Window, evaluate, stamps_us
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import GOOD, Ints, Points
@@ -61,7 +61,7 @@ class ConventionTask:
     bound); rows without a unit are before all."""
 
     table: Storage
-    out: Storage
+    writing: WriterSettings
     partitions: tuple[tuple[str, ...], ...]
     site: str
     unit: str
@@ -70,9 +70,6 @@ class ConventionTask:
     terms: AggregateSpec
     window: tuple[int, int]
     watermark_us: int
-    sizes: Sizes
-    group_bytes: int
-    is_staged: bool
     low: str = ""
     high: str = ""
 
@@ -81,10 +78,9 @@ class ConventionTask:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "ConventionTask":
-        places = {name: Storage.from_dict(row[name]) for name in ("table", "out")}
+        places = {"table": Storage.from_dict(row["table"]), "writing": WriterSettings.from_dict(row["writing"])}
         lists = {"partitions": tuple(tuple(p) for p in row["partitions"]), "window": tuple(row["window"])}
-        values = {"terms": AggregateSpec.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])}
-        return cls(**{**row, **places, **lists, **values})
+        return cls(**{**row, **places, **lists, "terms": AggregateSpec.from_dict(row["terms"])})
 
     def run(self) -> FinishedFiles:
         return _written(self)
@@ -209,17 +205,7 @@ def _column(values: Any) -> pl.Series:
 
 def _files(task: ConventionTask, contract: Contract, partition: Partition, rows: pl.DataFrame) -> list[NewFile]:
     schema: Schema = base_schema(contract)
-    writer = PartitionWriter(
-        task.out,
-        contract,
-        partition,
-        None,
-        sizes=task.sizes,
-        group_bytes=task.group_bytes,
-        schema=lambda: schema,
-        expected=lambda: 0.0,
-        is_staged=task.is_staged,
-    )
+    writer = PartitionWriter(task.writing, contract, partition, schema=lambda: schema)
     instants = {"bucket_start", "bucket_end", "stamp"}
     columns: dict[str, Any] = {}
     for name in (contract.time.name, *(c.name for c in (*contract.leading, *contract.record))):

@@ -24,17 +24,16 @@ from siltstone.aggregation.state_files import (
 from siltstone.aggregation.state_tasks import StatesFound
 from siltstone.aggregation.text_rows import textual_rows
 from siltstone.model.arrow import compact
-from siltstone.model.data_files import NewFile, Sizes
-from siltstone.model.periods import EARLIEST_US, LATEST_US
+from siltstone.model.data_files import NewFile
+from siltstone.model.periods import DAY_US, EARLIEST_US, LATEST_US
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage
-from siltstone.table.writer import PartitionWriter
+from siltstone.table.writer import PartitionWriter, WriterSettings
 from siltstone.timeseries.measures import finished
 from siltstone.timeseries.states import COLUMNS, OPTIONAL
 
 _FEW_TASKS, _FEWEST, _MOST = 4, 300_000, 4_000_000  # tasks, and states of each
 _UNEVEN = 1.5  # times its share a part may have
-DAY_US = 86_400_000_000
 
 
 def finish_tasks(states: int) -> int:
@@ -56,7 +55,7 @@ class FinishTask:
     Rows of buckets that start within it go to `table`, of the `dates` alone where there are any.
     """
 
-    table: Storage
+    writing: WriterSettings
     folder: Storage
     edges: Storage
     states: tuple[str, ...]
@@ -65,9 +64,6 @@ class FinishTask:
     terms: AggregateSpec
     window: tuple[int, int]
     watermark_us: int
-    sizes: Sizes
-    group_bytes: int
-    is_staged: bool
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
@@ -78,15 +74,19 @@ class FinishTask:
     replaced: str = ""
     dates: tuple[str, ...] = ()
 
+    @property
+    def table(self) -> Storage:
+        return self.writing.table
+
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "terms": self.terms.as_dict()}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "FinishTask":
-        names = ("table", "folder", "edges", "base")
+        names = ("folder", "edges", "base")
         places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
         lists = {name: tuple(row[name]) for name in _LISTS}
-        values = {"terms": AggregateSpec.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])}
+        values = {"terms": AggregateSpec.from_dict(row["terms"]), "writing": WriterSettings.from_dict(row["writing"])}
         return cls(**{**row, **places, **lists, **values})
 
     def run(self) -> "FinishedFiles":
@@ -246,17 +246,7 @@ def _files(task: FinishTask, table: pl.DataFrame, names: pl.DataFrame) -> list[N
     whole = arrow_of(dated, names, task.terms)
     start = 0
     for day, rows in dated["date"].rle().struct.unnest().select("value", "len").iter_rows():
-        writer = PartitionWriter(
-            task.table,
-            contract,
-            (str(day),),
-            None,
-            sizes=task.sizes,
-            group_bytes=task.group_bytes,
-            schema=lambda: schema,
-            expected=lambda: 0.0,
-            is_staged=task.is_staged,
-        )
+        writer = PartitionWriter(task.writing, contract, (str(day),), schema=lambda: schema)
         writer.write(compact(whole.slice(start, rows)), breaks=False)
         writer.close()
         outputs += writer.outputs

@@ -11,12 +11,10 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import NAME, NamedStates, numbered, opened_output, series_in
 from siltstone.model.arrow import to_numpy
 from siltstone.model.data_files import DataFile
+from siltstone.model.periods import DAY_US
 from siltstone.storage import Storage
 from siltstone.timeseries.buckets import Buckets
-from siltstone.timeseries.intervals import Mask
-from siltstone.timeseries.points import Ints
-
-_DAY_US = 86_400_000_000
+from siltstone.timeseries.points import Ints, Mask
 
 
 def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]:
@@ -169,17 +167,17 @@ def with_neighbours(rows: RowIndex, buckets: Buckets, dates: Sequence[str], *, c
     """The dates, and those whose states tell what was before and comes after their rows: of each series back to the
     last row before with usable points, and on to the next one; and, where values are carried on, its last one. `rows`:
     those that are, and those that are to be."""
-    days = buckets.bounds(rows.bucket)[0] // _DAY_US
+    days = buckets.bounds(rows.bucket)[0] // DAY_US
     block, own, after, before = _blocks(rows, rows.n != 0, np.isin(days, _days(dates)))
     near = own | after | before
     if carries:
         near |= np.isin(np.arange(len(near)), block[rows.ends])
-    return sorted({*dates, *dates_at(days[near[block]] * _DAY_US)})
+    return sorted({*dates, *dates_at(days[near[block]] * DAY_US)})
 
 
 def points_kept(rows: RowIndex, buckets: Buckets, dates: Sequence[str]) -> int:
     """The points in the rows of some dates that are not touched."""
-    is_kept = ~rows.is_touched & np.isin(buckets.bounds(rows.bucket)[0] // _DAY_US, _days(dates))
+    is_kept = ~rows.is_touched & np.isin(buckets.bounds(rows.bucket)[0] // DAY_US, _days(dates))
     return int(rows.points[is_kept].sum())
 
 
@@ -203,4 +201,4 @@ def _days(dates: Collection[str]) -> Ints:
 
 def dates_at(instants: Ints) -> list[str]:
     """The UTC dates of instants (microseconds), each once, rising."""
-    return [str(day) for day in np.unique(np.asarray(instants) // _DAY_US).astype("datetime64[D]")]
+    return [str(day) for day in np.unique(np.asarray(instants) // DAY_US).astype("datetime64[D]")]

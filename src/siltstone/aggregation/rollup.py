@@ -16,7 +16,7 @@ from siltstone.aggregation.rollup_boundaries import write_edges
 from siltstone.aggregation.rollup_incremental import RollupPlan, anew, as_told, points_of
 from siltstone.aggregation.spec import TIME_IN_STATE, AggregateSpec
 from siltstone.config.model import Config
-from siltstone.config.task_settings import sizes_of
+from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
 from siltstone.model.data_files import DataFile
@@ -25,7 +25,8 @@ from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.reader import opened
-from siltstone.table.transaction import PlannedTable, attempted, commit
+from siltstone.table.transaction import PlannedTable, commit, retry
+from siltstone.table.writer import WriterSettings
 from siltstone.timeseries.buckets import base_for
 from siltstone.timeseries.measures import Empty
 from siltstone.timeseries.states import fields_of
@@ -67,7 +68,7 @@ def rollup_table(
         _check_aligned(before, terms, stored)
         return _rolled(base, stored, header, terms, output_uri, config, engine, progress)
 
-    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    return {**retry(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
 
 
 def _base(uri: str, config: Config) -> tuple[Table, int]:
@@ -204,7 +205,7 @@ def _tasks(
     count = finish_tasks(sum(f.rows for f in stored))
     bounds = ["", *_cuts(base, stored, count), ""]
     task = FinishTask(
-        table=table.storage,
+        writing=WriterSettings(table.storage, sizes_of(config), group_bytes_of(config), table.is_staged),
         folder=base.storage,
         edges=edges_of(base, terms),
         states=(),
@@ -213,9 +214,6 @@ def _tasks(
         terms=terms,
         window=window,
         watermark_us=header["watermark_us"],
-        sizes=sizes_of(config),
-        group_bytes=round(config.compaction.row_group_mb * (1 << 20)),
-        is_staged=table.is_staged,
         base=base.storage,
         stored=tuple(f.path for f in stored),
         before=tuple(header.get("before", ())),

@@ -11,13 +11,12 @@ from siltstone.aggregation.incremental import RowIndex, dates_at, dates_of, in_r
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import KEYS, NAME
 from siltstone.model.data_files import DataFile
-from siltstone.model.periods import EARLIEST_US, LATEST_US, Window
+from siltstone.model.periods import DAY_US, EARLIEST_US, LATEST_US, Window
 from siltstone.storage import Storage
 from siltstone.table.reader import opened
 from siltstone.table.transaction import PlannedTable
 from siltstone.timeseries.buckets import Buckets
 
-_DAY_US = 86_400_000_000
 _TOLD = ("watermark_us", "before", "after")
 
 
@@ -69,7 +68,7 @@ def _spans(days: Collection[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for start in map(_start_us, sorted(days)):
         first = found.pop()["first_us"] if found and found[-1]["last_us"] == start - 1 else start
-        found.append({"first_us": first, "last_us": start + _DAY_US - 1, "site": ""})
+        found.append({"first_us": first, "last_us": start + DAY_US - 1, "site": ""})
     return found
 
 
@@ -88,9 +87,9 @@ def _dates_within(dates: Sequence[str], buckets: Buckets) -> set[str]:
     """All dates of the buckets that begin on some dates."""
     found: set[str] = set()
     for start in map(_start_us, dates):
-        first, last = buckets.number(np.array([start, start + _DAY_US - 1]))
+        first, last = buckets.number(np.array([start, start + DAY_US - 1]))
         begin, end = buckets.bounds(np.array([first, last]))
-        found.update(dates_at(np.arange(begin[0] // _DAY_US * _DAY_US, end[1], _DAY_US)))
+        found.update(dates_at(np.arange(begin[0] // DAY_US * DAY_US, end[1], DAY_US)))
     return found
 
 

@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.model.arrow import coded, to_arrow
 from siltstone.model.periods import EVER, Window
-from siltstone.timeseries.intervals import Mask
-from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Mask, Points
 
 Qualities = npt.NDArray[np.int8]
 

@@ -38,6 +38,11 @@ def sizes_of(config: Config) -> Sizes:
     return Sizes(round(sizes.target_file_mb * 1e6), round(sizes.min_file_mb * 1e6), round(sizes.max_file_mb * 1e6))
 
 
+def group_bytes_of(config: Config) -> int:
+    """Arrow data in a row group of a data file, in bytes."""
+    return round(config.compaction.row_group_mb * (1 << 20))
+
+
 def settings_of(config: Config, source_name: str, grain: Grain = "day") -> Settings:
     """What tasks need of the configuration, for a table whose dates have this grain."""
     limits, sizes = config.limits, config.compaction
@@ -45,7 +50,7 @@ def settings_of(config: Config, source_name: str, grain: Grain = "day") -> Setti
     earliest = datetime.fromisoformat(options["earliest"]).replace(tzinfo=UTC)
     return Settings(
         sizes=sizes_of(config),
-        group_bytes=round(sizes.row_group_mb * (1 << 20)),
+        group_bytes=group_bytes_of(config),
         batch_bytes=config.engine.batch_mb << 20,
         memory_bytes=config.engine.memory_mb << 20,
         raw_bytes=limits.quarantine_raw_kb << 10,

@@ -12,7 +12,7 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.derived.asof_tasks import AsofTask, JoinSpec, Side, contract_of_join
 from siltstone.derived.boundary_rows import Span, spans, windows, within
-from siltstone.derived.output_table import DerivedTable, SortedFiles, TaskTotals, ends_beside, stored_rows
+from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside, stored_rows
 from siltstone.derived.resample_tasks import RESAMPLED
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, TableFormatError, UsageError
@@ -21,7 +21,7 @@ from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import attempted
+from siltstone.table.transaction import retry
 
 _TASK_ROWS = 600_000  # of both sides that one task holds, about
 
@@ -43,7 +43,7 @@ def asof_tables(
     started = time.time()
     engine.warm_up(2, [AsofTask.__module__])
     given = (left_uri, right_uri), output_uri, wanted, joining, config, engine, progress
-    summary = attempted(lambda: _joined(*given), output_uri, progress)
+    summary = retry(lambda: _joined(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 
@@ -82,9 +82,8 @@ def _joined(
             joining=joining,
             beside=names,
             window=window,
-            table=out.table.storage,
             work=out.work,
-            writing=SortedFiles.of(out.table, config),
+            writing=out.writing,
         )
         for window, names in zip(parts, beside, strict=True)
     ]

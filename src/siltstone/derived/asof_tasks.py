@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.derived.boundary_rows import StoredRows, nearest, read_beside
-from siltstone.derived.output_table import SortedFiles, TaskTotals
+from siltstone.derived.output_table import TaskTotals, write_sorted
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.model.kinds import Kind
 from siltstone.model.periods import EARLIEST_US
 from siltstone.storage import Storage
+from siltstone.table.writer import WriterSettings
 from siltstone.timeseries.asof import Direction, asof
 
 _AT_ONCE = 16
@@ -91,9 +92,12 @@ class AsofTask:
     joining: JoinSpec
     beside: tuple[str, ...]
     window: tuple[int, int]
-    table: Storage
     work: Storage
-    writing: SortedFiles
+    writing: WriterSettings
+
+    @property
+    def table(self) -> Storage:
+        return self.writing.table
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -101,10 +105,10 @@ class AsofTask:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "AsofTask":
         made: dict[str, Any] = {name: Side.from_dict(row[name]) for name in ("left", "right")}
-        made |= {name: Storage.from_dict(row[name]) for name in ("table", "work")}
+        made |= {"work": Storage.from_dict(row["work"])}
         lists = {name: tuple(row[name]) for name in ("beside", "window")}
         joining = JoinSpec(**{**row["joining"], "by": tuple(row["joining"]["by"])})
-        return cls(**{**row, **made, **lists, "joining": joining, "writing": SortedFiles.from_dict(row["writing"])})
+        return cls(**{**row, **made, **lists, "joining": joining, "writing": WriterSettings.from_dict(row["writing"])})
 
     def run(self) -> TaskTotals:
         on, unit = self.left.rows.time, self.left.rows.unit
@@ -115,7 +119,7 @@ class AsofTask:
         made.matched = rows.height - rows[f"{on}{self.joining.suffix}"].null_count()
         made.points = left.height
         contract = contract_of_join(self.left, self.right, self.joining)
-        made.outputs += self.writing.written(contract, rows.sort(unit, on, maintain_order=True))
+        made.outputs += write_sorted(self.writing, contract, rows.sort(unit, on, maintain_order=True))
         return made
 
     def result(self, row: Mapping[str, Any]) -> TaskTotals:

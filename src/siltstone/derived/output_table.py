@@ -12,68 +12,41 @@ import pyarrow as pa
 from siltstone.aggregation.output_table import newest_header
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
-from siltstone.config.task_settings import sizes_of
+from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.derived.boundary_rows import BoundaryTask, Span, StoredRows, Window, outside, write_beside
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import TableFormatError, UsageError
 from siltstone.model.contracts import ARROW_TYPE, Contract
-from siltstone.model.data_files import NewFile, Sizes
+from siltstone.model.data_files import NewFile
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema, base_schema
-from siltstone.storage import Storage, open_root
+from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
 from siltstone.table.transaction import PlannedTable, commit
-from siltstone.table.writer import PartitionWriter
+from siltstone.table.writer import PartitionWriter, WriterSettings
 
 _WRITTEN_AT_ONCE = 1 << 19  # rows
 Completed = Callable[[pl.DataFrame], pl.DataFrame]
 
 
-@dataclass(frozen=True)
-class SortedFiles:
-    """Where tasks write files, how large, and what the table that they read is called."""
-
-    table: Storage
-    sizes: Sizes
-    group_bytes: int
-    is_staged: bool
-    source: str = ""
-
-    @classmethod
-    def of(cls, table: Table, config: Config, source: str = "") -> "SortedFiles":
-        group_bytes = round(config.compaction.row_group_mb * (1 << 20))
-        return cls(table.storage, sizes_of(config), group_bytes, table.is_staged, source)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "SortedFiles":
-        return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
-
-    def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[NewFile]:
-        """Files of the sorted rows, those of each UTC date in its partition; `complete` adds what they lack, part by
-        part."""
-        schema = base_schema(contract)
-        outputs: list[NewFile] = []
-        dated = rows.with_columns(pl.col(contract.time.name).dt.date().alias("#date"))
-        for (day,), part in dated.partition_by("#date", as_dict=True, maintain_order=True).items():
-            writer = PartitionWriter(
-                self.table,
-                contract,
-                (str(day),),
-                None,
-                sizes=self.sizes,
-                group_bytes=self.group_bytes,
-                schema=lambda: schema,
-                expected=lambda: 0.0,
-                is_staged=self.is_staged,
-            )
-            types = {contract.time.name: contract.time.type, **{c.name: ARROW_TYPE[c.kind] for c in schema.columns}}
-            for few in part.iter_slices(_WRITTEN_AT_ONCE):
-                plain = complete(few).select(*types).to_arrow(compat_level=pl.CompatLevel.oldest())
-                writer.write(plain.cast(pa.schema(list(types.items()))), breaks=False)
-            writer.close()
-            outputs += writer.outputs
-        return outputs
+def write_sorted(
+    writing: WriterSettings, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows
+) -> list[NewFile]:
+    """Write sorted rows, those of each UTC date to files of its partition; `complete` adds columns that they lack, part
+    by part."""
+    schema = base_schema(contract)
+    types = {contract.time.name: contract.time.type, **{c.name: ARROW_TYPE[c.kind] for c in schema.columns}}
+    outputs: list[NewFile] = []
+    dated = rows.with_columns(pl.col(contract.time.name).dt.date().alias("#date"))
+    for (day,), part in dated.partition_by("#date", as_dict=True, maintain_order=True).items():
+        writer = PartitionWriter(writing, contract, (str(day),), schema=lambda: schema)
+        for few in part.iter_slices(_WRITTEN_AT_ONCE):
+            plain = complete(few).select(*types).to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer.write(plain.cast(pa.schema(list(types.items()))), breaks=False)
+        writer.close()
+        outputs += writer.outputs
+    return outputs
 
 
 @dataclass
@@ -118,6 +91,9 @@ class DerivedTable:
         self._planned = PlannedTable.of(self.table)
         self._check(self._planned.newest)
         self.work = self.table.storage.child(FOLDER, "work")
+        self.writing = WriterSettings(
+            self.table.storage, sizes_of(config), group_bytes_of(config), self.table.is_staged
+        )
 
     def _check(self, made: Mapping[str, Any]) -> None:
         """Raise UsageError where the newest run made a table of another kind, or with other terms."""

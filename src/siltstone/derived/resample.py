@@ -10,13 +10,13 @@ from siltstone.aggregation.series_points import needed_columns
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.derived.boundary_rows import Span, StoredRows, Window, spans, windows, within
-from siltstone.derived.output_table import DerivedTable, SortedFiles, TaskTotals, ends_beside, stored_rows
+from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside, stored_rows
 from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.table.delta_table import Table
-from siltstone.table.transaction import attempted
+from siltstone.table.transaction import retry
 
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
 
@@ -42,7 +42,7 @@ def resample_table(
     engine.warm_up(2, [ResampleTask.__module__])
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, fill_as, limit_us, period, config, engine, progress
-    summary = attempted(lambda: _resampled(*given), output_uri, progress)
+    summary = retry(lambda: _resampled(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 
@@ -81,7 +81,6 @@ def _resampled(
         for sites in _bins(files, window, rows):
             task = ResampleTask(
                 rows=rows,
-                table=out.table.storage,
                 work=out.work,
                 sites=sites,
                 beside=names,
@@ -90,7 +89,8 @@ def _resampled(
                 limit_us=limit_us,
                 window=window,
                 from_start=period.start_us != EARLIEST_US,
-                writing=SortedFiles.of(out.table, config, source.contract.table),
+                writing=out.writing,
+                source=source.contract.table,
             )
             tasks.append(task)
     try:

@@ -12,11 +12,12 @@ import pyarrow as pa
 from siltstone.aggregation.series_points import ABOUT, ReadingPoints, WidePoints
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.derived.boundary_rows import StoredRows, read_beside
-from siltstone.derived.output_table import SortedFiles, TaskTotals
+from siltstone.derived.output_table import TaskTotals, write_sorted
 from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import Storage
+from siltstone.table.writer import WriterSettings
 from siltstone.timeseries.fill import Filling, Instants, fill
 from siltstone.timeseries.interpretation import NO_LIMIT
 from siltstone.timeseries.kernel import effective
@@ -74,7 +75,6 @@ class ResampleTask:
     the instants of the window go to `table`. `from_start`: whether series begin at the window's begin."""
 
     rows: StoredRows
-    table: Storage
     work: Storage
     sites: tuple[tuple[str, tuple[str, ...]], ...]
     beside: tuple[str, ...]
@@ -83,15 +83,20 @@ class ResampleTask:
     limit_us: int | None
     window: tuple[int, int]
     from_start: bool
-    writing: SortedFiles
+    writing: WriterSettings
+    source: str
+
+    @property
+    def table(self) -> Storage:
+        return self.writing.table
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "ResampleTask":
-        places = {"rows": StoredRows.from_dict(row["rows"]), "writing": SortedFiles.from_dict(row["writing"])}
-        places |= {name: Storage.from_dict(row[name]) for name in ("table", "work")}
+        places = {"rows": StoredRows.from_dict(row["rows"]), "writing": WriterSettings.from_dict(row["writing"])}
+        places |= {"work": Storage.from_dict(row["work"])}
         lists = {name: tuple(row[name]) for name in ("beside", "window")}
         lists["sites"] = tuple((site, tuple(paths)) for site, paths in row["sites"])
         return cls(**{**row, **places, **lists, "terms": AggregateSpec.from_dict(row["terms"])})
@@ -124,7 +129,7 @@ class _Resampling:
         task, whole = self._task, (EARLIEST_US, LATEST_US)
         reader: ReadingPoints | WidePoints = ReadingPoints(task.terms, site, whole)
         if task.terms.columns:
-            reader = WidePoints(task.terms, site, whole, task.rows.unit, task.rows.time, self._task.writing.source)
+            reader = WidePoints(task.terms, site, whole, task.rows.unit, task.rows.time, task.source)
         grid = _Grid(task)
         first_number = len(self._about)
         numbers: dict[str | None, int] = {}
@@ -177,7 +182,7 @@ class _Resampling:
         place = names.with_row_index("number").sort("series_id", "site")["number"].arg_sort()
         rows = rows.with_columns(place.gather(rows["series"]).alias("place")).sort("place", "ts").drop("place")
         rows = rows.with_columns(pl.from_epoch("ts", time_unit="us").dt.replace_time_zone("UTC"))
-        self._made.outputs += self._task.writing.written(RESAMPLED, rows, lambda part: self._named(part, names))
+        self._made.outputs += write_sorted(self._task.writing, RESAMPLED, rows, lambda part: self._named(part, names))
 
     def _named(self, rows: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
         """The rows with what is known of their series, and values that stand for texts as these."""

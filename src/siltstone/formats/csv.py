@@ -22,7 +22,8 @@ from pyarrow import csv as arrow_csv
 
 from siltstone.errors import Unreadable
 from siltstone.formats.compression import inflate
-from siltstone.formats.documents import BadRecord, Ints, Item, Opened, Records, Rules
+from siltstone.formats.documents import BadRecord, Item, Opened, Records, Rules
+from siltstone.model.arrays import Ints
 
 _BOM = b"\xef\xbb\xbf"
 _BLOCK = 4 << 20

@@ -6,18 +6,17 @@ from functools import cached_property
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from siltstone.formats.compression import Salvage
 from siltstone.formats.ndjson.structure_counts import count_cells
+from siltstone.model.arrays import Ints
 
 _BOM = b"\xef\xbb\xbf"
 
 Lane = Literal["typed", "inferred", "careful"]
 LANES = get_args(Lane)
-Ints = npt.NDArray[np.int64]
 
 
 Grain = Literal["day", "month"]

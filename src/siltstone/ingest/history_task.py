@@ -86,7 +86,7 @@ def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame
     def take(parsed: Iterable[tuple[Any, Sequence[Wide | Keyed]]]) -> None:
         for _, parts in parsed:
             keyed = cast(Sequence[Keyed], parts)
-            count_rows(keyed, reader.tally)
+            count_rows(keyed, reader.counters)
             for part in keyed:
                 records.update(part.records)
                 odd.update(bad.document for bad in part.bad)
@@ -99,7 +99,7 @@ def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame
     take(reader.rows(same.forget(odd)))
     twins = np.array(list(same.of), np.int64)
     for name in ("records_in", "duplicates_dropped"):
-        reader.tally.add_counts(name, twins, np.array([records[i] for i in same.of.values()], np.int64))
+        reader.counters.add_counts(name, twins, np.array([records[i] for i in same.of.values()], np.int64))
     return pl.concat(frames)
 
 
@@ -201,18 +201,7 @@ def _known(task: IngestTask, dataset: Dataset, before: pl.DataFrame) -> pl.DataF
 
 
 def _write(task: IngestTask, reader: SourceReader, history: pl.DataFrame) -> PartitionWriter:
-    settings = task.settings
-    writer = PartitionWriter(
-        task.table,
-        reader.dataset.contract,
-        (),
-        None,
-        sizes=settings.sizes,
-        group_bytes=settings.group_bytes,
-        schema=lambda: reader.schema,
-        expected=lambda: 0.0,
-        is_staged=task.is_staged,
-    )
+    writer = PartitionWriter(task.writing, reader.dataset.contract, (), schema=lambda: reader.schema)
     if history.height:
         ordered = history.sort(*reader.dataset.contract.sort_by, maintain_order=True)
         writer.write(pa.table({name: column_of(ordered[name]) for name in ordered.columns}), breaks=False)
@@ -244,7 +233,7 @@ def _count(reader: SourceReader, rows: pl.DataFrame, shown: _Cells) -> None:
         counts = {"rows_out": out, "duplicates_dropped": read.get(file.identity, 0) - out}
         counts |= {"keys_seen": cells + nulls + rescued, "cells_stored": cells, "nulls": nulls}
         for name, count in (counts | {"values_rescued": rescued}).items():
-            reader.tally.add_counts(name, np.array([index]), np.array([count]))
+            reader.counters.add_counts(name, np.array([index]), np.array([count]))
 
 
 def _closed(reader: SourceReader, held: _Cells, outputs: Sequence[str]) -> list[FileAccount]:

@@ -1,10 +1,10 @@
-"""The main job: a listing less the ledger becomes bins, bins become files, one commit makes them rows of the table."""
+"""The main job: files of a listing that the ledger does not have become tasks, tasks write data files, one commit makes
+these part of the table."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import polars as pl
@@ -13,24 +13,14 @@ from siltstone import __version__, sources
 from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, StorageError, UsageError, rebuilt
-from siltstone.ingest.keyed_survey import take_keyed_survey
-from siltstone.ingest.listing import Listing, ListingDiff, compare, first_portion, list_input
-from siltstone.ingest.replace import (
-    ReplacedRows,
-    RowReplacer,
-    carried,
-    keep_former,
-    refused_among,
-    superseded_by,
-    with_notes,
-)
+from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, UsageError, rebuilt
+from siltstone.ingest.listing import Listing, ListingDiff, compare, list_input
+from siltstone.ingest.replace import Replacements, RowReplacer, refused_among, with_notes
+from siltstone.ingest.strategy import Hints, Strategy, Target, strategy_of
 from siltstone.ingest.summary import minute, summary_of, united
-from siltstone.ingest.survey import spread, take_survey
-from siltstone.ingest.task_spec import SourceFile
-from siltstone.ingest.two_pass import Target, TwoPass, device_of, modules_of
+from siltstone.ingest.survey import spread
+from siltstone.ingest.two_pass import TwoPass
 from siltstone.maintenance.optimize import settle
-from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
 from siltstone.model.data_files import NewFile
@@ -41,9 +31,8 @@ from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.open import table_at
+from siltstone.table.transaction import TableVersion, reading_at, retry
 
-_ATTEMPTS = 6
-_SURVEY_LINES = 500
 _FEW_TASKS = 2
 _SHARE_OF_MEMORY = 32  # of a device's files, whose rows take several times as much
 
@@ -86,20 +75,17 @@ def compact(
     tables = [table_at(lake.child(d.contract.table), d.contract, config.compaction.format) for d in datasets]
     tables = [table.for_writing() for table in tables]
     are_new = [table.snapshot() is None for table in tables]  # one of a newer format is refused before any is written
+    context = _Context(config, engine, progress, retry_quarantined)
     summaries = []
     for dataset, listing, table, is_new in zip(datasets, listings, tables, are_new, strict=True):
         if not listing.files.height and (len(datasets) > 1 or is_new):
             continue
+        strategy = strategy_of(dataset)
         if is_new:
-            engine.warm_up(_FEW_TASKS, modules_of(dataset))  # there is work for sure
+            engine.warm_up(_FEW_TASKS, strategy.modules)  # there is work for sure
             table.create()
-        portions: list[dict[str, Any]] = []
-        while not portions or portions[-1]["files_later"]:
-            run = _Run(dataset, options, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
-            portions.append(run.until_committed(listing))
-            listing = listing.without(run.deferred)
-        summary = united(portions)
-        settled = None if dataset.contract.is_history else _settled(table, config, engine, progress, summary["run"])
+        summary = _in_batches(strategy, options, store, table, context, listing)
+        settled = _settled(table, config, engine, progress, summary["run"]) if strategy.is_optimized else None
         summaries.append({**summary, "settled": settled, "seconds": round(time.time() - started, 3)})
         started = time.time()
     if not summaries:
@@ -107,6 +93,23 @@ def compact(
         expected = " or ".join(d.layout for d in datasets)
         raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {expected}.")
     return summaries[0] if len(datasets) == 1 else {"source": source_name, "tables": summaries}
+
+
+def _in_batches(
+    strategy: Strategy,
+    options: Mapping[str, Any],
+    store: Storage,
+    table: Table,
+    context: "_Context",
+    listing: Listing,
+) -> dict[str, Any]:
+    """Bring a listing into its table, with a commit for each batch of files; the summary of all."""
+    batches: list[dict[str, Any]] = []
+    while not batches or batches[-1]["files_later"]:
+        run = _Run(strategy, options, store, table, context)
+        batches.append(run.until_committed(listing))
+        listing = listing.without(run.deferred)
+    return united(batches)
 
 
 def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> dict[str, Any] | None:
@@ -123,53 +126,62 @@ def _settled(table: Table, config: Config, engine: Engine, progress: Progress, r
         raise rebuilt(type(error), f"run {run} is committed, but settling failed: {error}") from error
 
 
+@dataclass(frozen=True)
+class _Context:
+    """With what a run is made."""
+
+    config: Config
+    engine: Engine
+    progress: Progress
+    retry_quarantined: bool = False
+
+    def tell(self, what: str) -> None:
+        self.progress(what, 0, 0, 0)
+
+
 class _Run:
-    """One run over one listing, planned again when another run commits first."""
+    """One run over one listing. Each attempt starts from the newest version of the table, and uses again what earlier
+    ones have read as far as it is still valid. `deferred` are files that are left for the next run."""
 
     def __init__(
-        self,
-        dataset: Dataset,
-        options: Mapping[str, Any],
-        store: Storage,
-        table: Table,
-        config: Config,
-        engine: Engine,
-        progress: Progress,
-        *,
-        retry_quarantined: bool,
+        self, strategy: Strategy, options: Mapping[str, Any], store: Storage, table: Table, context: _Context
     ) -> None:
-        self._dataset, self._options = dataset, options
-        self._store, self._table, self._engine, self._progress = store, table, engine, progress
-        self._config, self._retry_quarantined = config, retry_quarantined
-        self._settings = settings_of(config, dataset.name)
+        self._strategy, self._dataset, self._options = strategy, strategy.dataset, options
+        self._store, self._table, self._context = store, table, context
+        config = context.config
+        self._settings = settings_of(config, self._dataset.name)
         named_by = "path below source_root" if config.compaction.source_root else "whole path"
         self._meaning = {"zone": self._settings.rules.zone, "files named by": named_by}
         if "site" in options:
             self._meaning["site"] = options["site"]
-        self._waves = TwoPass(engine, base_schema(table.contract), progress)
+        self._passes = self._no_passes()
         self._target: Target | None = None
-        self._superseding = RowReplacer(engine, table, self._settings)
+        self._replacer = RowReplacer(context.engine, self._settings, context.tell)
         self.deferred: set[str] = set()
 
+    def _no_passes(self) -> TwoPass:
+        context = self._context
+        return TwoPass(self._strategy, context.engine, base_schema(self._table.contract), context.progress)
+
     def until_committed(self, listing: Listing) -> dict[str, Any]:
-        for _ in range(_ATTEMPTS):
-            self._table.recover()
-            snapshot = self._table.snapshot()
-            assert snapshot is not None
-            ledger = ledgers.load(self._table.storage, snapshot.head)
-            self._refuse_other_meaning(ledger)
-            self._keep_grain(ledger)
-            try:
-                news = self._read(listing, snapshot, ledger)
-                return self._once(listing, news, snapshot, ledger)
-            except (Refused, StorageError) as error:
-                if isinstance(error, StorageError) and not self._table.lost_files(snapshot):
-                    raise
-                self._tell("another run committed first: planning again")
-        raise LostRaceError(
-            f"{_ATTEMPTS} times another run committed to {self._table.storage.root} first; this one committed nothing",
-            "Run again when fewer runs write to this table.",
-        )
+        """Bring in what is new of the listing, in as many attempts as other runs make necessary; the summary."""
+        return retry(lambda: self._attempt(listing), self._table.storage.root, self._context.progress)
+
+    def _attempt(self, listing: Listing) -> dict[str, Any]:
+        """Compare the listing with the ledger, plan and run tasks for what is new, replace rows, check, commit. Raises
+        Refused when another run commits meanwhile."""
+        version = TableVersion.newest(self._table)
+        self._refuse_other_meaning(version.ledger)
+        self._keep_grain(version.ledger)
+        with reading_at(self._table, version.snapshot):
+            news = self._read(listing, version)
+            files = self._passes.accounts()
+            self.deferred = {f.path for f in files if f.state == "deferred"}
+            results = self._passes.done
+            replaced = self._strategy.replacements(version, results, files, news.former_rows, self._replacer)
+            written = [output for result in results for output in result.report.outputs]
+            self._check(files, written, replaced)
+            return self._commit(listing, news, version, files, written, replaced)
 
     def _refuse_other_meaning(self, ledger: Ledger) -> None:
         """Raise UsageError when a setting that gives the table's rows their meaning is not that of the runs before."""
@@ -184,8 +196,8 @@ class _Run:
 
     def _keep_grain(self, ledger: Ledger) -> None:
         """Go by the grain that the table's first run chose; what was read for another one is read again."""
-        grain, wanted = ledger.newest.get("grain"), self._config.compaction.grain
-        if grain is None or not self._is_dated:
+        grain, wanted = ledger.newest.get("grain"), self._context.config.compaction.grain
+        if grain is None or not self._strategy.has_grain:
             return
         if wanted not in ("auto", grain):
             raise UsageError(
@@ -193,171 +205,154 @@ class _Run:
                 "Leave compaction.grain out, or give another lake.",
             )
         if self._target is not None and self._settings.rules.grain != grain:
-            self._waves = TwoPass(self._engine, base_schema(self._table.contract), self._progress)
+            self._passes = self._no_passes()
             self._target = None
-        self._settings = settings_of(self._config, self._dataset.name, grain)
+        self._settings = settings_of(self._context.config, self._dataset.name, grain)
 
-    @property
-    def _is_dated(self) -> bool:
-        """Whether the table's grain is to be chosen."""
-        return bool(self._dataset.contract.key) and not self._dataset.contract.is_history
-
-    def _read(self, listing: Listing, snapshot: Snapshot, ledger: Ledger) -> ListingDiff:
-        """What is new, all of it brought through the waves where that is not done yet.
+    def _read(self, listing: Listing, version: TableVersion) -> ListingDiff:
+        """What is new, all of it brought through both passes where that is not done yet.
 
         Of files that must be read together none is taken in when one of them has changed or vanished meanwhile; where
         the new content of one is refused, those are left out that its former version needs.
         """
         refused: set[str] = set()
         while True:
-            there = listing.without(self._waves.left)
-            retry = self._retry_quarantined
-            own = ledger.of(self._dataset.name)
-            news = compare(there, ledger, self._store, self._dataset, retry_quarantined=retry, refused=refused)
-            news = self._portion(news)
-            todo = [SourceFile(**row) for row in news.todo.iter_rows(named=True)]
-            contract = self._dataset.contract
-            stored = self._table.files(snapshot) if contract.key and todo else []
-            stands = (pl.col("state") != "quarantined") | (pl.col("rows_out") > 0)
-            known = sorted(own.entries.filter(stands)["path"]) if contract.is_history else []
-            self._waves.keep_valid({f.identity: f for f in todo}, snapshot.schema, stored, known)
+            news = self._compare(listing, version.ledger, refused)
+            todo = news.source_files()
+            stored = version.files() if self._strategy.reads_table and todo else []
+            known = self._strategy.known_files(version.ledger.of(self._dataset.name).entries)
+            self._passes.keep_valid({f.identity: f for f in todo}, version.snapshot.schema, stored, known)
             if todo:
                 tasks = max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target)
-                self._engine.warm_up(tasks, modules_of(self._dataset))
-                self._target = self._target or self._learned(news, snapshot, ledger)
-                self._waves.run(todo, self._target)
-            if self._waves.leave_moved(news.together):
+                self._context.engine.warm_up(tasks, self._strategy.modules)
+                self._target = self._target or self._chosen_target(news, version.ledger)
+                self._passes.run(todo, self._target)
+            if self._passes.leave_moved(news.together):
                 continue
-            found = refused_among(self._waves.accounts(), news.together) - refused if news.together else set()
+            found = refused_among(self._passes.accounts(), news.together) - refused if news.together else set()
             if not found:
                 return news
             refused |= found
 
-    def _portion(self, news: ListingDiff) -> ListingDiff:
-        """What a run of a keyed dataset takes at a time; files that must be read together are never apart."""
-        contract = self._dataset.contract
-        if not contract.key or news.together or self._retry_quarantined:
+    def _compare(self, listing: Listing, ledger: Ledger, refused: Collection[str]) -> ListingDiff:
+        """What is new and not left for the next run; no more of it than a run takes at a time, but never files apart
+        that must be read together."""
+        retry_quarantined = self._context.retry_quarantined
+        news = compare(
+            listing.without(self._passes.left),
+            ledger,
+            self._store,
+            self._dataset,
+            shares_rows=self._strategy.shares_rows,
+            retry_quarantined=retry_quarantined,
+            refused=refused,
+        )
+        if news.together or retry_quarantined:
             return news
-        most = self._settings.memory_bytes // _SHARE_OF_MEMORY
-        whose = (lambda _: "") if contract.is_history else partial(device_of, self._dataset)
-        todo = first_portion(news.todo, whose, most)
+        todo = self._strategy.batch(news.todo, self._settings.memory_bytes // _SHARE_OF_MEMORY)
         return replace(news, todo=todo, later=news.todo.height - todo.height)
 
-    def _once(self, listing: Listing, news: ListingDiff, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
-        """Check what was read and commit it. Raises Refused when another commit came between."""
-        files = self._waves.accounts()
-        self.deferred = {f.path for f in files if f.state == "deferred"}
-        replaced: dict[str, int] = {}
-        held = dict(news.todo.select("identity", "held_rows").iter_rows())
-        if not self._dataset.contract.is_history:
-            replaced = superseded_by(files, held)
-            keep_former(files, ledger)
-        gives_way, rewritten = self._waves.gives_way, self._waves.rewritten
-        stored = self._table.files(snapshot) if replaced or gives_way or rewritten else []
-        dropped = self._superseding.drop(replaced, gives_way, ledger, stored, snapshot.schema, self._tell)
-        if self._dataset.contract.is_history:
-            taken = {f.path for f in files if f.state != "deferred"}
-            dropped = carried(stored, self._waves.done, {p: n for p, n in held.items() if p in taken})
-        fresh = [o for done in self._waves.done for o in done.report.outputs]
-        self._check(files, fresh, dropped, replaced)
-        adjusted = self._adjusted(dropped, ledger, files) if dropped.gave_way else []
-        outputs = [*fresh, *dropped.outputs]
-        read = [f for f in files if f.state != "deferred"]
-        columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
-        head = Head.after(ledger.head)
-        summary = {
-            **summary_of(listing, news, files, fresh, self._dataset.time_units),
-            "table": self._table.storage.root,
-            "engine": self._engine.name,
-            "columns_added": [c.name for c in columns],
-            "grain": self._settings.rules.grain if self._is_dated else None,
-        }
-        summary |= {"files_superseded": len(replaced), "rows_superseded": sum(replaced.values())}
-        summary["keys_replaced"] = 0 if dropped.carried is not None else dropped.rows_given_way
-        if read or news.noted:
-            summary["run"] = head.name
-            if columns:
-                snapshot = self._add_columns(columns, snapshot)
-            header = self._header(summary, outputs, columns, ledger)
-            header["removed"] = [s.path for s in dropped.removed]
-            accounts = [*read, *with_notes(adjusted, news.noted)]
-            ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
-            self._tell(f"committing {len(outputs)} files")
-            info = {"run": head.name, "rows": summary["rows_out"]}
-            self._table.commit(Change(head, outputs, info, removed=dropped.removed), snapshot)
-        return summary
-
-    def _adjusted(self, dropped: ReplacedRows, ledger: Ledger, files: Sequence[FileAccount]) -> list[FileAccount]:
-        """The accounts of files that this run has not read, as far as rows of theirs gave way. Of those that it has
-        read, fewer rows of a former version are kept."""
-        read = {f.path: f for f in files}
-        for path in dropped.gave_way.keys() & read.keys():
-            read[path].rows_kept -= dropped.gave_way[path][0]
-        accounts = ledgers.accounts(self._table.storage, ledger.head).filter(~pl.col("path").is_in(list(read)))
-        return dropped.adjusted(accounts, is_history=self._dataset.contract.is_history)
-
-    def _tell(self, what: str) -> None:
-        self._progress(what, 0, 0, 0)
-
-    def _learned(self, news: ListingDiff, snapshot: Snapshot, ledger: Ledger) -> Target:
-        """The shift of folder hours, the ratio of sizes, the grain of dates and the first columns: from the newest
-        run, else by survey."""
+    def _chosen_target(self, news: ListingDiff, ledger: Ledger) -> Target:
+        """Where tasks read and write, with what the newest run learned for the plan, else a survey."""
         learned = ledger.learned(self._dataset.name)
         shift_hours, ratio = learned.get("shift_hours"), learned.get("ratio")
         if shift_hours is None or ratio is None:
-            sample = spread(news.todo, self._config.survey.files)
-            if not self._dataset.contract.is_history:
-                self._tell(f"surveying {sample.height} of {news.todo.height:,} files")
-            if self._dataset.contract.is_history:
-                shift_hours, ratio = 0, 0.0
-            elif self._dataset.contract.key:
-                shift_hours, ratio = 0, ratio or self._surveyed(sample, sum(news.todo["size"]), ledger)
-            else:
-                rules = self._settings.rules
-                survey = take_survey(self._store, sample, self._dataset, self._waves.schema, rules, _SURVEY_LINES)
-                shift_hours, ratio = survey.shift_hours, ratio or survey.ratio
-                if not ledger.newest:
-                    self._waves.schema = survey.schema(snapshot.schema, rules)
-        places = self._store, self._table.storage
-        is_staged = self._table.is_staged
-        return Target(self._dataset, self._options, *places, self._settings, shift_hours, ratio, is_staged)
+            hints = self._surveyed(news.todo, ledger)
+            shift_hours, ratio = hints.shift_hours, ratio or hints.ratio
+        return Target(
+            self._options,
+            self._store,
+            self._table.storage,
+            self._settings,
+            shift_hours,
+            ratio,
+            self._table.is_staged,
+        )
 
-    def _surveyed(self, sample: pl.DataFrame, input_bytes: int, ledger: Ledger) -> float:
-        """Output bytes per input byte by a keyed survey, which also chooses the grain of a new table's dates."""
-        survey = take_keyed_survey(self._store, sample, self._dataset, self._settings.rules)
-        if self._is_dated and ledger.newest.get("grain") is None:
-            wanted = self._config.compaction.grain
-            grain = survey.grain(input_bytes, self._settings.sizes) if wanted == "auto" else wanted
-            self._settings = settings_of(self._config, self._dataset.name, grain)
-        return survey.ratio
+    def _surveyed(self, todo: pl.DataFrame, ledger: Ledger) -> Hints:
+        """What a survey tells; it also chooses the grain of a new table's dates, and its first columns."""
+        config, settings = self._context.config, self._settings
+        sample = spread(todo, config.survey.files)
+        if self._strategy.is_surveyed:
+            self._context.tell(f"surveying {sample.height} of {todo.height:,} files")
+        hints = self._strategy.survey(self._store, sample, sum(todo["size"]), settings, self._passes.schema)
+        if hints.schema is not None and not ledger.newest:
+            self._passes.schema = hints.schema
+        if hints.grain is not None and ledger.newest.get("grain") is None:
+            wanted = config.compaction.grain
+            self._settings = settings_of(config, self._dataset.name, hints.grain if wanted == "auto" else wanted)
+        return hints
 
-    def _check(
-        self,
-        files: Sequence[FileAccount],
-        outputs: Sequence[NewFile],
-        dropped: ReplacedRows,
-        replaced: Mapping[str, int],
-    ) -> None:
+    def _check(self, files: Sequence[FileAccount], written: Sequence[NewFile], replaced: Replacements) -> None:
         """Raise AccountsError unless every file's account closes, exactly the former rows of replaced files were
         dropped, and the written files hold exactly what they say."""
         problems = [f"{f.path}: {p}" for f in files for p in f.account.problems()]
         problems += [f"{f.path}: {f.account.deferred:,} records belong elsewhere" for f in files if f.account.deferred]
-        whole, rows = total(files), sum(o.rows for o in outputs)
-        if rows != whole.rows_out + (dropped.carried or 0):
-            carried = f" and {dropped.carried:,} carried over" if dropped.carried else ""
+        whole, rows = total(files), sum(o.rows for o in written)
+        if rows != whole.rows_out + replaced.rows_carried:
+            carried = f" and {replaced.rows_carried:,} carried over" if replaced.rows_carried else ""
             problems.append(f"{whole.rows_out:,} rows out{carried} by the accounts, {rows:,} by the files")
-        problems += dropped.problems(replaced, self._waves.gives_way)
-        storage, contract, cells = self._table.storage, self._table.contract, whole.cells_stored + dropped.cells
-        problems += check_footers(storage, contract, self._waves.schema, [*outputs, *dropped.outputs], cells)
+        problems += replaced.problems()
+        storage, contract, cells = self._table.storage, self._table.contract, whole.cells_stored + replaced.cells
+        problems += check_footers(storage, contract, self._passes.schema, [*written, *replaced.outputs], cells)
         if problems:
             raise AccountsError("this run", problems)
+
+    def _commit(
+        self,
+        listing: Listing,
+        news: ListingDiff,
+        version: TableVersion,
+        files: Sequence[FileAccount],
+        written: Sequence[NewFile],
+        replaced: Replacements,
+    ) -> dict[str, Any]:
+        """Make all of it one new version of the table, unless nothing is new; the summary."""
+        snapshot, ledger = version.snapshot, version.ledger
+        read = [f for f in files if f.state != "deferred"]
+        columns = self._passes.schema.columns[len(snapshot.schema.columns) :] if read else ()
+        head = Head.after(ledger.head)
+        summary = {
+            **summary_of(listing, news, files, written, self._dataset.time_units),
+            "table": self._table.storage.root,
+            "engine": self._context.engine.name,
+            "columns_added": [c.name for c in columns],
+            "grain": self._settings.rules.grain if self._strategy.has_grain else None,
+            "files_superseded": len(replaced.former_rows),
+            "rows_superseded": sum(replaced.former_rows.values()),
+            "keys_replaced": replaced.keys_replaced,
+        }
+        if read or news.noted:
+            summary["run"] = head.name
+            accounts = [*read, *with_notes(self._adjusted(replaced, ledger, files), news.noted)]
+            if columns:
+                snapshot = self._add_columns(columns, snapshot)
+            outputs = [*written, *replaced.outputs]
+            header = self._header(summary, outputs, columns, ledger)
+            header["removed"] = [s.path for s in replaced.removed]
+            ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
+            self._context.tell(f"committing {len(outputs)} files")
+            info = {"run": head.name, "rows": summary["rows_out"]}
+            self._table.commit(Change(head, outputs, info, removed=replaced.removed), snapshot)
+        return summary
+
+    def _adjusted(self, replaced: Replacements, ledger: Ledger, files: Sequence[FileAccount]) -> list[FileAccount]:
+        """The accounts of files that this run has not read, as far as it replaced rows of theirs. Of those that it has
+        read, fewer rows of a former version are kept."""
+        if not replaced.replaced:
+            return []
+        read = {f.path: f for f in files}
+        for path in replaced.replaced.keys() & read.keys():
+            read[path].rows_kept -= replaced.replaced[path][0]
+        accounts = ledgers.accounts(self._table.storage, ledger.head).filter(~pl.col("path").is_in(list(read)))
+        return replaced.adjusted(accounts)
 
     def _add_columns(self, columns: Sequence[Column], planned: Snapshot) -> Snapshot:
         self._table.add_columns(columns, planned)
         snapshot = self._table.snapshot()
         if snapshot is None or snapshot.version != planned.version + 1:
             raise Refused("another commit came after the columns were added")
-        if snapshot.schema.columns != self._waves.schema.columns:
+        if snapshot.schema.columns != self._passes.schema.columns:
             raise AccountsError("the schema", ["the table's columns are not those that were added"])
         return snapshot
 
@@ -372,7 +367,7 @@ class _Run:
         measure it again) and `ratio`."""
         known = ledger.learned(self._dataset.name)
         deferred = sum(
-            rows for done in self._waves.first for days in done.report.deferred.values() for rows in days.values()
+            rows for done in self._passes.first for days in done.report.deferred.values() for rows in days.values()
         )
         shift_hours = self._target.shift_hours if self._target is not None else known.get("shift_hours")
         read, written = summary["bytes_in"], summary["bytes_written"]
@@ -384,7 +379,7 @@ class _Run:
         return {
             **summary,
             "learned": {**ledgers.learned_of(ledger.newest), self._dataset.name: learned},
-            "zone": self._settings.rules.zone if not self._dataset.contract.key else "UTC",
+            "zone": self._strategy.zone(self._settings.rules),
             "kind": "compact",
             "siltstone": __version__,
             "source": self._dataset.source,
@@ -393,6 +388,6 @@ class _Run:
             "committed": datetime.now(UTC).isoformat(timespec="seconds"),
             "columns": [[c.name, c.kind, c.key] for c in columns],
             "outputs": [o.as_dict() for o in outputs],
-            "quarantine": [d.report.quarantine for d in self._waves.done if d.report.quarantine],
+            "quarantine": [d.report.quarantine for d in self._passes.done if d.report.quarantine],
             "deferred": deferred,
         }

@@ -1,5 +1,5 @@
-"""One task of a keyed dataset: its rows, settled by key among themselves and with those of the table, go to a file of
-each partition that they name."""
+"""The task of a table with a key: of rows with one key, its own and those of the table, one stays; the new ones go to a
+file of each partition that they name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.errors import AccountsError
-from siltstone.formats.documents import Ints
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.stored_keys import StoredKeys
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.key_dedup import DUPLICATE, KEPT, SUPERSEDED, deduplicate_keys
 from siltstone.mapping.dataset import REPEATED, Keyed
 from siltstone.model.accounts import Counters, FileAccount
+from siltstone.model.arrays import Ints
 from siltstone.model.arrow import coded_texts, to_arrow
 from siltstone.model.contracts import RESCUED, Contract
 from siltstone.model.data_files import NewFile, Partition
@@ -55,7 +55,7 @@ def _run(task: IngestTask) -> IngestReport:
         new_columns=[],
         quarantine=quarantine.close(),
         replaced={path: sorted(places) for path, places in keys.replaced.items()},
-        leaned_on=sorted(keys.leaned_on),
+        kept_by=sorted(keys.kept_by),
     )
 
 
@@ -79,7 +79,7 @@ _POLARS: Mapping[str, pl.DataType] = {
 }
 
 
-def count_rows(parts: Sequence[Keyed], tally: Counters) -> None:
+def count_rows(parts: Sequence[Keyed], counters: Counters) -> None:
     """Count the records of parts, and how many more or fewer rows they gave."""
     for part in parts:
         documents = np.array(list(part.records), np.int64)
@@ -94,13 +94,13 @@ def count_rows(parts: Sequence[Keyed], tally: Counters) -> None:
         repeated[left_out["document"].to_numpy()] = left_out["records"].to_numpy()
         repeated_rows[left_out["document"].to_numpy()] = left_out["rows"].to_numpy()
         rows, gave = (rows + repeated_rows)[documents], (gave + repeated)[documents]
-        tally.add_counts("records_in", documents, records)
-        tally.add_counts("rows_split", documents, rows - gave)
-        tally.add_counts("records_empty", documents, records - gave)
-        tally.add_counts("duplicates_dropped", documents, repeated_rows[documents])
+        counters.add_counts("records_in", documents, records)
+        counters.add_counts("rows_split", documents, rows - gave)
+        counters.add_counts("records_empty", documents, records - gave)
+        counters.add_counts("duplicates_dropped", documents, repeated_rows[documents])
 
 
-def count_cells(frame: pl.DataFrame, contract: Contract, tally: Counters) -> None:
+def count_cells(frame: pl.DataFrame, contract: Contract, counters: Counters) -> None:
     """Count the rows out and their cells: one for each record column, and those that were rescued."""
     names = [c.name for c in (*contract.leading, *contract.record)]
     stored = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in names)
@@ -108,8 +108,8 @@ def count_cells(frame: pl.DataFrame, contract: Contract, tally: Counters) -> Non
     found = sums.agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("stored").sum(), pl.col("rescued").sum())
     documents, rows, cells, more = (found[n].to_numpy() for n in ("document", "rows", "stored", "rescued"))
     all_cells = rows * len(names)
-    tally.add_counts("rows_out", documents, rows)
-    tally.add_cells(documents, np.stack([all_cells + more, cells, all_cells - cells, more], axis=1))
+    counters.add_counts("rows_out", documents, rows)
+    counters.add_cells(documents, np.stack([all_cells + more, cells, all_cells - cells, more], axis=1))
 
 
 def keys_in(rescued: pl.Series) -> pl.Series:
@@ -145,7 +145,7 @@ def _frame(
     frames, repeated = [], []
     for _, parts in reader.rows(indices):
         keyed = cast(Sequence[Keyed], parts)
-        count_rows(keyed, reader.tally)
+        count_rows(keyed, reader.counters)
         frames += [complete(part.frame, contract).select(_columns(contract)) for part in keyed if part.frame.height]
         repeated += [part.repeated for part in keyed if part.repeated.height]
     if frames:
@@ -192,49 +192,51 @@ def _columns(contract: Contract) -> list[str]:
 
 
 class KeyDedup:
-    """Settles rows with equal keys; `replaced` and `leaned_on` are as in `IngestReport`. The site is in the key."""
+    """Decides which of the rows with one key stays; `replaced` and `kept_by` are as in `IngestReport`. The site is part
+    of the key."""
 
     def __init__(self, task: IngestTask, reader: SourceReader) -> None:
         dataset = reader.dataset
-        self._contract, self._policy, self._tally = dataset.contract, dataset.policy, reader.tally
-        self._held = {index for index, file in enumerate(task.files) if file.held_rows}
+        self._contract, self._policy, self._counters = dataset.contract, dataset.policy, reader.counters
+        self._replacing = {index for index, file in enumerate(task.files) if file.former and file.former.rows}
         self._stored = StoredKeys(task.table, dataset, task.stored if dataset.policy != "all" else ())
         self._files = pl.Series([f.identity for f in task.files], dtype=pl.String())
-        self._anew: list[str] = []
+        self._rewritten: list[str] = []
         self.replaced: dict[str, set[int]] = {}
-        self.leaned_on: set[str] = set()
+        self.kept_by: set[str] = set()
         self.folders_of: dict[int, set[Partition]] = {}
 
     def begin(self, frame: pl.DataFrame, repeated: pl.DataFrame) -> None:
-        """Rows of some devices come, and what their files repeat: former rows of these files don't count any more."""
+        """Start with the rows of some devices, and what their files repeat: rows of former versions of these files
+        don't count any more."""
         gave = {*frame["document"].unique(), *repeated["document"].unique()}
-        self._anew = [self._files[index] for index in sorted(gave & self._held)]
+        self._rewritten = [self._files[index] for index in sorted(gave & self._replacing)]
         for index, date, site in repeated.select("document", "date", "site").unique().iter_rows():
             self.folders_of.setdefault(index, set()).add((day_text(date), site))
 
     def settled(self, frame: pl.DataFrame, partition: Partition) -> pl.DataFrame:
-        """The rows of a partition that stay, counted; what becomes of all others is noted."""
+        """The rows of a partition that are to be written, counted; so are all others, by the reason."""
         key = self._contract.key
-        old = self._stored.like(frame, partition, self._anew)
+        old = self._stored.like(frame, partition, self._rewritten)
         content = [c for c in frame.columns if c not in ("source", "document", "line", *key)]
         new = frame.select(*key, *content, "line", source_file=self._files.gather(frame["document"]))
         result = deduplicate_keys(new, old.select(new.columns), key, self._policy)
-        self._note(old, result.give_way, result.leaned_on)
+        self._note(old, result.replaced, result.kept_by)
         document = frame["document"].to_numpy()
         for fate, name in ((DUPLICATE, "duplicates_dropped"), (SUPERSEDED, "keys_superseded")):
-            self._tally.add(name, document[result.fate == fate])
+            self._counters.add(name, document[result.fate == fate])
         kept = frame
         if (result.fate != KEPT).any():
             for index in np.unique(document[result.fate != KEPT]).tolist():
                 self.folders_of.setdefault(index, set()).add(partition)
             kept = frame.filter(pl.Series(result.fate == KEPT))
-        count_cells(kept, self._contract, self._tally)
+        count_cells(kept, self._contract, self._counters)
         return kept
 
-    def _note(self, old: pl.DataFrame, give_way: Ints, leaned_on: Ints) -> None:
-        for path, position in old[give_way].select("file", "position").iter_rows():
+    def _note(self, old: pl.DataFrame, replaced: Ints, kept_by: Ints) -> None:
+        for path, position in old[replaced].select("file", "position").iter_rows():
             self.replaced.setdefault(path, set()).add(position)
-        self.leaned_on.update(old[leaned_on]["file"].unique())
+        self.kept_by.update(old[kept_by]["file"].unique())
 
 
 def by_partition(frame: pl.DataFrame) -> Iterator[tuple[Partition, pl.DataFrame]]:
@@ -289,17 +291,14 @@ class _Writers:
 
     def _of(self, partition: Partition) -> _Waiting:
         if partition not in self._waiting:
-            task, settings = self._task, self._task.settings
+            task = self._task
             writer = PartitionWriter(
-                task.table,
+                task.writing,
                 self._contract,
                 partition,
-                [f.identity for f in task.files],
-                sizes=settings.sizes,
-                group_bytes=settings.group_bytes,
                 schema=lambda: self._reader.schema,
                 expected=lambda: self._reader.unread_share * task.expected_bytes / len(self._waiting),
-                is_staged=task.is_staged,
+                sources=[f.identity for f in task.files],
             )
             self._waiting[partition] = _Waiting(writer)
         return self._waiting[partition]

@@ -11,20 +11,21 @@ import polars as pl
 
 from siltstone.errors import UsageError
 from siltstone.ingest.reread import companions
+from siltstone.ingest.task_spec import FormerVersion, SourceFile
 from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.storage import Storage, open_root
 from siltstone.table.ledger import Ledger
 
 
-def first_portion(todo: pl.DataFrame, device_of: Callable[[str], str], most_bytes: int) -> pl.DataFrame:
+def first_batch(todo: pl.DataFrame, device_of: Callable[[str], str], most_bytes: int) -> pl.DataFrame:
     """Of each device's files (columns identity and size, in order of identity) the first ones: one, and as many more as
     keep them within so many bytes."""
     devices = pl.Series("{device}", [device_of(identity) for identity in todo["identity"]], dtype=pl.String())
     before = (pl.col("size").cum_sum() - pl.col("size")).over("{device}")
-    portion = todo.with_columns(devices).with_columns(before.alias("{before}"))
+    batch = todo.with_columns(devices).with_columns(before.alias("{before}"))
     is_first = (pl.col("{before}") == 0) | (pl.col("{before}") + pl.col("size") <= most_bytes)
-    return portion.filter(is_first).select(todo.columns)
+    return batch.filter(is_first).select(todo.columns)
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class ListingDiff:
-    """A listing against the ledger: files `todo`, with `held_rows`, the rows in the table that they supersede, and
-    `held_sha256`, the content that gave these; how many were `skipped` as done (those gone by now included); `noted`
-    ones, whose content was done under another etag; `changed` ones, whose new content can't be taken in yet. Of those
-    of the todo that are `together` either all are taken in or none. `later` more files are left to further portions."""
+    """A listing against the ledger: files `todo`, with `former_rows`, `former_duplicates` and `former_sha256` of their
+    earlier version (see `FormerVersion`); how many were `skipped` as done (those gone by now included); `noted` ones,
+    whose content was done under another etag; `changed` ones, whose new content can't be taken in yet. Of those of the
+    todo that are `together` either all are taken in or none. `later` more files are left to further batches."""
 
     todo: pl.DataFrame
     skipped: int
@@ -53,6 +54,20 @@ class ListingDiff:
     changed: list[str]
     together: frozenset[str]
     later: int = 0
+
+    def source_files(self) -> list[SourceFile]:
+        """The files to do, as tasks list them."""
+        plain = self.todo.select("path", "identity", "size", "etag", "modified_us").iter_rows(named=True)
+        former = self.todo.select("former_rows", "former_duplicates", "former_sha256").iter_rows()
+        return [
+            SourceFile(**file, former=FormerVersion(*version) if any(version[:2]) else None)
+            for file, version in zip(plain, former, strict=True)
+        ]
+
+    @property
+    def former_rows(self) -> dict[str, int]:
+        """How many rows the table has of the earlier version of each file to do."""
+        return dict(self.todo.select("identity", "former_rows").iter_rows())
 
 
 def list_input(
@@ -107,13 +122,15 @@ def compare(
     store: Storage,
     dataset: Dataset,
     *,
+    shares_rows: bool = True,
     retry_quarantined: bool = False,
     refused: Collection[str] = (),
 ) -> ListingDiff:
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
-    With `retry_quarantined` files with refused records, or refused as a whole, are new again. A file with a former
-    version brings its companions along, or is left out where it can't: one is gone, or its new content is `refused`.
+    With `retry_quarantined` files with refused records, or refused as a whole, are new again. Where files share rows
+    of the table (see `Strategy`) a file with a former version brings its companions along, or is left out where it
+    can't: one is gone, or its new content is `refused`.
     """
     _refuse_foreign(listing, ledger, dataset)
     entries = ledger.of(dataset.name).entries
@@ -134,19 +151,17 @@ def compare(
         else:
             todo.add(row["identity"])
     listed = set(listing.files["identity"])
-    sharing = (
-        entries.clear() if dataset.contract.is_history else entries
-    )  # a history tells by itself what others showed
+    sharing = entries if shares_rows else entries.clear()
     device_of = partial(_device, dataset)
     found = companions(todo.difference(refused), listed.difference(refused), sharing, device_of)
     todo = (todo | found.along) - found.left_out
     noted = [n for n in noted if n.path not in todo]
-    held_sha256 = pl.when(pl.col("state") != "quarantined").then(pl.col("sha256")).fill_null("")
+    former_sha256 = pl.when(pl.col("state") != "quarantined").then(pl.col("sha256")).fill_null("")
     files = joined.filter(pl.col("identity").is_in(list(todo))).select(
         *listing.files.columns,
-        held_rows=pl.col("rows_out").fill_null(0),
-        held_repeats=(pl.col("duplicates_dropped") + pl.col("keys_superseded")).fill_null(0),
-        held_sha256=held_sha256,
+        former_rows=pl.col("rows_out").fill_null(0),
+        former_duplicates=(pl.col("duplicates_dropped") + pl.col("keys_superseded")).fill_null(0),
+        former_sha256=former_sha256,
     )
     skipped = joined.height - files.height - len(noted) - len(found.left_out)
     return ListingDiff(files, skipped, noted, sorted(found.left_out), found.together)

@@ -1,4 +1,4 @@
-"""A bin's source files to rows of its dataset, with an account of every record on the way."""
+"""A task's source files to rows of its dataset, with an account of every record on the way."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ _LANES = ("", *LANES, "salvaged")  # a file that took several is named by the la
 
 
 class SourceReader:
-    """Reads files of one bin; files are named by their index in the bin.
+    """Reads the files of one task, each named by its index in the task.
 
     `schema` grows with the columns that the values bring.
     """
@@ -31,18 +31,18 @@ class SourceReader:
         self.fetching = Prefetch(task.input, task.files)
         self._is_home = np.array([f.role == "home" for f in task.files])
         self._bytes = self._unread = sum(f.size for f in task.files)
-        self.tally = Counters(len(task.files))
+        self.counters = Counters(len(task.files))
         self._notes = [FileAccount(f.identity, f.size, f.etag, modified_us=f.modified_us) for f in task.files]
         self.schema = task.schema
 
     @property
     def unread_share(self) -> float:
-        """The share of the bin's input bytes that is still to be read."""
+        """The share of the task's input bytes that is still to be read."""
         return self._unread / self._bytes if self._bytes else 0.0
 
     def accounts(self) -> list[FileAccount]:
-        """The account of each file of the bin, in its order; a damaged file that gave no record is quarantined."""
-        counted = zip(self._notes, self.tally.accounts(), self.tally.units(self.dataset.time_units), strict=True)
+        """The account of each file of the task, in its order; a damaged file that gave no record is quarantined."""
+        counted = zip(self._notes, self.counters.accounts(), self.counters.units(self.dataset.time_units), strict=True)
         for note, account, units in counted:
             note.account, note.time_units = account, units
             if note.lane == "salvaged" and not account.records_in:
@@ -89,9 +89,10 @@ class SourceReader:
         note.sha256 = hashlib.sha256(fetched.data).hexdigest()
         try:
             opened = self.open(index, fetched.data)
-            held = file.held_rows + file.held_repeats
-            if opened.damage and held and note.sha256 != file.held_sha256:
-                raise Unreadable(f"{opened.damage}; the {held:,} lines of its former version stay")
+            former = file.former
+            if opened.damage and former and note.sha256 != former.sha256:
+                lines = former.rows + former.duplicate_lines
+                raise Unreadable(f"{opened.damage}; the {lines:,} lines of its former version stay")
         except Unreadable as error:
             note.state, note.reason = "quarantined", str(error)
             if file.role == "home":
@@ -121,6 +122,6 @@ class SourceReader:
     def _refuse(self, bad: BadRecord) -> None:
         """Count and quarantine a record, once: where its file is at home."""
         if self._is_home[bad.document]:
-            self.tally.add("records_in", np.array([bad.document]))
-            self.tally.add("records_quarantined", np.array([bad.document]))
+            self.counters.add("records_in", np.array([bad.document]))
+            self.counters.add("records_quarantined", np.array([bad.document]))
             self._quarantine.add_record(self.files[bad.document].identity, bad)

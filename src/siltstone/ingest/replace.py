@@ -1,73 +1,83 @@
-"""Drops the rows of superseded source files, and those that gave way to others with their key: every data file that
-holds one is written anew without them."""
+"""Takes replaced rows out of the table: those of former versions of source files, and those that rows with the same key
+replace. Every data file that holds one is rewritten without them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import polars as pl
 
 from siltstone.config.task_settings import Settings
 from siltstone.engine.tasks import Engine
-from siltstone.ingest.two_pass import TaskResult
+from siltstone.ingest.task_spec import TaskResult
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.accounts import FileAccount
 from siltstone.model.data_files import DataFile, NewFile
-from siltstone.model.schema import Schema
-from siltstone.table.delta_table import Table
 from siltstone.table.ledger import ADJUSTED, Ledger, account_of
+from siltstone.table.transaction import TableVersion
+from siltstone.table.writer import WriterSettings
 
 
 @dataclass(frozen=True)
-class ReplacedRows:
-    """Data files to remove and those to add for them; `rows` dropped per source file, `cells` in the new files.
+class Replacements:
+    """Data files to remove and those that take their place, whose record columns have so many `cells`.
 
-    `gave_way` has per source file the rows, cells stored, nulls and values rescued that other rows' keys replaced;
-    `carried` rows of removed files are in the run's own outputs (None: that is for histories only).
+    `dropped` rows were taken out by source file, of which a new version came; `former_rows` is how many there are by
+    the ledger. Rows that others replaced were `expected_replaced`; `replaced` has by source file what they had: rows,
+    cells stored, nulls, values rescued. In the accounts of these files they are `counted_as` superseded keys, or in a
+    history as duplicates: another snapshot shows them first. Of a history `rows_carried` rows of removed files are in
+    the outputs of its own task.
     """
 
-    removed: list[DataFile]
-    outputs: list[NewFile]
-    rows: Mapping[str, int]
-    cells: int
-    gave_way: Mapping[str, Sequence[int]]
-    carried: int | None = None
+    removed: Sequence[DataFile] = ()
+    outputs: Sequence[NewFile] = ()
+    cells: int = 0
+    former_rows: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    expected_replaced: int = 0
+    replaced: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    counted_as: Literal["keys_superseded", "duplicates_dropped"] = "keys_superseded"
+    rows_carried: int = 0
 
     @property
-    def rows_given_way(self) -> int:
-        return sum(counts[0] for counts in self.gave_way.values())
+    def rows_replaced(self) -> int:
+        return sum(counts[0] for counts in self.replaced.values())
 
-    def problems(self, expected: Mapping[str, int], positions: Mapping[str, Sequence[int]]) -> list[str]:
-        """Where the rows dropped are not those that the ledger knows of, or not as many as `positions` gave way."""
+    @property
+    def keys_replaced(self) -> int:
+        """Rows that others with the same key replaced; a history has none such."""
+        return self.rows_replaced if self.counted_as == "keys_superseded" else 0
+
+    def problems(self) -> list[str]:
+        """Where the rows taken out are not those that the ledger and the tasks know of."""
         found = [
-            f"{path}: {self.rows.get(path, 0):,} rows of its former version were in the table, the ledger says {rows:,}"
-            for path, rows in expected.items()
-            if self.rows.get(path, 0) != rows
+            f"{path}: {self.dropped.get(path, 0):,} rows of its former version were in the table, the ledger says "
+            f"{rows:,}"
+            for path, rows in self.former_rows.items()
+            if self.dropped.get(path, 0) != rows
         ]
-        if self.carried is not None:
+        if self.counted_as == "duplicates_dropped":
             return found
         before, after = sum(s.rows for s in self.removed), sum(o.rows for o in self.outputs)
-        gave_way = self.rows_given_way
-        dropped = sum(self.rows.values()) + gave_way
-        if before - after != dropped:
-            found.append(f"{before:,} rows were to be written anew, {after:,} were, {dropped:,} dropped")
-        wanted = sum(map(len, positions.values()))
-        if gave_way != wanted:
-            found.append(f"{wanted:,} rows were to give way to others with their key, {gave_way:,} did")
+        gone = sum(self.dropped.values()) + self.rows_replaced
+        if before - after != gone:
+            found.append(f"{before:,} rows were to be rewritten, {after:,} were, {gone:,} dropped")
+        if self.rows_replaced != self.expected_replaced:
+            found.append(
+                f"{self.expected_replaced:,} rows were to be replaced by others with their key, "
+                f"{self.rows_replaced:,} were"
+            )
         return found
 
-    def adjusted(self, accounts: pl.DataFrame, *, is_history: bool) -> list[FileAccount]:
-        """The accounts (columns as in a manifest) of source files whose rows gave way, as they are from now on. In a
-        history such rows are as those of another snapshot."""
+    def adjusted(self, accounts: pl.DataFrame) -> list[FileAccount]:
+        """The accounts (columns as in a manifest) of source files with replaced rows, as they are from now on."""
         found = []
-        for row in accounts.filter(pl.col("path").is_in(list(self.gave_way))).iter_rows(named=True):
+        for row in accounts.filter(pl.col("path").is_in(list(self.replaced))).iter_rows(named=True):
             file = account_of(row)
-            rows, cells, nulls, rescued = self.gave_way[file.path]
+            rows, cells, nulls, rescued = self.replaced[file.path]
             account = file.account
             account.rows_out -= rows
-            if is_history:
-                account.duplicates_dropped += rows
-            else:
-                account.keys_superseded += rows
+            setattr(account, self.counted_as, getattr(account, self.counted_as) + rows)
             account.keys_seen -= cells + nulls + rescued
             account.cells_stored -= cells
             account.nulls -= nulls
@@ -77,18 +87,25 @@ class ReplacedRows:
         return found
 
 
-def carried(stored: Sequence[DataFile], done: Sequence[TaskResult], held: Mapping[str, int]) -> ReplacedRows:
-    """The data files that a history's task has written anew. Of their rows those are carried over that neither other
-    snapshots now show first nor new versions of their files (with the rows `held` by the former ones) replace."""
-    reports = [d.report for d in done]
+def carried_over(stored: Sequence[DataFile], results: Sequence[TaskResult], former: Mapping[str, int]) -> Replacements:
+    """The data files that a history's task has rewritten as a whole.
+
+    Their rows are carried over, but those that another snapshot now shows first, and those of former versions of its
+    files: `former` says how many rows these have.
+    """
+    reports = [r.report for r in results]
     rewritten = {path for report in reports for path in report.rewritten}
-    adjusted = {path: counts for report in reports for path, counts in report.adjusted.items()}
-    cells = sum(report.carried_cells for report in reports)
+    replaced = {path: counts for report in reports for path, counts in report.adjusted.items()}
     removed = [s for s in stored if s.path in rewritten]
     kept = sum(f.rows_kept for report in reports for f in report.files)
-    gone = sum(counts[0] for counts in adjusted.values()) + sum(held.values())
-    rows = sum(s.rows for s in removed) - gone + kept
-    return ReplacedRows(removed, [], {}, cells, adjusted, rows)
+    gone = sum(counts[0] for counts in replaced.values()) + sum(former.values())
+    return Replacements(
+        removed,
+        cells=sum(report.carried_cells for report in reports),
+        replaced=replaced,
+        counted_as="duplicates_dropped",
+        rows_carried=sum(s.rows for s in removed) - gone + kept,
+    )
 
 
 def with_notes(adjusted: Sequence[FileAccount], noted: Sequence[FileAccount]) -> list[FileAccount]:
@@ -101,10 +118,11 @@ def with_notes(adjusted: Sequence[FileAccount], noted: Sequence[FileAccount]) ->
     return [*adjusted, *(n for n in noted if n.path not in paths)]
 
 
-def superseded_by(files: Sequence[FileAccount], held: Mapping[str, int]) -> dict[str, int]:
-    """The rows to drop, by source file: those of files that gave rows anew. A version without any replaces nothing."""
+def replaced_versions(files: Sequence[FileAccount], former: Mapping[str, int]) -> dict[str, int]:
+    """How many rows to drop, by source file: the `former` rows of files whose new version gave some. A version without
+    any row replaces nothing."""
     gave = {f.path for f in files if f.state != "deferred" and not _gave_none(f)}
-    return {path: rows for path, rows in held.items() if rows and path in gave}
+    return {path: rows for path, rows in former.items() if rows and path in gave}
 
 
 def keep_former(files: Sequence[FileAccount], ledger: Ledger) -> None:
@@ -117,7 +135,7 @@ def keep_former(files: Sequence[FileAccount], ledger: Ledger) -> None:
 
 
 def refused_among(files: Sequence[FileAccount], paths: Collection[str]) -> set[str]:
-    """Those of the paths whose new version gave no row, so that a former one stands."""
+    """Those of the paths whose new version gave no row, so that a former one stays."""
     return {f.path for f in files if f.path in paths and _gave_none(f)}
 
 
@@ -127,69 +145,90 @@ def _gave_none(file: FileAccount) -> bool:
     return file.state != "deferred" and not gave
 
 
-class RowReplacer:
-    """Runs the rewrites of one run; what was written for a plan that another commit refused is used again."""
+def positions_of(results: Sequence[TaskResult]) -> dict[str, list[int]]:
+    """Rows of the table that new ones with the same key replace: data file -> positions in it."""
+    found: dict[str, list[int]] = {}
+    for result in results:
+        for path, positions in result.report.replaced.items():
+            found.setdefault(path, []).extend(positions)
+    return found
 
-    def __init__(self, engine: Engine, table: Table, settings: Settings) -> None:
-        self._engine, self._table, self._settings = engine, table, settings
-        self._written: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Rewritten] = {}
+
+@dataclass(frozen=True)
+class _Rewrite:
+    """One data file to rewrite: without the rows of some source files, and without those at some positions."""
+
+    path: str
+    drop: tuple[str, ...]
+    positions: tuple[int, ...]
+
+
+class RowReplacer:
+    """Runs the rewrites of one run; those of an attempt that another run overtook are used again."""
+
+    def __init__(self, engine: Engine, settings: Settings, tell: Callable[[str], None]) -> None:
+        self._engine, self._settings, self._tell = engine, settings, tell
+        self._done: dict[_Rewrite, Rewritten] = {}
 
     def drop(
-        self,
-        rows: Mapping[str, int],
-        positions: Mapping[str, Sequence[int]],
-        ledger: Ledger,
-        stored: Sequence[DataFile],
-        schema: Schema,
-        tell: Callable[[str], None],
-    ) -> ReplacedRows:
-        """Write the data files anew that hold rows of the given source files, or one at the given positions."""
-        if not rows and not positions:
-            return ReplacedRows([], [], {}, 0, {})
-        folders = dict(ledger.entries.select("path", "folders").iter_rows())
-        sources_in: dict[str, list[str]] = {}
-        for path in sorted(rows):
-            for folder in folders[path]:
-                sources_in.setdefault(folder, []).append(path)
-        folder_of = {s.path: s.path.rpartition("/")[0] for s in stored}
-        affected = [s for s in stored if folder_of[s.path] in sources_in or s.path in positions]
-        wanted = {
-            (s.path, tuple(sources_in.get(folder_of[s.path], ())), tuple(sorted(positions.get(s.path, ())))): s
-            for s in affected
-        }
-        missing = [key for key in wanted if key not in self._written]
-        tell(f"replacing rows in {len(wanted):,} data files")
-        tasks = [self._task(wanted[key], key[1], key[2], schema) for key in missing]
-        self._written |= dict(zip(missing, self._engine.run(tasks, lambda _: None), strict=True))
-        touched = {key: result for key in wanted if not (result := self._written[key]).is_untouched}
+        self, version: TableVersion, former_rows: Mapping[str, int], positions: Mapping[str, Sequence[int]]
+    ) -> Replacements:
+        """Rewrite the data files that hold rows of former versions of source files, or a row at one of the
+        positions."""
+        if not former_rows and not positions:
+            return Replacements()
+        wanted = _rewrites(version, former_rows, positions)
+        self._tell(f"replacing rows in {len(wanted):,} data files")
+        missing = [rewrite for rewrite in wanted if rewrite not in self._done]
+        tasks = [self._task(version, wanted[rewrite], rewrite) for rewrite in missing]
+        self._done |= dict(zip(missing, self._engine.run(tasks, lambda _: None), strict=True))
+        touched = {rewrite: done for rewrite in wanted if not (done := self._done[rewrite]).is_untouched}
         dropped: dict[str, int] = {}
-        gave_way: dict[str, list[int]] = {}
-        for result in touched.values():
-            for path, count in result.dropped.items():
+        replaced: dict[str, list[int]] = {}
+        for done in touched.values():
+            for path, count in done.dropped.items():
                 dropped[path] = dropped.get(path, 0) + count
-            for path, counts in result.gave_way.items():
-                so_far = gave_way.get(path, [0] * len(counts))
-                gave_way[path] = [a + b for a, b in zip(so_far, counts, strict=True)]
-        return ReplacedRows(
-            [wanted[key] for key in touched],
-            [output for result in touched.values() for output in result.outputs],
-            dropped,
-            sum(result.cells for result in touched.values()),
-            gave_way,
+            for path, counts in done.replaced.items():
+                so_far = replaced.get(path, [0] * len(counts))
+                replaced[path] = [a + b for a, b in zip(so_far, counts, strict=True)]
+        return Replacements(
+            removed=[wanted[rewrite] for rewrite in touched],
+            outputs=[output for done in touched.values() for output in done.outputs],
+            cells=sum(done.cells for done in touched.values()),
+            former_rows=former_rows,
+            dropped=dropped,
+            expected_replaced=sum(map(len, positions.values())),
+            replaced=replaced,
         )
 
-    def _task(self, stored: DataFile, drop: tuple[str, ...], positions: tuple[int, ...], schema: Schema) -> RewriteTask:
+    def _task(self, version: TableVersion, stored: DataFile, rewrite: _Rewrite) -> RewriteTask:
         settings = self._settings
         return RewriteTask(
-            contract=self._table.contract.table,
-            table=self._table.storage,
+            contract=version.table.contract.table,
+            writing=WriterSettings(
+                version.table.storage, settings.sizes, settings.group_bytes, version.table.is_staged
+            ),
             partition=stored.partition,
             files=(stored.path,),
-            drop=drop,
-            positions=positions,
-            schema=schema,
-            sizes=settings.sizes,
-            group_bytes=settings.group_bytes,
+            drop=rewrite.drop,
+            positions=rewrite.positions,
+            schema=version.snapshot.schema,
             memory_bytes=settings.memory_bytes,
-            is_staged=self._table.is_staged,
         )
+
+
+def _rewrites(
+    version: TableVersion, former_rows: Mapping[str, int], positions: Mapping[str, Sequence[int]]
+) -> dict[_Rewrite, DataFile]:
+    """The data files that may hold rows to drop, each with what is to be dropped of it."""
+    folders = dict(version.ledger.entries.select("path", "folders").iter_rows())
+    sources_in: dict[str, list[str]] = {}
+    for path in sorted(former_rows):
+        for folder in folders[path]:
+            sources_in.setdefault(folder, []).append(path)
+    found = {}
+    for stored in version.files():
+        drop = tuple(sources_in.get(stored.path.rpartition("/")[0], ()))
+        if drop or stored.path in positions:
+            found[_Rewrite(stored.path, drop, tuple(sorted(positions.get(stored.path, ()))))] = stored
+    return found

@@ -24,9 +24,9 @@ class StoredKeys:
         names = [c.name for c in (*self._contract.leading, *self._contract.record)]
         self._columns = [self._contract.time.name, *names, RESCUED.name, SOURCE_FILE.name]
 
-    def like(self, frame: pl.DataFrame, partition: Partition, anew: Sequence[str]) -> pl.DataFrame:
-        """Rows of a partition with the key of some row of the frame, but those of the source files in `anew`: key and
-        other columns, `source_file`, `line` (-1), `file` and `position`, its place among the file's rows."""
+    def like(self, frame: pl.DataFrame, partition: Partition, rewritten: Sequence[str]) -> pl.DataFrame:
+        """Rows of a partition with the key of some row of the frame, without those of the source files in `rewritten`:
+        key and other columns, `source_file`, `line` (-1), `file` and `position`, its place among the file's rows."""
         types = {SOURCE_FILE.name: pl.String(), "line": pl.Int64(), "file": pl.String(), "position": pl.Int64()}
         columns = frame.drop("document", "line").schema | types
         unit, time = self._contract.sort_by[0], self._contract.time.name
@@ -36,7 +36,7 @@ class StoredKeys:
         for file in near if frame.height else ():
             if overlaps(file.bounds, bounds):
                 for rows in self._rows(file, bounds):
-                    same = rows.filter(pl.col("source") == self._source, ~pl.col(SOURCE_FILE.name).is_in(anew))
+                    same = rows.filter(pl.col("source") == self._source, ~pl.col(SOURCE_FILE.name).is_in(rewritten))
                     same = same.join(frame, on=self._contract.key, how="semi", nulls_equal=True)
                     found.append(same.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
         return pl.concat(found)

@@ -1,4 +1,4 @@
-"""What travels between the driver and its tasks: a bin to do, and the report of what was done; plain values only."""
+"""What travels between the driver and its tasks: what to do, and the report of what was done; plain values only."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -11,19 +11,32 @@ from siltstone.model.contracts import Column
 from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
+from siltstone.table.writer import WriterSettings
 
-Role = Literal["home", "stray", "reference"]
+Role = Literal["home", "late", "reference"]
+"""Why a task reads a file.
+
+home: its rows of the task's partition are written, all others are left to the second pass.
+late: only its rows of the task's partition are written; the first pass has accounted for all others.
+reference: none of its rows are written; late rows that equal one of its lines are duplicates.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FormerVersion:
+    """What the table has of an earlier version of a source file: its rows, which the new version replaces, and lines of
+    it that equal rows of other files. `sha256` is of the version's bytes, "" where it is not known."""
+
+    rows: int
+    duplicate_lines: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A source file as a bin lists it; `path` is below the input's root, `identity` what the ledger calls it.
+    """A source file as a task lists it; `path` is below the input's root, `identity` what the ledger calls it.
 
-    Of a `home` file the rows of the bin's partition are written, others are deferred to the second wave. Of a
-    `stray` file only the rows of this partition are wanted, the rest was accounted for before. A `reference` is only
-    known, so that strays equal to one of its lines are dropped as duplicates. `held_rows` are rows in the table that
-    are to be replaced, `held_repeats` further lines that rows of other files stand for, `held_sha256` the content that
-    gave them, "" when that is not known.
+    `former` is None where the table has nothing of an earlier version.
     """
 
     path: str
@@ -32,9 +45,7 @@ class SourceFile:
     etag: str
     modified_us: int
     role: Role = "home"
-    held_rows: int = 0
-    held_repeats: int = 0
-    held_sha256: str = ""
+    former: FormerVersion | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), _values_of(self)
@@ -46,10 +57,10 @@ _values_of = attrgetter(*_VALUES)
 
 @dataclass(frozen=True)
 class IngestTask:
-    """All that a task is told; plain values, so that it travels as JSON.
+    """All that a task needs; plain values, so that it travels as JSON.
 
-    `partition` is None where each row says itself where it goes; then `stored` are the table's data files, in which
-    rows with the same keys may be, and of a history `known` the files whose snapshots it has.
+    `partition` is None where each row itself names the partition that it belongs to; then `stored` are the table's data
+    files, in which rows with the same keys may be, and of a history `known` the files whose snapshots it has.
     """
 
     dataset: str
@@ -65,6 +76,10 @@ class IngestTask:
     known: tuple[str, ...] = ()
     is_staged: bool = False
 
+    @property
+    def writing(self) -> WriterSettings:
+        return WriterSettings(self.table, self.settings.sizes, self.settings.group_bytes, self.is_staged)
+
     def run(self) -> "IngestReport":
         """Read, conform, sort and write. Raises AccountsError if a file's account does not close."""
         raise NotImplementedError
@@ -74,7 +89,10 @@ class IngestTask:
 
     def as_dict(self) -> dict[str, Any]:
         row = {f.name: getattr(self, f.name) for f in fields(self)}
-        files = [dict(zip(_VALUES, _values_of(file), strict=True)) for file in self.files]
+        files = [
+            {**dict(zip(_VALUES, _values_of(f), strict=True)), "former": f.former and asdict(f.former)}
+            for f in self.files
+        ]
         places = {"input": self.input.as_dict(), "table": self.table.as_dict()}
         plain = {"files": files, "stored": [asdict(s) for s in self.stored]}
         return {**row, **places, **plain, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
@@ -89,7 +107,9 @@ class IngestTask:
                 "partition": None if row["partition"] is None else tuple(row["partition"]),
                 "known": tuple(row["known"]),
                 "stored": tuple(DataFile.from_dict(s) for s in row["stored"]),
-                "files": tuple(SourceFile(**f) for f in row["files"]),
+                "files": tuple(
+                    SourceFile(**{**f, "former": f["former"] and FormerVersion(**f["former"])}) for f in row["files"]
+                ),
                 "schema": Schema.from_dict(row["schema"]),
                 "settings": settings_from(row["settings"]),
             }
@@ -101,10 +121,10 @@ class IngestReport:
     """What a task did: an account per file, the data files it wrote, the columns it met first, where deferred rows
     belong (identity -> date -> rows), and its quarantine file.
 
-    `replaced` are rows of the table that give way to new ones: data file -> their positions in it. `leaned_on` are the
-    data files with rows that decided over new ones. Of a history `rewritten` are the data files whose rows are in the
-    outputs, with `carried_cells`, and `adjusted` is what other source files have less of them than before: rows, cells
-    stored, nulls, values rescued.
+    `replaced` are rows of the table that new ones with the same key replace: data file -> their positions in it.
+    `kept_by` are data files with a row that stays, so that a new one with its key is not written. Of a history
+    `rewritten` are the data files whose rows are in the outputs, with `carried_cells`, and `adjusted` is by how much
+    less the table has of other source files than before: rows, cells stored, nulls, values rescued.
     """
 
     files: list[FileAccount]
@@ -113,7 +133,7 @@ class IngestReport:
     deferred: dict[str, dict[str, int]] = field(default_factory=dict)
     quarantine: str = ""
     replaced: dict[str, list[int]] = field(default_factory=dict)
-    leaned_on: list[str] = field(default_factory=list)
+    kept_by: list[str] = field(default_factory=list)
     rewritten: list[str] = field(default_factory=list)
     adjusted: dict[str, list[int]] = field(default_factory=dict)
     carried_cells: int = 0
@@ -126,7 +146,7 @@ class IngestReport:
             "deferred": self.deferred,
             "quarantine": self.quarantine,
             "replaced": self.replaced,
-            "leaned_on": self.leaned_on,
+            "kept_by": self.kept_by,
             "rewritten": self.rewritten,
             "adjusted": self.adjusted,
             "carried_cells": self.carried_cells,
@@ -141,8 +161,16 @@ class IngestReport:
             row["deferred"],
             row["quarantine"],
             row["replaced"],
-            row["leaned_on"],
+            row["kept_by"],
             row["rewritten"],
             row["adjusted"],
             row["carried_cells"],
         )
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A task that ran, and its report."""
+
+    task: IngestTask
+    report: IngestReport

@@ -1,4 +1,4 @@
-"""One task: the files of one bin become sorted Parquet files, and a report of every record."""
+"""The task of a table without a key: its source files become sorted Parquet files of one partition."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,24 +11,23 @@ import pyarrow as pa
 
 from siltstone import sources
 from siltstone.errors import AccountsError
-from siltstone.formats.documents import Document, Ints, row_cells
+from siltstone.formats.documents import Document, row_cells
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.line_dedup import Duplicates
 from siltstone.kernels.sorted_merge import Run, SortedMerge
 from siltstone.mapping.dataset import Wide, WideDataset
 from siltstone.model.accounts import FileAccount
+from siltstone.model.arrays import Ints, Mask
 from siltstone.model.arrow import to_arrow
 from siltstone.model.contracts import Contract
 from siltstone.model.time_zones import day_text
 from siltstone.table.quarantine import QuarantineWriter
 from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
 
-Mask = npt.NDArray[np.bool_]
-
 
 class WideReader(SourceReader):
-    """Reads the rows of the bin's partition. `deferred` counts, by identity and date, rows that belong to others."""
+    """Reads the rows of the task's partition. `deferred` counts, by identity and date, rows of other partitions."""
 
     def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
         super().__init__(task, quarantine)
@@ -68,18 +67,18 @@ class WideReader(SourceReader):
 
     def _wanted(self, part: Wide) -> pa.Table:
         """The part's rows for this partition with their time; every other row is accounted for."""
-        document, tally = part.document, self.tally
+        document, counters = part.document, self.counters
         days = {int(d): day_text(int(d)) for d in np.unique(part.day)}
         here = np.isin(part.day, [d for d, text in days.items() if text == self._day])
         repeated = self._repeated(part, here)
         home, written = self._is_home[document], here & ~repeated & ~self._is_reference[document]
         elsewhere = home & ~here
         self._defer(document, part.day, elsewhere, days)
-        tally.add("records_in", document[home | here & ~self._is_reference[document]])
-        tally.add("duplicates_dropped", document[repeated & ~self._is_reference[document]])
-        tally.add("deferred", document[elsewhere])
-        tally.add("rows_out", document[written])
-        tally.add_units(document[home], part.unit[home])
+        counters.add("records_in", document[home | here & ~self._is_reference[document]])
+        counters.add("duplicates_dropped", document[repeated & ~self._is_reference[document]])
+        counters.add("deferred", document[elsewhere])
+        counters.add("rows_out", document[written])
+        counters.add_units(document[home], part.unit[home])
         self._count_cells(part, written)
         time = self.dataset.contract.time
         table = part.table.append_column(time.name, to_arrow(part.ts_us).cast(time.type))
@@ -104,15 +103,15 @@ class WideReader(SourceReader):
     def _count_cells(self, part: Wide, written: Mask) -> None:
         """Cells of the rows out: counted by row in the careful lane, else the documents' sums less the other rows."""
         if part.cells is not None:
-            self.tally.add_cells(part.document[written], part.cells[written])
+            self.counters.add_cells(part.document[written], part.cells[written])
             return
         wanted = {int(i) for i in np.unique(part.document[written])}
         indices = np.array(sorted(wanted), np.int64)
         keys = np.array([part.keys[i] for i in indices], np.int64)
         nulls = np.array([part.nulls[i] for i in indices], np.int64)
-        self.tally.add_cells(indices, np.stack([keys, keys - nulls, nulls, np.zeros_like(keys)], axis=1))
+        self.counters.add_cells(indices, np.stack([keys, keys - nulls, nulls, np.zeros_like(keys)], axis=1))
         others = np.flatnonzero(~written & np.isin(part.document, indices))
-        self.tally.add_cells(part.document[others], -row_cells(part, others, self._documents))
+        self.counters.add_cells(part.document[others], -row_cells(part, others, self._documents))
 
 
 _ALL_AT_ONCE_BYTES = 4 << 20
@@ -128,9 +127,9 @@ class WideTask(IngestTask):
 
 
 def _run(task: IngestTask, contract: Contract) -> IngestReport:
-    table, settings, partition = task.table, task.settings, task.partition
+    settings, partition = task.settings, task.partition
     assert partition is not None
-    quarantine = QuarantineWriter(table, settings.raw_bytes)
+    quarantine = QuarantineWriter(task.table, settings.raw_bytes)
     reader = WideReader(task, quarantine)
     merge = SortedMerge(
         list(_runs(task, reader)),
@@ -139,15 +138,12 @@ def _run(task: IngestTask, contract: Contract) -> IngestReport:
         memory_bytes=settings.memory_bytes,
     )
     writer = PartitionWriter(
-        table,
+        task.writing,
         contract,
         partition,
-        [f.identity for f in task.files],
-        sizes=settings.sizes,
-        group_bytes=settings.group_bytes,
         schema=lambda: reader.schema,
         expected=lambda: reader.unread_share * task.expected_bytes,
-        is_staged=task.is_staged,
+        sources=[f.identity for f in task.files],
     )
     while (chunk := merge.next_chunk(fresh_file=writer.at_start)) is not None:
         writer.write(chunk.table, breaks=chunk.breaks)
@@ -174,7 +170,7 @@ def _closed(task: IngestTask, reader: WideReader, writer: PartitionWriter, folde
 
 
 def _runs(task: IngestTask, reader: WideReader) -> Iterator[Run]:
-    """The bin's files in segments, each opened when the merge reaches the first unit of its files."""
+    """The task's files in segments, each opened when the merge reaches the first unit of its files."""
     references = [i for i, f in enumerate(task.files) if f.role == "reference"]
     files = [i for i, f in enumerate(task.files) if f.role != "reference"]
     yield Run("", partial(reader.read, references))

@@ -21,19 +21,19 @@ _OLD, _ROW = "{old}", "{row}"
 @dataclass(frozen=True)
 class Deduplicated:
     """What becomes of each row: `fate` of the new ones (KEPT; DUPLICATE: equal to the row that stays; SUPERSEDED), and
-    the rows of the table that give way or that decided over a new one, as places in `old`."""
+    as places in `old` the rows of the table that new ones replace, and those that stay and keep new ones out."""
 
     fate: npt.NDArray[np.int8]
-    give_way: npt.NDArray[np.int64]
-    leaned_on: npt.NDArray[np.int64]
+    replaced: npt.NDArray[np.int64]
+    kept_by: npt.NDArray[np.int64]
 
 
 def deduplicate_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy: Policy) -> Deduplicated:
-    """Settle rows with equal keys by the policy (see `Policy`).
+    """Decide by the policy (see `Policy`) which of the rows with one key stays.
 
     `new`, in which rows with equal keys follow each other, and `old` (rows of the table) have the key, `version` where
     the policy asks for it, the columns that make two rows equal, and ORDER. Of equal rows the one in the table stays,
-    so that nothing is written anew without need.
+    so that nothing is rewritten without need.
     Raises RepeatedKeyError under the policy `error`.
     """
     fate = np.zeros(new.height, np.int8)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from siltstone.model.arrays import Ints
+
 LineOf = Callable[[int, int], bytes]
 
 

@@ -7,11 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from siltstone.model.arrays import Ints, Mask
 
 _SNAPSHOT = [pl.col("ts").cast(pl.Int64()), pl.col("source_file").cast(pl.String()), pl.col("scope").cast(pl.String())]
 _NOT_RECORD = ("valid_from", "valid_to", "source_file", "scope", "ts", "line")

@@ -8,22 +8,25 @@ from typing import Any
 
 from siltstone import __version__
 from siltstone.config.model import Config
-from siltstone.config.task_settings import sizes_of
+from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import AccountsError, LostRaceError, StorageError
+from siltstone.errors import AccountsError
 from siltstone.kernels.bin_packing import Merge, plan_merges
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.data_files import Partition
 from siltstone.model.time_zones import day_end, month_end
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head
+from siltstone.table.transaction import reading_at, retry
+from siltstone.table.writer import WriterSettings
 
-_ATTEMPTS = 6
 _MERGES_PER_COMMIT = 256  # what a killed run loses at most
 _CARRIED = ("source", "dataset", "zone", "grain", "learned")
 _Done = dict[tuple[str, ...], Rewritten]
+_Committed = tuple[str, tuple[list[Merge], list[Rewritten]]]
+"""The run's name, and the merges that it has committed with their results."""
 
 
 def settle(
@@ -39,27 +42,13 @@ def settle(
         "run": "", "table": table.storage.root, "engine": engine.name, "dry_run": dry_run,
         "files_removed": 0, "files_written": 0, "bytes_removed": 0, "bytes_written": 0, "rows": 0, "partitions": [],
     }  # fmt: skip
-    refused = 0
-    while merges := settling.plan():
-        if dry_run:
-            _count(summary, merges, [])
-            break
-        try:
-            run, done = settling.commit(merges[:_MERGES_PER_COMMIT])
-        except (Refused, StorageError) as error:
-            if isinstance(error, StorageError) and not settling.lost_files():
-                raise
-            refused += 1
-            progress("another run committed first: planning again", 0, 0, 0)
-            if refused == _ATTEMPTS:
-                raise LostRaceError(
-                    f"{_ATTEMPTS} times another run committed to {table.storage.root} first; nothing was settled",
-                    "Run siltstone settle again when fewer runs write to this table.",
-                ) from None
-        else:
-            refused = 0
-            summary["run"] = run or summary["run"]
-            _count(summary, *done)
+    if dry_run:
+        _count(summary, retry(settling.plan, table.storage.root, progress, outcome="nothing was planned"), [])
+        return {**summary, "seconds": round(time.time() - started, 3)}
+    while committed := retry(settling.next_commit, table.storage.root, progress, outcome="nothing was settled"):
+        run, done = committed
+        summary["run"] = run or summary["run"]
+        _count(summary, *done)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 
@@ -85,30 +74,31 @@ class _Settling:
         self._hopeless: set[tuple[str, ...]] = set()
 
     def plan(self) -> list[Merge]:
-        while True:
-            self._table.recover()
-            snapshot = self._table.snapshot()
-            if snapshot is None or snapshot.head is None:
-                return []
-            try:
-                stored = self._table.files(snapshot)
-            except Refused:
-                continue
-            self._snapshot = snapshot
-            self._ledger = ledgers.load(self._table.storage, snapshot.head)
-            settle = self._config.settle
-            merges = plan_merges(
-                stored,
-                self._sizes,
-                is_closed=self._is_closed,
-                open_files=settle.open_files,
-                most_bytes=round(settle.most_mb * 1e6),
-            )
-            return [m for m in merges if _paths(m) not in self._hopeless]
+        """The merges at the newest version. Raises Refused where another run commits meanwhile."""
+        self._table.recover()
+        snapshot = self._table.snapshot()
+        if snapshot is None or snapshot.head is None:
+            return []
+        stored = self._table.files(snapshot)
+        self._snapshot = snapshot
+        self._ledger = ledgers.load(self._table.storage, snapshot.head)
+        settle = self._config.settle
+        merges = plan_merges(
+            stored,
+            self._sizes,
+            is_closed=self._is_closed,
+            open_files=settle.open_files,
+            most_bytes=round(settle.most_mb * 1e6),
+        )
+        return [m for m in merges if _paths(m) not in self._hopeless]
 
-    def lost_files(self) -> bool:
-        """Whether another run may have taken away files of the plan at hand."""
-        return self._table.lost_files(self._snapshot)
+    def next_commit(self) -> _Committed | None:
+        """Plan against the newest version and carry out the first merges; None where there are none left."""
+        merges = self.plan()
+        if not merges:
+            return None
+        with reading_at(self._table, self._snapshot):
+            return self.commit(merges[:_MERGES_PER_COMMIT])
 
     def _is_closed(self, partition: Partition) -> bool:
         if not partition:
@@ -118,7 +108,7 @@ class _Settling:
         end = day_end(last_day, newest["zone"])
         return self._now >= end + timedelta(hours=self._config.settle.closed_after_hours)
 
-    def commit(self, merges: Sequence[Merge]) -> tuple[str, tuple[list[Merge], list[Rewritten]]]:
+    def commit(self, merges: Sequence[Merge]) -> _Committed:
         """Carry out a plan; the run's name, and what was committed. Merges that brought no fewer files are let go."""
         table, snapshot = self._table, self._snapshot
         missing = [m for m in merges if _paths(m) not in self._merged]
@@ -156,19 +146,15 @@ class _Settling:
         return tell
 
     def _task(self, merge: Merge, snapshot: Snapshot) -> RewriteTask:
-        sizes = self._sizes
-        compaction, engine = self._config.compaction, self._config.engine
+        sizes = replace(self._sizes, target=merge.target)
         return RewriteTask(
             contract=self._table.contract.table,
-            table=self._table.storage,
+            writing=WriterSettings(self._table.storage, sizes, group_bytes_of(self._config), self._table.is_staged),
             partition=merge.files[0].partition,
             files=_paths(merge),
             drop=(),
             schema=snapshot.schema,
-            sizes=replace(sizes, target=merge.target),
-            group_bytes=round(compaction.row_group_mb * (1 << 20)),
-            memory_bytes=engine.memory_mb << 20,
-            is_staged=self._table.is_staged,
+            memory_bytes=self._config.engine.memory_mb << 20,
         )
 
     def _check(self, merges: Sequence[Merge], results: Sequence[Rewritten], snapshot: Snapshot) -> None:

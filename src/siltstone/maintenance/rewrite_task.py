@@ -1,4 +1,4 @@
-"""A task that writes data files of one partition anew as one sorted run: to settle them, or to drop superseded rows."""
+"""A task that rewrites data files of one partition as one sorted run: to optimize them, or to drop replaced rows."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +17,11 @@ from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.maintenance.row_group_copy import joined
 from siltstone.model.arrow import DIGESTS, row_digest, texts, to_arrow
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import NewFile, Partition, Sizes
+from siltstone.model.data_files import NewFile, Partition
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 from siltstone.table.reader import NEXT_MOVE, DataFileReader, naming, opened
-from siltstone.table.writer import PartitionWriter, file_schema
+from siltstone.table.writer import PartitionWriter, WriterSettings, file_schema
 
 _FEWEST_ROWS, _MOST_ROWS = 256, 65_536
 _BUFFER_BYTES = 64 << 10
@@ -29,20 +29,21 @@ _BUFFER_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class RewriteTask:
-    """Data files to write anew, without the rows of the source files in `drop` and without those at `positions`, which
-    gave way to others with their key and are of a single file; `contract` is named by its table."""
+    """Data files to rewrite, without the rows of the source files in `drop` and without those at `positions`, which
+    others with their key replace and which are of a single file; `contract` is named by its table."""
 
     contract: str
-    table: Storage
+    writing: WriterSettings
     partition: Partition
     files: tuple[str, ...]
     drop: tuple[str, ...]
     schema: Schema
-    sizes: Sizes
-    group_bytes: int
     memory_bytes: int
-    is_staged: bool = False
     positions: tuple[int, ...] = ()
+
+    @property
+    def table(self) -> Storage:
+        return self.writing.table
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "schema": self.schema.as_dict()}
@@ -50,8 +51,8 @@ class RewriteTask:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "RewriteTask":
         plain = {name: tuple(row[name]) for name in ("partition", "files", "drop", "positions")}
-        table, schema, sizes = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"]), Sizes(**row["sizes"])
-        return cls(**{**row, **plain, "table": table, "schema": schema, "sizes": sizes})
+        writing, schema = WriterSettings.from_dict(row["writing"]), Schema.from_dict(row["schema"])
+        return cls(**{**row, **plain, "writing": writing, "schema": schema})
 
     def run(self) -> "Rewritten":
         return _rewritten(self)
@@ -64,14 +65,14 @@ class RewriteTask:
 class Rewritten:
     """The new files and the cells of their record columns; rows dropped per source.
 
-    `gave_way` has for each source file what went with the rows at the positions: rows, cells stored, nulls and values
+    `replaced` has for each source file what the rows at the positions had: rows, cells stored, nulls and values
     rescued. `is_untouched`: there was nothing to drop, so the files stay.
     """
 
     outputs: list[NewFile]
     cells: int
     dropped: dict[str, int]
-    gave_way: dict[str, list[int]] = field(default_factory=dict)
+    replaced: dict[str, list[int]] = field(default_factory=dict)
     is_untouched: bool = False
 
     @property
@@ -94,19 +95,11 @@ def _rewritten(task: RewriteTask) -> Rewritten:
         given = [opened(table, path, coded=texts_of, buffer_bytes=_BUFFER_BYTES) for path in task.files]
         whole = _Whole(task, contract, [open_files.enter_context(file) for file in given])
         writer = PartitionWriter(
-            table,
-            contract,
-            task.partition,
-            None,
-            sizes=task.sizes,
-            group_bytes=task.group_bytes,
-            schema=lambda: task.schema,
-            expected=lambda: whole.unread_bytes,
-            is_staged=task.is_staged,
+            task.writing, contract, task.partition, schema=lambda: task.schema, expected=lambda: whole.unread_bytes
         )
         try:
             written = 0
-            for chunk in merge_sorted(whole.runs(), contract.sort_by, task.group_bytes):
+            for chunk in merge_sorted(whole.runs(), contract.sort_by, task.writing.group_bytes):
                 written += row_digest(chunk)
                 writer.write(chunk, breaks=False)
         except ValueError as error:
@@ -116,21 +109,12 @@ def _rewritten(task: RewriteTask) -> Rewritten:
         writer.close()
     if written % DIGESTS != whole.digest % DIGESTS:
         raise AccountsError("/".join(task.partition), ["the rows merged are not those that were read"])
-    return Rewritten(writer.outputs, whole.cells, whole.dropped, whole.gave_way)
+    return Rewritten(writer.outputs, whole.cells, whole.dropped, whole.replaced)
 
 
 def _joined(task: RewriteTask, contract: Contract) -> Rewritten | None:
     """The task done without decoding, where that can be."""
-    found = joined(
-        task.table,
-        task.files,
-        contract,
-        task.partition,
-        task.schema,
-        most_bytes=task.sizes.largest,
-        group_bytes=task.group_bytes,
-        is_staged=task.is_staged,
-    )
+    found = joined(task.writing, task.files, contract, task.partition, task.schema)
     return Rewritten([found[0]], found[1], {}) if found else None
 
 
@@ -170,7 +154,7 @@ class _Whole:
         self._batch_rows = int(min(max(at_once, _FEWEST_ROWS), _MOST_ROWS))
         self.cells = self.digest = 0
         self.dropped: dict[str, int] = {}
-        self.gave_way: dict[str, list[int]] = {}
+        self.replaced: dict[str, list[int]] = {}
 
     @property
     def unread_bytes(self) -> float:
@@ -228,7 +212,7 @@ class _Whole:
         for row in table.filter(to_arrow(gone)).select([*names, "source_file", "_rescued"]).to_pylist():
             cells = sum(row[name] is not None for name in names)
             rescued = len(json.loads(row["_rescued"])) if row["_rescued"] else 0
-            counts = self.gave_way.setdefault(row["source_file"], [0, 0, 0, 0])
+            counts = self.replaced.setdefault(row["source_file"], [0, 0, 0, 0])
             for place, count in enumerate((1, cells, len(names) - cells, rescued)):
                 counts[place] += count
         return table.filter(to_arrow(~gone))

@@ -17,7 +17,7 @@ from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, Instant, delta_statistics
 from siltstone.storage import Sink, Storage
 from siltstone.table.reader import MAGIC, naming, stored_footer
-from siltstone.table.writer import file_schema, path_for
+from siltstone.table.writer import WriterSettings, file_schema, path_for
 
 _FEWEST_ROWS = 50_000  # of a row group that is worth keeping as it is
 _SMALLEST_SHARE = 1 / 4  # or of the bytes of a usual one
@@ -55,21 +55,14 @@ class _Part:
 
 
 def joined(
-    table: Storage,
-    paths: Sequence[str],
-    contract: Contract,
-    partition: Partition,
-    schema: Schema,
-    *,
-    most_bytes: int,
-    group_bytes: int,
-    is_staged: bool,
+    writing: WriterSettings, paths: Sequence[str], contract: Contract, partition: Partition, schema: Schema
 ) -> tuple[NewFile, int] | None:
     """One file of all, and the cells of its record columns. None where that can't be: they overlap, have other columns
-    than the table by now, are so small that their row groups should become one, or so large that the file might have
-    more than `most_bytes`. None also where one is gone or a page is not sound: merging tells what is wrong."""
+    than the table by now, are so small that their row groups should become one, or so large that the file might become
+    larger than a data file may be. None also where one is gone or a page is not sound: merging tells what is wrong."""
+    table = writing.table
     sizes = [table.size(path) for path in paths]
-    if not all(sizes) or sum(sizes) > most_bytes:
+    if not all(sizes) or sum(sizes) > writing.sizes.largest:
         return None
     parts = [_part(table, path, size) for path, size in zip(paths, sizes, strict=True)]
     if not all(_is_plain(part, contract) for part in parts):
@@ -77,14 +70,14 @@ def joined(
     names = file_schema(contract, schema).names
     if any(part.struct[2] != parts[0].struct[2] or part.footer.schema.names != names for part in parts):
         return None
-    if any(_is_small(part, group_bytes) for part in parts):
+    if any(_is_small(part, writing.group_bytes) for part in parts):
         return None
     ordered = _in_order(parts, contract)
     if ordered is None:
         return None
     path = path_for(contract, partition)
     try:
-        with table.sink(staged(path) if is_staged else path) as sink:
+        with table.sink(staged(path) if writing.is_staged else path) as sink:
             sink.write(MAGIC)
             for part in ordered:
                 _copy(table, part, sink)
@@ -96,7 +89,7 @@ def joined(
     statistics = delta_statistics(rows, {name: _bounds(parts, name, contract) for name in contract.statistics})
     cells = sum(rows - _nulls(parts, column.name) for column in schema.columns)
     size, now_ms = sink.bytes_written, int(time() * 1000)
-    return NewFile(path, partition, size, rows, now_ms, statistics, sink.sha256, is_staged), cells
+    return NewFile(path, partition, size, rows, now_ms, statistics, sink.sha256, writing.is_staged), cells
 
 
 def _part(table: Storage, path: str, size: int) -> _Part:

@@ -16,11 +16,11 @@ import polars as pl
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
-from siltstone.errors import UsageError
 from siltstone.model.layout import FOLDER, OWN_EDGES
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Refused, Table
+from siltstone.table.delta_table import Table
 from siltstone.table.quarantine import quarantine_file
+from siltstone.table.transaction import newest_files
 
 _OWN = tuple(f"{FOLDER}/{part}/" for part in ("runs", "ledger", "quarantine", "plans", "work"))
 _EDGES = f"{FOLDER}/edges/"
@@ -65,15 +65,8 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
 def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, Any]]]:
     """The paths that the newest version, its history within the grace period and the chain of manifests name; and the
     headers of that chain, newest first."""
-    while True:
-        snapshot = table.snapshot()
-        if snapshot is None:
-            raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
-        try:
-            needed = {s.path for s in table.files(snapshot)}
-            break
-        except Refused:
-            continue
+    snapshot, stored = newest_files(table)
+    needed = {s.path for s in stored}
     headers = ledgers.headers(table.storage, snapshot.head)
     for header in headers:
         needed |= ledgers.files_of(header)

@@ -18,9 +18,10 @@ from siltstone.model.contracts import Contract
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Refused, Snapshot, Table
+from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.ledger import Head
 from siltstone.table.quarantine import read_quarantine
+from siltstone.table.transaction import newest_files
 from siltstone.table.writer import folder_of
 
 _TASK_BYTES, _TASK_FILES = 64 << 20, 2_000
@@ -37,7 +38,7 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     """
     started = time.time()
     table.recover()
-    snapshot, stored = _at_rest(table)
+    snapshot, stored = newest_files(table)
     if snapshot.head is None:
         raise UsageError(f"{table.storage.root} has no runs yet", "siltstone compact makes one.")
     headers = ledgers.headers(table.storage, snapshot.head)
@@ -80,17 +81,6 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         "problems": problems,
         "seconds": round(time.time() - started, 3),
     }
-
-
-def _at_rest(table: Table) -> tuple[Snapshot, list[DataFile]]:
-    while True:
-        snapshot = table.snapshot()
-        if snapshot is None:
-            raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
-        try:
-            return snapshot, table.files(snapshot)
-        except Refused:
-            continue
 
 
 def _data_checks(

@@ -18,8 +18,9 @@ import pyarrow as pa
 from siltstone import sources
 from siltstone.config.task_settings import Settings, settings_from
 from siltstone.errors import StorageError, Unreadable
-from siltstone.formats.documents import Ints, Item
+from siltstone.formats.documents import Item
 from siltstone.mapping.dataset import Dataset, Keyed, Wide
+from siltstone.model.arrays import Ints
 from siltstone.model.contracts import RESCUED, Contract
 from siltstone.model.data_files import Partition
 from siltstone.model.schema import Schema

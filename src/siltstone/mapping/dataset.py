@@ -14,7 +14,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import BadRecord, Ints, Item, Lane, Opened, Rules
+from siltstone.formats.documents import BadRecord, Item, Lane, Opened, Rules
+from siltstone.model.arrays import Ints
 from siltstone.model.contracts import Contract, Policy
 from siltstone.model.schema import Schema
 

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from siltstone.formats.documents import Ints, Records
+from siltstone.formats.documents import Records
 from siltstone.mapping.exact import instant, spoken, text, whole_double
 from siltstone.mapping.misfits import as_double, rescued
+from siltstone.model.arrays import Ints
 
 _OWN = ("deviceId", "ts", "organizationId")
 

@@ -9,9 +9,9 @@ import polars as pl
 
 from siltstone.mapping.misfits import as_double, as_integer
 from siltstone.model.kinds import Kind
+from siltstone.model.periods import DAY_US
 
 _EXACT = 1 << 53
-_DAY_US = 86_400_000_000
 _CALENDAR_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # the years 1 to 9999: others can't be shown
 _PER_US = {"ns": 1_000, "us": 1, "ms": 1}
 _US_PER = {"ns": 1, "us": 1, "ms": 1_000}
@@ -106,7 +106,7 @@ def _timestamp(frame: pl.DataFrame, name: str) -> pl.Expr:
         us, nanos = instant(frame, name)
         is_exact = us.is_between(*_CALENDAR_US) & (nanos == 0)
     elif dtype == pl.Date:
-        us = pl.col(name).cast(pl.Int64()) * _DAY_US
+        us = pl.col(name).cast(pl.Int64()) * DAY_US
         is_exact = us.is_between(*_CALENDAR_US)
     else:
         return pl.lit(None, pl.Datetime("us", "UTC"))

@@ -11,16 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from siltstone.model.arrays import Bytes, Ints, Mask
+from siltstone.model.periods import DAY_US
+
 _SECOND_US = 1_000_000
-_DAY_US = 86_400 * _SECOND_US
 _SAMPLE = 2_048
 _CHUNK = 16_384  # rows whose numbers stay in the cache from one step to the next
 _UTC = ("UTC", "Etc/UTC", "Z", "")
 _SHAPES = [(end, zone) for end in (19, 16) for zone in (1, 6, 0, 5, 3)]  # where the clock ends, length of the zone
-
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 def parsed_instants(column: pl.Series, zone: str) -> tuple[pl.Series, pl.Series]:
@@ -98,14 +96,14 @@ def _of_length(text: Bytes) -> tuple[Ints, npt.NDArray[np.int32], Mask, Mask]:
     is_local = np.zeros(rows, bool)
     day, is_day = _days(text)
     if length == 10:
-        return day * _DAY_US, nanos, is_day, ~is_local
+        return day * DAY_US, nanos, is_day, ~is_local
     is_time = np.zeros(rows, bool)
     if length < 16:
         return us, nanos, is_time, is_local
     hour, minute = _number(text, 11, 13), _number(text, 14, 16)
     is_clock = is_day & _is_any(text[10], b"T t") & (text[13] == ord(":")) & _within(hour, 24) & _within(minute, 60)
     is_open = is_clock.copy()  # a clock whose rest is still to be told
-    to_minute = day * _DAY_US + (hour * 60 + minute) * 60 * _SECOND_US
+    to_minute = day * DAY_US + (hour * 60 + minute) * 60 * _SECOND_US
     for end, zone_length in _SHAPES:
         digits = length - end - zone_length - 1  # behind the point, which is counted too; -1 without a fraction
         if digits < -1 or digits == 0 or (end == 16 and digits > 0):

@@ -10,9 +10,8 @@ from siltstone.formats.documents import BadRecord, Lane, Rules
 from siltstone.mapping.dataset import REPEATED, Keyed
 from siltstone.model.contracts import INVALID_PARTITION, NO_SITE
 from siltstone.model.partitions import is_safe
+from siltstone.model.periods import DAY_US
 from siltstone.model.time_zones import iso
-
-_DAY_US = 86_400_000_000
 
 Raw = Callable[[int, int], tuple[int, bytes]]
 """The byte offset in its file and the bytes of a record, by document and line."""
@@ -71,9 +70,9 @@ def finished(
 def _placed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """The frame with safe sites, and with the date of each row's partition."""
     ts = pl.col("ts")
-    day = ts // _DAY_US
+    day = ts // DAY_US
     if rules.grain == "month":
-        day = ts.cast(pl.Datetime("us")).dt.truncate("1mo").cast(pl.Int64()) // _DAY_US
+        day = ts.cast(pl.Datetime("us")).dt.truncate("1mo").cast(pl.Int64()) // DAY_US
     return _with_site(frame).with_columns(date=day.cast(pl.Int32()))
 
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from siltstone.mapping.cells import written
 from siltstone.mapping.instants import parsed_instants
 from siltstone.mapping.records_options import OnRepeatedHour, RecordsOptions, TimeUnit
-
-Ints = npt.NDArray[np.int64]
+from siltstone.model.arrays import Ints
 
 _UNITS = ("s", "ms", "us", "ns")
 _UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])  # where a number's unit is told by its size

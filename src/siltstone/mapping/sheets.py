@@ -8,9 +8,10 @@ from typing import Literal, Protocol
 import numpy as np
 import polars as pl
 
-from siltstone.formats.documents import BadRecord, Ints, Lane, Records
+from siltstone.formats.documents import BadRecord, Lane, Records
 from siltstone.formats.ndjson.members import NULL, TEXT, Members
 from siltstone.mapping import cells
+from siltstone.model.arrays import Ints
 
 OWN = pl.Schema({"record": pl.Int64(), "key": pl.String(), "own": pl.String()})
 

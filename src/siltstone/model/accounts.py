@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from siltstone.model.arrays import Ints
+
 
 @dataclass(slots=True)
 class Account:
@@ -128,8 +130,6 @@ def total(files: Iterable[FileAccount]) -> Account:
 
 _NAMES = [f.name for f in fields(Account)]
 _CELLS = [_NAMES.index(name) for name in ("keys_seen", "cells_stored", "nulls", "values_rescued")]
-
-Ints = npt.NDArray[np.int64]
 
 
 class Counters:

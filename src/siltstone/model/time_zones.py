@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from siltstone.model.periods import DAY_US
+
 _STEP_US = 60 * 1_000_000  # since 1973 offsets change on whole minutes: St. John's and Gaza did at 00:01, not at 00:00
-_DAY_US = 86_400_000_000
 EPOCH = date(1970, 1, 1)
 
 
@@ -16,7 +17,7 @@ def local_days(ts_us: npt.NDArray[np.int64], zone: str) -> npt.NDArray[np.int32]
     """Days since 1970-01-01 of the local calendar date of each UTC instant (int64 microseconds), same length."""
     steps, places = np.unique(ts_us // _STEP_US, return_inverse=True)
     offsets = np.array([_offset_us(int(step), zone) for step in steps], np.int64)
-    return ((ts_us + offsets[places]) // _DAY_US).astype(np.int32)
+    return ((ts_us + offsets[places]) // DAY_US).astype(np.int32)
 
 
 def local_hour_start(ts_us: int, zone: str) -> datetime:

@@ -10,20 +10,20 @@ from siltstone.aggregation.output_table import output_at
 from siltstone.aggregation.read_plan import Period, split
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
-from siltstone.errors import LostRaceError, UsageError
+from siltstone.errors import UsageError
 from siltstone.model.data_files import DataFile
 from siltstone.model.time_zones import iso
 from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
-from siltstone.table.delta_table import Refused, Table
+from siltstone.table.delta_table import Table
 from siltstone.table.reader import fetched
+from siltstone.table.transaction import newest_files
 
 MOST_SERIES = 12
 MOST_BUCKETS = 2_000  # of a series: a picture has about half as many columns of pixels
 _NAMES = ("site", "series_id", "source", "device_id", "measurement")
 _ALWAYS = ("bucket_start", "bucket_end", "n", "pct_good", "provisional", "carried_in")
-_ATTEMPTS = 3
 _SHOWN, _LOOKED_AT = 5, 5_000
 
 
@@ -93,17 +93,8 @@ def read_series(found: Aggregates, wanted: SeriesPatterns, period: Period, measu
     """
     table = found.table
     columns = _columns(found, measure)
-    for _ in range(_ATTEMPTS):
-        snapshot = table.snapshot()
-        assert snapshot is not None
-        try:
-            stored = split(table.files(snapshot), table.contract, (period.start_us, period.end_us)).within
-        except Refused:
-            continue
-        return _rows(table, stored, _wanted_names(found, stored, wanted), period, columns)
-    raise LostRaceError(
-        f"other runs committed to {table.storage.root} again and again", "Run again when fewer runs write to it."
-    )
+    stored = split(newest_files(table)[1], table.contract, (period.start_us, period.end_us)).within
+    return _rows(table, stored, _wanted_names(found, stored, wanted), period, columns)
 
 
 def _columns(found: Aggregates, measure: str | None) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
-from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
+from siltstone.errors import AccountsError, UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import DataFile
 from siltstone.publishing.archives import Kind, Member, archive_name, write_archive
@@ -26,12 +26,12 @@ from siltstone.publishing.mortar_layout import Windows, is_monthly, pieces, stre
 from siltstone.publishing.stream_reading import EVERY_SOURCE, StreamReader
 from siltstone.publishing.stream_writing import MOST_ROWS, StreamTask, StreamWriter, no_rows, task_of
 from siltstone.storage import open_root
-from siltstone.table.delta_table import Refused, Table
+from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
+from siltstone.table.transaction import reading_at, retry
 
 _OPEN_FILES = 96
 _BATCH_BYTES = 4 << 30  # on S3 files are read from copies on the local disk
-_ATTEMPTS = 6
 
 
 def publish(
@@ -81,23 +81,17 @@ def _published(
     most_rows: int,
 ) -> tuple[Edition, dict[str, Any]]:
     """The edition that shows the table as it is, and the summary; anew when the table changes while it is read."""
-    for _ in range(_ATTEMPTS):
+
+    def attempt() -> tuple[Edition, dict[str, Any]]:
         table.recover()
         snapshot = table.snapshot()
         if snapshot is None:
             raise UsageError(f"no table at {table.storage.root}", "siltstone compact mortar INPUT LAKE makes one.")
-        try:
+        with reading_at(table, snapshot):
             stored = _of_source(table, snapshot, terms["source"])
             return _PublishRun(table, publication, config, progress, terms, most_rows).run(stored, collections)
-        except Refused:
-            continue
-        except StorageError:
-            if not table.lost_files(snapshot):
-                raise
-    raise LostRaceError(
-        f"{_ATTEMPTS} times other runs changed {table.storage.root} while it was read; nothing was published",
-        "Run again when fewer runs write to it.",
-    )
+
+    return retry(attempt, table.storage.root, outcome="nothing was published")
 
 
 def _of_source(table: Table, snapshot: Any, source: str) -> list[DataFile]:

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from siltstone.model.arrow import coded, to_arrow, to_numpy
 from siltstone.model.contracts import TIMESTAMP
+from siltstone.model.periods import DAY_US
 
 FIRST_US, LAST_US = -(1 << 63), (1 << 63) - 1  # before and after every instant
 _UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -37,7 +38,6 @@ _GROUP_ROWS = 1 << 20
 _FEW_ROWS = 16_384  # to set zstd up takes longer than all else for a file of some hundred rows, and gains nothing
 _MAGIC = b"PAR1"
 _EPOCH = date(1970, 1, 1)
-_DAY_US = 86_400_000_000
 _KEYS = ("collection", "uuid")
 _ROW = ("time", "value", "uri", "label")
 
@@ -70,7 +70,7 @@ class Windows:
         """What partitions of these dates cover: each a day, or the month that the date begins."""
         days = sorted(set(dates))
         spans = [(d, (d + timedelta(days=31)).replace(day=1) if is_monthly else d + timedelta(days=1)) for d in days]
-        edges = np.array([((a - _EPOCH).days, (b - _EPOCH).days) for a, b in spans], np.int64).reshape(-1, 2) * _DAY_US
+        edges = np.array([((a - _EPOCH).days, (b - _EPOCH).days) for a, b in spans], np.int64).reshape(-1, 2) * DAY_US
         return cls(edges[:, 0], edges[:, 1])
 
     def between(self, start: int, end: int) -> "Windows":

@@ -22,6 +22,7 @@ from siltstone.formats.compression import inflate, inflate_head
 from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules, row_cells
 from siltstone.formats.ndjson.lanes import parse
 from siltstone.mapping.dataset import Dataset, Place, Wide
+from siltstone.model.arrays import Ints
 from siltstone.model.arrow import to_arrow
 from siltstone.model.contracts import DATALOG, INVALID_PARTITION, Contract, Policy
 from siltstone.model.partitions import is_safe
@@ -34,7 +35,6 @@ TIME_KEY = "heartbeat"
 UNITS = ("s", "ms", "us", "ns")
 HINTS = {"heartbeat": "bigint", "unitno": "string", "deviceid": "string"}
 
-Ints = npt.NDArray[np.int64]
 
 _PATH = re.compile(r"(?:^|/)(?P<site>[^/]+)/(?P<device>[^/]+)/(?P<hour>[0-9]{10})/[^/._][^/]*$")
 _HOUR = re.compile(r"[0-9]{10}")

@@ -1,21 +1,46 @@
-"""How tables that are made of others are committed: planned at a version, checked, told in a manifest; and tried again
-when another run committed first."""
+"""How a table is read at one version and committed: planned, checked, recorded in a manifest, and tried again where
+another run committed first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from siltstone import __version__
 from siltstone.engine.tasks import Progress
-from siltstone.errors import AccountsError, LostRaceError, StorageError
+from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
 
-ATTEMPTS = 6
+_ATTEMPTS = 6
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """A table at its newest version, and what its runs said."""
+
+    table: Table
+    snapshot: Snapshot
+    ledger: Ledger
+
+    @classmethod
+    def newest(cls, table: Table) -> "TableVersion":
+        """What the table is now; it must have been created."""
+        table.recover()
+        snapshot = table.snapshot()
+        if snapshot is None:
+            raise StorageError(f"the table {table.storage.root} is gone", "Run again to create it anew.")
+        return cls(table, snapshot, ledgers.load(table.storage, snapshot.head))
+
+    def files(self) -> Sequence[DataFile]:
+        """The data files. Raises Refused where the table has moved on."""
+        return self.table.files(self.snapshot)
 
 
 @dataclass(frozen=True)
@@ -33,11 +58,8 @@ class PlannedTable:
         table = table.for_writing()
         if table.snapshot() is None:
             table.create()
-        table.recover()
-        snapshot = table.snapshot()
-        if snapshot is None:
-            raise StorageError(f"the table {table.storage.root} is gone", "Run again to create it anew.")
-        return cls(table, snapshot, ledgers.load(table.storage, snapshot.head), table.files(snapshot))
+        version = TableVersion.newest(table)
+        return cls(table, version.snapshot, version.ledger, version.files())
 
     @property
     def newest(self) -> Mapping[str, Any]:
@@ -92,17 +114,49 @@ def commit(
     return {**whole, "run": head.name}
 
 
-def attempted(attempt: Callable[[], dict[str, Any]], output_uri: str, progress: Progress) -> dict[str, Any]:
-    """What an attempt says, which looks at the tables anew each time: again where another run committed first.
+def retry(
+    attempt: Callable[[], T],
+    table: str,
+    progress: Progress | None = None,
+    *,
+    outcome: str = "this one committed nothing",
+) -> T:
+    """What `attempt` returns. It looks at the tables itself each time, and is called again where it raises Refused:
+    another run committed first. Every other error goes through.
 
-    Raises LostRaceError when that happened again and again.
+    Raises LostRaceError when that happens six times; `table` and `outcome` are for its message.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         try:
             return attempt()
         except Refused:
-            progress("another run committed first: planning again", 0, 0, 0)
+            if progress is not None:
+                progress("another run committed first: planning again", 0, 0, 0)
     raise LostRaceError(
-        f"{ATTEMPTS} times another run committed to {output_uri} first; this one committed nothing",
+        f"{_ATTEMPTS} times another run committed to {table} first; {outcome}",
         "Run again when fewer runs write to it.",
     )
+
+
+@contextmanager
+def reading_at(table: Table, snapshot: Snapshot) -> Iterator[None]:
+    """Inside, data files of the table at this version are read: a StorageError becomes Refused where a later commit may
+    have deleted them."""
+    try:
+        yield
+    except StorageError as error:
+        if not table.lost_files(snapshot):
+            raise
+        raise Refused(f"a later commit than version {snapshot.version} may have deleted its data files") from error
+
+
+def newest_files(table: Table) -> tuple[Snapshot, list[DataFile]]:
+    """The newest version of the table and its data files. Raises UsageError where there is no table."""
+    while True:
+        snapshot = table.snapshot()
+        if snapshot is None:
+            raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
+        try:
+            return snapshot, table.files(snapshot)
+        except Refused:
+            continue

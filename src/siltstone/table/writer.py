@@ -3,8 +3,8 @@
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,22 @@ def path_for(contract: Contract, partition: Partition) -> str:
     return join(*folder, f"data_{uuid.uuid4().hex}.parquet")
 
 
+@dataclass(frozen=True)
+class WriterSettings:
+    """Where data files go and how large they become: their sizes, and the bytes of Arrow data in a row group.
+    `is_staged`: they wait under other names until they are committed."""
+
+    table: Storage
+    sizes: Sizes
+    group_bytes: int
+    is_staged: bool = False
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "WriterSettings":
+        """The settings from their `asdict`."""
+        return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
+
+
 class PartitionWriter:
     """Writes the sorted rows of one partition into as many files as their size asks for.
 
@@ -81,21 +97,17 @@ class PartitionWriter:
 
     def __init__(
         self,
-        storage: Storage,
+        settings: WriterSettings,
         contract: Contract,
         partition: Partition,
-        sources: Sequence[str] | None,
         *,
-        sizes: Sizes,
-        group_bytes: int,
         schema: Callable[[], Schema],
-        expected: Callable[[], float],
-        is_staged: bool = False,
+        expected: Callable[[], float] = lambda: 0.0,
+        sources: Sequence[str] | None = None,
     ) -> None:
-        self._storage, self._contract, self._partition = storage, contract, partition
+        self._settings, self._contract, self._partition = settings, contract, partition
+        self._schema, self._expected = schema, expected
         self._sources = None if sources is None else texts(sources)
-        self._sizes, self._group_bytes = sizes, group_bytes
-        self._schema, self._expected, self._is_staged = schema, expected, is_staged
         self._file: _OpenFile | None = None
         self.outputs: list[NewFile] = []
         self.outputs_of: dict[int, set[str]] = {}
@@ -109,9 +121,9 @@ class PartitionWriter:
         """Append rows sorted by the contract's key; `breaks` begins a new file first."""
         if breaks:
             self.close()
-        schema = self._schema()
+        schema, group_bytes = self._schema(), self._settings.group_bytes
         row_bytes = table.nbytes / max(table.num_rows, 1)  # merged rows may be a slice of far larger buffers
-        groups = max(1, math.ceil(table.num_rows * row_bytes / (self._group_bytes * 4 / 3)))  # each 2/3 to 4/3 of it
+        groups = max(1, math.ceil(table.num_rows * row_bytes / (group_bytes * 4 / 3)))  # each 2/3 to 4/3 of it
         edges = np.linspace(0, table.num_rows, groups + 1).astype(int).tolist()
         start = 0
         while start < table.num_rows:
@@ -120,7 +132,7 @@ class PartitionWriter:
             if self._file is None:
                 self._file = self._open(schema)
             end = self._cut(start, next(edge for edge in edges if edge > start), table.num_rows, row_bytes)
-            if self._file.bytes + self._file.ratio * (end - start) * row_bytes > self._sizes.largest:
+            if self._file.bytes + self._file.ratio * (end - start) * row_bytes > self._settings.sizes.largest:
                 self.close()
                 continue
             part = table.slice(start, end - start)
@@ -129,7 +141,7 @@ class PartitionWriter:
                 for document in pc.unique(part.column(DOCUMENT)).to_pylist():
                     self.outputs_of.setdefault(document, set()).add(self._file.path)
             rest = self._file.ratio * (table.num_rows - end) * row_bytes
-            if should_roll(self._file.bytes, rest + self._expected(), self._sizes):
+            if should_roll(self._file.bytes, rest + self._expected(), self._settings.sizes):
                 self.close()
             start = end
 
@@ -138,22 +150,22 @@ class PartitionWriter:
         assert self._file is not None
         written, ratio = self._file.bytes, self._file.ratio
         to_come = ratio * (rows - start) * row_bytes + self._expected()
-        if not ratio or written + to_come <= self._sizes.largest:
+        if not ratio or written + to_come <= self._settings.sizes.largest:
             return end
-        room = math.ceil((self._sizes.target * _OVER - written) / (ratio * row_bytes))
+        room = math.ceil((self._settings.sizes.target * _OVER - written) / (ratio * row_bytes))
         return start + room if _SMALLEST_GROUP * (end - start) <= room < end - start else end
 
     def close(self) -> None:
         """Finish the file that is open, if any."""
         if self._file is not None:
-            self.outputs.append(replace(self._file.finish(self._partition), is_staged=self._is_staged))
+            self.outputs.append(replace(self._file.finish(self._partition), is_staged=self._settings.is_staged))
             self._file = None
 
     def _open(self, schema: Schema) -> "_OpenFile":
         contract = self._contract
         path = path_for(contract, self._partition)
         arrow = file_schema(contract, schema)
-        sink = self._storage.sink(staged(path) if self._is_staged else path)
+        sink = self._settings.table.sink(staged(path) if self._settings.is_staged else path)
         return _OpenFile(sink, path, schema, arrow, contract)
 
     def _complete(self, table: pa.Table, schema: Schema) -> pa.Table:

@@ -9,12 +9,11 @@ import numpy.typing as npt
 import polars as pl
 
 from siltstone.errors import UsageError
-from siltstone.timeseries.points import Ints
+from siltstone.timeseries.points import Ints, Mask
 from siltstone.timeseries.series_search import places
 
 Direction = Literal["backward", "forward", "nearest"]
 How = Literal["left", "inner", "right"]
-Mask = npt.NDArray[np.bool_]
 _KEY = "#key"
 _NONE = -1
 _ONE_NUMBER = 1 << 62

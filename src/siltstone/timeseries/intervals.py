@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.points import BAD, GOOD, Floats, Ints
+from siltstone.timeseries.points import BAD, GOOD, Floats, Ints, Mask
 
-Mask = npt.NDArray[np.bool_]
 NONE = -1
 """Quality of a neighbour that is not there."""
 _STEP, _LINEAR, _NEXT, _NEVER = range(4)

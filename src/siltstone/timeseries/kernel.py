@@ -10,8 +10,8 @@ import polars as pl
 
 from siltstone.timeseries.buckets import Buckets
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.intervals import BoundaryPoints, Mask, SeriesRules, parts_between
-from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
+from siltstone.timeseries.intervals import BoundaryPoints, SeriesRules, parts_between
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Mask, Points
 from siltstone.timeseries.quantile_sketch import keys_of
 from siltstone.timeseries.states import COLUMNS, KEY, OPTIONAL, States, times_of, united
 

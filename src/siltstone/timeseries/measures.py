@@ -14,11 +14,10 @@ from siltstone.timeseries.intervals import (
     BoundaryPoints,
     IntervalParts,
     Intervals,
-    Mask,
     SeriesRules,
     pieces_between,
 )
-from siltstone.timeseries.points import BAD, Floats, Ints
+from siltstone.timeseries.points import BAD, Floats, Ints, Mask
 from siltstone.timeseries.quantile_sketch import quantiles
 from siltstone.timeseries.states import COLUMNS, KEY, OF_MEASURE, States, ends_of, rise, times_of, united
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 BAD, UNCERTAIN, GOOD = 0, 1, 2
 """Of a point: nothing is known after it; its value is known, but not counted as good; good."""

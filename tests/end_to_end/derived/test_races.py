@@ -14,9 +14,8 @@ from siltstone.config.load import load_config
 from siltstone.derived.asof import asof_tables
 from siltstone.derived.asof_tasks import JoinSpec
 from siltstone.derived.resample import resample_table
-from siltstone.errors import LostRaceError, UsageError
-from siltstone.table.delta_table import Refused, Table
-from siltstone.table.transaction import ATTEMPTS, attempted
+from siltstone.errors import UsageError
+from siltstone.table.delta_table import Table
 from support.aggregates import Aggregates
 from support.fleet import InProcess, quiet
 from support.races import Once, between
@@ -106,18 +105,6 @@ def test_what_comes_into_the_lake_between_the_attempts_is_taken_in(
 
     between(monkeypatch, Table, "commit", Once(act))
     assert run("2h")["rows"] == {"convention": 2, "asof": 9}[kind]  # the window from 2:00 is new
-
-
-def test_a_run_that_is_refused_again_and_again_gives_up() -> None:
-    told: list[str] = []
-
-    def refused() -> dict[str, Any]:
-        told.append("refused")
-        raise Refused("somebody else's")
-
-    with pytest.raises(LostRaceError, match=r"6 times another run committed to s3://b/out first; this one committed"):
-        attempted(refused, "s3://b/out", quiet)
-    assert len(told) == ATTEMPTS
 
 
 def test_a_table_that_no_run_has_committed_to_is_taken_by_a_convention(

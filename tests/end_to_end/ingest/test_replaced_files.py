@@ -354,7 +354,7 @@ def test_files_of_other_devices_and_days_are_no_companions(world: World) -> None
 @pytest.mark.parametrize("vanishes", [True, False])
 @pytest.mark.parametrize("wave", [0, 1])
 def test_a_file_waits_while_one_that_shares_its_lines_is_on_the_move(world: World, wave: int, vanishes: bool) -> None:
-    # the stray of 2025-12-11 makes a second wave
+    # the late row of 2025-12-11 makes a second pass
     world.deliver({hour(0): lines(0, 1), hour(1): lines(1, 2, 100_000), hour(5, "DEV1"): lines(5)})
     world.compact(LATER)
     world.deliver({hour(0): lines(0), hour(5, "DEV1"): lines(6)})

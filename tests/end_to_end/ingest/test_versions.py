@@ -134,7 +134,7 @@ def test_nothing_new_writes_nothing(plant: Plant) -> None:
     assert sorted(plant.lake.rglob("*")) == files
 
 
-def test_a_device_with_more_than_a_task_can_hold_is_taken_in_portions(plant: Plant) -> None:
+def test_a_device_with_more_than_a_task_can_hold_is_taken_in_batches(plant: Plant) -> None:
     plant.deliver("sitewise", {raw_path(n): raw((0, float(n), n), (n, 1.0, 1)) for n in range(1, 6)})
     whole = plant.compact("sitewise", "engine.memory_mb=1", "settle.after_compact=false")["readings"]
     assert whole["files_ingested"] == 5
@@ -149,7 +149,7 @@ def test_a_device_with_more_than_a_task_can_hold_is_taken_in_portions(plant: Pla
     assert other.problems() == []
 
 
-def test_a_file_that_changed_in_the_first_portion_is_left_and_the_others_go_on(
+def test_a_file_that_changed_in_the_first_batch_is_left_and_the_others_go_on(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant.deliver("sitewise", {raw_path(n): raw((n, float(n), 1)) for n in range(1, 4)})

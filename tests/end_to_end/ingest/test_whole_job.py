@@ -272,7 +272,7 @@ def test_names_that_delta_refuses_are_replaced_and_the_key_is_kept(world: World)
 
 @dataclass(frozen=True)
 class Counting(InProcess):
-    """Keeps the number of bins of every round."""
+    """Keeps the number of tasks of every round."""
 
     rounds: list[int] = None  # type: ignore[assignment]
 
@@ -415,7 +415,7 @@ def test_a_run_that_finds_nothing_where_it_listed_something_commits_nothing(worl
     assert (summary["files_deferred"], summary["run"], world.headers()) == (1, "", [])
 
 
-def test_a_file_that_changes_between_the_waves_waits_for_the_next_run(world: World) -> None:
+def test_a_file_that_changes_between_the_passes_waits_for_the_next_run(world: World) -> None:
     place = "BRCB/SLS30I009/2025121023"
     world.deliver({place: [record(MIDNIGHT - 1), record(MIDNIGHT)]})
 

@@ -354,7 +354,8 @@ def test_a_merge_that_brings_no_fewer_files_is_let_go(world: World) -> None:
     before, files, version = world.frame(), world.files(), world.version()
 
     def tiny(task: RewriteTask) -> RewriteTask:
-        return replace(task, sizes=replace(task.sizes, target=4000, largest=5000), group_bytes=4000)
+        sizes = replace(task.writing.sizes, target=4000, largest=5000)
+        return replace(task, writing=replace(task.writing, sizes=sizes, group_bytes=4000))
 
     summary = world.settle(CLOSED, engine=Faulty(lambda result: result, tiny))
     assert (summary["files_removed"], summary["run"]) == (0, "")

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from siltstone.formats.avro.schema import Type
 from siltstone.formats.avro.values import long_bytes
-from siltstone.formats.documents import Ints
+from siltstone.model.arrays import Ints
 
 _ROWS = 16_384  # that are proven at a time: their bytes stay in the cache
 _BRANCH = (0, 2)  # a union's first and second branch as bytes

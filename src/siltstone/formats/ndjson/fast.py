@@ -28,8 +28,9 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Document, Ints, Lane, Parsed, Rules
+from siltstone.formats.documents import Document, Lane, Parsed, Rules
 from siltstone.formats.ndjson.structure_counts import StructureCounts, count_marks, has_line_over, has_risky_escape
+from siltstone.model.arrays import Ints
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema, hinted
 

@@ -14,9 +14,10 @@ import numpy as np
 import orjson
 import polars as pl
 
-from siltstone.formats.documents import BadRecord, Document, Ints, Rules
+from siltstone.formats.documents import BadRecord, Document, Rules
 from siltstone.formats.ndjson.members_fast import BOOLEAN, JSON, MEMBERS, MISFIT, NULL, NUMBER, TEXT, Block
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
+from siltstone.model.arrays import Ints
 
 __all__ = ["BOOLEAN", "JSON", "MISFIT", "NULL", "NUMBER", "TEXT", "Members", "objects_of", "read_members"]
 

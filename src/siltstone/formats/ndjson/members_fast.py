@@ -8,11 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Ints, Rules
+from siltstone.formats.documents import Rules
+from siltstone.model.arrays import Bytes, Ints, Mask
 
 NULL, NUMBER, BOOLEAN, TEXT, JSON, MISFIT = range(6)
 """Kinds of a member; a misfit is a value that JSON has no name for, such as NaN."""
@@ -25,8 +25,6 @@ _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _MOST_BLANKS = 64
 _MOST_CELLS = 1 << 26
 
-Bytes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 # Marks by byte, and classes of marks once strings are told from what stands between them.
 _END, _QUOTE, _OPEN, _CLOSE, _COLON, _COMMA, _ARRAY, _BLANK, _ODD = range(1, 10)

@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Document, Ints, Records, Rules
+from siltstone.formats.documents import Document, Records, Rules
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
+from siltstone.model.arrays import Ints
 
 _MOST_TRIES = 12
 _MOST_KEYS = 12  # the pattern is matched in one pass up to sixteen groups

@@ -9,11 +9,8 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
+from siltstone.model.arrays import Bytes, Ints, Mask
 
 _APART = re.compile(rb'"[ \t]+:')
 _RISKY = re.compile(rb'\\(?:"|u[dD][89a-fA-F])')

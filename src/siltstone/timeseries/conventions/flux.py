@@ -9,9 +9,9 @@ import numpy as np
 from siltstone.timeseries.conventions.convention import Column, Convention, by_both_names, column
 from siltstone.timeseries.conventions.plain import PLAIN
 from siltstone.timeseries.conventions.segments import drawn
-from siltstone.timeseries.conventions.series import NULL, Mask, Series, Window, graded
+from siltstone.timeseries.conventions.series import NULL, Series, Window, graded
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.points import BAD, Floats, Ints
+from siltstone.timeseries.points import BAD, Floats, Ints, Mask
 
 RULES = """\
 Window [start, end), stamped at start; nothing outside it is looked at, so nothing is carried in. Quality: Bad

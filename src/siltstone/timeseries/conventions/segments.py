@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from siltstone.timeseries.conventions.series import Mask, Series
-from siltstone.timeseries.points import Floats, Ints
+from siltstone.timeseries.conventions.series import Series
+from siltstone.timeseries.points import Floats, Ints, Mask
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from siltstone.errors import UsageError
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Points
+from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Mask, Points
 
-Mask = npt.NDArray[np.bool_]
 NULL = float("nan")
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from siltstone.timeseries.conventions.convention import Column, Convention, column
 from siltstone.timeseries.conventions.plain import PLAIN
 from siltstone.timeseries.conventions.segments import Segments, drawn
-from siltstone.timeseries.conventions.series import NULL, Mask, Series, Window, is_stepped
+from siltstone.timeseries.conventions.series import NULL, Series, Window, is_stepped
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.points import GOOD, UNCERTAIN
+from siltstone.timeseries.points import GOOD, UNCERTAIN, Mask
 
 RULES = """\
 Window [start, end), stamped at start. Between points: the last value (LOCF) for the kinds step and counter, straight
