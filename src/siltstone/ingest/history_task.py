@@ -1,4 +1,4 @@
-"""The task of a history: its new snapshots, and what the table tells of those before, become the table anew."""
+"""The task of a history: new snapshots are merged with the rows of the table, and the whole table is rewritten."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ _Cells = Mapping[str, tuple[int, int, int, int]]
 
 @dataclass(frozen=True)
 class HistoryTask(IngestTask):
-    """Merges the snapshots of some files into a history, which it writes anew."""
+    """Merges the snapshots of some files into a history, which it rewrites."""
 
     def run(self) -> IngestReport:
         return _run(self)
@@ -74,7 +74,7 @@ def _less(before: Sequence[int], now: Sequence[int]) -> list[int]:
 
 
 def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame:
-    """The rows of all snapshots of the bin but those that are the `same` as the one before, with their instant, file,
+    """The rows of all snapshots of the task but those that are the `same` as the one before, with their instant, file,
     scope and line."""
     dataset, contract = reader.dataset, reader.dataset.contract
     identities = pl.Series([f.identity for f in task.files], dtype=pl.String())
@@ -160,7 +160,7 @@ def _stored(task: IngestTask, contract: Contract) -> pl.DataFrame:
 
 
 def _snapshots(task: IngestTask, dataset: Dataset, rows: pl.DataFrame, own: set[str]) -> pl.DataFrame:
-    """One row for each snapshot of the bin: of a whole table the hour in its name, else the instant of its rows, or of
+    """One row for each snapshot of the task: of a whole table the hour in its name, else the instant of its rows, or of
     its upload where it has none."""
     if dataset.whole:
         return _named_snapshots(dataset, sorted(own))
