@@ -127,14 +127,14 @@ def _groups(task: IngestTask, reader: SourceReader) -> Iterator[tuple[pl.DataFra
     order = sorted(range(len(task.files)), key=lambda i: (devices[i], task.files[i].identity))
     reader.fetching.expect(order)
     group: list[int] = []
-    held = 0
+    size = 0
     for _, indices in groupby(order, key=lambda i: devices[i]):
         for index in indices:
             group.append(index)
-            held += task.files[index].size
-        if held >= _GROUP_BYTES:
+            size += task.files[index].size
+        if size >= _GROUP_BYTES:
             yield from _frame(reader, group, contract)
-            group, held = [], 0
+            group, size = [], 0
     if group:
         yield from _frame(reader, group, contract)
 
