@@ -51,10 +51,10 @@ class Meanwhile(InProcess):
     acts: Any = None
     done: list[int] = None  # type: ignore[assignment]
 
-    def run(self, bins: list[IngestTask], done: Any) -> list[IngestReport]:  # type: ignore[override]
+    def run(self, tasks: list[IngestTask], done: Any) -> list[IngestReport]:  # type: ignore[override]
         self.acts.get(len(self.done), lambda: None)()
-        self.done.append(len(bins))
-        return super().run(bins, done)
+        self.done.append(len(tasks))
+        return super().run(tasks, done)
 
 
 def between(patch: pytest.MonkeyPatch, owner: Any, name: str, act: Callable[[], Any], *, after: bool = False) -> None:

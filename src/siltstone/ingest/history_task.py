@@ -1,4 +1,4 @@
-"""The task of a history: its new snapshots, and what the table tells of those before, become the table anew."""
+"""The task of a history: new snapshots are merged with the rows of the table, and the whole table is rewritten."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ _Cells = Mapping[str, tuple[int, int, int, int]]
 
 @dataclass(frozen=True)
 class HistoryTask(IngestTask):
-    """Merges the snapshots of some files into a history, which it writes anew."""
+    """Merges the snapshots of some files into a history, which it rewrites."""
 
     def run(self) -> IngestReport:
         return _run(self)
@@ -52,20 +52,20 @@ def _run(task: IngestTask) -> IngestReport:
     history = merged(before, snapshots, rows, known=known, key=contract.key, replaced=replaced).history
     history = complete(history, contract).with_columns(pl.col(name).cast(_UTC) for name in _TIMES)
     writer = _write(task, reader, history)
-    held = _held(history, contract)
-    former = _held(before, contract)
-    _count(reader, rows, _held(_shown_by(history, snapshots), contract))
-    files_of_others = (former.keys() | held.keys()) - {f.identity for f in task.files}
-    adjusted = {path: _less(former.get(path, _NONE), held.get(path, _NONE)) for path in sorted(files_of_others)}
-    files = _closed(reader, held, [o.path for o in writer.outputs])
+    counts = _counts_by_file(history, contract)
+    former = _counts_by_file(before, contract)
+    _count(reader, rows, _counts_by_file(_shown_by(history, snapshots), contract))
+    files_of_others = (former.keys() | counts.keys()) - {f.identity for f in task.files}
+    adjusted = {path: _less(former.get(path, _NONE), counts.get(path, _NONE)) for path in sorted(files_of_others)}
+    files = _closed(reader, counts, [o.path for o in writer.outputs])
     return IngestReport(
         files=files,
         outputs=writer.outputs,
         new_columns=[],
         quarantine=quarantine.close(),
         rewritten=[s.path for s in task.stored],
-        adjusted={path: counts for path, counts in adjusted.items() if any(counts)},
-        carried_cells=sum(c[1] for c in held.values()) - sum(a.account.cells_stored for a in files),
+        adjusted={path: less for path, less in adjusted.items() if any(less)},
+        carried_cells=sum(c[1] for c in counts.values()) - sum(a.account.cells_stored for a in files),
     )
 
 
@@ -74,7 +74,7 @@ def _less(before: Sequence[int], now: Sequence[int]) -> list[int]:
 
 
 def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame:
-    """The rows of all snapshots of the bin but those that are the `same` as the one before, with their instant, file,
+    """The rows of all snapshots of the task but those that are the `same` as the one before, with their instant, file,
     scope and line."""
     dataset, contract = reader.dataset, reader.dataset.contract
     identities = pl.Series([f.identity for f in task.files], dtype=pl.String())
@@ -160,7 +160,7 @@ def _stored(task: IngestTask, contract: Contract) -> pl.DataFrame:
 
 
 def _snapshots(task: IngestTask, dataset: Dataset, rows: pl.DataFrame, own: set[str]) -> pl.DataFrame:
-    """One row for each snapshot of the bin: of a whole table the hour in its name, else the instant of its rows, or of
+    """One row for each snapshot of the task: of a whole table the hour in its name, else the instant of its rows, or of
     its upload where it has none."""
     if dataset.whole:
         return _named_snapshots(dataset, sorted(own))
@@ -216,7 +216,7 @@ def _shown_by(history: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
     return begun.drop("ts")
 
 
-def _held(history: pl.DataFrame, contract: Contract) -> _Cells:
+def _counts_by_file(history: pl.DataFrame, contract: Contract) -> _Cells:
     """What the history has of each source file: rows, cells stored, nulls and values rescued."""
     names = [c.name for c in (*contract.leading, *contract.record)]
     stored = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in names)
@@ -236,12 +236,12 @@ def _count(reader: SourceReader, rows: pl.DataFrame, shown: _Cells) -> None:
             reader.counters.add_counts(name, np.array([index]), np.array([count]))
 
 
-def _closed(reader: SourceReader, held: _Cells, outputs: Sequence[str]) -> list[FileAccount]:
+def _closed(reader: SourceReader, counts: _Cells, outputs: Sequence[str]) -> list[FileAccount]:
     """The accounts; `rows_kept` are rows that former versions of a file have shown first."""
     for account in reader.accounts():
         if problems := account.account.problems():
             raise AccountsError(account.path, problems)
         if account.state != "deferred":
-            account.rows_kept = held.get(account.path, _NONE)[0] - account.account.rows_out
+            account.rows_kept = counts.get(account.path, _NONE)[0] - account.account.rows_out
             account.outputs = list(outputs)
     return reader.accounts()

@@ -15,7 +15,7 @@ from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, UsageError, rebuilt
 from siltstone.ingest.listing import Listing, ListingDiff, compare, list_input
-from siltstone.ingest.replace import Replacements, RowReplacer, refused_among, with_notes
+from siltstone.ingest.replace import Outcome, RowReplacer, refused_among, with_notes
 from siltstone.ingest.strategy import Hints, Strategy, Target, strategy_of
 from siltstone.ingest.summary import minute, summary_of, united
 from siltstone.ingest.survey import spread
@@ -168,20 +168,16 @@ class _Run:
         return retry(lambda: self._attempt(listing), self._table.storage.root, self._context.progress)
 
     def _attempt(self, listing: Listing) -> dict[str, Any]:
-        """Compare the listing with the ledger, plan and run tasks for what is new, replace rows, check, commit. Raises
+        """Compare the listing with the ledger, plan and run tasks for new files, replace rows, check, commit. Raises
         Refused when another run commits meanwhile."""
         version = TableVersion.newest(self._table)
         self._refuse_other_meaning(version.ledger)
         self._keep_grain(version.ledger)
         with reading_at(self._table, version.snapshot):
-            news = self._read(listing, version)
-            files = self._passes.accounts()
-            self.deferred = {f.path for f in files if f.state == "deferred"}
-            results = self._passes.done
-            replaced = self._strategy.replacements(version, results, files, news.former_rows, self._replacer)
-            written = [output for result in results for output in result.report.outputs]
-            self._check(files, written, replaced)
-            return self._commit(listing, news, version, files, written, replaced)
+            diff = self._compare_and_run(listing, version)
+            outcome = self._replace(diff, version)
+            self._check(outcome)
+            return self._commit(listing, diff, version, outcome)
 
     def _refuse_other_meaning(self, ledger: Ledger) -> None:
         """Raise UsageError when a setting that gives the table's rows their meaning is not that of the runs before."""
@@ -209,7 +205,7 @@ class _Run:
             self._target = None
         self._settings = settings_of(self._context.config, self._dataset.name, grain)
 
-    def _read(self, listing: Listing, version: TableVersion) -> ListingDiff:
+    def _compare_and_run(self, listing: Listing, version: TableVersion) -> ListingDiff:
         """What is new, all of it brought through both passes where that is not done yet.
 
         Of files that must be read together none is taken in when one of them has changed or vanished meanwhile; where
@@ -217,28 +213,28 @@ class _Run:
         """
         refused: set[str] = set()
         while True:
-            news = self._compare(listing, version.ledger, refused)
-            todo = news.source_files()
+            diff = self._compare(listing, version.ledger, refused)
+            todo = diff.source_files()
             stored = version.files() if self._strategy.reads_table and todo else []
             known = self._strategy.known_files(version.ledger.of(self._dataset.name).entries)
             self._passes.keep_valid({f.identity: f for f in todo}, version.snapshot.schema, stored, known)
             if todo:
                 tasks = max(_FEW_TASKS, sum(f.size for f in todo) // self._settings.sizes.target)
                 self._context.engine.warm_up(tasks, self._strategy.modules)
-                self._target = self._target or self._chosen_target(news, version.ledger)
+                self._target = self._target or self._chosen_target(diff, version.ledger)
                 self._passes.run(todo, self._target)
-            if self._passes.leave_moved(news.together):
+            if self._passes.leave_moved(diff.together):
                 continue
-            found = refused_among(self._passes.accounts(), news.together) - refused if news.together else set()
+            found = refused_among(self._passes.accounts(), diff.together) - refused if diff.together else set()
             if not found:
-                return news
+                return diff
             refused |= found
 
     def _compare(self, listing: Listing, ledger: Ledger, refused: Collection[str]) -> ListingDiff:
         """What is new and not left for the next run; no more of it than a run takes at a time, but never files apart
         that must be read together."""
         retry_quarantined = self._context.retry_quarantined
-        news = compare(
+        diff = compare(
             listing.without(self._passes.left),
             ledger,
             self._store,
@@ -247,17 +243,17 @@ class _Run:
             retry_quarantined=retry_quarantined,
             refused=refused,
         )
-        if news.together or retry_quarantined:
-            return news
-        todo = self._strategy.batch(news.todo, self._settings.memory_bytes // _SHARE_OF_MEMORY)
-        return replace(news, todo=todo, later=news.todo.height - todo.height)
+        if diff.together or retry_quarantined:
+            return diff
+        todo = self._strategy.batch(diff.todo, self._settings.memory_bytes // _SHARE_OF_MEMORY)
+        return replace(diff, todo=todo, later=diff.todo.height - todo.height)
 
-    def _chosen_target(self, news: ListingDiff, ledger: Ledger) -> Target:
+    def _chosen_target(self, diff: ListingDiff, ledger: Ledger) -> Target:
         """Where tasks read and write, with what the newest run learned for the plan, else a survey."""
         learned = ledger.learned(self._dataset.name)
         shift_hours, ratio = learned.get("shift_hours"), learned.get("ratio")
         if shift_hours is None or ratio is None:
-            hints = self._surveyed(news.todo, ledger)
+            hints = self._surveyed(diff.todo, ledger)
             shift_hours, ratio = hints.shift_hours, ratio or hints.ratio
         return Target(
             self._options,
@@ -283,37 +279,36 @@ class _Run:
             self._settings = settings_of(config, self._dataset.name, hints.grain if wanted == "auto" else wanted)
         return hints
 
-    def _check(self, files: Sequence[FileAccount], written: Sequence[NewFile], replaced: Replacements) -> None:
+    def _replace(self, diff: ListingDiff, version: TableVersion) -> Outcome:
+        """What the passes did, once the rows that this replaces are taken out of the table's data files."""
+        files, results = self._passes.accounts(), self._passes.done
+        self.deferred = {f.path for f in files if f.state == "deferred"}
+        replaced = self._strategy.replacements(version, results, files, diff.former_rows, self._replacer)
+        return Outcome(files, [output for result in results for output in result.report.outputs], replaced)
+
+    def _check(self, outcome: Outcome) -> None:
         """Raise AccountsError unless every file's account closes, exactly the former rows of replaced files were
         dropped, and the written files hold exactly what they say."""
+        files, replaced = outcome.files, outcome.replaced
         problems = [f"{f.path}: {p}" for f in files for p in f.account.problems()]
         problems += [f"{f.path}: {f.account.deferred:,} records belong elsewhere" for f in files if f.account.deferred]
-        whole, rows = total(files), sum(o.rows for o in written)
+        whole, rows = total(files), sum(o.rows for o in outcome.written)
         if rows != whole.rows_out + replaced.rows_carried:
             carried = f" and {replaced.rows_carried:,} carried over" if replaced.rows_carried else ""
             problems.append(f"{whole.rows_out:,} rows out{carried} by the accounts, {rows:,} by the files")
         problems += replaced.problems()
         storage, contract, cells = self._table.storage, self._table.contract, whole.cells_stored + replaced.cells
-        problems += check_footers(storage, contract, self._passes.schema, [*written, *replaced.outputs], cells)
+        problems += check_footers(storage, contract, self._passes.schema, outcome.outputs, cells)
         if problems:
             raise AccountsError("this run", problems)
 
-    def _commit(
-        self,
-        listing: Listing,
-        news: ListingDiff,
-        version: TableVersion,
-        files: Sequence[FileAccount],
-        written: Sequence[NewFile],
-        replaced: Replacements,
-    ) -> dict[str, Any]:
+    def _commit(self, listing: Listing, diff: ListingDiff, version: TableVersion, outcome: Outcome) -> dict[str, Any]:
         """Make all of it one new version of the table, unless nothing is new; the summary."""
-        snapshot, ledger = version.snapshot, version.ledger
-        read = [f for f in files if f.state != "deferred"]
+        snapshot, ledger, replaced, read = version.snapshot, version.ledger, outcome.replaced, outcome.read
         columns = self._passes.schema.columns[len(snapshot.schema.columns) :] if read else ()
         head = Head.after(ledger.head)
         summary = {
-            **summary_of(listing, news, files, written, self._dataset.time_units),
+            **summary_of(listing, diff, outcome.files, outcome.written, self._dataset.time_units),
             "table": self._table.storage.root,
             "engine": self._context.engine.name,
             "columns_added": [c.name for c in columns],
@@ -322,30 +317,30 @@ class _Run:
             "rows_superseded": sum(replaced.former_rows.values()),
             "keys_replaced": replaced.keys_replaced,
         }
-        if read or news.noted:
+        if read or diff.noted:
             summary["run"] = head.name
-            accounts = [*read, *with_notes(self._adjusted(replaced, ledger, files), news.noted)]
+            accounts = [*read, *with_notes(self._adjusted(outcome, ledger), diff.noted)]
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
-            outputs = [*written, *replaced.outputs]
-            header = self._header(summary, outputs, columns, ledger)
+            header = self._header(summary, outcome.outputs, columns, ledger)
             header["removed"] = [s.path for s in replaced.removed]
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
-            self._context.tell(f"committing {len(outputs)} files")
+            self._context.tell(f"committing {len(outcome.outputs)} files")
             info = {"run": head.name, "rows": summary["rows_out"]}
-            self._table.commit(Change(head, outputs, info, removed=replaced.removed), snapshot)
+            self._table.commit(Change(head, outcome.outputs, info, removed=replaced.removed), snapshot)
         return summary
 
-    def _adjusted(self, replaced: Replacements, ledger: Ledger, files: Sequence[FileAccount]) -> list[FileAccount]:
+    def _adjusted(self, outcome: Outcome, ledger: Ledger) -> list[FileAccount]:
         """The accounts of files that this run has not read, as far as it replaced rows of theirs. Of those that it has
         read, fewer rows of a former version are kept."""
-        if not replaced.replaced:
+        replaced = outcome.replaced.replaced
+        if not replaced:
             return []
-        read = {f.path: f for f in files}
-        for path in replaced.replaced.keys() & read.keys():
-            read[path].rows_kept -= replaced.replaced[path][0]
+        read = {f.path: f for f in outcome.files}
+        for path in replaced.keys() & read.keys():
+            read[path].rows_kept -= replaced[path][0]
         accounts = ledgers.accounts(self._table.storage, ledger.head).filter(~pl.col("path").is_in(list(read)))
-        return replaced.adjusted(accounts)
+        return outcome.replaced.adjusted(accounts)
 
     def _add_columns(self, columns: Sequence[Column], planned: Snapshot) -> Snapshot:
         self._table.add_columns(columns, planned)

@@ -27,7 +27,7 @@ from siltstone.table.quarantine import QuarantineWriter
 from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
 
 _ROW_BYTES = 160  # of Arrow data for a reading, about
-_GROUP_BYTES = 8 << 20  # of source files whose rows are settled at a time, at least
+_GROUP_BYTES = 8 << 20  # of source files, at least, whose rows are deduplicated at a time
 _TEXT = pl.String()
 
 
@@ -47,7 +47,7 @@ def _run(task: IngestTask) -> IngestReport:
     for frame, repeated in _groups(task, reader):
         keys.begin(frame, repeated)
         for partition, part in by_partition(frame):
-            writers.add(partition, keys.settled(part, partition))
+            writers.add(partition, keys.deduplicated(part, partition))
     writers.close()
     return IngestReport(
         files=list(_closed(task, reader, keys, writers)),
@@ -127,14 +127,14 @@ def _groups(task: IngestTask, reader: SourceReader) -> Iterator[tuple[pl.DataFra
     order = sorted(range(len(task.files)), key=lambda i: (devices[i], task.files[i].identity))
     reader.fetching.expect(order)
     group: list[int] = []
-    held = 0
+    size = 0
     for _, indices in groupby(order, key=lambda i: devices[i]):
         for index in indices:
             group.append(index)
-            held += task.files[index].size
-        if held >= _GROUP_BYTES:
+            size += task.files[index].size
+        if size >= _GROUP_BYTES:
             yield from _frame(reader, group, contract)
-            group, held = [], 0
+            group, size = [], 0
     if group:
         yield from _frame(reader, group, contract)
 
@@ -214,7 +214,7 @@ class KeyDedup:
         for index, date, site in repeated.select("document", "date", "site").unique().iter_rows():
             self.folders_of.setdefault(index, set()).add((day_text(date), site))
 
-    def settled(self, frame: pl.DataFrame, partition: Partition) -> pl.DataFrame:
+    def deduplicated(self, frame: pl.DataFrame, partition: Partition) -> pl.DataFrame:
         """The rows of a partition that are to be written, counted; so are all others, by the reason."""
         key = self._contract.key
         old = self._stored.like(frame, partition, self._rewritten)

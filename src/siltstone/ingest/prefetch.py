@@ -39,11 +39,11 @@ class Prefetch:
     def _worth_keeping(self, indices: Sequence[int]) -> set[int]:
         """The smallest files, as many as fit in memory."""
         whole: set[int] = set()
-        held = 0
+        total = 0
         if not self._storage.is_local:
             for index in sorted(indices, key=lambda i: self._files[i].size):
-                held += self._files[index].size
-                if held > _KEPT_BYTES or self._files[index].size > _KEPT_FILE_BYTES:
+                total += self._files[index].size
+                if total > _KEPT_BYTES or self._files[index].size > _KEPT_FILE_BYTES:
                     break
                 whole.add(index)
         return whole

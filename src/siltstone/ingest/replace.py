@@ -87,6 +87,25 @@ class Replacements:
         return found
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt has to commit: the accounts of source files, the data files that tasks wrote, and what was
+    replaced in the table."""
+
+    files: Sequence[FileAccount]
+    written: Sequence[NewFile]
+    replaced: Replacements
+
+    @property
+    def read(self) -> list[FileAccount]:
+        """The accounts of files that were read; others changed or vanished, and are left for the next run."""
+        return [f for f in self.files if f.state != "deferred"]
+
+    @property
+    def outputs(self) -> list[NewFile]:
+        return [*self.written, *self.replaced.outputs]
+
+
 def carried_over(stored: Sequence[DataFile], results: Sequence[TaskResult], former: Mapping[str, int]) -> Replacements:
     """The data files that a history's task has rewritten as a whole.
 

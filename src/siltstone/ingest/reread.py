@@ -1,7 +1,10 @@
-"""Which source files are read again together with a superseded one, so that no line of theirs is lost or doubled.
+"""Which source files are read again together with a changed one, so that no line is lost or written twice.
 
-A line, or a key, that several files of a device hold in one partition is one row, of one of these files; the others
-count theirs as repeated or superseded. Who supersedes the file with the row must look at the others again.
+Files A and B of a device both hold line x. The table has it once, as a row of A; B has counted it as a duplicate. Now A
+comes again, without x. The rows of the former A are dropped, x with them; so B must be read again, which then gives x.
+
+B may also repeat a line of a file C, as a row of C. Since the ledger only counts duplicates, nothing says which file
+has the row of which line: C is read along as well, or the line would be a row of C and of B.
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable
@@ -15,8 +18,8 @@ _HAS_REPEATED = pl.col("duplicates_dropped") + pl.col("keys_superseded") > 0
 
 @dataclass(frozen=True)
 class Reread:
-    """Files to read `along`; files of the todo `left_out`, since one to read along is not listed; and those that
-    are `together`: either all of them are read, or none."""
+    """Files to read `along` with the changed ones; changed files `left_out` of this run, since a file that must be read
+    along is not listed; and files that are read `together`: either all of them are taken in, or none."""
 
     along: frozenset[str]
     left_out: frozenset[str]
@@ -26,10 +29,10 @@ class Reread:
 def companions(
     todo: Collection[str], listed: Collection[str], entries: pl.DataFrame, device_of: Callable[[str], Hashable]
 ) -> Reread:
-    """The companions of the files of the todo that the ledger's `entries` know.
+    """The files to read with those of the todo that are changed: the ledger's `entries` know them.
 
-    Read along are files with repeated lines where a superseded file has rows, and files whose rows these may repeat,
-    as far as they are listed. A quarantined file of which a former version stands can't be read along.
+    These are files with duplicates where a changed file has rows (B), and files with rows that those may repeat (C), as
+    far as they are `listed`. A quarantined file with rows of a former version can't be read.
     """
     known = entries.filter(pl.col("folders").list.len() > 0)
     left_out: set[str] = set()
@@ -57,7 +60,7 @@ def companions(
 
 
 def _places(files: pl.DataFrame, device_of: Callable[[str], Hashable]) -> set[_Place]:
-    """Where the files have rows, or lines that repeat some."""
+    """The places where the files have rows or duplicates."""
     pairs = files.select("path", "folders").iter_rows()
     return {(device_of(path), folder) for path, folders in pairs for folder in folders}
 
@@ -65,7 +68,7 @@ def _places(files: pl.DataFrame, device_of: Callable[[str], Hashable]) -> set[_P
 def _at(
     places: Collection[_Place], files: pl.DataFrame, less: Iterable[str], device_of: Callable[[str], Hashable]
 ) -> pl.DataFrame:
-    """The files, less the given ones, that are at one of the places."""
+    """The files that have rows or duplicates at one of the places, without the given ones."""
     folders = [folder for _, folder in places]
     in_folder = pl.col("folders").list.eval(pl.element().is_in(folders)).list.any()
     near = files.filter(in_folder, ~pl.col("path").is_in(list(less)))

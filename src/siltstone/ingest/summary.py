@@ -1,4 +1,4 @@
-"""What a run says of itself: counts of files, records and cells, of one portion and of all."""
+"""What a run says of itself: counts of files, records and cells, of one batch of files and of all."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -68,7 +68,7 @@ def minute(hour: datetime) -> str:
 
 
 def united(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The summary of all portions of a run: counts added up, `run` the last that committed something."""
+    """The summary of all batches of a run: counts added up, `run` the last that committed something."""
     first, last = summaries[0], summaries[-1]
     if len(summaries) == 1:
         return dict(first)

@@ -120,7 +120,7 @@ class Dataset(Protocol):
 
 
 class WideDataset(Dataset, Protocol):
-    """A dataset of a contract without a key, whose files each belong to one partition but for stray rows."""
+    """A dataset of a contract without a key, whose files each belong to one partition, but for late rows."""
 
     def partition_of(self, place: Place, shift_hours: int) -> tuple[str, str]:
         """Where most rows of a file will land, with `shift_hours` from the folder's hour to the local one."""

@@ -18,7 +18,7 @@ class Account:
     Records: `records_in + rows_split = rows_out + records_quarantined + duplicates_dropped + keys_superseded +
     records_empty` once `deferred` is 0; a deferred record belongs to another partition and is accounted for by the
     task that writes it there. `rows_split` are the rows beyond the first that records gave, `records_empty` the
-    records that gave none, `keys_superseded` rows that gave way to others with their key, now or in a later run.
+    records that gave none, `keys_superseded` rows that others with the same key replaced, now or in a later run.
     Cells (of the rows out): `keys_seen = cells_stored + nulls + values_rescued`.
     """
 

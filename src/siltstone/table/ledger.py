@@ -51,7 +51,7 @@ _MANIFEST = pl.Schema(
 )  # fmt: skip
 _OF_ACCOUNT = [f.name for f in fields(Account)]
 _OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders", "dataset")]
-ADJUSTED = "adjusted"  # the lane of an account whose rows gave way to those of other files
+ADJUSTED = "adjusted"  # the lane of an account of which rows of other files replaced some
 K = TypeVar("K", bound=Hashable)
 
 

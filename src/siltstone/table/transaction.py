@@ -78,7 +78,7 @@ def commit(
     problems: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Make `outputs` data files of the table in the place of `removed` ones; the summary, with what was written and the
-    run's name. `extras` are told in the manifest alone.
+    run's name. `extras` stand in the manifest alone.
 
     Raises AccountsError where there are `problems`, or files are not what was written; Refused where another run
     committed first.

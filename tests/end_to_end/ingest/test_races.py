@@ -47,7 +47,8 @@ def test_a_run_that_finds_its_work_done_by_another_writes_nothing(
 
 
 def test_a_run_does_only_what_another_has_left(world: World, at_moment: Callable[[Callable[[], Any]], Once]) -> None:
-    # ONE and TWO are one bin; the other run sees TWO and a later file of its device, so the bin runs again without TWO.
+    # ONE and TWO are one task; the other run sees TWO and a later file of its device, so the task runs again without
+    # TWO.
     later = "BRCB/DEV2/2025121013"
     world.deliver(
         {ONE: [record(NOON, a=1), record(NOON + 86_400, a=2)], TWO: [record(NOON, b=3), record(NOON + 86_400, b=4)]}

@@ -276,9 +276,9 @@ class Counting(InProcess):
 
     rounds: list[int] = None  # type: ignore[assignment]
 
-    def run(self, bins: Any, done: Any) -> list[IngestReport]:
-        self.rounds.append(len(bins))
-        return super().run(bins, done)
+    def run(self, tasks: Any, done: Any) -> list[IngestReport]:
+        self.rounds.append(len(tasks))
+        return super().run(tasks, done)
 
 
 def test_bins_that_disagree_on_a_new_column_run_again(world: World) -> None:
@@ -286,7 +286,7 @@ def test_bins_that_disagree_on_a_new_column_run_again(world: World) -> None:
     world.deliver(
         {
             "BRCB/AAA/2025120912": [record(NOON - 86_400)],
-            "BRCB/SLS30I009/2025121012": [record(NOON + s, x=s, Y=True) for s in range(40)],  # the larger bin is first
+            "BRCB/SLS30I009/2025121012": [record(NOON + s, x=s, Y=True) for s in range(40)],  # the larger task is first
             "BRCB/SLS30I009/2025121112": [record(NOON + 86_400, x="full", y=False), record(NOON + 86_401, x=7, y=True)],
         }
     )
@@ -327,7 +327,7 @@ def test_files_roll_over_and_stay_below_the_largest_size(world: World) -> None:
 
 
 def test_one_large_bin_is_cut_into_files_by_what_was_written(world: World) -> None:
-    # All rows of one device are one bin, so only the writer can keep its files small.
+    # All rows of one device are one task, so only the writer can keep its files small.
     chance = random.Random(2)
     for hour in range(8, 18):
         start = NOON + (hour - 12) * 3600
@@ -424,7 +424,7 @@ def test_a_file_that_changes_between_the_passes_waits_for_the_next_run(world: Wo
 
     world.deliver({"BRCB/SLS30I010/2025121023": [record(MIDNIGHT - 1, device="SLS30I010")]})
     summary = world.compact(engine=Meanwhile(acts={1: act}, done=[]))
-    # the file waits for the next run, the other one of its bin is taken without it
+    # the file waits for the next run, the other one of its task is taken without it
     assert (summary["files_deferred"], summary["files_ingested"], summary["rows_out"]) == (1, 1, 1)
     assert summary["deferred_files"][0].endswith("2025121023.txt.gz (changed since the listing)")
     summary = world.compact()
