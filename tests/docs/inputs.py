@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pages import ROOT
+from tests.docs.pages import ROOT
 
 from support.fleet import NOON, gz, ndjson, record
 from support.haltian import at, file_of, path_of

@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import duckdb_extension_delta
 import pytest
-from generate import cli_page, configuration_page
-from inputs import OF_PAGE
-from pages import (
+from tests.docs.generate import cli_page, configuration_page
+from tests.docs.inputs import OF_PAGE
+from tests.docs.pages import (
     PAGES,
     ROOT,
     RUN,
@@ -22,7 +22,7 @@ from pages import (
     links_of,
     run_block,
 )
-from pending import PAGES as PENDING_PAGES
+from tests.docs.pending import PAGES as PENDING_PAGES
 
 from siltstone.mapping.records_options import RecordsOptions
 from support.fleet import InProcess
