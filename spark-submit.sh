@@ -35,7 +35,7 @@ done
 
 file="$here/jobs/$job.py"
 if [ ! -f "$file" ]; then
-  echo "spark-submit.sh: no job '$job'; there are: $(cd "$here/jobs" && ls -- *.py | sed 's/\.py$//' | tr '\n' ' ')" >&2
+  echo "spark-submit.sh: no job '$job'; there are: $(cd "$here/jobs" && ls -- *.py | sed '/^settle/d; s/\.py$//' | tr '\n' ' ')" >&2
   exit 2
 fi
 

@@ -1,17 +1,8 @@
-"""The publish job for spark-submit: jobs/publish.py mortar LAKE OUT [--archive zip] [--conf FILE ...]."""
+"""The publish job for spark-submit: jobs/publish.py mortar LAKE OUT [--conf FILE ...]."""
 
-import argparse
 import sys
 
-from siltstone.cli.publish import publish_arguments, run_publish
-from siltstone.cli.run import guarded
-
-
-def main() -> int:
-    parser = publish_arguments(argparse.ArgumentParser(prog="jobs/publish.py", description=__doc__))
-    args = parser.parse_args()
-    return guarded(lambda: run_publish(args), debug=args.debug)
-
+from siltstone.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["publish", *sys.argv[1:]]))

@@ -1,17 +1,8 @@
-"""The resample job for spark-submit: the arguments of siltstone resample."""
+"""The resample job for spark-submit: jobs/resample.py LAKE/readings LAKE/grid --every 5m [--conf FILE ...]."""
 
-import argparse
 import sys
 
-from siltstone.cli.run import engine_of, guarded
-from siltstone.cli.series import resample_arguments, run_resample
-
-
-def main() -> int:
-    parser = resample_arguments(argparse.ArgumentParser(prog="jobs/resample.py", description=__doc__))
-    args = parser.parse_args()
-    return guarded(lambda: run_resample(args, engine_of), debug=args.debug)
-
+from siltstone.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["resample", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""The settle job for spark-submit: jobs/settle.py LAKE TABLE [--conf FILE ...] [--set key=value ...]."""
+"""The old name of jobs/optimize.py, kept for a release."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The verify job for spark-submit: jobs/verify.py LAKE TABLE [--conf FILE ...] [--set key=value ...]."""
+"""The verify job for spark-submit: jobs/verify.py LAKE/TABLE [--conf FILE ...]."""
 
 import sys
 

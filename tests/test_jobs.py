@@ -44,7 +44,7 @@ def test_submitting_to_emr_ships_the_environment_and_gives_python_memory() -> No
 def test_an_unknown_job_names_those_there_are() -> None:
     told = submit("compress", "--", "datalog", "IN", "LAKE")
     assert told.returncode == 2
-    assert "no job 'compress'; there are: aggregate asof compact publish resample rollup settle verify" in told.stderr
+    assert "no job 'compress'; there are: aggregate asof compact optimize publish resample rollup verify" in told.stderr
 
 
 def test_the_notebook_compacts_and_reads_the_table(

@@ -52,14 +52,14 @@ def write_noise(root: Path) -> Truth:
 
 def entries(rig: Rig, tree: Tree) -> list[Entry]:
     """Settle what the runs left; the accounts of a second settle and the sizes are part of the check."""
-    compact = siltstone_local(rig, tree, name="settle", label="siltstone settle, local")
+    compact = siltstone_local(rig, tree, name="settle", label="siltstone optimize, local")
     siltstone, lake = [rig.project_python, "-m", "siltstone"], str(compact.out)
     runs = [
-        [*siltstone, "compact", "datalog", str(tree.root / str(run)), lake, "--set", "settle.after_compact=false"]
+        [*siltstone, "compact", "datalog", str(tree.root / str(run)), lake, "--set", "optimize.after_compact=false"]
         for run in range(RUNS)
     ]
     check = _and_sizes(compact.check, siltstone, lake)
-    return [replace(compact, command=[*siltstone, "settle", lake, "datalog"], prepare=runs, check=check)]
+    return [replace(compact, command=[*siltstone, "optimize", f"{lake}/datalog"], prepare=runs, check=check)]
 
 
 def _and_sizes(check: Callable[[Measured], Checked], siltstone: list[str], lake: str) -> Callable[[Measured], Checked]:
@@ -70,7 +70,7 @@ def _and_sizes(check: Callable[[Measured], Checked], siltstone: list[str], lake:
     def with_sizes(measured: Measured) -> Checked:
         found = check(measured)
         share = told("show", lake, "datalog")["tables"][0]["share_of_bytes_in_size"]
-        again = told("settle", lake, "datalog", "--dry-run")["files_removed"]
+        again = told("optimize", f"{lake}/datalog", "--dry-run")["files_removed"]
         problems = [f"only {share:.1%} of the bytes are in files of the right size"] if share < ENOUGH else []
         problems += [f"a second settle would take {again} files"] if again else []
         return replace(found, problems=[*found.problems, *problems])

@@ -2,29 +2,39 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from siltstone.cli.aggregate import aggregate_arguments
-from siltstone.cli.arguments import columns_of, config_of, filters_of, instant_us, period_of
-from siltstone.cli.plot import plot_arguments
-from siltstone.cli.series import asof_arguments, resample_arguments
+from siltstone.cli import aggregate, asof, optimize, plot, resample
+from siltstone.cli.arguments import (
+    columns_of,
+    config_of,
+    filters_of,
+    instant_us,
+    measures_of,
+    period_of,
+    place_of,
+    rules_file,
+)
 from siltstone.errors import UsageError
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 
-Declare = Callable[[argparse.ArgumentParser], argparse.ArgumentParser]
+Declare = Callable[[argparse.ArgumentParser], None]
 COMMANDS: list[tuple[Declare, str, list[str]]] = [
-    (aggregate_arguments, "", ["in", "out"]),
-    (resample_arguments, "", ["in", "out", "--every", "1h"]),
-    (plot_arguments, "", ["in", "--out", "a.png"]),
-    (asof_arguments, "left", ["in", "in", "out"]),
-    (asof_arguments, "right", ["in", "in", "out"]),
+    (aggregate.declare, "", ["in", "out"]),
+    (resample.declare, "", ["in", "out", "--every", "1h"]),
+    (plot.declare, "", ["in", "--out", "a.png"]),
+    (asof.declare, "left", ["in", "in", "out"]),
+    (asof.declare, "right", ["in", "in", "out"]),
 ]
 DAY_US = 86_400_000_000
 
 
 def parsed(declare: Declare, words: list[str]) -> argparse.Namespace:
-    return declare(argparse.ArgumentParser()).parse_args(words)
+    parser = argparse.ArgumentParser()
+    declare(parser)
+    return parser.parse_args(words)
 
 
 @pytest.mark.parametrize(("declare", "side", "needed"), COMMANDS)
@@ -65,7 +75,48 @@ def test_what_is_no_time_names_its_option(text: str) -> None:
 
 
 def test_columns_and_format() -> None:
-    args = parsed(aggregate_arguments, ["in", "out", "--columns", " a, b,,", "--format", "parquet"])
+    args = parsed(aggregate.declare, ["in", "out", "--columns", " a, b,,", "--format", "parquet"])
     assert columns_of(args) == ("a", "b")
     assert config_of(args).compaction.format == "parquet"
     assert config_of(args, "compaction.format=delta").compaction.format == "delta"
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["/data/lake/datalog"], ("/data/lake", "datalog")),
+        (["/data/lake/datalog/"], ("/data/lake", "datalog")),
+        (["/datalog"], ("/", "datalog")),
+        (["s3://bucket/datalog"], ("s3://bucket", "datalog")),
+        (["s3://bucket/lake/datalog/"], ("s3://bucket/lake", "datalog")),
+        (["lake", "datalog"], ("lake", "datalog")),  # the old form
+    ],
+)
+def test_a_table_is_one_path_or_as_before_two_words(words: list[str], place: tuple[str, str]) -> None:
+    assert place_of(parsed(optimize.declare, words)) == place
+
+
+def test_a_table_in_this_folder_needs_no_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert place_of(parsed(optimize.declare, ["datalog"])) == (str(tmp_path), "datalog")
+
+
+def test_a_bucket_is_no_table() -> None:
+    with pytest.raises(UsageError, match=r"s3://bucket is a bucket, not a table. Give LAKE/TABLE"):
+        place_of(parsed(optimize.declare, ["s3://bucket/"]))
+
+
+def test_measures_with_commas_or_one_by_one() -> None:
+    args = parsed(aggregate.declare, ["in", "out", "--measure", "min, max", "--measure", "p99,"])
+    assert measures_of(args) == ("min", "max", "p99")
+
+
+def test_the_file_of_rules_has_an_old_name() -> None:
+    def file(*words: str) -> str | None:
+        return rules_file(parsed(resample.declare, ["in", "out", "--every", "1h", *words]))
+
+    assert file() is None
+    assert file("--rules", "a.yaml") == file("--measurements", "a.yaml") == "a.yaml"
+    assert file("--rules", "a.yaml", "--measurements", "a.yaml") == "a.yaml"
+    with pytest.raises(UsageError, match=r"--rules a.yaml and --measurements b.yaml are two files of rules"):
+        file("--rules", "a.yaml", "--measurements", "b.yaml")

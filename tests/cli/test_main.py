@@ -1,12 +1,15 @@
 """The commands as a user types them: what they print, their JSON, their exit codes."""
 
 import json
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from siltstone import __main__
+from siltstone.cli.commands import COMMANDS
 from siltstone.cli.main import main
 from support.fleet import NOON, World, gz, record
 
@@ -15,12 +18,12 @@ Run = Callable[..., tuple[int, str, Any]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command; gives its exit code, its stdout, and with --json the object on the last line."""
+    """Runs a command; gives its exit code, what people read, and with --json the object, which is alone on stdout."""
 
     def run(*words: object) -> tuple[int, str, Any]:
         code = main([str(word) for word in words])
-        text = capsys.readouterr().out
-        return code, text, json.loads(text.splitlines()[-1]) if "--json" in words else None
+        said = capsys.readouterr()
+        return (code, said.err, json.loads(said.out)) if "--json" in words else (code, said.out, None)
 
     return run
 
@@ -58,7 +61,7 @@ def test_compact_tells_all_that_was_asked_for(run: Run, fleet: World) -> None:
     assert {key: summary[key] for key in expected} == expected
     assert {"run", "table", "bytes_in", "bytes_written", "seconds"} <= summary.keys()
     assert "records      3 in = 2 rows + 1 quarantined + 0 duplicates" in text
-    assert f"refused input: siltstone quarantine {fleet.lake} datalog" in text
+    assert f"refused input: siltstone quarantine {fleet.lake}/datalog" in text
 
     code, text, summary = run("compact", "datalog", fleet.input, fleet.lake, "--strict", "--json")
     assert (code, summary["files_skipped"], summary["run"]) == (0, 3, "")
@@ -87,7 +90,7 @@ def test_show_describes_the_table(run: Run, fleet: World) -> None:
 def test_quarantine_lists_each_refusal_safely(run: Run, fleet: World) -> None:
     fleet.deliver({"BRCB/SLS30I009/2025121005": [record(NOON + 3600), "\x1b[31mred"]})
     fleet.compact()
-    code, text, quarantine = run("quarantine", fleet.lake, "datalog", "--json")
+    code, text, quarantine = run("quarantine", f"{fleet.lake}/datalog", "--json")
     assert (code, quarantine["count"]) == (0, 3)
     assert "\x1b" not in text
     assert "(line 2, byte 70): not a JSON object: begins with '\\x1b[31mred'" in text
@@ -125,6 +128,14 @@ def test_doctor_says_what_is_missing_and_how_to_mend_it(run: Run, world: World) 
         (("compact", "datalog", "/nowhere", "LAKE"), 2, "there is no input at /nowhere. Give an existing folder."),
         (("show", "/nowhere"), 2, "no tables in /nowhere"),
         (("quarantine", "/nowhere", "datalog"), 2, "no table 'datalog' in /nowhere"),
+        (("quarantine", "/nowhere/datalog"), 2, "no table 'datalog' in /nowhere. It has no tables; siltstone compact"),
+        (("comapct",), 2, "no command 'comapct'. Did you mean compact? siltstone help tells what each does."),
+        (("xyz",), 2, "no command 'xyz'. There are survey, compact, show,"),
+        (("help", "optimise"), 2, "no help on 'optimise'. Did you mean optimize?"),
+        (("verify", "L/t", "--jsn"), 2, "verify: unknown option --jsn. Did you mean --json? siltstone help verify"),
+        (("verify", "L", "t", "u"), 2, "verify: 'u' is one argument too many. siltstone help verify shows"),
+        (("aggregate", "L/t"), 2, "aggregate: the following arguments are required: OUTPUT. siltstone help aggregate"),
+        (("--verison", "show"), 2, "siltstone: unknown option --verison. Did you mean --version?"),
         (("doctor", "--set", "engine.worker=1"), 2, "engine.worker: unknown key; did you mean workers?"),
     ],
 )
@@ -161,3 +172,95 @@ def test_ctrl_c_during_the_imports_is_one_line(
     monkeypatch.setattr("siltstone.cli.main.main", interrupted)
     assert __main__.main() == 130
     assert capsys.readouterr().err == "siltstone: stopped.\n"
+
+
+def test_help_is_the_same_by_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, flag in ((["help"], ["--help"]), (["help", "vacuum"], ["vacuum", "--help"])):
+        assert main(asked) == 0
+        by_command = capsys.readouterr().out
+        with pytest.raises(SystemExit, match="0"):
+            main(flag)
+        assert by_command == capsys.readouterr().out
+
+
+def test_nothing_asked_for_is_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert (said.out, "siltstone help COMMAND" in said.err) == ("", True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_has_an_example_of_its_command_and_points_to_the_exit_codes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["help", name]) == 0
+    shown = capsys.readouterr().out
+    example, _, rest = shown.partition("example:\n")[2].partition("\n\n")
+    assert example.strip().removeprefix('eval "$(').startswith(f"siltstone {name}")
+    assert rest == "exit codes: siltstone help exit-codes\n"
+
+
+def test_help_tells_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "exit-codes"]) == 0
+    codes = re.findall(r"^ +(\d+)  ", capsys.readouterr().out, re.MULTILINE)
+    assert [int(code) for code in codes] == [0, 1, 2, 3, 4, 5, 6, 7, 130, 143]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_shell_completes_commands_and_options_but_no_old_names(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in (*COMMANDS, "--left-measurement", "--dry-run", "--rules"))
+    assert "settle" not in script
+    assert "--measurements" not in script
+
+
+def test_without_shtab_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 2
+    assert "pip install 'shtab>=1.7'" in capsys.readouterr().err
+
+
+def test_a_table_is_named_by_one_path_or_as_before_by_two_words(run: Run, fleet: World) -> None:
+    fleet.compact()
+    table = f"{fleet.lake}/datalog"
+    for words in (("show", table), ("show", fleet.lake, "datalog"), ("show", fleet.lake, "--json", "datalog")):
+        _, _, found = run(*dict.fromkeys((*words, "--json")))
+        assert [t["table"] for t in found["tables"]] == ["datalog"]
+    for command in ("verify", "vacuum", "quarantine", "optimize"):
+        assert run(command, table)[0] == run(command, fleet.lake, "datalog")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["verify", "vacuum", "quarantine", "optimize", "aggregate", "rollup", "plot"])
+def test_a_lake_in_the_place_of_a_table_is_told_and_its_tables(
+    command: str, fleet: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.compact()
+    more = {"aggregate": ["out", "--every", "1h"], "rollup": ["out", "--every", "1h"], "plot": ["--out", "a.html"]}
+    assert main([command, str(fleet.lake), *more.get(command, [])]) == 2
+    expected = f"{fleet.lake} is a lake, not a table. Its tables: datalog. Give one, such as {fleet.lake}/datalog."
+    assert expected in capsys.readouterr().err
+
+
+def test_a_table_that_is_not_there_is_told_and_those_that_are(fleet: World, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet.compact()
+    for command in ("show", "verify"):
+        assert main([command, f"{fleet.lake}/datalogs"]) == 2
+        expected = f"no table 'datalogs' in {fleet.lake}. Tables there: datalog."
+        assert expected in capsys.readouterr().err
+
+
+def test_settle_is_the_old_name_of_optimize(fleet: World, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet.compact()
+    words = [str(fleet.lake), "datalog", "--dry-run", "--json", "--set", "settle.open_files=3"]
+    assert main(["settle", *words]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["dry_run"]
+    assert said.err.splitlines()[:2] == [
+        "siltstone: settle is now called optimize; the old name goes after one release",
+        "siltstone: settle in the configuration is now called optimize; the old name goes after one release",
+    ]

@@ -98,7 +98,7 @@ def test_a_page_tells_each_bucket_its_numbers(plot: Plot) -> None:
 
 def test_each_series_is_drawn_as_the_tables_rules_read_it(plot: Plot) -> None:
     code, said = plot("--series", "*", "--json", out="picture.PNG")
-    drawn = json.loads(said.splitlines()[-1])
+    drawn = json.loads(said.splitlines()[0])
     assert (code, drawn["zone"], drawn["buckets"]) == (0, "Europe/Zurich", 13)
     assert [(s["series_id"], s["measure"], s["shape"]) for s in drawn["series"]] == [
         ("air temperature", "time_weighted_average", "linear"),

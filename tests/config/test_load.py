@@ -80,7 +80,7 @@ def test_all_problems_of_all_files_and_settings_come_at_once(conf: Any) -> None:
         f"{one}: engine.worker: unknown key; did you mean workers?",
         f"{one}: limits.max_keys: expected a whole number, found 'many'",
         f"{two}: sources.datlog: unknown key; did you mean datalog?",
-        f"{two}: export: unknown key; known: engine, compaction, settle, vacuum, survey, limits, storage, sources",
+        f"{two}: export: unknown key; known: engine, compaction, optimize, vacuum, survey, limits, storage, sources",
         "--set engine.workers: expected key=value",
         "--set: limits.salvage: expected one of none, truncated, all, found 'some'",
     ]
@@ -201,3 +201,22 @@ def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:
         UsageError, match=r"nowhere\.yaml: No such file or directory.\s*Give --conf an existing YAML file"
     ):
         load_config([str(tmp_path / "nowhere.yaml")])
+
+
+def test_settle_is_the_old_name_of_optimize_and_is_told(conf: Any) -> None:
+    told: list[str] = []
+    old = conf("settle: {open_files: 3, after_compact: false}")
+    config = load_config([old], ["optimize.closed_after_hours=1", "optimize.open_files=3"], notice=told.append)
+    found = config.optimize
+    assert (found.open_files, found.after_compact, found.closed_after_hours) == (3, False, 1)
+    assert told == ["settle in the configuration is now called optimize; the old name goes after one release"]
+    load_config(settings=["optimize.open_files=3"], notice=told.append)
+    assert len(told) == 1
+
+
+def test_an_old_and_a_new_name_with_different_values_contradict_each_other(conf: Any) -> None:
+    assert problems([conf("settle: {open_files: 3}")], ["optimize.open_files=4"]) == [
+        "settle.open_files: 3 and optimize.open_files: 4 contradict each other: settle is the old name of optimize; "
+        "give optimize alone"
+    ]
+    assert problems([], ["settle.open_file=3"]) == ["--set: settle.open_file: unknown key; did you mean open_files?"]

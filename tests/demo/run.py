@@ -19,8 +19,8 @@ from car import write_trace
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.spec import AggregateSpec, rows_of
-from siltstone.cli.aggregate import print_aggregated
 from siltstone.cli.printing import print_summary
+from siltstone.cli.printing_tables import print_aggregated
 from siltstone.cli.progress import Reporter
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
@@ -115,7 +115,7 @@ def aggregate_readings(lake: Path, engine: SparkEngine) -> dict:
     """Hourly time-weighted averages, of sensors as lines and of states as steps, into LAKE/hourly."""
     terms = AggregateSpec("1h", rules=rows_of(load_interpretations(str(HOLDS))))
     table, out = str(lake / "readings"), str(lake / "hourly")
-    say(f"\nsiltstone aggregate {table} {out} --every 1h --measurements {HOLDS.relative_to(ROOT)} --engine spark")
+    say(f"\nsiltstone aggregate {table} {out} --every 1h --rules {HOLDS.relative_to(ROOT)} --engine spark")
     with Reporter() as progress:
         summary = aggregate_table(table, out, terms, Period(), load_config(), engine, progress)
     print_aggregated(summary, as_json=False)

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import yaml
 
+from siltstone.cli.commands import COMMANDS
 from siltstone.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -53,15 +54,14 @@ _KEY = re.compile(r"^ +(?P<name>\w+): *(?P<value>\"[^\"]*\"|\S+) *#? *(?P<commen
 def cli_page() -> str:
     """docs/cli.md: the help of siltstone and of each of its commands."""
     whole = _help()
-    names = re.findall(r"^    (\w+)(?: |$)", whole, re.MULTILINE)
     parts = [CLI, "## siltstone", _fenced(whole)]
-    for name in names:
+    for name in COMMANDS:
         parts += [f"## siltstone {name}", _fenced(_help(name))]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _help(*command: str) -> str:
-    """What `--help` prints, 100 columns wide, without the list of exit codes below it."""
+    """What `--help` prints, 100 columns wide, without the line on exit codes below it."""
     out = io.StringIO()
     with patch.dict(os.environ, {"COLUMNS": "100"}), redirect_stdout(out):
         try:

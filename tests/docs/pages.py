@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.docs.pending import words_of_today, yaml_of_today
 
 from siltstone.cli.main import main
 from siltstone.config.load import load_config
@@ -99,7 +98,7 @@ def commands_of(text: str) -> Iterator[list[str]]:
 def _run_command(words: Sequence[str], names: dict[str, Any], where: str) -> None:
     match words:
         case ["siltstone", *arguments]:
-            code = main(words_of_today(arguments))
+            code = main(arguments)
             assert code == 0, f"{shlex.join(words)} gave exit code {code}, in {where}"
         case ["python", script]:
             exec(compile(Path(script).read_text(), script, "exec"), {"__name__": "__main__"})
@@ -121,7 +120,7 @@ def _read_yaml(text: str) -> None:
     """Load it as siltstone does; one whose first line is `# NAME.yaml` stays in that file."""
     named = _FILE_NAME.match(text.partition("\n")[0])
     file = Path(named[1] if named else "block.yaml")
-    file.write_text(yaml_of_today(text))
+    file.write_text(text)
     if "measurements" in yaml.safe_load(text):
         load_interpretations(str(file))
     else:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from siltstone.cli import main as cli
-from siltstone.cli.publish import run_publish
 from siltstone.config.load import load_config
 from siltstone.errors import StorageError, UsageError
 from siltstone.publishing.job import publish
@@ -86,18 +85,14 @@ def test_a_damaged_file_is_not_archived(lake: str, tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_it_did(lake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from argparse import ArgumentParser
-
-    from siltstone.cli.publish import publish_arguments
-
     def run(*arguments: str) -> int:
-        args = publish_arguments(ArgumentParser()).parse_args(["mortar", lake, str(tmp_path / "out"), *arguments])
-        return cli.guarded(lambda: run_publish(args), debug=False)
+        return cli.main(["publish", "mortar", lake, str(tmp_path / "out"), *arguments])
 
     assert run("--archive", "zip", "--json") == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "rows         4 added, 0 superseded ones taken out"
-    assert told[-1].startswith('{"out": "')
+    said = capsys.readouterr()
+    assert "rows         4 added, 0 superseded ones taken out\n" in said.err
+    (line,) = said.out.splitlines()
+    assert line.startswith('{"out": "')
     assert run() == 0
     assert "nothing to do: 4 rows of 1 streams in 1 files" in capsys.readouterr().out
     assert run("--archive-to", "x.zip") == 2

@@ -19,7 +19,7 @@ from siltstone.config.model import Config
 from siltstone.engine.tasks import Engine
 from siltstone.ingest.job import compact
 from siltstone.maintenance.describe import open_table
-from siltstone.maintenance.optimize import settle
+from siltstone.maintenance.optimize import optimize
 from siltstone.maintenance.verify import verify
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
@@ -139,7 +139,7 @@ class World:
     def settle(self, *settings: str, dry_run: bool = False, engine: Engine | None = None) -> dict[str, Any]:
         """Settle the table and return the summary."""
         table = open_table(str(self.lake), "datalog", self.config(*settings).storage)
-        return settle(table, self.config(*settings), engine or self.engine, quiet, dry_run=dry_run)
+        return optimize(table, self.config(*settings), engine or self.engine, quiet, dry_run=dry_run)
 
     def verify(self, *settings: str) -> dict[str, Any]:
         """What verify finds in the table."""

@@ -56,8 +56,8 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
 
 JOBS: dict[str, Callable[[World], Any]] = {
     "compact": World.compact,
-    "replace": lambda world: world.compact("settle.after_compact=false"),
-    "settle": lambda world: world.settle("settle.closed_after_hours=0"),
+    "replace": lambda world: world.compact("optimize.after_compact=false"),
+    "settle": lambda world: world.settle("optimize.closed_after_hours=0"),
     "aggregate": lambda world: Aggregates(world.root / "output", world.table).run("1h", ["integral"], columns=("a",)),
 }
 

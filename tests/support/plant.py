@@ -15,7 +15,7 @@ from siltstone.config.model import Config
 from siltstone.engine.tasks import Engine
 from siltstone.ingest.job import compact
 from siltstone.maintenance.describe import open_table
-from siltstone.maintenance.optimize import settle
+from siltstone.maintenance.optimize import optimize
 from siltstone.maintenance.verify import verify
 from support.fleet import InProcess, put, quiet, unclosed
 
@@ -98,7 +98,7 @@ class Plant:
 
     def settle(self, table: str = "readings", *settings: str) -> dict[str, Any]:
         config = self.config(*settings)
-        return settle(open_table(str(self.lake), table, config.storage), config, self.engine, quiet)
+        return optimize(open_table(str(self.lake), table, config.storage), config, self.engine, quiet)
 
     def problems(self, table: str = "readings", *settings: str, conf: Sequence[str] = ()) -> list[str]:
         """What verify finds."""

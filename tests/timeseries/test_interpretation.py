@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def loaded(tmp_path: Path) -> Any:
 
 
 def test_the_shipped_file_says_what_applies_without_one() -> None:
-    assert load_interpretations(str(SHIPPED)).rules == KNOWN_RULES + KNOWN_RULES
+    given = load_interpretations(str(SHIPPED)).rules
+    as_given = tuple(replace(rule, match=replace(rule.match, ignores_case=False)) for rule in KNOWN_RULES)
+    assert given == as_given + KNOWN_RULES
     assert load_interpretations() == Interpretations(KNOWN_RULES)
 
 
@@ -115,9 +118,14 @@ def test_the_first_rule_that_fits_wins_and_a_users_rules_come_before_the_known(l
     )
     assert of("haltian", "hall", "CO2", "hall/CO2") == Interpretation("linear", max_gap_us=HOUR_US // 4)
     assert of("records.riot", "hall", "CO2", "hall/CO2") == Interpretation("linear"), "a known rule"
-    assert of("records.riot", "m", "kwh1", "m/kwh1") == Interpretation("bucketed")
-    assert of("records.riot", "m", "kwh", "m/kwh") == Interpretation("step", NO_LIMIT, NO_LIMIT, "bad", ())
-    assert of("haltian", "LAB-7", "co2", "") == of("haltian", "lab-7", "CO2", "lab-7/CO2"), "case does not count"
+    assert of("records.riot", "m", "Kwh1", "m/Kwh1") == Interpretation("bucketed")
+    assert of("records.riot", "m", "Kwh", "m/Kwh") == Interpretation("step", NO_LIMIT, NO_LIMIT, "bad", ())
+
+
+def test_capitals_count_in_a_users_rules_and_not_in_the_known_ones(loaded: Any) -> None:
+    of = loaded("measurements:\n  - match: {measurement: CO2}\n    kind: counter").of
+    kinds = [of("haltian", "hall", name, f"hall/{name}").kind for name in ("CO2", "co2")]
+    assert kinds == ["counter", "linear"], "the known rule *CO2* fits both"
 
 
 def test_what_is_kept_of_one_device_is_not_taken_for_another() -> None:
@@ -216,5 +224,5 @@ def test_a_file_of_another_shape(loaded: Any, text: str, problem: str) -> None:
 
 def test_no_file_and_an_empty_one(loaded: Any, tmp_path: Path) -> None:
     assert loaded("") == loaded("measurements: []") == load_interpretations()
-    with pytest.raises(UsageError, match=r"none\.yaml: No such file.*\. Give --measurements an existing YAML file\."):
+    with pytest.raises(UsageError, match=r"none\.yaml: No such file.*\. Give --rules an existing YAML file\."):
         load_interpretations(str(tmp_path / "none.yaml"))

@@ -37,7 +37,7 @@ from siltstone.aggregation.read_plan import (
     split,
 )
 from siltstone.aggregation.series_points import PointCounts
-from siltstone.aggregation.spec import AggregateSpec
+from siltstone.aggregation.spec import AggregateSpec, with_rules_of
 from siltstone.aggregation.state_files import KEYS, NAME, read_states, write_keys
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.model import Config
@@ -125,6 +125,7 @@ class _AggregateRun:
         self._planned = existing(self._table)
         self._ledger = ledgers.load(self._table.storage, self._planned.head)
         root, newest = self._source.storage.root, self._ledger.newest
+        self._terms = with_rules_of(newest.get("terms", {}), self._terms)
         check_same(self._table, newest, self._terms, self._period, root, full=self._full)
         self._old = self._table.files(self._planned)
         with self._working():

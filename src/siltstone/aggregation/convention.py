@@ -10,7 +10,7 @@ from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_c
 from siltstone.aggregation.input_table import check_columns, existing, input_table
 from siltstone.aggregation.output_table import check_kind, check_same
 from siltstone.aggregation.read_plan import Period, latest_us
-from siltstone.aggregation.spec import AggregateSpec
+from siltstone.aggregation.spec import AggregateSpec, with_rules_of
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
@@ -60,6 +60,7 @@ def _aggregated(
     table = table_at(storage, contract_of_convention(terms), config.compaction.format)
     check_kind(table)
     planned = PlannedTable.of(table)
+    terms = with_rules_of(planned.newest.get("terms", {}), terms)
     check_same(table, planned.newest, terms, period, source.storage.root)
     stored = source.files(snapshot)
     latest = latest_us(stored, source.contract) or 0

@@ -10,7 +10,7 @@ from siltstone.errors import UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Snapshot, Table
-from siltstone.table.open import table_at
+from siltstone.table.open import refuse_lake, table_at
 
 
 def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
@@ -19,6 +19,7 @@ def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
     name = storage.root.rstrip("/").rpartition("/")[2]
     contract = READINGS if name == READINGS.table else sources.contract_of(name)
     if contract is None or not storage.exists():
+        refuse_lake(storage)
         raise UsageError(f"no table of siltstone at {storage.root}", _instead(storage))
     if contract.is_history or (contract.key and contract is not READINGS):
         raise UsageError(f"{name} has no readings to aggregate", "Give LAKE/readings, or a wide table and --columns.")
@@ -36,8 +37,6 @@ def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
 
 def _instead(storage: Storage) -> str:
     """What to give instead of a folder that is no table to aggregate."""
-    if storage.child(READINGS.table).exists():
-        return f"That is a lake: give {storage.root}/{READINGS.table}."
     if output_at(storage) is not None:
         return "That is a table of aggregates: siltstone rollup makes coarser ones, siltstone asof joins them."
     return "Give the folder of one, such as LAKE/readings, or LAKE/datalog and --columns; siltstone show LAKE tells."

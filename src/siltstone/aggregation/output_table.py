@@ -79,7 +79,7 @@ def check_same(
 
 _OPTIONS = {
     "period": "another --from or --to",
-    "rules": "other rules for reading between points (--measurements, or siltstone's own)",
+    "rules": "other rules for reading between points (--rules, or siltstone's own)",
 }
 
 

@@ -24,6 +24,7 @@ from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
+from siltstone.table.open import refuse_lake
 from siltstone.table.reader import opened
 from siltstone.table.transaction import PlannedTable, commit, retry
 from siltstone.table.writer import WriterSettings
@@ -75,6 +76,7 @@ def _base(uri: str, config: Config) -> tuple[Table, int]:
     """The table of aggregates to roll up, and how many rows it has."""
     storage = open_root(uri, config.storage)
     if (found := output_at(storage)) is None:
+        refuse_lake(storage)
         raise UsageError(f"{storage.root} is no table of aggregates", "Give one that siltstone aggregate has made.")
     table, header = found
     if header["terms"].get("convention", "default") != "default":

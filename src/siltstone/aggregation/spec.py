@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ MEASURES = (
 )
 """Those that are told when none is named; `time_in_state` and quantiles such as `p50` and `p99.9` cost more."""
 TIME_IN_STATE = "time_in_state"
+_CASE, _COUNTS = "case", "counts"  # of a stored rule in whose patterns capitals count
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 """Units of the time that an integral is over: `h` makes kWh of kW."""
 
@@ -64,7 +65,8 @@ class AggregateSpec:
         for row in self.rules:
             how = {name: value for name, value in row["interpretation"].items() if name in known}
             how["sentinels"] = tuple(how["sentinels"])
-            rules.append(Rule(Match(**row["match"]), Interpretation(**how)))
+            match = Match(**row["match"], ignores_case=row.get(_CASE) != _COUNTS)
+            rules.append(Rule(match, Interpretation(**how)))
         return Interpretations(tuple(rules))
 
     def read_as(self, about: Iterable[Sequence[str | None]]) -> list[Interpretation]:
@@ -105,14 +107,26 @@ class AggregateSpec:
 
 
 def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:
-    """The rules as plain values, as JSON would give them back."""
-    return tuple(
-        {
-            "match": asdict(rule.match),
-            "interpretation": {**asdict(rule.interpretation), "sentinels": list(rule.interpretation.sentinels)},
-        }
-        for rule in interpretations.rules
-    )
+    """The rules as plain values, as JSON would give them back. Those in which capitals count say so beside what all
+    versions of siltstone look at: one that does not know it reads the table as if they did not."""
+    return tuple(_row_of(rule) for rule in interpretations.rules)
+
+
+def _row_of(rule: Rule) -> Mapping[str, Any]:
+    match = asdict(rule.match)
+    case = {} if match.pop("ignores_case") else {_CASE: _COUNTS}
+    interpretation = {**asdict(rule.interpretation), "sentinels": list(rule.interpretation.sentinels)}
+    return {"match": match, "interpretation": interpretation, **case}
+
+
+def with_rules_of(made: Mapping[str, Any], spec: AggregateSpec) -> AggregateSpec:
+    """The spec with the rules of a table as its newest run stored them (`made`: its terms, empty before the first), if
+    they are the same but for capitals: of a table that was made before capitals counted the rules stay as they were."""
+    stored = made.get("rules", ())
+    if any(_CASE in row for row in stored):
+        return spec
+    without = [{name: value for name, value in row.items() if name != _CASE} for row in spec.rules]
+    return replace(spec, rules=tuple(stored)) if without == list(stored) else spec
 
 
 def checked_convention(name: str, measures: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
-"""The arguments that several commands share: which series, which time, how they are read, which settings."""
+"""The arguments that several commands share: which table, series and time, how they are read, which settings."""
 
 import argparse
-from collections.abc import Mapping
+import os
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
-
+from siltstone.cli.console import notice
 from siltstone.config.load import load_config
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
@@ -25,6 +25,24 @@ class Filters(TypedDict):
     devices: tuple[str, ...]
     measurements: tuple[str, ...]
     sites: tuple[str, ...]
+
+
+def table_argument(parser: argparse.ArgumentParser, what: str = "folder or s3:// URI of a table") -> None:
+    """The table that a command is about; LAKE TABLE, two words, is its old form."""
+    parser.add_argument("table", metavar="LAKE/TABLE", help=f"{what}, such as lake/datalog")
+    parser.add_argument("name", nargs="?", help=argparse.SUPPRESS)
+
+
+def place_of(args: argparse.Namespace) -> tuple[str, str]:
+    """Lake and name of the table; UsageError for a path that has no place for a name."""
+    if args.name is not None:
+        return args.table, args.name
+    is_uri = "://" in args.table
+    path = args.table.rstrip("/") if is_uri else os.path.abspath(args.table)
+    lake, _, name = path.rpartition("/")
+    if is_uri and lake.endswith("/"):
+        raise UsageError(f"{path} is a bucket, not a table", f"Give LAKE/TABLE, such as {path}/lake/datalog.")
+    return lake or "/", name
 
 
 def filter_arguments(parser: argparse.ArgumentParser, side: str = "") -> None:
@@ -119,15 +137,59 @@ def reading_arguments(parser: argparse.ArgumentParser) -> None:
         "--columns", default="", metavar="A,B", help="of a wide table: the columns, each a measurement of its unit"
     )
     parser.add_argument(
-        "--measurements",
+        "--rules",
         metavar="FILE",
         help="YAML with how series are read between points, before siltstone's own rules (conf/measurements.yaml)",
     )
+    parser.add_argument("--measurements", metavar="FILE", help=argparse.SUPPRESS)  # its old name, for a release
 
 
 def columns_of(args: argparse.Namespace) -> tuple[str, ...]:
     """The columns that were given."""
-    return tuple(name.strip() for name in args.columns.split(",") if name.strip())
+    return tuple(_parted([args.columns]))
+
+
+def rules_file(args: argparse.Namespace) -> str | None:
+    """The file of rules that was given; UsageError where its two names say different ones."""
+    given = {file for file in (args.rules, args.measurements) if file is not None}
+    if len(given) > 1:
+        raise UsageError(
+            f"--rules {args.rules} and --measurements {args.measurements} are two files of rules",
+            "--measurements is the old name of --rules: give --rules alone.",
+        )
+    return next(iter(given), None)
+
+
+def measures_of(args: argparse.Namespace) -> tuple[str, ...]:
+    """The measures that were given, with commas or one by one."""
+    return tuple(_parted(args.measure))
+
+
+def _parted(texts: Sequence[str]) -> list[str]:
+    """What stands between commas."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+EVERY_HELP = "length of a bucket: 1m 5m 15m 1h 1d 1w 1mo, any such length, or shifts@06:00,18:00"
+_MEASURES = (
+    "measures, with commas or repeated: time_weighted_average, integral, transitions, first, last, start_value, "
+    "end_value, min, min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase; also "
+    "time_in_state, and quantiles such as p50 or p99"
+)
+
+
+def bucket_arguments(parser: argparse.ArgumentParser, *, zone: str, measure: str, empty: str) -> None:
+    """How buckets are cut and what is said of them; `zone`, `measure`, `empty`: what holds by default."""
+    what = f"IANA zone of days, weeks, months, shifts and dates (default: {zone})"
+    parser.add_argument("--zone", metavar="ZONE", help=what)
+    origin_argument(parser, "at which a bucket starts")
+    measures = f"{_MEASURES} (default: {measure})"
+    parser.add_argument("--measure", action="append", default=[], metavar="A,B", help=measures)
+    parser.add_argument(
+        "--empty",
+        choices=("skip", "carry"),
+        help=f"buckets without points: skip: no row; carry: one with the value carried in (default: {empty})",
+    )
 
 
 def origin_argument(parser: argparse.ArgumentParser, what: str) -> None:
@@ -135,36 +197,43 @@ def origin_argument(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--origin", default="", metavar="T", help=f"an instant, or a date of the zone, {what}")
 
 
-def table_arguments(parser: argparse.ArgumentParser) -> None:
+def output_arguments(parser: argparse.ArgumentParser) -> None:
     """Of every job that makes a table of another one."""
     group = parser.add_argument_group("where and how it runs")
     group.add_argument("--format", choices=("delta", "parquet"), help="of a new table (default: delta)")
-    group.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+    engine_argument(group)
     setting_arguments(parser)
 
 
+def engine_argument(parser: argparse._ActionsContainer) -> None:
+    """Of every command with tasks."""
+    parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+
+
 def setting_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of every command."""
-    parser.add_argument(
+    """Of every command that looks at data."""
+    group = parser.add_argument_group("of every command")
+    group.add_argument(
         "--conf", action="append", default=[], metavar="FILE", help="YAML over conf/base.yaml; repeatable"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    parser.add_argument("--debug", action="store_true", help="errors with their trace")
-
-
-def tell_if_nothing(summary: Mapping[str, Any], given: str) -> None:
-    """Say on stderr that a run made no row of rows that it read, and what to do."""
-    is_first = summary.get("buckets_touched") is None  # later ones may bring nothing that was asked for
-    if is_first and summary["run"] and summary["rows_in"] and not summary["rows_out"]:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
-            f"siltstone: no row was made of the {summary['rows_in']:,} rows of {given}: no series fits what was asked "
-            f"for, or none has points in that time. Names are compared as they are written, capitals included. To ask "
-            f"for something else, give another folder than {summary['table']}, or delete that one."
-        )
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeatable")
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object on one line, alone on stdout; text goes to stderr",
+    )
+    group.add_argument("--debug", action="store_true", help="errors with their trace")
 
 
 def config_of(args: argparse.Namespace, *more: str) -> Config:
     """The configuration that the arguments name; `more`: settings over it."""
     given = [f"compaction.format={args.format}"] if getattr(args, "format", None) else []
-    return load_config(args.conf, [*args.set, *given, *more])
+    return load_config(args.conf, [*args.set, *given, *more], notice=notice)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as argparse's type."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number

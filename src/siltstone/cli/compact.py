@@ -4,17 +4,23 @@ import argparse
 import re
 from datetime import datetime
 
-from siltstone.cli.arguments import config_of, setting_arguments
+from siltstone.cli.arguments import config_of, engine_argument, setting_arguments
 from siltstone.cli.progress import Reporter
 from siltstone.cli.run import SOURCES, engine_of, prepare_engine
 
+EXAMPLE = "siltstone compact datalog INPUT LAKE"
 
-def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The arguments of the compact job, shared with jobs/compact.py."""
-    parser.add_argument("source", help=SOURCES)
-    parser.add_argument("input", help="folder or s3:// URI with the source's files, at any depth; or one file")
-    parser.add_argument("lake", help="folder or s3:// URI of tables; the source's are created in it if missing")
-    parser.add_argument("--engine", choices=("spark", "local"), help="default: spark inside Spark, else local")
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of compact."""
+    parser.add_argument("source", metavar="SOURCE", help=SOURCES)
+    parser.add_argument(
+        "input", metavar="INPUT", help="folder or s3:// URI with the source's files, at any depth; or one file"
+    )
+    parser.add_argument(
+        "lake", metavar="LAKE", help="folder or s3:// URI of tables; the source's are created in it if missing"
+    )
+    engine_argument(parser)
     parser.add_argument(
         "--strict", action="store_true", help="exit 3 if anything was quarantined (the rest is committed)"
     )
@@ -34,10 +40,9 @@ def compact_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
         help="look only at folders of this hour and later, by their own clock: YYYY-MM-DD or YYYYMMDDHH (default: all)",
     )
     setting_arguments(parser)
-    return parser
 
 
-def run_compact(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
     given = [] if args.collection is None else [f"sources.mortar.collection={args.collection}"]
     config = config_of(args, *given)

@@ -1,6 +1,6 @@
 """What this machine has, what a run needs, and the line that fixes each difference."""
 
-import json
+import argparse
 import os
 import platform
 import sys
@@ -10,11 +10,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from siltstone.cli.arguments import config_of, setting_arguments
+from siltstone.cli.console import report
 from siltstone.engine.session import DELTA_OF_SPARK, JAVA_OF_SPARK, java_version
 from siltstone.errors import SiltstoneError, StorageError
 from siltstone.model.access import Access
 from siltstone.storage import Storage, open_root
 
+EXAMPLE = "siltstone doctor s3://BUCKET/LAKE"
 _GIB = 1 << 30
 
 
@@ -30,6 +33,18 @@ class Finding:
     needed_for: str = "all"
 
 
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of doctor."""
+    where = "where tables will be written (default: this folder)"
+    parser.add_argument("lake", nargs="?", default=".", metavar="LAKE", help=where)
+    setting_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found; 2 if something is missing that every engine needs, else 0."""
+    return print_findings(examine(args.lake, config_of(args).storage), as_json=args.json)
+
+
 def examine(lake: str, access: Access) -> list[Finding]:
     """Look at Python, memory, write access at `lake`, Java, and the Spark/Delta pair."""
     storage = open_root(lake, access)
@@ -39,13 +54,12 @@ def examine(lake: str, access: Access) -> list[Finding]:
 
 def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     """Print them; 2 if something is missing that every engine needs, else 0."""
+    lines = []
     for f in findings:
         mark = "ok     " if f.good else "MISSING" if f.needed_for == "all" else "no Spark"
-        print(f"{mark:9}{f.what:25} {f.found} (needed: {f.needed})")  # noqa: T201
-        if not f.good:
-            print(f"{'':9}{'':25} fix: {f.fix}")  # noqa: T201
-    if as_json:
-        print(json.dumps({"findings": [asdict(f) for f in findings]}))  # noqa: T201
+        lines.append(f"{mark:9}{f.what:25} {f.found} (needed: {f.needed})")
+        lines.append("" if f.good else f"{'':9}{'':25} fix: {f.fix}")
+    report(lines, {"findings": [asdict(f) for f in findings]}, as_json=as_json)
     return 2 if any(not f.good and f.needed_for == "all" for f in findings) else 0
 
 

@@ -1,12 +1,8 @@
 """`siltstone plot`: its arguments, and the picture that it writes."""
 
 import argparse
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from siltstone.cli.arguments import (
     config_of,
@@ -24,12 +20,13 @@ if TYPE_CHECKING:
     from siltstone.plotting.panels import Panel
     from siltstone.plotting.series_rows import Aggregates, SeriesRows
 
+EXAMPLE = "siltstone plot LAKE/hourly --measurement '*Zone Air Temp' --out room.png"
 _ENDINGS = (".png", ".html")
 
 
-def plot_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The arguments of the plot command."""
-    parser.add_argument("table", help="a table of aggregates, such as LAKE/hourly")
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of plot."""
+    parser.add_argument("table", metavar="LAKE/TABLE", help="a table of aggregates, such as LAKE/hourly")
     parser.add_argument("--out", required=True, metavar="FILE", help="picture to write: NAME.png, or NAME.html")
     filter_arguments(parser)
     parser.add_argument(
@@ -38,16 +35,16 @@ def plot_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help="what to draw, such as p50, n or time_in_state (default: the time-weighted average; of counters the "
         "increase, of totals the sum)",
     )
-    period_arguments(parser, "buckets that start at or after", "and before")
+    period_arguments(parser, "buckets that start at or after", "buckets that start before")
     parser.add_argument("--zone", metavar="ZONE", help="IANA zone of the axis (default: the table's)")
     setting_arguments(parser)
-    return parser
 
 
-def run_plot(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Draw as the arguments say, print where the picture is; 0."""
     config = config_of(args)
     from siltstone.aggregation.spec import checked_measures
+    from siltstone.cli.printing_tables import print_plotted
     from siltstone.plotting.layout import Heading, scene_of
     from siltstone.plotting.page import page_of
     from siltstone.plotting.panels import TRUST
@@ -130,15 +127,3 @@ def _write(out: Path, picture: bytes) -> None:
         out.write_bytes(picture)
     except OSError as error:
         raise StorageError(f"can't write {out}: {error.strerror}", "Check its permissions.") from error
-
-
-def print_plotted(summary: Mapping[str, Any], *, as_json: bool) -> None:
-    """Where the picture is and what it shows; with `as_json` one JSON object on the last line."""
-    s, console = summary, Console(soft_wrap=True, highlight=False, markup=False)
-    measures = ", ".join(dict.fromkeys(f"{p['measure']} ({p['shape']})" for p in s["series"]))
-    console.print(
-        f"drawn        {s['out']}, {s['bytes'] / 1e3:,.0f} kB: {s['buckets']:,} buckets of {len(s['series'])} series, "
-        f"{measures}, {s['zone']}"
-    )
-    if as_json:
-        print(json.dumps(s), flush=True)  # noqa: T201

@@ -13,20 +13,6 @@ from siltstone.engine.session import is_inside_spark, spark_session
 from siltstone.engine.tasks import Engine
 from siltstone.errors import SiltstoneError
 
-EXIT_CODES = """\
-exit codes:
-  0  done, also when some input was quarantined
-  1  a defect, or a worker that died: nothing was committed
-  2  wrong usage or configuration
-  3  done, but something was quarantined and --strict was given
-  4  other runs committed first, again and again; nothing was committed
-  5  the outcome of the commit is unknown; run again, it will find out
-  6  storage can't be listed, read or written; nothing was committed
-  7  verify found the table not to be what its manifests say
-  130, 143  stopped by Ctrl-C or SIGTERM; the next run goes on from what was committed
-"""
-
-
 SOURCES = "what the input is: datalog, haltian, mortar, sitewise, or records.NAME for a block of the configuration"
 
 

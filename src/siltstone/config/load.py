@@ -8,7 +8,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from siltstone.config.model import Config, LimitsConfig, SurveyConfig
+from siltstone.config.model import Config, LimitsConfig, OptimizeConfig, SurveyConfig
 from siltstone.config.yaml_files import read_yaml
 from siltstone.errors import ConfigError
 from siltstone.mapping.records_options import problems as problems_of
@@ -25,11 +25,15 @@ from siltstone.model.kinds import KINDS
 from siltstone.model.partitions import is_safe
 
 _BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_OLD_NAMES: Mapping[str, tuple[str, type]] = {"settle": ("optimize", OptimizeConfig)}  # of sections, for a release
 _ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
 
 
-def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Config:
-    """The defaults, overlaid with each YAML file in order, then with each `section.key=value`.
+def load_config(
+    files: Sequence[str] = (), settings: Sequence[str] = (), *, notice: Callable[[str], None] | None = None
+) -> Config:
+    """The defaults, overlaid with each YAML file in order, then with each `section.key=value`. `notice` is called with
+    a sentence for each section that is given by its old name.
 
     Raises ConfigError with every problem of all files and settings at once.
     """
@@ -49,6 +53,12 @@ def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Conf
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         _overlay(merged, nested, Config, "", "--set", problems)
+    for old in merged.keys() & _OLD_NAMES.keys():
+        name, _ = _OLD_NAMES[old]
+        problems += _contrary(old, merged[old], name, merged.get(name, {}))
+        merged[name] = {**merged.pop(old), **merged.get(name, {})}
+        if notice is not None:
+            notice(f"{old} in the configuration is now called {name}; the old name goes after one release")
     config: Config = _build(Config, merged)
     if not config.storage.endpoint:
         config = replace(config, storage=replace(config.storage, endpoint=_endpoint_of_environment()))
@@ -56,6 +66,16 @@ def load_config(files: Sequence[str] = (), settings: Sequence[str] = ()) -> Conf
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _contrary(old: str, by_old: Mapping[str, Any], name: str, by_name: Mapping[str, Any]) -> Iterator[str]:
+    """The keys that a section has under both of its names, with different values."""
+    for key, value in by_old.items():
+        if by_name.get(key, value) != value:
+            yield (
+                f"{old}.{key}: {value} and {name}.{key}: {by_name[key]} contradict each other: {old} is the old "
+                f"name of {name}; give {name} alone"
+            )
 
 
 def _endpoint_of_environment() -> str:
@@ -71,7 +91,9 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
     hints = get_type_hints(model)
     for key, value in given.items():
         name = f"{prefix}{key}"
-        if key not in hints:
+        if model is Config and key in _OLD_NAMES:
+            _overlay(merged.setdefault(key, {}), value, _OLD_NAMES[key][1], f"{key}.", where, problems)
+        elif key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
             known = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
             problems.append(f"{where}: {name}: unknown key; {known}")
@@ -149,12 +171,12 @@ def _contradictions(config: Config) -> Iterator[str]:
     for key in ("batch_mb", "memory_mb"):
         if getattr(config.engine, key) < 1:
             yield f"engine.{key}: {getattr(config.engine, key)} is below 1"
-    if config.settle.closed_after_hours < 0 or config.settle.open_files < 2:
-        yield "settle: closed_after_hours must not be below 0, open_files not below 2"
+    if config.optimize.closed_after_hours < 0 or config.optimize.open_files < 2:
+        yield "optimize: closed_after_hours must not be below 0, open_files not below 2"
     if config.vacuum.grace_hours < 0:
         yield f"vacuum.grace_hours: {config.vacuum.grace_hours} is below 0"
-    if config.settle.most_mb < 2 * sizes.max_file_mb:
-        yield f"settle.most_mb: {config.settle.most_mb:g} is below twice compaction.max_file_mb"
+    if config.optimize.most_mb < 2 * sizes.max_file_mb:
+        yield f"optimize.most_mb: {config.optimize.most_mb:g} is below twice compaction.max_file_mb"
     if config.engine.workers < 0:
         yield f"engine.workers: {config.engine.workers} is below 0"
     if sizes.row_group_mb <= 0 or sizes.max_columns < 1:

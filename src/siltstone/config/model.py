@@ -102,7 +102,7 @@ class Config:
 
     engine: EngineConfig = field(default_factory=EngineConfig)
     compaction: CompactionConfig = field(default_factory=CompactionConfig)
-    settle: OptimizeConfig = field(default_factory=OptimizeConfig)
+    optimize: OptimizeConfig = field(default_factory=OptimizeConfig)
     vacuum: VacuumConfig = field(default_factory=VacuumConfig)
     survey: SurveyConfig = field(default_factory=SurveyConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

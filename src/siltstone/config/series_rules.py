@@ -22,18 +22,19 @@ from siltstone.timeseries.interpretation import (
 
 _DURATIONS = ("max_hold", "max_gap")
 _KEYS = ("match", "kind", *_DURATIONS, "uncertain", "sentinels")
-_MATCH_KEYS = tuple(f.name for f in fields(Match))
+_MATCH_KEYS = tuple(f.name for f in fields(Match) if f.name != "ignores_case")
 
 
 def load_interpretations(path: str | None = None) -> Interpretations:
-    """The rules of the file, in order, and after them siltstone's own; without a file those alone.
+    """The rules of the file, in order, and after them siltstone's own; without a file those alone. In the patterns of
+    the file capitals count, in siltstone's own they don't.
 
     Raises ConfigError with every problem of the file at once, UsageError where it can't be read.
     """
     if path is None:
         return Interpretations(KNOWN_RULES)
     problems: list[str] = []
-    given = read_yaml(Path(path), "--measurements", problems)
+    given = read_yaml(Path(path), "--rules", problems)
     rules = _rules(given, path, problems)
     if problems:
         raise ConfigError(problems, f"Fix {path}, then run the command again.")
@@ -88,7 +89,8 @@ def _match(given: Any, problems: list[str]) -> Match:
     for key, pattern in given.items():
         if key in _MATCH_KEYS and not (isinstance(pattern, str) and pattern):
             problems.append(f"match.{key}: expected a pattern, found {pattern!r}; put it in quotes")
-    return Match(**{key: str(given[key]) for key in _MATCH_KEYS if key in given})
+    patterns: dict[str, Any] = {key: str(given[key]) for key in _MATCH_KEYS if key in given}
+    return Match(**patterns)
 
 
 def _unknown(given: Mapping[Any, Any], known: Iterable[str], prefix: str) -> Iterable[str]:

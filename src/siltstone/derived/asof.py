@@ -20,7 +20,7 @@ from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
-from siltstone.table.open import table_at
+from siltstone.table.open import refuse_lake, table_at
 from siltstone.table.transaction import retry
 
 _TASK_ROWS = 600_000  # of both sides that one task holds, about
@@ -119,6 +119,7 @@ def _there(uri: str, config: Config) -> Table:
             is_made = False
         contract = made if is_made else contract
     if contract is None or contract.is_history:
+        refuse_lake(storage)
         raise UsageError(f"{storage.root} has no rows to join by time", move)
     table = table_at(storage, contract)
     table.recover()

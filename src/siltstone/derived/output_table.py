@@ -117,6 +117,12 @@ class DerivedTable:
         return commit(self._planned, self._kind, summary, self._terms, outputs, self._planned.stored, extras)
 
 
+def stored_terms(uri: str, contract: Contract, config: Config) -> Mapping[str, Any]:
+    """The terms of the newest run at a path; empty where there is none."""
+    terms: Mapping[str, Any] = _newest(table_at(open_root(uri, config.storage), contract)).get("terms", {})
+    return terms
+
+
 def _newest(table: Table) -> Mapping[str, Any]:
     """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
     try:

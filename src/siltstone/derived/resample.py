@@ -7,10 +7,10 @@ from typing import Any
 from siltstone.aggregation.input_table import existing, input_table
 from siltstone.aggregation.read_plan import Period, latest_us
 from siltstone.aggregation.series_points import needed_columns
-from siltstone.aggregation.spec import AggregateSpec
+from siltstone.aggregation.spec import AggregateSpec, with_rules_of
 from siltstone.config.model import Config
 from siltstone.derived.boundary_rows import Span, StoredRows, Window, spans, windows, within
-from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside, stored_rows
+from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside, stored_rows, stored_terms
 from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
@@ -63,6 +63,7 @@ def _resampled(
     if unknown := [c for c in terms.columns if c not in snapshot.schema.by_name]:
         raise UsageError(f"{source.storage.root} has no column {', '.join(unknown)}", "siltstone show tells which.")
     stored = source.files(snapshot)
+    terms = with_rules_of(stored_terms(output_uri, RESAMPLED, config), terms)
     asked = {**terms.as_dict(), "fill": fill_as, "limit_us": limit_us, "period": [period.start_us, period.end_us]}
     out = DerivedTable(output_uri, RESAMPLED, "resample", asked, config)
     about = {"table": out.table.storage.root, "input": source.storage.root, "engine": engine.name, "run": ""}

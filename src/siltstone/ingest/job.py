@@ -20,7 +20,7 @@ from siltstone.ingest.strategy import Hints, Strategy, Target, strategy_of
 from siltstone.ingest.summary import minute, summary_of, united
 from siltstone.ingest.survey import spread
 from siltstone.ingest.two_pass import TwoPass
-from siltstone.maintenance.optimize import settle
+from siltstone.maintenance.optimize import optimize
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
 from siltstone.model.data_files import NewFile
@@ -53,7 +53,7 @@ def compact(
     A source with several tables has a run for each that finds files or is there already; then the summary has them
     under `tables`. A file that comes again with other content replaces its former rows. With `retry_quarantined` files
     with refused records are read again, for new limits or another window. With `since` (by the clock of the folders)
-    files in folders of an earlier hour are not looked at; a later run takes them. Undersized files are settled
+    files in folders of an earlier hour are not looked at; a later run takes them. Undersized files are merged
     afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
@@ -113,17 +113,17 @@ def _in_batches(
 
 
 def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> dict[str, Any] | None:
-    """What settling did after a run; None where it was not wanted or is left to the next run."""
-    if not config.settle.after_compact:
+    """What optimize did after a run; None where it was not wanted or is left to the next run."""
+    if not config.optimize.after_compact:
         return None
     try:
-        return settle(table, config, engine, progress)
+        return optimize(table, config, engine, progress)
     except LostRaceError:
         return None
     except SiltstoneError as error:
         if not run:
             raise
-        raise rebuilt(type(error), f"run {run} is committed, but settling failed: {error}") from error
+        raise rebuilt(type(error), f"run {run} is committed, but merging small files failed: {error}") from error
 
 
 @dataclass(frozen=True)

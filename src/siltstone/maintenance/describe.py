@@ -11,11 +11,12 @@ from siltstone.aggregation.output_table import output_at
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.access import Access
+from siltstone.model.layout import FOLDER
 from siltstone.model.table_format import next_format
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
-from siltstone.table.open import table_at
+from siltstone.table.open import refuse_lake, table_at, tables_in
 from siltstone.table.quarantine import read_quarantine
 
 _RUN_KEYS = (
@@ -34,9 +35,18 @@ def open_table(lake_uri: str, name: str, access: Access) -> Table:
     if name not in there:
         if (output := output_at(lake.child(name))) is not None:
             return output[0]
-        found = f"Tables there: {', '.join(there)}" if there else "It has no tables; siltstone compact makes them."
+        refuse_lake(lake.child(name))
+        tables = tables_in(lake)
+        found = f"Tables there: {', '.join(tables)}." if tables else "It has no tables; siltstone compact makes them."
         raise UsageError(f"no table {name!r} in {lake.root}", found)
     return table_at(lake.child(name), contracts[name])
+
+
+def is_table(lake_uri: str, name: str, access: Access) -> bool:
+    """Whether a path means a table of the lake: there is one, or none, but others are in the lake."""
+    lake = open_root(lake_uri, access)
+    there = lake.child(name)
+    return there.child(FOLDER).exists() or (not tables_in(there) and bool(tables_in(lake)))
 
 
 def no_aggregates(table: Table, instead: str) -> Table:

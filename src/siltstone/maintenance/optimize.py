@@ -1,4 +1,4 @@
-"""Settling: undersized data files of a partition become few of the right size, in a commit that changes no row."""
+"""Optimize: undersized data files of a partition become few of the right size, in a commit that changes no row."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ _Committed = tuple[str, tuple[list[Merge], list[Rewritten]]]
 """The run's name, and the merges that it has committed with their results."""
 
 
-def settle(
+def optimize(
     table: Table, config: Config, engine: Engine, progress: Progress, *, dry_run: bool = False
 ) -> dict[str, Any]:
     """Merge undersized files until a plan finds none; a summary, with `dry_run` of the first plan alone.
@@ -37,15 +37,15 @@ def settle(
     Raises LostRaceError when other runs committed first again and again.
     """
     started = time.time()
-    settling = _Settling(table, config, engine, progress)
+    work = _Optimizing(table, config, engine, progress)
     summary: dict[str, Any] = {
         "run": "", "table": table.storage.root, "engine": engine.name, "dry_run": dry_run,
         "files_removed": 0, "files_written": 0, "bytes_removed": 0, "bytes_written": 0, "rows": 0, "partitions": [],
     }  # fmt: skip
     if dry_run:
-        _count(summary, retry(settling.plan, table.storage.root, progress, outcome="nothing was planned"), [])
+        _count(summary, retry(work.plan, table.storage.root, progress, outcome="nothing was planned"), [])
         return {**summary, "seconds": round(time.time() - started, 3)}
-    while committed := retry(settling.next_commit, table.storage.root, progress, outcome="nothing was settled"):
+    while committed := retry(work.next_commit, table.storage.root, progress, outcome="nothing was merged"):
         run, done = committed
         summary["run"] = run or summary["run"]
         _count(summary, *done)
@@ -62,7 +62,7 @@ def _count(summary: dict[str, Any], merges: Sequence[Merge], results: Sequence[R
     summary["partitions"] = sorted({*summary["partitions"], *("/".join(m.files[0].partition) for m in merges)})
 
 
-class _Settling:
+class _Optimizing:
     """Plans against the newest version each time; what was merged for a refused commit is used again."""
 
     def __init__(self, table: Table, config: Config, engine: Engine, progress: Progress) -> None:
@@ -82,13 +82,13 @@ class _Settling:
         stored = self._table.files(snapshot)
         self._snapshot = snapshot
         self._ledger = ledgers.load(self._table.storage, snapshot.head)
-        settle = self._config.settle
+        sizing = self._config.optimize
         merges = plan_merges(
             stored,
             self._sizes,
             is_closed=self._is_closed,
-            open_files=settle.open_files,
-            most_bytes=round(settle.most_mb * 1e6),
+            open_files=sizing.open_files,
+            most_bytes=round(sizing.most_mb * 1e6),
         )
         return [m for m in merges if _paths(m) not in self._hopeless]
 
@@ -106,7 +106,7 @@ class _Settling:
         newest = self._ledger.newest
         last_day = month_end(partition[0]) if newest.get("grain") == "month" else partition[0]
         end = day_end(last_day, newest["zone"])
-        return self._now >= end + timedelta(hours=self._config.settle.closed_after_hours)
+        return self._now >= end + timedelta(hours=self._config.optimize.closed_after_hours)
 
     def commit(self, merges: Sequence[Merge]) -> _Committed:
         """Carry out a plan; the run's name, and what was committed. Merges that brought no fewer files are let go."""
@@ -140,7 +140,7 @@ class _Settling:
 
         def tell(done: int) -> None:
             finished = [f for m in merges[:done] for f in m.files]
-            self._progress(f"settling {count:,} files", len(finished), count, sum(f.bytes for f in finished))
+            self._progress(f"merging {count:,} files", len(finished), count, sum(f.bytes for f in finished))
 
         tell(0)
         return tell
@@ -164,13 +164,13 @@ class _Settling:
             rows = sum(f.rows for f in merge.files)
             if rows != result.rows:
                 problems.append(
-                    f"{'/'.join(merge.files[0].partition)}: {rows:,} rows to settle, {result.rows:,} written"
+                    f"{'/'.join(merge.files[0].partition)}: {rows:,} rows to merge, {result.rows:,} written"
                 )
         outputs = [o for r in results for o in r.outputs]
         cells = sum(r.cells for r in results)
         problems += check_footers(self._table.storage, self._table.contract, snapshot.schema, outputs, cells)
         if problems:
-            raise AccountsError("this settling", problems)
+            raise AccountsError("this optimize run", problems)
 
     def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten], head: Head) -> dict[str, Any]:
         newest: Mapping[str, Any] = self._ledger.newest

@@ -17,6 +17,7 @@ from siltstone.plotting.gaps import STATE_FIELDS
 from siltstone.plotting.panels import INSTANTS, TRUST
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
+from siltstone.table.open import refuse_lake
 from siltstone.table.reader import fetched
 from siltstone.table.transaction import newest_files
 
@@ -72,6 +73,7 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
     """The table of aggregates at a path; UsageError where there is none."""
     storage = open_root(uri, config.storage)
     if (found := output_at(storage)) is None:
+        refuse_lake(storage)
         raise UsageError(
             f"{storage.root} is no table of aggregates",
             "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",

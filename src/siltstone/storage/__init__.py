@@ -103,6 +103,11 @@ class Storage:
         with explained("list", self.uri(prefix)):
             return self._store.objects(prefix, enter)
 
+    def folders(self) -> list[str]:
+        """The names of the folders directly in the root, in order."""
+        with explained("list", self.root):
+            return sorted(self._store.folders())
+
     def read(self, path: str) -> Fetched | None:
         """A whole object, or None if there is none (any more)."""
         with explained("read", self.uri(path)):

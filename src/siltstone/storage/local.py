@@ -42,6 +42,13 @@ class Disk:
         frame = pl.DataFrame(list(_files_below(self._root, prefix, enter)), schema=OBJECTS, orient="row")
         return frame.sort("path").unique("uri", keep="first", maintain_order=True)
 
+    def folders(self) -> Iterator[str]:
+        try:
+            with os.scandir(self._root) as found:
+                yield from (entry.name for entry in found if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+
     def read(self, path: str) -> Fetched | None:
         try:
             handle = os.open(f"{self._root}/{path}", os.O_RDONLY | os.O_CLOEXEC)

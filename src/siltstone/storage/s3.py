@@ -6,7 +6,7 @@ whose answer was lost is told from one that lost to another writer by a token of
 
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -77,6 +77,10 @@ class S3Bucket:
         # The marker that a console makes of a folder `a/` looks like an object `a` of 0 bytes.
         frame = frame.sort("path", "size").unique("path", keep="last", maintain_order=True)
         return frame.select(OBJECTS.names())
+
+    def folders(self) -> Iterator[str]:
+        found = whole(lambda: obstore.list_with_delimiter(self._store, self._root or None))
+        return (folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
 
     def read(self, path: str) -> Fetched | None:
         key = self._key(path)

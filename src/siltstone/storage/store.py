@@ -1,6 +1,6 @@
 """What a kind of storage must be able to do; `disk` and `bucket` do it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -38,6 +38,8 @@ class Store(Protocol):
     def make(self) -> None: ...
 
     def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame: ...
+
+    def folders(self) -> Iterable[str]: ...
 
     def read(self, path: str) -> Fetched | None: ...
 

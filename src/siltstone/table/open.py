@@ -2,6 +2,7 @@
 
 from siltstone.errors import UsageError
 from siltstone.model.contracts import Contract
+from siltstone.model.layout import FOLDER
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
 from siltstone.table.parquet_table import LOG, PlainTable
@@ -24,3 +25,17 @@ def table_at(storage: Storage, contract: Contract, wanted: str = "auto") -> Tabl
             f"{storage.root} is a {found[0]} table, not {wanted}", "Leave --format out, or give another lake."
         )
     return PlainTable(storage, contract) if (*found, wanted)[0] == "parquet" else Table(storage, contract)
+
+
+def tables_in(storage: Storage) -> list[str]:
+    """The names of the tables of a lake, of any kind; none where the folder is no lake."""
+    return [name for name in storage.folders() if storage.child(name, FOLDER).exists()]
+
+
+def refuse_lake(storage: Storage) -> None:
+    """Raise UsageError where a folder that should be a table is a lake; it names the lake's tables."""
+    if tables := tables_in(storage):
+        raise UsageError(
+            f"{storage.root} is a lake, not a table",
+            f"Its tables: {', '.join(tables)}. Give one, such as {storage.root}/{tables[0]}.",
+        )

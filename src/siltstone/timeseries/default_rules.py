@@ -45,7 +45,7 @@ _NO_FIX = (-9999.0,)
 
 
 def _rule(measurement: str, kind: Kind, source: str = "*", **limits: Any) -> Rule:
-    return Rule(Match(source=source, measurement=measurement), Interpretation(kind, **limits))
+    return Rule(Match(source=source, measurement=measurement, ignores_case=True), Interpretation(kind, **limits))
 
 
 KNOWN_RULES: tuple[Rule, ...] = (

@@ -46,14 +46,16 @@ class Interpretation:
 class Match:
     """Which series a rule is for: all that fit every pattern.
 
-    `*` is any text, `?` one character, `[ab]` one of those; the case of letters does not count, since firmware spells
-    one name in several ways. A series without a device or measurement has an empty one.
+    `*` is any text, `?` one character, `[ab]` one of those. Capitals count, but with `ignores_case`, as in siltstone's
+    own rules, since firmware spells one name in several ways. A series without a device or measurement has an empty
+    one.
     """
 
     source: str = "*"
     device: str = "*"
     measurement: str = "*"
     series: str = "*"
+    ignores_case: bool = False
 
     @property
     def looks_at_the_series(self) -> bool:
@@ -61,19 +63,20 @@ class Match:
         return (self.device, self.series) != ("*", "*")
 
     def fits_kind(self, source: str, measurement: str) -> bool:
-        return _fits(self.source, source) and _fits(self.measurement, measurement)
+        """Whether a series of this source and measurement may be meant."""
+        return self._fits(self.source, source) and self._fits(self.measurement, measurement)
 
     def fits_series(self, device: str, series: str) -> bool:
-        return _fits(self.device, device) and _fits(self.series, series)
+        """Whether a series of this device and name is meant, if its source and measurement fit."""
+        return self._fits(self.device, device) and self._fits(self.series, series)
 
-
-def _fits(pattern: str, text: str) -> bool:
-    return pattern == "*" or _compiled(pattern).match(text) is not None
+    def _fits(self, pattern: str, text: str) -> bool:
+        return pattern == "*" or _compiled(pattern, re.IGNORECASE if self.ignores_case else 0).match(text) is not None
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(fnmatch.translate(pattern), re.IGNORECASE)
+def _compiled(pattern: str, flags: int) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern), flags)
 
 
 @dataclass(frozen=True)

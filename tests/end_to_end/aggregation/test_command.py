@@ -30,12 +30,13 @@ def test_the_command_says_what_it_did(
     monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
     words = ["aggregate", str(office.base), str(office.root), "--engine", "local", "--json"]
     assert cli.main([*words, "--every", "1h", "--measure", "time_in_state"]) == 0
-    told = capsys.readouterr().out
+    said = capsys.readouterr()
+    told = said.err
     assert "read         5 rows: 5 points + 0 repeated + 0 left out" in told
     assert "4 rows of 1h for 2 series, 1 provisional (they end after 2025-12-03T06:30:00+00:00)" in told
-    assert json.loads(told.splitlines()[-1])["rows_out"] == 4
+    assert json.loads(said.out)["rows_out"] == 4
     assert cli.main([*words, "--every", "1h", "--measure", "time_in_state"]) == 0
-    assert "nothing to do: " in capsys.readouterr().out
+    assert "nothing to do: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,10 @@ def test_a_refusal_says_what_to_give(
 
 def test_what_is_no_table_to_aggregate_is_refused(office: Aggregates, tmp_path: Path) -> None:
     for base, told in (
-        (tmp_path / "lake", r"no table of siltstone at .*lake\. That is a lake: give .*lake/readings\."),
+        (
+            tmp_path / "lake",
+            r"lake is a lake, not a table\. Its tables: readings\. Give one, such as .*/readings\.",
+        ),
         (tmp_path / "nowhere" / "readings", "no table of siltstone at"),
         (tmp_path / "lake" / "device", "no table of siltstone|no table at|no readings to aggregate"),
     ):

@@ -15,7 +15,7 @@ from support.plant import Plant, raw, raw_path
 from support.readings_table import Readings, reading
 from support.rounds import rounds
 
-UNSETTLED = "settle.after_compact=false"
+UNSETTLED = "optimize.after_compact=false"
 
 
 @pytest.fixture
@@ -157,17 +157,17 @@ def test_settling_of_the_input_is_no_change(plant: Plant, hourly: Aggregates, op
     for hour in (8, 9, 10):
         compacted(plant, (f"2025-12-01 {hour:02}:30", hour), hour=f"2025-12-01 {hour:02}:00")
     hourly.run("1h", ALL)
-    assert plant.settle("readings", "settle.closed_after_hours=0")["files_removed"] == 3
+    assert plant.settle("readings", "optimize.closed_after_hours=0")["files_removed"] == 3
     opened.clear()
     assert hourly.run("1h", ALL)["run"] == ""
     assert opened == []
     # settled together with what is new
     compacted(plant, ("2025-12-01 11:30", 2), hour="2025-12-01 11:00")
-    plant.settle("readings", "settle.closed_after_hours=0")
+    plant.settle("readings", "optimize.closed_after_hours=0")
     assert hourly.run("1h", ALL)["rows"] == 4
     # replaced in a settled file
     compacted(plant, ("2025-12-01 09:10", 7), hour="2025-12-01 09:00")
-    plant.settle("readings", "settle.closed_after_hours=0")
+    plant.settle("readings", "optimize.closed_after_hours=0")
     hourly.run("1h", ALL)
     as_computed_anew(hourly)
     assert hourly.run("1h", ALL)["run"] == ""

@@ -32,7 +32,7 @@ def fleet(world: World) -> Aggregates:
             ],
         }
     )
-    world.compact("settle.after_compact=false")
+    world.compact("optimize.after_compact=false")
     return Aggregates(world.root / "fleet", world.table)
 
 
@@ -93,7 +93,7 @@ def test_rows_of_one_instant_on_both_sides_of_a_cut_are_taken_once(
     # rows 0, 1, 2, ... at the seconds 0, 0, 1, 1, ..., but rows 20 to 39 at second 10; 7 to a row group and a task
     seconds = [n // 2 if n < 20 else 10 if n < 40 else n - 20 for n in range(60)]
     world.deliver({"BRCB/D/2025121012": [record(NOON + s, a=float(n)) for n, s in enumerate(seconds)]})
-    world.compact("settle.after_compact=false")
+    world.compact("optimize.after_compact=false")
     (path,) = world.table.rglob("data_*.parquet")
     pq.write_table(pq.read_table(path, partitioning=None), path, row_group_size=7)
     (log,) = [entry for entry in (world.table / "_delta_log").glob("*.json") if path.name in entry.read_text()]
@@ -116,9 +116,9 @@ def test_columns_that_are_not_there_and_columns_left_out(fleet: Aggregates) -> N
 
 def test_rows_without_a_unit_in_two_files_are_read_together(world: World) -> None:
     world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON, None, load=4), record(NOON + 20, "AAA", load=1)]})
-    world.compact("settle.after_compact=false")
+    world.compact("optimize.after_compact=false")
     world.deliver({"BRCB/SLS30I009/2025121013": [record(NOON + 10, None, load=6), record(NOON + 30, "ZZZ", load=1)]})
-    world.compact("settle.after_compact=false")
+    world.compact("optimize.after_compact=false")
     output = Aggregates(world.root / "fleet", world.table)
     output.run("1h", ["count", "first", "last"], columns=("load",))
     assert output.rows("series_id", "count", "first", "last") == [
@@ -130,9 +130,9 @@ def test_rows_without_a_unit_in_two_files_are_read_together(world: World) -> Non
 
 def test_of_two_cells_of_one_instant_that_of_the_later_source_counts(world: World) -> None:
     world.deliver({"BRCB/SLS30I009/2025121012": [record(NOON, load=4), record(NOON, load=9, Gear="x")]})
-    world.compact("settle.after_compact=false")
+    world.compact("optimize.after_compact=false")
     world.deliver({"BRCB/SLS30I009/2025121013": [record(NOON, load=6)]})
-    world.compact("settle.after_compact=false")
+    world.compact("optimize.after_compact=false")
     output = Aggregates(world.root / "fleet", world.table)
     output.run("1h", ["last"], columns=("load",))
     assert output.rows("series_id", "last") == [("LD772/load", 6.0)]

@@ -81,9 +81,9 @@ def test_the_columns_of_both_and_the_account(source: str, tmp_path: Path, capsys
     assert found["value_right"].to_list() == [20, 20, 21, 21, None]
     assert found.row(1, named=True)["ts_right"] == datetime(2015, 1, 1, 8, tzinfo=UTC)
     assert sorted(found["date"].unique().cast(pl.String()).to_list()) == ["2015-01-03", "2015-01-04", "2015-01-05"]
-    told = capsys.readouterr().out
-    assert "left         9 rows: 4 matched + 1 without a match + 4 left out" in told
-    summary = json.loads(told.splitlines()[-1])
+    said = capsys.readouterr()
+    assert "left         9 rows: 4 matched + 1 without a match + 4 left out" in said.err
+    summary = json.loads(said.out)
     assert (summary["rows_in"], summary["rows_out"], summary["rows_matched"]) == (9, 5, 4)
     run(source, source, tmp_path / "out", *SIDES)
     assert "nothing to do" in capsys.readouterr().out

@@ -89,9 +89,9 @@ def test_plain_parquet(plant: Plant) -> None:
 
 
 def test_files_carry_the_bounds_of_series_source_and_time(plant: Plant) -> None:
-    plant.compact("sitewise", "settle.after_compact=false")
+    plant.compact("sitewise", "optimize.after_compact=false")
     plant.deliver("sitewise", NEWER)
-    plant.compact("sitewise", "settle.after_compact=false")
+    plant.compact("sitewise", "optimize.after_compact=false")
     instant = datetime.fromtimestamp(NOON + 1, UTC)
     scan = pl.scan_delta(str(plant.lake / "readings"))
     assert scan.filter(pl.col("series_id") == SERIES, pl.col("ts") == instant).collect()["value"].to_list() == [2.5]

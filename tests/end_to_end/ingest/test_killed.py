@@ -39,7 +39,7 @@ CASES = [
     for point in points
     if TIMES > 1 or IS_SOAK or _LAST_STORY[point] == story or point == "after the commit"
 ]
-LATER = "settle.after_compact=false"
+LATER = "optimize.after_compact=false"
 
 
 def _deliver_first(world: World) -> None:
@@ -71,7 +71,7 @@ def _prepare(story: str, world: World) -> None:
     if story in ("settle", "replace"):
         _deliver_three(world)
     if story == "replace":
-        world.settle("settle.closed_after_hours=0")
+        world.settle("optimize.closed_after_hours=0")
         world.deliver({"BRCB/SLS30I009/2025121112": [record(NOON + 5, n=5, new=1)]})
     if story in ("new table", "later run"):
         _deliver_first(world)
@@ -140,7 +140,7 @@ def test_a_settle_that_dies_changes_no_row(killed: dict[tuple[str, str], World],
     is_committed = point == "after the commit"
     assert world.rows("n") == [(0.0,), (1.0,), (2.0,)]
     assert len(world.stored()) == (1 if is_committed else 3)
-    assert world.settle("settle.closed_after_hours=0")["files_removed"] == (0 if is_committed else 3)
+    assert world.settle("optimize.closed_after_hours=0")["files_removed"] == (0 if is_committed else 3)
     assert world.rows("n") == [(0.0,), (1.0,), (2.0,)]
     assert len(world.stored()) == 1
     assert world.compact(LATER)["files_skipped"] == 3

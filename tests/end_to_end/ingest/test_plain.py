@@ -56,9 +56,9 @@ def test_the_folder_holds_the_same_rows_as_a_delta_table(world: World, tmp_path:
 
 def test_later_runs_add_settle_and_supersede_without_being_told_the_format(world: World) -> None:
     world.deliver({ONE: [record(NOON, a=1)]})
-    world.compact(PLAIN, "settle.after_compact=false")
+    world.compact(PLAIN, "optimize.after_compact=false")
     world.deliver({TWO: [record(NOON + 1, b=1)]})
-    world.compact("settle.after_compact=false")
+    world.compact("optimize.after_compact=false")
     world.deliver({ONE: [record(NOON, a=2), record(NOON + 2, a=3)]})
     summary = world.compact()
     assert (summary["rows_superseded"], summary["rows_out"]) == (1, 2)

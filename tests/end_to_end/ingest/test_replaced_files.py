@@ -25,8 +25,8 @@ from support.races import MOMENTS as COMMITTING
 from support.races import Meanwhile, Once, between, together
 from support.rounds import rounds, some
 
-LATER = "settle.after_compact=false"
-CLOSED = "settle.closed_after_hours=0"
+LATER = "optimize.after_compact=false"
+CLOSED = "optimize.closed_after_hours=0"
 DAY_S = 86_400
 
 

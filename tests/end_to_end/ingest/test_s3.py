@@ -10,7 +10,7 @@ from siltstone.cli import main as cli
 from siltstone.engine.local import LocalEngine
 from siltstone.engine.spark import SparkEngine
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
-from siltstone.maintenance.optimize import settle
+from siltstone.maintenance.optimize import optimize
 from siltstone.storage import access
 from support.fleet import MIDNIGHT, NOON, InProcess, World, every_kind, record
 from support.races import together
@@ -61,13 +61,13 @@ def test_the_table_is_the_same_as_on_a_disk(there: BucketWorld, here: World) -> 
 
 def test_other_content_replaces_the_rows_and_small_files_are_settled(there: BucketWorld) -> None:
     there.deliver({ONE: [record(NOON, a=1)], TWO: [record(NOON, a=2)]})
-    there.compact("settle.after_compact=false")
+    there.compact("optimize.after_compact=false")
     there.deliver({ONE: [record(NOON, a=3), record(NOON + 1, a=4)], THREE: [record(NOON, a=5)]})
-    summary = there.compact("settle.after_compact=false")
+    summary = there.compact("optimize.after_compact=false")
     assert (summary["files_superseded"], summary["rows_superseded"], summary["rows_out"]) == (1, 1, 3)
     expected = [(NOON, 2.0), (NOON, 3.0), (NOON, 5.0), (NOON + 1, 4.0)]
     assert there.rows("heartbeat", "a") == expected
-    settled = settle(there.table(), there.config(), there.engine, lambda *_: None)
+    settled = optimize(there.table(), there.config(), there.engine, lambda *_: None)
     assert (settled["files_removed"], settled["files_written"]) == (2, 1)
     assert there.rows("heartbeat", "a") == expected
 
@@ -137,7 +137,7 @@ def test_drivers_with_overlapping_input_take_every_record_once(there: BucketWorl
     there.deliver(
         {ONE: [record(NOON, n=1), record(MIDNIGHT, one=1)], TWO: [record(NOON, n=2), record(MIDNIGHT, two=1)]}
     )
-    given = f"compaction.format={format_name}", "settle.after_compact=false"
+    given = f"compaction.format={format_name}", "optimize.after_compact=false"
     summaries = together(lambda: there.compact(*given), lambda: there.compact(*given, below="BRCB/DEV1"))
     assert sum(s["rows_out"] for s in summaries) == 4
     if format_name == "delta":
@@ -250,15 +250,18 @@ def test_the_commands_work_on_s3(
     settings = [word for setting in there.settings for word in ("--set", setting)]
     for words, expected in (
         (["show", there.lake], "1 rows"),
+        (["show", f"{there.lake}/datalog"], "1 rows"),
         (["survey", "datalog", there.input], "a "),
-        (["quarantine", there.lake, "datalog"], f"s3://{there.bucket.name}/in/{ONE}"),
-        (["settle", there.lake, "datalog"], "nothing"),
-        (["verify", there.lake, "datalog", "--engine", "local"], "1 "),
-        (["vacuum", there.lake, "datalog", "--set", "vacuum.grace_hours=0"], "deleted 1 files"),
+        (["quarantine", f"{there.lake}/datalog"], f"s3://{there.bucket.name}/in/{ONE}"),
+        (["optimize", f"{there.lake}/datalog"], "nothing"),
+        (["verify", f"{there.lake}/datalog", "--engine", "local"], "1 "),
+        (["vacuum", f"{there.lake}/datalog", "--set", "vacuum.grace_hours=0"], "deleted 1 files"),
         (["doctor", there.lake], there.bucket.server.url),
     ):
         assert cli.main([*words, *settings]) == 0, words
         assert expected in capsys.readouterr().out
+    assert cli.main(["verify", there.lake, *settings]) == 2
+    assert f"{there.lake} is a lake, not a table. Its tables: datalog. Give one" in capsys.readouterr().err
     assert spare not in there.bucket.listed()
     assert there.rows("a") == [(1.0,)]
     there.bucket.faults.ignores_conditions = True

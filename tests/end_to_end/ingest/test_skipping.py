@@ -171,7 +171,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> World:
                     for s in range(SECONDS)
                 ]
                 world.deliver({f"{site}/D{device:02d}/202512{10 + day}12": rows})
-    world.compact(*SIZES, "compaction.row_group_mb=0.006", "settle.after_compact=false")
+    world.compact(*SIZES, "compaction.row_group_mb=0.006", "optimize.after_compact=false")
     return world
 
 

@@ -104,7 +104,7 @@ def test_a_first_run_that_loses_the_race_goes_by_the_winners_grain(
 
 def test_settling_takes_files_of_both(plant: Plant) -> None:
     for source in ("sitewise", "mortar"):
-        plant.compact(source, "settle.after_compact=false", "sources.sitewise.site=bldg7")
+        plant.compact(source, "optimize.after_compact=false", "sources.sitewise.site=bldg7")
     settled = plant.settle()
     assert (settled["files_removed"], settled["files_written"], settled["rows"]) == (2, 1, 5)
     assert plant.problems("readings", "sources.sitewise.site=bldg7") == []

@@ -43,7 +43,7 @@ def test_a_newer_version_of_a_later_run_replaces_the_row_and_only_its_file(plant
         (86_400, 7.0, 1), series=OTHER)})  # fmt: skip
     plant.compact("sitewise", "compaction.grain=day")
     plant.deliver("sitewise", {raw_path(2): raw((1, 2.5, 2), (2, 3.0, 1))})
-    summary = plant.compact("sitewise", "settle.after_compact=false")["readings"]
+    summary = plant.compact("sitewise", "optimize.after_compact=false")["readings"]
     assert (summary["rows_out"], summary["keys_replaced"]) == (2, 1)
     removed = [a["remove"]["path"] for a in plant.log() if "remove" in a]
     assert len(removed) == 1
@@ -81,7 +81,7 @@ def test_the_result_does_not_depend_on_the_order_of_the_runs(tmp_path) -> None: 
 def test_rows_superseded_after_settling_are_found_in_the_merged_file(plant: Plant) -> None:
     for n in range(4):
         plant.deliver("sitewise", {raw_path(n): raw((n, float(n), 1))})
-        plant.compact("sitewise", "settle.after_compact=false")
+        plant.compact("sitewise", "optimize.after_compact=false")
     assert plant.settle()["files_written"] == 1
     plant.deliver("sitewise", {raw_path(9): raw((2, 20.0, 2))})
     assert plant.compact("sitewise")["readings"]["keys_replaced"] == 1
@@ -136,13 +136,13 @@ def test_nothing_new_writes_nothing(plant: Plant) -> None:
 
 def test_a_device_with_more_than_a_task_can_hold_is_taken_in_batches(plant: Plant) -> None:
     plant.deliver("sitewise", {raw_path(n): raw((0, float(n), n), (n, 1.0, 1)) for n in range(1, 6)})
-    whole = plant.compact("sitewise", "engine.memory_mb=1", "settle.after_compact=false")["readings"]
+    whole = plant.compact("sitewise", "engine.memory_mb=1", "optimize.after_compact=false")["readings"]
     assert whole["files_ingested"] == 5
     other = Plant(plant.root / "other")
     other.deliver("sitewise", {raw_path(n): raw((0, float(n), n), (n, 1.0, 1)) for n in range(1, 6)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compaction, "_SHARE_OF_MEMORY", 1 << 12)
-        parts = other.compact("sitewise", "engine.memory_mb=1", "settle.after_compact=false")["readings"]
+        parts = other.compact("sitewise", "engine.memory_mb=1", "optimize.after_compact=false")["readings"]
     assert parts["files_ingested"] == 5
     assert parts["run"].startswith("00000005")
     assert other.rows("s", "value", "version") == plant.rows("s", "value", "version")

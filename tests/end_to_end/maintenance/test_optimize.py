@@ -31,15 +31,15 @@ from support.races import ERRORS, Once, between, raising, together
 from support.rounds import rounds, some
 
 pytestmark = pytest.mark.usefixtures("large_dictionaries")
-LATER = "settle.after_compact=false"
-CLOSED = "settle.closed_after_hours=0"
-OPEN = "settle.closed_after_hours=10000000"
+LATER = "optimize.after_compact=false"
+CLOSED = "optimize.closed_after_hours=0"
+OPEN = "optimize.closed_after_hours=10000000"
 SMALL = (
     "compaction.target_file_mb=0.1",
     "compaction.min_file_mb=0.075",
     "compaction.max_file_mb=0.125",
     "compaction.row_group_mb=0.1",
-    "settle.most_mb=10",
+    "optimize.most_mb=10",
     CLOSED,
 )
 DAY = "hiveperiod=2025-12-10/dstrct_code=BRCB"
@@ -173,7 +173,7 @@ def deliver_hours(world: World, first: int, count: int) -> None:
 def test_a_day_that_may_still_grow_waits_for_sixteen_files(world: World) -> None:
     deliver_hours(world, 0, 15)
     assert world.settle(OPEN)["files_removed"] == 0
-    assert world.settle("settle.open_files=15", OPEN, dry_run=True)["files_removed"] == 15
+    assert world.settle("optimize.open_files=15", OPEN, dry_run=True)["files_removed"] == 15
     deliver_hours(world, 15, 1)
     assert world.settle(OPEN)["files_removed"] == 16
     assert len(world.stored()) == 1
@@ -255,10 +255,10 @@ def test_the_command_tells_what_it_did(
     monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
 
     def run(*words: str) -> tuple[str, dict[str, Any]]:
-        words = ("settle", str(world.lake), "datalog", "--engine", "local", "--set", CLOSED, "--json", *words)
+        words = ("optimize", f"{world.lake}/datalog", "--engine", "local", "--set", CLOSED, "--json", *words)
         assert cli.main(words) == 0
-        text, _, last = capsys.readouterr().out.strip().rpartition("\n")
-        return text, json.loads(last)
+        said = capsys.readouterr()
+        return said.err.splitlines()[-1], json.loads(said.out)
 
     text, told = run("--dry-run")
     assert text.startswith("would merge 3 files of 0.0 MB with 3 rows, in 1 partitions: 2025-12-10/BRCB (")
@@ -268,12 +268,12 @@ def test_the_command_tells_what_it_did(
     assert (told["dry_run"], told["files_removed"], told["files_written"]) == (False, 3, 1)
     assert told["run"] == world.headers("settle")[0]["name"]
     text, told = run()
-    assert text.startswith(f"nothing to settle in {world.table.resolve()} (")
+    assert text.startswith(f"nothing to merge in {world.table.resolve()} (")
     assert (told["files_removed"], told["run"]) == (0, "")
 
 
 def test_a_table_that_is_not_there_is_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["settle", str(world.lake), "datalog"]) == 2
+    assert cli.main(["optimize", f"{world.lake}/datalog"]) == 2
     assert "no table 'datalog' in" in capsys.readouterr().err
 
 
@@ -324,8 +324,8 @@ def more_cells(result: Rewritten) -> Rewritten:
 @pytest.mark.parametrize(
     ("alter", "told"),
     [
-        (less_a_row, r"2025-12-10/BRCB: 3 rows to settle, 2 written\n.*2 rows were written, its footer says 3"),
-        (less_a_file, "2025-12-10/BRCB: 3 rows to settle, 0 written"),
+        (less_a_row, r"2025-12-10/BRCB: 3 rows to merge, 2 written\n.*2 rows were written, its footer says 3"),
+        (less_a_file, "2025-12-10/BRCB: 3 rows to merge, 0 written"),
         (more_cells, "13 cells stored by the accounts, 12 by the files' footers"),
     ],
 )
@@ -343,7 +343,9 @@ def test_an_error_of_settling_after_a_run_says_that_the_run_is_committed(world: 
     deliver_hours(world, 0, 2)
     world.deliver({hour(2): [record(NOON + 2, n=2)]})
     (world.table / sorted(world.stored())[0]).write_bytes(b"garbage")
-    with pytest.raises(StorageError, match=r"run 00000003-\w+ is committed, but settling failed: .* can't be read"):
+    with pytest.raises(
+        StorageError, match=r"run 00000003-\w+ is committed, but merging small files failed: .* can't be read"
+    ):
         world.compact(CLOSED)
     assert world.headers()[0]["rows_out"] == 1
 
@@ -482,7 +484,7 @@ def test_six_refusals_in_a_row_end_it_and_nothing_is_settled(
     assert [n for (n,) in world.rows("n")] == [0.0, 1.0, *(float(n) for n in range(10, 16))]
     # a run that committed is not undone by it: settling is left to the next one
     with monkeypatch.context() as patch:
-        between(patch, settling._Settling, "commit", Once(add, times=6), after=False)
+        between(patch, settling._Optimizing, "commit", Once(add, times=6), after=False)
         world.deliver({hour(2): [record(NOON + 2, n=2)]})
         assert world.compact(CLOSED)["settled"] is None
 

@@ -73,7 +73,7 @@ def test_orphans_go_once_they_are_old(killed: World) -> None:
 def test_nothing_that_is_needed_goes_after_many_kinds_of_runs(world: World, kind: str) -> None:
     for hour in range(3):
         world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + HOUR * hour, a=hour), "{"]})
-        world.compact(f"compaction.format={kind}", "settle.after_compact=false")
+        world.compact(f"compaction.format={kind}", "optimize.after_compact=false")
     world.deliver({"BRCB/DEV1/2025121012": [record(NOON, a=9)]})
     world.compact()
     age(world, 10_000)
@@ -88,7 +88,7 @@ def test_replaced_files_go_when_their_replacement_is_old(world: World, monkeypat
 
     for hour in range(2):
         world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + HOUR * hour)]})
-        world.compact("settle.after_compact=false")
+        world.compact("optimize.after_compact=false")
     world.compact()  # settles two files
     real = vacuuming.datetime
 

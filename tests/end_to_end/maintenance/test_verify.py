@@ -54,7 +54,7 @@ def test_a_sound_table_is_proven(filled: World) -> None:
 def test_plain_and_settled_tables_are_proven(world: World) -> None:
     for hour in range(3):
         world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + 3600 * hour, a=hour)]})
-        world.compact("compaction.format=parquet", f"settle.after_compact={'true' if hour == 2 else 'false'}")
+        world.compact("compaction.format=parquet", f"optimize.after_compact={'true' if hour == 2 else 'false'}")
     found = world.verify()
     assert (found["problems"], found["sources_proven"], found["data_files"], found["rows"]) == ([], 3, 1, 3)
 

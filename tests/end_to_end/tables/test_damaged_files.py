@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from siltstone.cli.main import main
 from siltstone.config.load import load_config
 from siltstone.errors import DamagedFileError
-from siltstone.maintenance.optimize import settle
+from siltstone.maintenance.optimize import optimize
 from support.damage import Flip
 from support.fleet import InProcess, quiet
 from support.readings_table import Readings, quarters, reading
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_not_merged_with_others(lake: Lake, flip: Flip) -> Non
     path = lake.damaged_by(flip, lake.readings)
     before = contents(lake.readings)
     with pytest.raises(DamagedFileError, match=path.name):
-        settle(Readings(str(lake.root / "lake")).table, load_config([], []), InProcess(), quiet)
+        optimize(Readings(str(lake.root / "lake")).table, load_config([], []), InProcess(), quiet)
     assert contents(lake.readings) == before
 
 

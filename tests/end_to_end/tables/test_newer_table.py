@@ -152,6 +152,7 @@ BY_JOB = {
             ("asof", "lake/joined"),
         )
     },
+    "optimize": ("lake/datalog", ["optimize", "{root}/lake/datalog"]),
     "settle": ("lake/datalog", ["settle", "{root}/lake", "datalog"]),
     "verify": ("lake/datalog", COMMANDS["verify"]["lake/datalog"]),
     "publish": ("lake/readings", ["publish", "mortar", "{root}/lake", "{root}/published"]),
@@ -234,7 +235,7 @@ def test_the_newest_manifest_is_read_once(lake: OldLake, monkeypatch: pytest.Mon
         return own(storage, path)
 
     monkeypatch.setattr(Storage, "read", counted)
-    assert run([*lake.arguments("write", "lake/datalog"), "--set", "settle.after_compact=false"]) == 0
+    assert run([*lake.arguments("write", "lake/datalog"), "--set", "optimize.after_compact=false"]) == 0
     newest = newest_manifest(lake.root / "lake/datalog")
     assert read.count(f"_siltstone/runs/{newest.name}") == 1
 
@@ -275,6 +276,6 @@ def test_show_tells_people_of_a_format_above_1(lake: OldLake, capsys: pytest.Cap
     assert "format" not in capsys.readouterr().out
     say_format(lake.root / "lake/datalog", FOR_WRITERS)
     assert run(["show", str(lake.root / "lake"), "datalog", "--json"]) == 0
-    out = capsys.readouterr().out
-    assert "  format 2: read by siltstone 0.1.0 and newer, written by 9.2.0 and newer\n" in out
-    assert json.loads(out.splitlines()[-1])["tables"][0]["format"] == FOR_WRITERS
+    said = capsys.readouterr()
+    assert "  format 2: read by siltstone 0.1.0 and newer, written by 9.2.0 and newer\n" in said.err
+    assert json.loads(said.out)["tables"][0]["format"] == FOR_WRITERS

@@ -1,0 +1,82 @@
+"""`siltstone resample`: the values of series at the instants of a grid."""
+
+import argparse
+
+from siltstone.cli.arguments import (
+    columns_of,
+    config_of,
+    filter_arguments,
+    filters_of,
+    length_us,
+    origin_argument,
+    output_arguments,
+    period_arguments,
+    period_of,
+    reading_arguments,
+    rules_file,
+)
+from siltstone.cli.progress import Reporter
+from siltstone.cli.remarks import remark_if_nothing, remark_on_capitals
+from siltstone.cli.run import engine_of
+
+EXAMPLE = "siltstone resample LAKE/readings LAKE/grid --every 5m --limit 30m"
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of resample."""
+    parser.add_argument(
+        "input", metavar="INPUT", help="a table: LAKE/readings, or a wide one such as LAKE/datalog with --columns"
+    )
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="folder or s3:// URI of the table of values; created if missing"
+    )
+    parser.add_argument("--every", metavar="LENGTH", required=True, help="of the grid: 1s 5m 1h 1d, any such length")
+    parser.add_argument(
+        "--fill",
+        choices=("previous", "linear", "nearest", "interpretation"),
+        default="interpretation",
+        help="the value between points: of the last one, on the line, of the nearest, or (default) as each series is "
+        "read by --rules and siltstone's own rules",
+    )
+    parser.add_argument("--limit", metavar="LENGTH", help="points further away than this give no value (90s, 15m, 1h)")
+    period_arguments(
+        parser, "first instant (default: first point)", "instants before (default: to the table's latest one)"
+    )
+    parser.add_argument(
+        "--zone", default="UTC", metavar="ZONE", help="IANA zone of days, weeks, months and dates (default: UTC)"
+    )
+    origin_argument(parser, "that is on the grid")
+    filter_arguments(parser)
+    reading_arguments(parser)
+    output_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resample as the arguments say, print the summary; 0."""
+    config = config_of(args)
+    from siltstone.aggregation.spec import AggregateSpec, rows_of
+    from siltstone.cli.printing_tables import print_derived
+    from siltstone.config.series_rules import load_interpretations
+    from siltstone.derived.resample import resample_table
+    from siltstone.derived.resample_tasks import RESAMPLED
+    from siltstone.timeseries.buckets import buckets_of
+
+    buckets_of(args.every, args.zone, args.origin or None)  # what they can't be is told first
+    period = period_of(args, args.zone)
+    terms = AggregateSpec(
+        every=args.every,
+        zone=args.zone,
+        origin=args.origin,
+        measures=(),
+        columns=columns_of(args),
+        rules=rows_of(load_interpretations(rules_file(args))),
+        **filters_of(args),
+    )
+    limit_us = length_us(args.limit, "--limit")
+    with Reporter() as progress:
+        engine = engine_of(args.engine, config)
+        summary = resample_table(args.input, args.output, terms, args.fill, limit_us, period, config, engine, progress)
+    remark_if_nothing(summary, args.input)
+    remark_on_capitals(summary, RESAMPLED, config, rules_file(args))
+    print_derived(summary, "instants", as_json=args.json)
+    return 0
