@@ -47,6 +47,7 @@ from siltstone.errors import OverlapError
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import EARLIEST_US, EVER, LATEST_US, Window
+from siltstone.model.run_summary import AggregateSummary
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
@@ -67,7 +68,7 @@ def aggregate_table(
     progress: Progress,
     *,
     full: bool = False,
-) -> dict[str, Any]:
+) -> AggregateSummary:
     """Bring an output table of aggregates up to date with a table of readings or a wide one; the run's summary.
 
     Only the buckets that new, changed or gone data files touch are computed again, but with `full` all.
@@ -80,13 +81,14 @@ def aggregate_table(
     table = output_table(output_uri, terms, config)
     given = source, table, terms, period, config, engine, progress
 
-    def attempt() -> dict[str, Any]:
+    def attempt() -> AggregateSummary:
         try:
             return _AggregateRun(*given, full=full, apart=True).run()
         except OverlapError:  # rows without a unit, of which no bounds tell, are in two files
             return _AggregateRun(*given, full=full, apart=False).run()
 
-    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    summary = attempted(attempt, output_uri, progress)
+    return replace(summary, seconds=round(time.time() - started, 3))
 
 
 class _AggregateRun:
@@ -112,7 +114,7 @@ class _AggregateRun:
         self._name = uuid.uuid4().hex
         self._span = period.span(terms.buckets)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> AggregateSummary:
         self._source.recover()
         self._snapshot = existing(self._source)
         check_columns(self._source, self._snapshot, self._terms)
@@ -147,7 +149,7 @@ class _AggregateRun:
         latest = latest_us(self._stored, self._source.contract) or 0
         return latest if self._period.end_us == LATEST_US else max(latest, self._period.end_us)
 
-    def _whole(self) -> dict[str, Any]:
+    def _whole(self) -> AggregateSummary:
         """Every row anew."""
         states = self._read(self._state_tasks(self._split(self._stored).within, self._span))
         return self._commit(states, self._finish(states), self._old, sum(s.counted.points for s in states))
@@ -166,7 +168,7 @@ class _AggregateRun:
         paths = [found.path for found in self._read(tasks)] if tasks else []
         return paths[: len(parts.before)], paths[len(parts.before) :]
 
-    def _update(self) -> dict[str, Any]:
+    def _update(self) -> AggregateSummary:
         """The rows that new and gone data files touch, and what is near them."""
         buckets = self._terms.buckets
         files = {row["path"]: row for row in self._ledger.newest["files"]}
@@ -324,9 +326,9 @@ class _AggregateRun:
         self._progress(f"finishing {sum(f.states for f in states):,} states", 0, 0, 0)
         return self._engine.run(tasks, lambda _: None)
 
-    def _nothing(self, files: int) -> dict[str, Any]:
-        places = {"table": self._table.storage.root, "input": self._source.storage.root}
-        return {**places, "engine": self._engine.name, "run": "", "files_known": files}
+    def _nothing(self, files: int) -> AggregateSummary:
+        table, source = self._table.storage.root, self._source.storage.root
+        return AggregateSummary(table=table, input=source, engine=self._engine.name, files_known=files)
 
     def _commit(
         self,
@@ -335,24 +337,24 @@ class _AggregateRun:
         removed: Sequence[DataFile],
         expected: int,
         touched: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> AggregateSummary:
         total = PointCounts()
         for one in found:
             total.add(one.counted)
-        summary = {
-            "table": self._table.storage.root,
-            "input": self._source.storage.root,
-            "engine": self._engine.name,
-            "every": self._terms.buckets.name,
-            "rows_in": total.rows,
-            "points": total.points,
-            "rows_left_out": total.left_out,
-            "repeated": total.repeated,
-            "buckets_touched": touched,
-            "series": sum(w.series for w in written),
-            "provisional": sum(w.provisional for w in written),
-            "watermark_us": self._watermark,
-        }
+        summary = AggregateSummary(
+            table=self._table.storage.root,
+            input=self._source.storage.root,
+            engine=self._engine.name,
+            every=self._terms.buckets.name,
+            rows_in=total.rows,
+            points=total.points,
+            rows_left_out=total.left_out,
+            repeated=total.repeated,
+            buckets_touched=touched,
+            series=sum(w.series for w in written),
+            provisional=sum(w.provisional for w in written),
+            watermark_us=self._watermark,
+        )
         extras = {
             "period": [self._period.start_us, self._period.end_us],
             "files": [described(s, self._source.contract) for s in self._stored],

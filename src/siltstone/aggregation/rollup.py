@@ -21,6 +21,7 @@ from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
+from siltstone.model.run_summary import RollupSummary
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
@@ -43,7 +44,7 @@ def rollup_table(
     progress: Progress,
     *,
     empty: Empty | None = None,
-) -> dict[str, Any]:
+) -> RollupSummary:
     """Bring an output table of coarser buckets up to date with another one's states; the run's summary. Only the dates
     are written that changed data files of the base may tell otherwise.
 
@@ -55,7 +56,7 @@ def rollup_table(
     if finish_tasks(rows) > 1:
         engine.warm_up(2, [FinishTask.__module__])
 
-    def attempt() -> dict[str, Any]:
+    def attempt() -> RollupSummary:
         base.recover()
         snapshot = base.snapshot()
         header = {} if snapshot is None else ledgers.load(base.storage, snapshot.head).newest
@@ -67,7 +68,8 @@ def rollup_table(
         _check_aligned(before, terms, stored)
         return _rolled(base, stored, header, terms, output_uri, config, engine, progress)
 
-    return {**attempted(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    summary = attempted(attempt, output_uri, progress)
+    return replace(summary, seconds=round(time.time() - started, 3))
 
 
 def _base(uri: str, config: Config) -> tuple[Table, int]:
@@ -139,33 +141,35 @@ def _rolled(
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> RollupSummary:
     table = output_table(output_uri, terms, config)
     if table.storage.root == base.storage.root:
         raise UsageError("the rollup would overwrite its base", "Give another folder.")
     planned = PlannedTable.of(table)
     _check_same(table, planned.newest, terms, Period(*header["period"]), base.storage.root)
-    about = {"table": table.storage.root, "input": base.storage.root, "engine": engine.name, "run": ""}
+    about = RollupSummary(
+        table=table.storage.root, input=base.storage.root, engine=engine.name, files_known=len(stored)
+    )
     wanted = anew(planned, base.storage, stored, header, terms)
     if wanted is None:
-        return {**about, "files_known": len(stored)}
+        return about
     window = _window(header, terms)
     tasks = _tasks(base, wanted, header, terms, table, config, window)
     is_small = len(tasks) == 1  # done here before workers have started
     written = [tasks[0].run()] if is_small else engine.run(tasks, lambda _: None)
     points, there = sum(w.points for w in written), points_of(base.storage, wanted, window, terms.buckets)
     problems = [] if points == there else [f"{there:,} points in the base, {points:,} in the rollup"]
-    summary = {
-        **about,
-        "every": terms.buckets.name,
-        "base": AggregateSpec.from_dict(header["terms"]).buckets.name,
-        "rows_in": sum(f.rows for f in wanted.stored),
-        "points": points,
-        "buckets_touched": wanted.touched,
-        "series": sum(w.series for w in written),
-        "provisional": sum(w.provisional for w in written),
-        "watermark_us": header["watermark_us"],
-    }
+    summary = replace(
+        about,
+        every=terms.buckets.name,
+        base=AggregateSpec.from_dict(header["terms"]).buckets.name,
+        rows_in=sum(f.rows for f in wanted.stored),
+        points=points,
+        buckets_touched=wanted.touched,
+        series=sum(w.series for w in written),
+        provisional=sum(w.provisional for w in written),
+        watermark_us=header["watermark_us"],
+    )
     outputs = [o for w in written for o in w.outputs]
     progress(f"committing {len(outputs)} files", 0, 0, 0)
     edges = write_edges(base.storage, edges_of(base, terms), stored, header, window, edges_of(table, terms))

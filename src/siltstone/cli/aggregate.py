@@ -23,6 +23,7 @@ from siltstone.cli.arguments import (
 from siltstone.cli.progress import Reporter
 from siltstone.engine.tasks import Engine
 from siltstone.errors import UsageError
+from siltstone.model.run_summary import BucketsSummary
 
 _EVERY = "length of a bucket: 1m 5m 15m 1h 1d 1w 1mo, any such length, or shifts@06:00,18:00"
 _MEASURE = (
@@ -143,6 +144,7 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
         rules=rows_of(load_interpretations(args.measurements)),
     )
     engine.warm_up(2, _TASKS)  # they import the rest while this process does
+    summary: BucketsSummary
     with Reporter() as progress:
         if args.convention == "default":
             from siltstone.aggregation.aggregate import aggregate_table
@@ -209,7 +211,7 @@ def print_aggregated(summary: Mapping[str, Any], *, as_json: bool) -> None:
         ]
     console.print(*lines, sep="\n", soft_wrap=True)
     if as_json:
-        print(json.dumps(s, default=str), flush=True)  # noqa: T201
+        print(json.dumps(dict(s), default=str), flush=True)  # noqa: T201
 
 
 def print_conventions(*, as_json: bool) -> int:

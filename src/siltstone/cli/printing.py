@@ -305,5 +305,5 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, default=str), flush=True)  # noqa: T201
+def _print_json(value: Mapping[str, Any]) -> None:
+    print(json.dumps(dict(value), default=str), flush=True)  # noqa: T201

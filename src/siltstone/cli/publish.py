@@ -98,4 +98,4 @@ def print_published(summary: Mapping[str, Any], *, as_json: bool) -> None:
         lines.append(f"archive      {s['archive']}, {s['archive_bytes'] / 1e6:,.1f} MB, SHA-256 {s['archive_sha256']}")
     console.print(*filter(None, lines), sep="\n", soft_wrap=True)
     if as_json:
-        print(json.dumps(s, default=str), flush=True)  # noqa: T201
+        print(json.dumps(dict(s), default=str), flush=True)  # noqa: T201

@@ -161,4 +161,4 @@ def _print(s: Mapping[str, Any], read: str, rows: str, *, as_json: bool) -> None
         ]
     Console(soft_wrap=True, highlight=False, markup=False).print(*lines, sep="\n", soft_wrap=True)
     if as_json:
-        print(json.dumps(s, default=str), flush=True)  # noqa: T201
+        print(json.dumps(dict(s), default=str), flush=True)  # noqa: T201

@@ -23,7 +23,7 @@ from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import PlannedTable, commit
+from siltstone.table.transaction import Made, PlannedTable, commit
 from siltstone.table.writer import PartitionWriter
 
 _WRITTEN_AT_ONCE = 1 << 19  # rows
@@ -134,7 +134,7 @@ class DerivedTable:
         """Whether the table is what the files say."""
         return bool(self._planned.newest) and self._planned.newest["files"] == sorted(files)
 
-    def commit(self, summary: Mapping[str, Any], outputs: Sequence[NewFile], files: Sequence[str]) -> dict[str, Any]:
+    def commit(self, summary: Made, outputs: Sequence[NewFile], files: Sequence[str]) -> Made:
         """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
         first."""
         extras = {"files": sorted(files)}

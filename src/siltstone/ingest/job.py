@@ -34,6 +34,7 @@ from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
 from siltstone.model.data_files import NewFile
+from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage, open_input, open_root
 from siltstone.table import ledger as ledgers
@@ -58,14 +59,13 @@ def compact(
     *,
     retry_quarantined: bool = False,
     since: datetime | None = None,
-) -> dict[str, Any]:
+) -> CompactSummary:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
-    A source with several tables has a run for each that finds files or is there already; then the summary has them
-    under `tables`. A file that comes again with other content replaces its former rows. With `retry_quarantined` files
-    with refused records are read again, for new limits or another window. With `since` (by the clock of the folders)
-    files in folders of an earlier hour are not looked at; a later run takes them. Undersized files are settled
-    afterwards.
+    A source with several tables has a run for each that finds files or is there already. A file that comes again with
+    other content replaces its former rows. With `retry_quarantined` files with refused records are read again, for new
+    limits or another window. With `since` (by the clock of the folders) files in folders of an earlier hour are not
+    looked at; a later run takes them. Undersized files are settled afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
@@ -93,23 +93,23 @@ def compact(
         if is_new:
             engine.warm_up(_FEW_TASKS, modules_of(dataset))  # there is work for sure
             table.create()
-        portions: list[dict[str, Any]] = []
-        while not portions or portions[-1]["files_later"]:
+        portions: list[TableSummary] = []
+        while not portions or portions[-1].files_later:
             run = _Run(dataset, options, store, table, config, engine, progress, retry_quarantined=retry_quarantined)
             portions.append(run.until_committed(listing))
             listing = listing.without(run.deferred)
         summary = united(portions)
-        settled = None if dataset.contract.is_history else _settled(table, config, engine, progress, summary["run"])
-        summaries.append({**summary, "settled": settled, "seconds": round(time.time() - started, 3)})
+        settled = None if dataset.contract.is_history else _settled(table, config, engine, progress, summary.run)
+        summaries.append(replace(summary, settled=settled, seconds=round(time.time() - started, 3)))
         started = time.time()
     if not summaries:
         limit = f" in folders since {minute(since)}" if since else ""
         expected = " or ".join(d.layout for d in datasets)
         raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {expected}.")
-    return summaries[0] if len(datasets) == 1 else {"source": source_name, "tables": summaries}
+    return CompactSummary(source_name, summaries, is_of_one_table=len(datasets) == 1)
 
 
-def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> dict[str, Any] | None:
+def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> OptimizeSummary | None:
     """What settling did after a run; None where it was not wanted or is left to the next run."""
     if not config.settle.after_compact:
         return None
@@ -151,7 +151,7 @@ class _Run:
         self._superseding = RowReplacer(engine, table, self._settings)
         self.deferred: set[str] = set()
 
-    def until_committed(self, listing: Listing) -> dict[str, Any]:
+    def until_committed(self, listing: Listing) -> TableSummary:
         for _ in range(_ATTEMPTS):
             self._table.recover()
             snapshot = self._table.snapshot()
@@ -243,7 +243,7 @@ class _Run:
         todo = first_portion(news.todo, whose, most)
         return replace(news, todo=todo, later=news.todo.height - todo.height)
 
-    def _once(self, listing: Listing, news: ListingDiff, snapshot: Snapshot, ledger: Ledger) -> dict[str, Any]:
+    def _once(self, listing: Listing, news: ListingDiff, snapshot: Snapshot, ledger: Ledger) -> TableSummary:
         """Check what was read and commit it. Raises Refused when another commit came between."""
         files = self._waves.accounts()
         self.deferred = {f.path for f in files if f.state == "deferred"}
@@ -265,17 +265,18 @@ class _Run:
         read = [f for f in files if f.state != "deferred"]
         columns = self._waves.schema.columns[len(snapshot.schema.columns) :] if read else ()
         head = Head.after(ledger.head)
-        summary = {
-            **summary_of(listing, news, files, fresh, self._dataset.time_units),
-            "table": self._table.storage.root,
-            "engine": self._engine.name,
-            "columns_added": [c.name for c in columns],
-            "grain": self._settings.rules.grain if self._is_dated else None,
-        }
-        summary |= {"files_superseded": len(replaced), "rows_superseded": sum(replaced.values())}
-        summary["keys_replaced"] = 0 if dropped.carried is not None else dropped.rows_given_way
-        if read or news.noted:
-            summary["run"] = head.name
+        summary = replace(
+            summary_of(listing, news, files, fresh, self._dataset.time_units),
+            run=head.name if read or news.noted else "",
+            table=self._table.storage.root,
+            engine=self._engine.name,
+            columns_added=[c.name for c in columns],
+            grain=self._settings.rules.grain if self._is_dated else None,
+            files_superseded=len(replaced),
+            rows_superseded=sum(replaced.values()),
+            keys_replaced=0 if dropped.carried is not None else dropped.rows_given_way,
+        )
+        if summary.run:
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
             header = self._header(summary, outputs, columns, ledger)
@@ -283,7 +284,7 @@ class _Run:
             accounts = [*read, *with_notes(adjusted, news.noted)]
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._tell(f"committing {len(outputs)} files")
-            info = {"run": head.name, "rows": summary["rows_out"]}
+            info = {"run": head.name, "rows": summary.rows_out}
             self._table.commit(Change(head, outputs, info, removed=dropped.removed), snapshot)
         return summary
 
@@ -363,7 +364,7 @@ class _Run:
 
     def _header(
         self,
-        summary: Mapping[str, Any],
+        summary: TableSummary,
         outputs: Sequence[NewFile],
         columns: Sequence[Column],
         ledger: Ledger,
@@ -375,14 +376,14 @@ class _Run:
             rows for done in self._waves.first for days in done.report.deferred.values() for rows in days.values()
         )
         shift_hours = self._target.shift_hours if self._target is not None else known.get("shift_hours")
-        read, written = summary["bytes_in"], summary["bytes_written"]
+        read, written = summary.bytes_in, summary.bytes_written
         learned = {
             **self._meaning,
-            "shift_hours": shift_hours if deferred * 2 <= summary["records_in"] else None,
+            "shift_hours": shift_hours if deferred * 2 <= summary.records_in else None,
             "ratio": written / read if read and written else known.get("ratio"),
         }
         return {
-            **summary,
+            **summary.counts,
             "learned": {**ledgers.learned_of(ledger.newest), self._dataset.name: learned},
             "zone": self._settings.rules.zone if not self._dataset.contract.key else "UTC",
             "kind": "compact",

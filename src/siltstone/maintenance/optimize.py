@@ -14,6 +14,7 @@ from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.kernels.bin_packing import Merge, plan_merges
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.data_files import Partition
+from siltstone.model.run_summary import OptimizeSummary
 from siltstone.model.time_zones import day_end, month_end
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
@@ -28,21 +29,18 @@ _Done = dict[tuple[str, ...], Rewritten]
 
 def settle(
     table: Table, config: Config, engine: Engine, progress: Progress, *, dry_run: bool = False
-) -> dict[str, Any]:
+) -> OptimizeSummary:
     """Merge undersized files until a plan finds none; a summary, with `dry_run` of the first plan alone.
 
     Raises LostRaceError when other runs committed first again and again.
     """
     started = time.time()
     settling = _Settling(table, config, engine, progress)
-    summary: dict[str, Any] = {
-        "run": "", "table": table.storage.root, "engine": engine.name, "dry_run": dry_run,
-        "files_removed": 0, "files_written": 0, "bytes_removed": 0, "bytes_written": 0, "rows": 0, "partitions": [],
-    }  # fmt: skip
+    summary = OptimizeSummary("", table.storage.root, engine.name, dry_run)
     refused = 0
     while merges := settling.plan():
         if dry_run:
-            _count(summary, merges, [])
+            summary = _with(summary, merges, [])
             break
         try:
             run, done = settling.commit(merges[:_MERGES_PER_COMMIT])
@@ -58,19 +56,23 @@ def settle(
                 ) from None
         else:
             refused = 0
-            summary["run"] = run or summary["run"]
-            _count(summary, *done)
-    return {**summary, "seconds": round(time.time() - started, 3)}
+            summary = _with(replace(summary, run=run or summary.run), *done)
+    return replace(summary, seconds=round(time.time() - started, 3))
 
 
-def _count(summary: dict[str, Any], merges: Sequence[Merge], results: Sequence[Rewritten]) -> None:
+def _with(before: OptimizeSummary, merges: Sequence[Merge], results: Sequence[Rewritten]) -> OptimizeSummary:
+    """The summary with these merges added."""
     files = [f for m in merges for f in m.files]
-    summary["files_removed"] += len(files)
-    summary["bytes_removed"] += sum(f.bytes for f in files)
-    summary["rows"] += sum(f.rows for f in files)
-    summary["files_written"] += sum(len(r.outputs) for r in results)
-    summary["bytes_written"] += sum(o.bytes for r in results for o in r.outputs)
-    summary["partitions"] = sorted({*summary["partitions"], *("/".join(m.files[0].partition) for m in merges)})
+    outputs = [o for r in results for o in r.outputs]
+    return replace(
+        before,
+        files_removed=before.files_removed + len(files),
+        files_written=before.files_written + len(outputs),
+        bytes_removed=before.bytes_removed + sum(f.bytes for f in files),
+        bytes_written=before.bytes_written + sum(o.bytes for o in outputs),
+        rows=before.rows + sum(f.rows for f in files),
+        partitions=sorted({*before.partitions, *("/".join(m.files[0].partition) for m in merges)}),
+    )
 
 
 class _Settling:

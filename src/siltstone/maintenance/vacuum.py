@@ -18,6 +18,7 @@ from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
 from siltstone.errors import UsageError
 from siltstone.model.layout import FOLDER, OWN_EDGES
+from siltstone.model.run_summary import VacuumSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Refused, Table
 from siltstone.table.quarantine import quarantine_file
@@ -29,7 +30,7 @@ _DATA_FILE = re.compile(r"_?data_[0-9a-f]{32}\.parquet")  # also one that is sta
 _PART = re.compile(r"-[0-9]{4}\.quarantine$")
 
 
-def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -> dict[str, Any]:
+def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -> VacuumSummary:
     """Delete what is not needed and older than `vacuum.grace_hours`; what it was, with `dry_run` what it would be."""
     started = time.time()
     grace = timedelta(hours=config.vacuum.grace_hours)
@@ -51,15 +52,15 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     if not dry_run:
         for number, _ in enumerate(table.storage.ahead(table.storage.delete, old["path"])):
             progress("deleting", number, old.height, 0)
-    return {
-        "table": table.storage.root,
-        "dry_run": dry_run,
-        "files": old["path"].to_list(),
-        "bytes": int(old["size"].sum()),
-        "files_young": spare.height - old.height,
-        "grace_hours": config.vacuum.grace_hours,
-        "seconds": round(time.time() - started, 3),
-    }
+    return VacuumSummary(
+        table=table.storage.root,
+        dry_run=dry_run,
+        files=old["path"].to_list(),
+        bytes=int(old["size"].sum()),
+        files_young=spare.height - old.height,
+        grace_hours=config.vacuum.grace_hours,
+        seconds=round(time.time() - started, 3),
+    )
 
 
 def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, Any]]]:

@@ -16,6 +16,7 @@ from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.contracts import Contract
 from siltstone.model.data_files import DataFile
+from siltstone.model.run_summary import VerifySummary
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Refused, Snapshot, Table
@@ -28,7 +29,7 @@ _TASK_BYTES, _TASK_FILES = 64 << 20, 2_000
 _File = tuple[str, Mapping[str, Any]]
 
 
-def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> dict[str, Any]:
+def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> VerifySummary:
     """What was checked, and every `problem` as a sentence; the settings must be those that the table was written with.
 
     Per source file: its bytes against the SHA-256 in the manifest, records read again against the account, and its
@@ -66,20 +67,20 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         problems.append(f"{path}: {sums.rows:,} rows of it are in the table, no manifest knows it")
     read = [f for f in found.values() if f.is_there]
     unchanged = [f for row in accounts.iter_rows(named=True) if (f := found[row["path"]]).sha256 == row["sha256"]]
-    return {
-        "table": table.storage.root,
-        "engine": engine.name,
-        "run": snapshot.head.name,
-        "source_files": accounts.height,
-        "sources_proven": len(unchanged),
-        "sources_gone": accounts.height - len(read),
-        "sources_changed": len(read) - len(unchanged),
-        "data_files": len(stored),
-        "rows": sum(s.rows for s in stored),
-        "bytes": sum(s.bytes for s in stored),
-        "problems": problems,
-        "seconds": round(time.time() - started, 3),
-    }
+    return VerifySummary(
+        table=table.storage.root,
+        engine=engine.name,
+        run=snapshot.head.name,
+        source_files=accounts.height,
+        sources_proven=len(unchanged),
+        sources_gone=accounts.height - len(read),
+        sources_changed=len(read) - len(unchanged),
+        data_files=len(stored),
+        rows=sum(s.rows for s in stored),
+        bytes=sum(s.bytes for s in stored),
+        problems=problems,
+        seconds=round(time.time() - started, 3),
+    )
 
 
 def _at_rest(table: Table) -> tuple[Snapshot, list[DataFile]]:

@@ -2,20 +2,22 @@
 when another run committed first."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from siltstone import __version__
 from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.model.data_files import DataFile, NewFile
+from siltstone.model.run_summary import DerivedSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
 
 ATTEMPTS = 6
+Made = TypeVar("Made", bound=DerivedSummary)
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,13 @@ class PlannedTable:
 def commit(
     planned: PlannedTable,
     kind: str,
-    summary: Mapping[str, Any],
+    summary: Made,
     terms: Mapping[str, Any],
     outputs: Sequence[NewFile],
     removed: Sequence[DataFile],
     extras: Mapping[str, Any],
     problems: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Made:
     """Make `outputs` data files of the table in the place of `removed` ones; the summary, with what was written and the
     run's name. `extras` are told in the manifest alone.
 
@@ -65,17 +67,18 @@ def commit(
     if found := [*problems, *check_output(table, outputs, planned.snapshot.schema)]:
         raise AccountsError(f"this {kind}", found)
     rows = sum(o.rows for o in outputs)
-    whole = {
-        **summary,
-        "rows_out": rows,
-        "rows": rows + sum(s.rows for s in planned.stored) - sum(s.rows for s in removed),
-        "files_written": len(outputs),
-        "files_removed": len(removed),
-        "bytes_written": sum(o.bytes for o in outputs),
-    }
     head = Head.after(planned.snapshot.head)
+    whole = replace(
+        summary,
+        run=head.name,
+        rows_out=rows,
+        rows=rows + sum(s.rows for s in planned.stored) - sum(s.rows for s in removed),
+        files_written=len(outputs),
+        files_removed=len(removed),
+        bytes_written=sum(o.bytes for o in outputs),
+    )
     header = {
-        **whole,
+        **whole.counts,
         "files": [],
         **extras,
         "kind": kind,
@@ -89,10 +92,10 @@ def commit(
     }
     ledgers.write_manifest(table.storage, head, planned.ledger, header, [], dataset=kind)
     table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
-    return {**whole, "run": head.name}
+    return whole
 
 
-def attempted(attempt: Callable[[], dict[str, Any]], output_uri: str, progress: Progress) -> dict[str, Any]:
+def attempted(attempt: Callable[[], Made], output_uri: str, progress: Progress) -> Made:
     """What an attempt says, which looks at the tables anew each time: again where another run committed first.
 
     Raises LostRaceError when that happened again and again.
