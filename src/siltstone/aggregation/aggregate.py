@@ -47,6 +47,7 @@ from siltstone.errors import OverlapError
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import EARLIEST_US, EVER, LATEST_US, Window
+from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import AggregateSummary
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
@@ -128,7 +129,7 @@ class _AggregateRun:
         check_same(self._table, newest, self._terms, self._period, root, full=self._full)
         self._old = self._table.files(self._planned)
         with self._working():
-            return self._update() if self._ledger.newest and not self._full else self._whole()
+            return self._update(self._ledger.newest) if self._ledger.newest and not self._full else self._whole()
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -168,23 +169,24 @@ class _AggregateRun:
         paths = [found.path for found in self._read(tasks)] if tasks else []
         return paths[: len(parts.before)], paths[len(parts.before) :]
 
-    def _update(self) -> AggregateSummary:
+    def _update(self, newest: RunHeader) -> AggregateSummary:
         """The rows that new and gone data files touch, and what is near them."""
         buckets = self._terms.buckets
-        files = {row["path"]: row for row in self._ledger.newest["files"]}
+        files = {row["path"]: row for row in newest.files}
         now = {s.path: s for s in self._stored}
         headers = ledgers.headers(self._source.storage, self._snapshot.head)[::-1]
         known = same_rows(headers, set(files))
         added = [s for s in self._stored if s.path not in known]
         gone = [files[path] for path in files if path not in now and not has_successor(path, headers, set(now))]
-        if not added and not gone and self._watermark == self._ledger.newest["watermark_us"]:
+        if not added and not gone and self._watermark == newest.watermark_us:
             return self._nothing(len(now))
         light = light_rows(self._table.storage, self._old, self._terms)
         inside = self._split(added).within
         fresh = self._read(self._state_tasks(inside, self._span)) if inside else []
         touched = pl.concat([in_rectangles(light, buckets, gone), self._keys(fresh)]).unique()
         again = self._again(touched) if touched.height else []
-        dates = self._dates(light, touched, [*(described(file, self._source.contract) for file in added), *gone])
+        changed = [*(described(file, self._source.contract) for file in added), *gone]
+        dates = self._dates(light, touched, newest.watermark_us, changed)
         replaced = f"{self._name}-replaced.parquet"
         write_keys(self._work, replaced, touched)
         rows = light.touched(touched)
@@ -195,10 +197,10 @@ class _AggregateRun:
         gone_files = [f for f in self._old if f.partition[0] in set(dates)]
         return self._commit(again, written, gone_files, expected, touched=touched.height)
 
-    def _dates(self, light: RowIndex, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The dates to write anew; `files`: the data files that are new or gone."""
+    def _dates(self, light: RowIndex, touched: pl.DataFrame, was: int, files: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The dates to write anew; `was`: the watermark of before, `files`: the data files that are new or gone."""
         buckets, (start, end) = self._terms.buckets, self._span
-        was, carries = self._ledger.newest["watermark_us"], self._terms.empty == "carry"
+        carries = self._terms.empty == "carry"
         known_until = min(was, self._watermark)
         until = min(max(was, self._watermark), end)
         newest = int(buckets.number(np.array([until - 1]))[0])

@@ -114,7 +114,8 @@ def _there(uri: str, config: Config) -> Table:
         raise UsageError(f"no table at {storage.root}", move)
     for made, kinds in ((contract_of(AggregateSpec("1h")), ("aggregate", "rollup")), (RESAMPLED, ("resample",))):
         try:
-            is_made = contract is None and newest_header(table_at(storage, made)).get("kind") in kinds
+            newest = newest_header(table_at(storage, made)) if contract is None else None
+            is_made = newest is not None and newest.kind in kinds
         except TableFormatError:
             raise
         except UsageError:  # columns of another contract

@@ -19,6 +19,7 @@ from siltstone.errors import TableFormatError, UsageError
 from siltstone.model.contracts import ARROW_TYPE, Contract
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.layout import FOLDER
+from siltstone.model.run_header import RunHeader
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Table
@@ -119,20 +120,21 @@ class DerivedTable:
         self._check(self._planned.newest)
         self.work = self.table.storage.child(FOLDER, "work")
 
-    def _check(self, made: Mapping[str, Any]) -> None:
+    def _check(self, made: RunHeader | None) -> None:
         """Raise UsageError where the newest run made a table of another kind, or with other terms."""
         root = self.table.storage.root
-        if made and made["kind"] != self._kind:
+        if made and made.kind != self._kind:
             raise UsageError(f"{root} is no table that siltstone {self._kind} has made", "Give a new folder.")
-        if made and made["terms"] != self._terms:
-            changed = [name for name in self._terms if made["terms"].get(name) != self._terms[name]]
+        if made and made.terms != self._terms:
+            changed = [name for name in self._terms if (made.terms or {}).get(name) != self._terms[name]]
             raise UsageError(
                 f"{root} was made with other terms: {', '.join(changed)}", "Give the same, or a new folder."
             )
 
     def is_of(self, files: Sequence[str]) -> bool:
         """Whether the table is what the files say."""
-        return bool(self._planned.newest) and self._planned.newest["files"] == sorted(files)
+        newest = self._planned.newest
+        return newest is not None and newest.files == sorted(files)
 
     def commit(self, summary: Made, outputs: Sequence[NewFile], files: Sequence[str]) -> Made:
         """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
@@ -141,14 +143,14 @@ class DerivedTable:
         return commit(self._planned, self._kind, summary, self._terms, outputs, self._planned.stored, extras)
 
 
-def _newest(table: Table) -> Mapping[str, Any]:
+def _newest(table: Table) -> RunHeader | None:
     """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
     try:
         return newest_header(table)
     except TableFormatError:
         raise
     except UsageError:
-        return {"kind": "another"}
+        return RunHeader(kind="another")
 
 
 def stored_rows(table: Table, columns: Sequence[str], schema: Schema, values: Sequence[str] = ()) -> StoredRows:

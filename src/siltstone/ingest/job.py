@@ -34,6 +34,7 @@ from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
 from siltstone.model.data_files import NewFile
+from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage, open_input, open_root
@@ -184,7 +185,7 @@ class _Run:
 
     def _keep_grain(self, ledger: Ledger) -> None:
         """Go by the grain that the table's first run chose; what was read for another one is read again."""
-        grain, wanted = ledger.newest.get("grain"), self._config.compaction.grain
+        grain, wanted = ledger.grain, self._config.compaction.grain
         if grain is None or not self._is_dated:
             return
         if wanted not in ("auto", grain):
@@ -279,8 +280,7 @@ class _Run:
         if summary.run:
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
-            header = self._header(summary, outputs, columns, ledger)
-            header["removed"] = [s.path for s in dropped.removed]
+            header = self._header(summary, [s.path for s in dropped.removed], outputs, columns, ledger)
             accounts = [*read, *with_notes(adjusted, news.noted)]
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._tell(f"committing {len(outputs)} files")
@@ -326,7 +326,7 @@ class _Run:
     def _surveyed(self, sample: pl.DataFrame, input_bytes: int, ledger: Ledger) -> float:
         """Output bytes per input byte by a keyed survey, which also chooses the grain of a new table's dates."""
         survey = take_keyed_survey(self._store, sample, self._dataset, self._settings.rules)
-        if self._is_dated and ledger.newest.get("grain") is None:
+        if self._is_dated and ledger.grain is None:
             wanted = self._config.compaction.grain
             grain = survey.grain(input_bytes, self._settings.sizes) if wanted == "auto" else wanted
             self._settings = settings_of(self._config, self._dataset.name, grain)
@@ -365,10 +365,11 @@ class _Run:
     def _header(
         self,
         summary: TableSummary,
+        removed: Sequence[str],
         outputs: Sequence[NewFile],
         columns: Sequence[Column],
         ledger: Ledger,
-    ) -> dict[str, Any]:
+    ) -> RunHeader:
         """What the manifest says of the run as a whole; the next run of the dataset learns from `shift_hours` (none:
         measure it again) and `ratio`."""
         known = ledger.learned(self._dataset.name)
@@ -382,18 +383,18 @@ class _Run:
             "shift_hours": shift_hours if deferred * 2 <= summary.records_in else None,
             "ratio": written / read if read and written else known.get("ratio"),
         }
-        return {
-            **summary.counts,
-            "learned": {**ledgers.learned_of(ledger.newest), self._dataset.name: learned},
-            "zone": self._settings.rules.zone if not self._dataset.contract.key else "UTC",
-            "kind": "compact",
-            "siltstone": __version__,
-            "source": self._dataset.source,
-            "dataset": self._dataset.name,
-            "input": self._store.root,
-            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-            "columns": [[c.name, c.kind, c.key] for c in columns],
-            "outputs": [o.as_dict() for o in outputs],
-            "quarantine": [d.report.quarantine for d in self._waves.done if d.report.quarantine],
-            "deferred": deferred,
-        }
+        return replace(
+            RunHeader.from_dict({**summary.counts, "deferred": deferred}),
+            kind="compact",
+            siltstone=__version__,
+            committed=datetime.now(UTC).isoformat(timespec="seconds"),
+            source=self._dataset.source,
+            dataset=self._dataset.name,
+            input=self._store.root,
+            zone=self._settings.rules.zone if not self._dataset.contract.key else "UTC",
+            learned={**ledger.learned_by_dataset, self._dataset.name: learned},
+            removed=removed,
+            outputs=[o.as_dict() for o in outputs],
+            quarantine=[d.report.quarantine for d in self._waves.done if d.report.quarantine],
+            columns=[[c.name, c.kind, c.key] for c in columns],
+        )

@@ -1,10 +1,9 @@
 """Settling: undersized data files of a partition become few of the right size, in a commit that changes no row."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from siltstone import __version__
 from siltstone.config.model import Config
@@ -14,6 +13,7 @@ from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.kernels.bin_packing import Merge, plan_merges
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.data_files import Partition
+from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import OptimizeSummary
 from siltstone.model.time_zones import day_end, month_end
 from siltstone.table import ledger as ledgers
@@ -23,7 +23,7 @@ from siltstone.table.ledger import Head
 
 _ATTEMPTS = 6
 _MERGES_PER_COMMIT = 256  # what a killed run loses at most
-_CARRIED = ("source", "dataset", "zone", "grain", "learned")
+_CARRIED = ("source", "dataset", "zone", "grain")
 _Done = dict[tuple[str, ...], Rewritten]
 
 
@@ -116,8 +116,9 @@ class _Settling:
         if not partition:
             return True
         newest = self._ledger.newest
-        last_day = month_end(partition[0]) if newest.get("grain") == "month" else partition[0]
-        end = day_end(last_day, newest["zone"])
+        assert newest is not None
+        last_day = month_end(partition[0]) if newest.grain == "month" else partition[0]
+        end = day_end(last_day, newest.zone)
         return self._now >= end + timedelta(hours=self._config.settle.closed_after_hours)
 
     def commit(self, merges: Sequence[Merge]) -> tuple[str, tuple[list[Merge], list[Rewritten]]]:
@@ -139,7 +140,7 @@ class _Settling:
             return "", done
         self._check(*done, snapshot)
         head = Head.after(self._ledger.head)
-        header = self._header(*done, head)
+        header = self._header(*done)
         ledgers.write_manifest(table.storage, head, self._ledger, header, [], dataset="")
         removed = [f for m in done[0] for f in m.files]
         outputs = [o for r in done[1] for o in r.outputs]
@@ -188,21 +189,21 @@ class _Settling:
         if problems:
             raise AccountsError("this settling", problems)
 
-    def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten], head: Head) -> dict[str, Any]:
-        newest: Mapping[str, Any] = self._ledger.newest
-        return {
-            **{key: newest[key] for key in _CARRIED if key in newest},
-            "learned": ledgers.learned_of(newest),
-            "kind": "settle",
-            "run": head.name,
-            "siltstone": __version__,
-            "engine": self._engine.name,
-            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-            "removed": [f.path for m in merges for f in m.files],
-            "outputs": [o.as_dict() for r in results for o in r.outputs],
-            "quarantine": [],
-            "columns": [],
-        }
+    def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten]) -> RunHeader:
+        newest = self._ledger.newest
+        assert newest is not None
+        return replace(
+            RunHeader.from_dict({key: value for key, value in newest.as_dict().items() if key in _CARRIED}),
+            kind="settle",
+            siltstone=__version__,
+            engine=self._engine.name,
+            committed=datetime.now(UTC).isoformat(timespec="seconds"),
+            learned=newest.learned_by_dataset,
+            removed=[f.path for m in merges for f in m.files],
+            outputs=[o.as_dict() for r in results for o in r.outputs],
+            quarantine=[],
+            columns=[],
+        )
 
 
 def _paths(merge: Merge) -> tuple[str, ...]:

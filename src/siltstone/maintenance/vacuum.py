@@ -8,9 +8,8 @@ goes; younger files may belong to a run that is under way.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 
@@ -18,6 +17,7 @@ from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
 from siltstone.errors import UsageError
 from siltstone.model.layout import FOLDER, OWN_EDGES
+from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Refused, Table
@@ -63,7 +63,7 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     )
 
 
-def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, Any]]]:
+def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[RunHeader]]:
     """The paths that the newest version, its history within the grace period and the chain of manifests name; and the
     headers of that chain, newest first."""
     while True:
@@ -78,13 +78,13 @@ def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, A
     headers = ledgers.headers(table.storage, snapshot.head)
     for header in headers:
         needed |= ledgers.files_of(header)
-        needed |= {quarantine_file(name) for name in header["quarantine"]}
-        if datetime.fromisoformat(header["committed"]) >= horizon:
-            needed |= set(header["removed"])
+        needed |= {quarantine_file(name) for name in header.quarantine}
+        if datetime.fromisoformat(header.committed) >= horizon:
+            needed |= set(header.removed)
     return needed, headers
 
 
-def _spare_edges(headers: Sequence[Mapping[str, Any]], horizon: datetime) -> Callable[[str], bool]:
+def _spare_edges(headers: Sequence[RunHeader], horizon: datetime) -> Callable[[str], bool]:
     """Whether edges of a name can go: of an input file that runs knew once, but none that was the newest one within the
     grace period; or those that a rollup wrote which was not.
 
@@ -94,12 +94,12 @@ def _spare_edges(headers: Sequence[Mapping[str, Any]], horizon: datetime) -> Cal
     wanted: set[str] = set()
     is_recent = True
     for header in headers:
-        names = {*header.get("before", ()), *header.get("after", ())}
-        if header["kind"] == "aggregate":
-            names |= {row["path"].rpartition("/")[2] for row in header["files"]}
+        names = {*header.before, *header.after}
+        if header.kind == "aggregate":
+            names |= {row["path"].rpartition("/")[2] for row in header.files}
         known |= names
         wanted |= names if is_recent else set()
-        is_recent = is_recent and datetime.fromisoformat(header["committed"]) >= horizon
+        is_recent = is_recent and datetime.fromisoformat(header.committed) >= horizon
     return lambda name: name not in wanted and (name in known or name.endswith(OWN_EDGES))
 
 

@@ -16,6 +16,7 @@ from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.contracts import Contract
 from siltstone.model.data_files import DataFile
+from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VerifySummary
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
@@ -95,9 +96,9 @@ def _at_rest(table: Table) -> tuple[Snapshot, list[DataFile]]:
 
 
 def _data_checks(
-    table: Table, stored: Sequence[DataFile], headers: Sequence[Mapping[str, Any]], snapshot: Snapshot
+    table: Table, stored: Sequence[DataFile], headers: Sequence[RunHeader], snapshot: Snapshot
 ) -> list[DataCheck]:
-    digests = {output["path"]: output["sha256"] for header in headers for output in header["outputs"]}
+    digests = {output["path"]: output["sha256"] for header in headers for output in header.outputs}
     bounds = table.bounds(snapshot)
     return [
         DataCheck(
@@ -124,15 +125,15 @@ def _datasets(accounts: pl.DataFrame, config: Config) -> dict[str, tuple[Dataset
 def _source_checks(
     table: Table,
     accounts: pl.DataFrame,
-    newest: Mapping[str, Any],
+    newest: RunHeader,
     snapshot: Snapshot,
     config: Config,
     own: tuple[Dataset, dict[str, Any]],
 ) -> list[SourceCheck]:
     """Raises UsageError where the settings are not those that the table was written with."""
     dataset, options = own
-    settings = settings_of(config, dataset.name, newest.get("grain", "day"))
-    learned = ledgers.learned_of(newest)[dataset.name]
+    settings = settings_of(config, dataset.name, newest.grain or "day")
+    learned = newest.learned_by_dataset[dataset.name]
     if settings.rules.zone != learned["zone"]:
         written = f"{table.storage.root} was written with zone {learned['zone']!r}"
         raise UsageError(written, "Give it with --set or --conf.")
@@ -180,9 +181,9 @@ def _missing_refusals(table: Storage, head: Head) -> Iterator[str]:
     headers, files = ledgers.history(table, head)
     kept: dict[tuple[str, str], list[int]] = {}
     for header in headers:
-        entries = read_quarantine(table, header["quarantine"], ["source_file", "line"])
+        entries = read_quarantine(table, header.quarantine, ["source_file", "line"])
         for path, line in entries.iter_rows():
-            counts = kept.setdefault((header["name"], path), [0, 0])
+            counts = kept.setdefault((header.name, path), [0, 0])
             counts[line is None] += 1
     for row in files.filter((pl.col("records_quarantined") > 0) | (pl.col("state") == "quarantined")).iter_rows(
         named=True

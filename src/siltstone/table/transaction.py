@@ -10,6 +10,7 @@ from siltstone import __version__
 from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.model.data_files import DataFile, NewFile
+from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import DerivedSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
@@ -42,8 +43,8 @@ class PlannedTable:
         return cls(table, snapshot, ledgers.load(table.storage, snapshot.head), table.files(snapshot))
 
     @property
-    def newest(self) -> Mapping[str, Any]:
-        """What the newest run said of itself; empty before the first."""
+    def newest(self) -> RunHeader | None:
+        """What the newest run said of itself; None before the first."""
         return self.ledger.newest
 
 
@@ -58,7 +59,7 @@ def commit(
     problems: Sequence[str] = (),
 ) -> Made:
     """Make `outputs` data files of the table in the place of `removed` ones; the summary, with what was written and the
-    run's name. `extras` are told in the manifest alone.
+    run's name. `extras` has what the manifest says beside that.
 
     Raises AccountsError where there are `problems`, or files are not what was written; Refused where another run
     committed first.
@@ -77,19 +78,17 @@ def commit(
         files_removed=len(removed),
         bytes_written=sum(o.bytes for o in outputs),
     )
-    header = {
-        **whole.counts,
-        "files": [],
-        **extras,
-        "kind": kind,
-        "siltstone": __version__,
-        "terms": dict(terms),
-        "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-        "removed": [s.path for s in removed],
-        "outputs": [o.as_dict() for o in outputs],
-        "quarantine": [],
-        "columns": [],
-    }
+    header = replace(
+        RunHeader.from_dict({"files": [], **whole.counts, **extras}),
+        kind=kind,
+        siltstone=__version__,
+        terms=dict(terms),
+        committed=datetime.now(UTC).isoformat(timespec="seconds"),
+        removed=[s.path for s in removed],
+        outputs=[o.as_dict() for o in outputs],
+        quarantine=[],
+        columns=[],
+    )
     ledgers.write_manifest(table.storage, head, planned.ledger, header, [], dataset=kind)
     table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
     return whole
