@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
+from siltstone.api.arguments import period_between
 from siltstone.cli.aggregate import aggregate_arguments
-from siltstone.cli.arguments import columns_of, config_of, filters_of, instant_us, period_of
+from siltstone.cli.arguments import columns_of, config_of, filters_of
 from siltstone.cli.plot import plot_arguments
 from siltstone.cli.series import asof_arguments, resample_arguments
-from siltstone.errors import UsageError
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 
 Declare = Callable[[argparse.ArgumentParser], argparse.ArgumentParser]
@@ -46,22 +46,11 @@ def test_dates_are_of_the_zone_and_what_is_left_out_is_all_of_time(
     declare: Declare, side: str, needed: list[str]
 ) -> None:
     args = parsed(declare, [*needed, "--from", "1970-01-02", "--to", "1970-01-03T08:00"])
-    period = period_of(args, "Asia/Makassar")  # 8 hours before UTC's
+    period = period_between(args.start, args.end, "Asia/Makassar")  # 8 hours before UTC's
     assert (period.start_us, period.end_us) == (DAY_US * 16 // 24, 2 * DAY_US)
-    period = period_of(parsed(declare, needed), "UTC")
+    args = parsed(declare, needed)
+    period = period_between(args.start, args.end, "UTC")
     assert (period.start_us, period.end_us) == (EARLIEST_US, LATEST_US)
-
-
-def test_instants_have_the_offset_that_they_say_or_that_of_the_zone() -> None:
-    assert instant_us("1970-01-01T00:00:00.000001Z", "Asia/Makassar", "--to") == 1
-    assert instant_us("1970-01-01T00:00:01+08:00", "UTC", "--to") == -28_799_000_000
-    assert instant_us("1970-01-01 08:00", "Asia/Makassar", "--to") == 0
-
-
-@pytest.mark.parametrize("text", ["soon", "2025-02-30", "2025-13-01T00:00", "", "0001-01-01"])
-def test_what_is_no_time_names_its_option(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--from '{text}' is no time. Give a date such as"):
-        instant_us(text, "Asia/Makassar", "--from")
 
 
 def test_columns_and_format() -> None:

@@ -9,21 +9,19 @@ from typing import Any
 from rich.console import Console
 
 from siltstone.cli.arguments import (
+    as_option,
     columns_of,
     config_of,
     filter_arguments,
     filters_of,
     origin_argument,
     period_arguments,
-    period_of,
     reading_arguments,
     table_arguments,
     tell_if_nothing,
 )
 from siltstone.cli.progress import Reporter
 from siltstone.engine.tasks import Engine
-from siltstone.errors import UsageError
-from siltstone.model.run_summary import BucketsSummary
 
 _EVERY = "length of a bucket: 1m 5m 15m 1h 1d 1w 1mo, any such length, or shifts@06:00,18:00"
 _MEASURE = (
@@ -31,7 +29,6 @@ _MEASURE = (
     "min_ts, max, max_ts, count, sum, mean, stddev, time_weighted_stddev, increase; also time_in_state, and quantiles "
     "such as p50 or p99"
 )
-_TASKS = ("siltstone.aggregation.state_tasks", "siltstone.aggregation.finish_tasks")
 
 
 def aggregate_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -106,54 +103,31 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
     config = config_of(args)
     engine: Engine = engine_of(args.engine, config)
     engine.start()
-    from siltstone.aggregation.spec import AggregateSpec, checked_convention, checked_measures, rows_of
-    from siltstone.config.series_rules import load_interpretations
-    from siltstone.timeseries.buckets import auto_resolution
+    from siltstone.api.aggregates import aggregate
 
-    zone = args.zone or "UTC"
-    period = period_of(args, zone)
-    if not 0 <= args.min_pct_good <= 100:
-        raise UsageError(f"--min-pct-good {args.min_pct_good:g} is no percentage", "Give one from 0 to 100.")
-    if args.convention != "default" and (args.empty or args.min_pct_good):
-        raise UsageError(
-            "--empty and --min-pct-good are siltstone's own",
-            f"Leave them out: {args.convention} has its own rules, which siltstone conventions tells.",
-        )
-    every = args.every
-    if every is None:
-        if args.start is None or args.end is None:
-            raise UsageError(
-                "no --every", "Give one, such as --every 1h, or --from and --to for a resolution by range."
-            )
-        every = auto_resolution(period.end_us - period.start_us)
-        if every == "raw":
-            raise UsageError("a range below 2 hours is best read as it is", "Read the table itself, or give --every.")
-    terms = AggregateSpec(
-        every=every,
-        zone=zone,
-        origin=args.origin,
-        measures=checked_measures(tuple(args.measure))
-        if args.convention == "default"
-        else checked_convention(args.convention, tuple(args.measure)),
-        convention=args.convention,
-        integral_unit=args.integral_unit,
-        columns=columns_of(args),
-        **filters_of(args),
-        empty=args.empty or "skip",
-        min_pct_good=args.min_pct_good,
-        rules=rows_of(load_interpretations(args.measurements)),
-    )
-    engine.warm_up(2, _TASKS)  # they import the rest while this process does
-    summary: BucketsSummary
     with Reporter() as progress:
-        if args.convention == "default":
-            from siltstone.aggregation.aggregate import aggregate_table
-
-            summary = aggregate_table(args.input, args.output, terms, period, config, engine, progress, full=args.full)
-        else:
-            from siltstone.aggregation.convention import aggregate_by_convention
-
-            summary = aggregate_by_convention(args.input, args.output, terms, period, config, engine, progress)
+        summary = aggregate(
+            args.input,
+            args.output,
+            every=args.every,
+            measures=args.measure,
+            zone=args.zone,
+            origin=args.origin,
+            start=args.start,
+            end=args.end,
+            **filters_of(args),
+            columns=columns_of(args),
+            rules=args.measurements,
+            empty=args.empty,
+            min_pct_good=args.min_pct_good,
+            integral_unit=args.integral_unit,
+            convention=args.convention,
+            full=args.full,
+            config=config,
+            engine=engine,
+            progress=progress,
+            said=as_option,
+        )
     tell_if_nothing(summary, args.input)
     print_aggregated(summary, as_json=args.json)
     return 0
@@ -162,23 +136,20 @@ def run_aggregate(args: argparse.Namespace, engine_of: Any) -> int:
 def run_rollup(args: argparse.Namespace, engine_of: Any) -> int:
     """Roll up as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.rollup import rollup_table
-    from siltstone.aggregation.spec import checked_measures
+    from siltstone.api.aggregates import rollup
 
-    measures = checked_measures(tuple(args.measure)) if args.measure else ()
     with Reporter() as progress:
-        engine: Engine = engine_of(args.engine, config)
-        summary = rollup_table(
+        summary = rollup(
             args.base,
             args.output,
-            args.every,
-            args.zone,
-            args.origin,
-            measures,
-            config,
-            engine,
-            progress,
+            every=args.every,
+            zone=args.zone,
+            origin=args.origin,
+            measures=args.measure,
             empty=args.empty,
+            config=config,
+            engine=engine_of(args.engine, config),
+            progress=progress,
         )
     print_aggregated(summary, as_json=args.json)
     return 0
@@ -216,11 +187,12 @@ def print_aggregated(summary: Mapping[str, Any], *, as_json: bool) -> None:
 
 def print_conventions(*, as_json: bool) -> int:
     """The rules and measures of every convention; 0."""
-    from siltstone.timeseries.conventions import MEASURES, RULES
+    from siltstone.api.aggregates import conventions
 
+    known = conventions()
     console = Console(highlight=False, markup=False)
-    for name, rules in RULES.items():
-        console.print(f"{name}\n  {rules}\n  measures: {', '.join(MEASURES[name])}\n")
+    for name, about in known.items():
+        console.print(f"{name}\n  {about['rules']}\n  measures: {', '.join(about['measures'])}\n")
     if as_json:
-        print(json.dumps({name: {"rules": RULES[name], "measures": MEASURES[name]} for name in RULES}))  # noqa: T201
+        print(json.dumps(known))  # noqa: T201
     return 0

@@ -2,20 +2,15 @@
 
 import argparse
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypedDict
-from zoneinfo import ZoneInfo
+from typing import Any, TypedDict
 
 from rich.console import Console
 
 from siltstone.config.load import load_config
 from siltstone.config.model import Config
-from siltstone.errors import UsageError
-
-if TYPE_CHECKING:
-    from siltstone.aggregation.read_plan import Period
 
 _FILTERS = {"series": "series ids", "device": "devices", "measurement": "measurements", "site": "sites"}
+_OPTIONS = {"start": "--from", "end": "--to", "measures": "--measure", "rules": "--measurements"}
 
 
 class Filters(TypedDict):
@@ -63,54 +58,9 @@ def period_arguments(parser: argparse.ArgumentParser, start: str, end: str) -> N
     parser.add_argument("--to", dest="end", metavar="T", help=end)
 
 
-def period_of(args: argparse.Namespace, zone: str) -> "Period":
-    """The period that was given, all of time where none was; UsageError where there is no time in it."""
-    from siltstone.aggregation.read_plan import Period
-
-    zone_of(zone)
-    ever = Period()
-    start = ever.start_us if args.start is None else instant_us(args.start, zone, "--from")
-    end = ever.end_us if args.end is None else instant_us(args.end, zone, "--to")
-    if end <= start:
-        raise UsageError(
-            f"--to {args.end} is not after --from {args.start}", "The period ends before --to: give a later one."
-        )
-    return Period(start, end)
-
-
-def zone_of(name: str) -> str:
-    """The name, if it is one of a time zone; else UsageError."""
-    from siltstone.timeseries.buckets import buckets_of
-
-    buckets_of("1d", name)
-    return name
-
-
-def instant_us(text: str, zone: str, option: str) -> int:
-    """Microseconds of an RFC 3339 instant, or of the start of a date in a zone. UsageError for anything else."""
-    try:
-        if len(text) == 10:
-            moment = datetime.combine(date.fromisoformat(text), datetime.min.time(), ZoneInfo(zone))
-        else:
-            moment = datetime.fromisoformat(text)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-        whole = moment.astimezone(UTC)
-    except (ValueError, KeyError, OverflowError):
-        raise UsageError(
-            f"{option} {text!r} is no time",
-            "Give a date such as 2026-01-31, 2026-01-31T06:00 of the zone, or 2026-01-31T06:00:00Z.",
-        ) from None
-    return int(whole.replace(microsecond=0).timestamp()) * 1_000_000 + whole.microsecond
-
-
-def length_us(text: str | None, option: str) -> int | None:
-    """Microseconds of a length of time; None where none is given. UsageError for anything else."""
-    from siltstone.timeseries.interpretation import duration_us
-
-    found = duration_us(text) if text else None
-    if text is not None and found is None:
-        raise UsageError(f"{option} {text!r} is no length of time", "Give one such as 90s, 15m, 1h or 2d.")
-    return found
+def as_option(name: str) -> str:
+    """How the command line names an argument of the public face."""
+    return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
 
 
 def reading_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 
-from siltstone import __version__
 from siltstone.cli.aggregate import aggregate_arguments, print_conventions, rollup_arguments, run_aggregate, run_rollup
 from siltstone.cli.arguments import setting_arguments
 from siltstone.cli.compact import compact_arguments, run_compact
@@ -15,6 +14,7 @@ from siltstone.cli.run import EXIT_CODES, SOURCES, engine_of, guarded
 from siltstone.cli.series import asof_arguments, resample_arguments, run_asof, run_resample
 from siltstone.cli.tables import run_doctor, run_quarantine, run_settle, run_show, run_survey, run_vacuum, run_verify
 from siltstone.engine.local import OBJECTS_BETWEEN_LOOKS
+from siltstone.version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:

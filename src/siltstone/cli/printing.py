@@ -3,15 +3,15 @@
 import base64
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import polars as pl
 from rich.console import Console
 from rich.table import Table as Grid
 
 from siltstone.ingest.keyed_survey import KeyedSurvey
-from siltstone.ingest.survey import FieldFound, Survey
+from siltstone.ingest.survey import Survey, summary_of_survey
 from siltstone.model.table_format import FIRST
 from siltstone.model.time_zones import iso
 
@@ -215,7 +215,7 @@ def print_quarantine(entries: pl.DataFrame, *, limit: int, as_json: bool) -> Non
         _print_json({"entries": coded, "count": entries.height})
 
 
-def print_keyed_surveys(found: Sequence[tuple[KeyedSurvey, str]], *, as_json: bool) -> None:
+def print_keyed_surveys(found: list[tuple[KeyedSurvey, Literal["day", "month"]]], *, as_json: bool) -> None:
     """What each dataset of a source holds, and the grain that its table's dates would get."""
     console = _console()
     for survey, grain in found:
@@ -234,20 +234,7 @@ def print_keyed_surveys(found: Sequence[tuple[KeyedSurvey, str]], *, as_json: bo
         ]
         console.print(*filter(None, lines), sep="\n", soft_wrap=True, highlight=False, markup=False)
     if as_json:
-        _print_json(
-            {
-                "datasets": [
-                    {
-                        **{k: v for k, v in vars(survey).items() if k not in ("series", "values", "reasons")},
-                        "series": len(survey.series),
-                        "values": {name: dict(counts.most_common(100)) for name, counts in survey.values.items()},
-                        "reasons": dict(survey.reasons.most_common(100)),
-                        "grain": grain,
-                    }
-                    for survey, grain in found
-                ]
-            }
-        )
+        _print_json(summary_of_survey(found))
 
 
 def print_survey(survey: Survey, *, as_json: bool) -> None:
@@ -257,47 +244,19 @@ def print_survey(survey: Survey, *, as_json: bool) -> None:
     for f in survey.fields.values():
         values = ", ".join(f"{n:,} {kind}" for kind, n in f.tokens.most_common())
         fill = f"{sum(f.tokens.values()) / max(survey.records, 1):.1%}"
-        grid.add_row(f.key, survey.kinds.get(f.key, "-"), fill, values, "; ".join(_remarks(f)))
+        grid.add_row(f.key, survey.kinds.get(f.key, "-"), fill, values, "; ".join(f.remarks))
     console.print(grid)
     console.print(
         f"{survey.records:,} records of {survey.files:,} files; {survey.bad_records:,} bad records, "
         f"{survey.unreadable:,} unreadable files; folder hour {survey.shift_hours:+d} h is the local hour; "
         f"{survey.ratio:.2f} bytes out per byte in", highlight=False, soft_wrap=True
     )  # fmt: skip
-    hints = {f.key: survey.kinds[f.key] for f in survey.fields.values() if f.key in survey.kinds and _remarks(f)}
+    hints = survey.hints
     if hints:
         console.print("hints to consider (sources.datalog.hints):")
         console.print(*(f"  {json.dumps(key)}: {kind}" for key, kind in hints.items()), sep="\n", markup=False)
     if as_json:
-        fields = [
-            {
-                "key": f.key,
-                "kind": survey.kinds.get(f.key),
-                "values": dict(f.tokens),
-                "nulls": f.nulls,
-                "big_integers": f.big_integers,
-                "spellings": sorted(f.spellings),
-                "remarks": _remarks(f),
-            }
-            for f in survey.fields.values()
-        ]
-        numbers = {
-            k: getattr(survey, k) for k in ("files", "unreadable", "records", "bad_records", "shift_hours", "ratio")
-        }
-        _print_json({**numbers, "fields": fields, "hints": hints})
-
-
-def _remarks(found: FieldFound) -> list[str]:
-    remarks = []
-    if len([kind for kind in found.tokens if kind != "misfit"]) > 1:
-        remarks.append("values of several kinds")
-    if found.tokens["misfit"]:
-        remarks.append("NaN or Infinity")
-    if found.big_integers:
-        remarks.append(f"{found.big_integers:,} integers beyond 2^53")
-    if found.spellings:
-        remarks.append(f"also spelled {', '.join(sorted(found.spellings))}")
-    return remarks
+        _print_json(summary_of_survey(survey))
 
 
 def _console() -> Console:

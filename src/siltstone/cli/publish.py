@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from siltstone.cli.arguments import config_of, setting_arguments
+from siltstone.cli.arguments import as_option, config_of, setting_arguments
 from siltstone.cli.progress import Reporter
 
 _SHOWN = 5
@@ -45,23 +45,21 @@ def publish_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
 
 def run_publish(args: argparse.Namespace) -> int:
     """Publish as the arguments say, print the summary; 0."""
-    from siltstone.errors import UsageError
-    from siltstone.publishing.job import publish
+    from siltstone.api.publish import publish
 
-    if args.archive_to and not args.archive:
-        raise UsageError("--archive-to is given without --archive", "Add --archive zip or --archive tar.gz.")
     config = config_of(args)
     with Reporter() as progress:
         summary = publish(
             args.lake,
             args.out,
-            config,
-            progress,
             source=args.source,
             collections=args.collection,
             keys_in_files=args.keys_in_files,
             archive=args.archive,
             archive_to=args.archive_to,
+            config=config,
+            progress=progress,
+            said=as_option,
         )
     print_published(summary, as_json=args.json)
     return 0

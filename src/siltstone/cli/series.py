@@ -8,20 +8,18 @@ from typing import Any
 from rich.console import Console
 
 from siltstone.cli.arguments import (
+    as_option,
     columns_of,
     config_of,
     filter_arguments,
     filters_of,
-    length_us,
     origin_argument,
     period_arguments,
-    period_of,
     reading_arguments,
     table_arguments,
     tell_if_nothing,
 )
 from siltstone.cli.progress import Reporter
-from siltstone.engine.tasks import Engine
 
 
 def resample_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -53,26 +51,27 @@ def resample_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPars
 def run_resample(args: argparse.Namespace, engine_of: Any) -> int:
     """Resample as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.spec import AggregateSpec, rows_of
-    from siltstone.config.series_rules import load_interpretations
-    from siltstone.derived.resample import resample_table
-    from siltstone.timeseries.buckets import buckets_of
+    from siltstone.api.series import resample
 
-    buckets_of(args.every, args.zone, args.origin or None)  # what they can't be is told first
-    period = period_of(args, args.zone)
-    terms = AggregateSpec(
-        every=args.every,
-        zone=args.zone,
-        origin=args.origin,
-        measures=(),
-        columns=columns_of(args),
-        rules=rows_of(load_interpretations(args.measurements)),
-        **filters_of(args),
-    )
-    limit_us = length_us(args.limit, "--limit")
     with Reporter() as progress:
-        engine: Engine = engine_of(args.engine, config)
-        summary = resample_table(args.input, args.output, terms, args.fill, limit_us, period, config, engine, progress)
+        summary = resample(
+            args.input,
+            args.output,
+            every=args.every,
+            fill=args.fill,
+            limit=args.limit,
+            start=args.start,
+            end=args.end,
+            zone=args.zone,
+            origin=args.origin,
+            **filters_of(args),
+            columns=columns_of(args),
+            rules=args.measurements,
+            config=config,
+            engine=engine_of(args.engine, config),
+            progress=progress,
+            said=as_option,
+        )
     tell_if_nothing(summary, args.input)
     read = (
         f"read         {summary['rows_in']:,} rows, and {summary['rows_beside']:,} of before and after: "
@@ -117,24 +116,27 @@ def asof_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def run_asof(args: argparse.Namespace, engine_of: Any) -> int:
     """Join as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.spec import AggregateSpec
-    from siltstone.derived.asof import asof_tables
-    from siltstone.derived.asof_tasks import JoinSpec
+    from siltstone.api.series import asof
 
-    usual = "device_id" if args.left_measurement and args.right_measurement else "series_id"
-    joining = JoinSpec(
-        by=tuple(args.by) or (usual,),
-        direction=args.direction,
-        tolerance_us=length_us(args.tolerance, "--tolerance"),
-        allow_exact=not args.strict,
-        how=args.how,
-        suffix=args.suffix,
-    )
-    wanted = tuple(AggregateSpec("1d", measures=(), **filters_of(args, side)) for side in ("left", "right"))
+    sides: dict[str, Any] = {
+        f"{side}_{name}": given for side in ("left", "right") for name, given in filters_of(args, side).items()
+    }
     with Reporter() as progress:
-        engine: Engine = engine_of(args.engine, config)
-        summary = asof_tables(
-            args.left, args.right, args.output, (wanted[0], wanted[1]), joining, config, engine, progress
+        summary = asof(
+            args.left,
+            args.right,
+            args.output,
+            direction=args.direction,
+            tolerance=args.tolerance,
+            strict=args.strict,
+            by=args.by,
+            how=args.how,
+            suffix=args.suffix,
+            **sides,
+            config=config,
+            engine=engine_of(args.engine, config),
+            progress=progress,
+            said=as_option,
         )
     tell_if_nothing(summary, args.left)
     read = (

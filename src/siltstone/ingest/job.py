@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from siltstone import __version__, sources
+from siltstone import sources
 from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
@@ -43,6 +43,7 @@ from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.open import table_at
+from siltstone.version import __version__
 
 _ATTEMPTS = 6
 _SURVEY_LINES = 500
@@ -377,11 +378,10 @@ class _Run:
             rows for done in self._waves.first for days in done.report.deferred.values() for rows in days.values()
         )
         shift_hours = self._target.shift_hours if self._target is not None else known.get("shift_hours")
-        read, written = summary.bytes_in, summary.bytes_written
         learned = {
             **self._meaning,
             "shift_hours": shift_hours if deferred * 2 <= summary.records_in else None,
-            "ratio": written / read if read and written else known.get("ratio"),
+            "ratio": summary.ratio or known.get("ratio"),
         }
         return replace(
             RunHeader.from_dict({**summary.counts, "deferred": deferred}),

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from siltstone import __version__
 from siltstone.config.model import Config
 from siltstone.config.task_settings import sizes_of
 from siltstone.engine.tasks import Engine, Progress
@@ -20,6 +19,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head
+from siltstone.version import __version__
 
 _ATTEMPTS = 6
 _MERGES_PER_COMMIT = 256  # what a killed run loses at most

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 
-class RunSummary(Mapping[str, Any]):
-    """The base of all. It is a mapping too, with the keys that `--json` prints: `summary["rows_out"]` reads one, and
-    `dict(summary)` makes a row of a table of runs."""
+class Summary:
+    """What has plain values under the names of its fields."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, by the names that `--json` prints; keys that say nothing in this run are left out."""
@@ -15,6 +14,11 @@ class RunSummary(Mapping[str, Any]):
 
     def _names(self) -> list[str]:
         return names_of(type(self))
+
+
+class RunSummary(Summary, Mapping[str, Any]):
+    """The base of all runs' summaries. It is a mapping too, with the keys that `--json` prints: `summary["rows_out"]`
+    reads one, and `dict(summary)` makes a row of a table of runs."""
 
     def __getitem__(self, key: str) -> Any:
         return self.as_dict()[key]
@@ -26,13 +30,13 @@ class RunSummary(Mapping[str, Any]):
         return len(self.as_dict())
 
 
-def names_of(kind: type[RunSummary]) -> list[str]:
+def names_of(kind: type[Summary]) -> list[str]:
     """The fields of a kind of summary, in order."""
     return [f.name for f in fields(kind)]  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, RunSummary):
+    if isinstance(value, Summary):
         return value.as_dict()
     return list(map(_plain, value)) if isinstance(value, list | tuple) else value
 
@@ -102,6 +106,11 @@ class TableSummary(RunSummary):
         return {k: v for k, v in self.as_dict().items() if k not in ("run", "settled", "seconds")}
 
     @property
+    def ratio(self) -> float | None:
+        """Bytes written per byte read; None where nothing was read or written."""
+        return self.bytes_written / self.bytes_in if self.bytes_in and self.bytes_written else None
+
+    @property
     def refused(self) -> int:
         """Files and records that are in the quarantine, in whole or in part."""
         return self.files_quarantined + self.files_salvaged + self.records_quarantined
@@ -130,6 +139,64 @@ class CompactSummary(RunSummary):
     def refused(self) -> int:
         """Files and records that are in the quarantine, in whole or in part, of all tables."""
         return sum(table.refused for table in self.tables)
+
+
+@dataclass(frozen=True, eq=False)
+class FieldSummary(Summary):
+    """A field of records: its first spelling, the kind of its column, values by kind, and what is odd about them."""
+
+    key: str
+    kind: str | None
+    values: Mapping[str, int]
+    nulls: int
+    big_integers: int
+    spellings: Sequence[str]
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class RecordsSurvey(Summary):
+    """What the files of a dataset without a key hold; `hints` are for the configuration."""
+
+    files: int
+    unreadable: int
+    records: int
+    bad_records: int
+    shift_hours: int
+    ratio: float
+    fields: Sequence[FieldSummary]
+    hints: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingsSurvey(Summary):
+    """What the files of a dataset with a key hold, and the grain that the dates of its table would get."""
+
+    dataset: str
+    files: int
+    unreadable: int
+    records: int
+    bad_records: int
+    rows: int
+    rescued: int
+    first_us: int | None
+    last_us: int | None
+    ratio: float
+    series: int
+    values: Mapping[str, Mapping[str, int]]
+    reasons: Mapping[str, int]
+    grain: str
+
+
+@dataclass(frozen=True, eq=False)
+class SurveySummary(RunSummary):
+    """What `survey` found: one dataset without a key, which `--json` prints alone, or several with keys."""
+
+    datasets: Sequence[RecordsSurvey] | Sequence[ReadingsSurvey]
+
+    def as_dict(self) -> dict[str, Any]:
+        first = self.datasets[0]
+        return first.as_dict() if isinstance(first, RecordsSurvey) else super().as_dict()
 
 
 @dataclass(frozen=True, eq=False)

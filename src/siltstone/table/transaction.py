@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from siltstone import __version__
 from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError
 from siltstone.model.data_files import DataFile, NewFile
@@ -16,6 +15,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
+from siltstone.version import __version__
 
 ATTEMPTS = 6
 Made = TypeVar("Made", bound=DerivedSummary)
