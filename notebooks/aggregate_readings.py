@@ -11,22 +11,11 @@ dbutils.widgets.text("every", "1h", "length of a bucket")
 
 # COMMAND ----------
 
-from siltstone.dataframes.aggregate import aggregate
-from siltstone.aggregation.aggregate import aggregate_table
-from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import AggregateSpec, rows_of
-from siltstone.config.load import load_config
-from siltstone.engine.spark import SparkEngine
-from siltstone.config.series_rules import load_interpretations
-from siltstone.cli.progress import Reporter
+import siltstone.spark
+from siltstone import SparkEngine, aggregate
 
 lake, every = dbutils.widgets.get("lake"), dbutils.widgets.get("every")
-rules = load_interpretations()
-terms = AggregateSpec(every=every, rules=rows_of(rules))
-with Reporter() as progress:
-    summary = aggregate_table(
-        f"{lake}/readings", f"{lake}/aggregates_{every}", terms, Period(), load_config(), SparkEngine(spark), progress
-    )
+summary = aggregate(f"{lake}/readings", f"{lake}/aggregates_{every}", every=every, engine=SparkEngine(spark))
 summary
 
 # COMMAND ----------
@@ -37,5 +26,5 @@ summary
 # COMMAND ----------
 
 readings = spark.read.format("delta").load(f"{lake}/readings")
-by_frame = aggregate(readings, every=every, measures=["time_weighted_average"], interpretations=rules)
+by_frame = siltstone.spark.aggregate(readings, every=every, measures=["time_weighted_average"])
 by_frame.orderBy("series_id", "bucket_start").show()

@@ -11,20 +11,11 @@ dbutils.widgets.text("lake", "/Volumes/main/fleet/lake", "folder of tables")
 
 # COMMAND ----------
 
-from siltstone.ingest.job import compact
-from siltstone.config.load import load_config
-from siltstone.engine.spark import SparkEngine
-from siltstone.cli.progress import Reporter
+from siltstone import SparkEngine, compact
 
-with Reporter() as progress:
-    summary = compact(
-        "datalog",
-        dbutils.widgets.get("input"),
-        dbutils.widgets.get("lake"),
-        load_config(),
-        SparkEngine(spark),
-        progress,
-    )
+summary = compact(
+    "datalog", dbutils.widgets.get("input"), dbutils.widgets.get("lake"), engine=SparkEngine(spark)
+)
 summary
 
 # COMMAND ----------
@@ -34,6 +25,6 @@ summary
 
 # COMMAND ----------
 
-table = spark.read.format("delta").load(summary["table"])
+table = spark.read.format("delta").load(summary.tables[0].table)
 by_day = table.groupBy("hiveperiod", "dstrct_code").count().orderBy("hiveperiod", "dstrct_code")
 by_day.show()

@@ -12,9 +12,9 @@ FILES = sorted(SRC.rglob("*.py"))
 
 # Every room, and the rooms that it imports. The outermost come last; a new arrow is a decision that is made here.
 ROOMS = {
-    "siltstone": "",  # the package itself: its version and public names
+    "version": "",
     "errors": "",
-    "model": "siltstone errors",
+    "model": "errors version",
     # pure: bytes, tables and plain values in, the same out
     "formats": "errors model",
     "kernels": "errors model",
@@ -25,21 +25,21 @@ ROOMS = {
     # what touches the world
     "storage": "errors model",
     "engine": "errors model storage",
-    "table": "siltstone engine errors formats kernels model storage",
+    "table": "engine errors formats kernels model storage version",
     "config": "errors formats mapping model sources timeseries",
     # jobs
     "aggregation": "config engine errors kernels model sources storage table timeseries",
-    "maintenance": "siltstone aggregation config engine errors formats kernels mapping model sources storage table",
-    "ingest": "siltstone config engine errors formats kernels maintenance mapping model sources storage table",
+    "maintenance": "aggregation config engine errors formats kernels mapping model sources storage table version",
+    "ingest": "config engine errors formats kernels maintenance mapping model sources storage table version",
     "derived": "aggregation config engine errors kernels model sources storage table timeseries",
     "dataframes": "aggregation config errors model timeseries",
     "plotting": "aggregation config errors model storage table timeseries",
     "publishing": "config engine errors kernels model storage table",
-    # the door
-    "cli": """
-        siltstone aggregation config derived engine errors ingest maintenance model plotting publishing storage
-        timeseries
-    """,
+    # the doors: functions for Python, which the command line calls too
+    "api": "aggregation config derived engine errors ingest maintenance model plotting publishing timeseries",
+    "spark": "dataframes engine",
+    "siltstone": "api version",  # the package itself: its version and public names
+    "cli": "api config engine errors ingest maintenance model storage version",
     "__main__": "cli",
 }
 PURE = {"errors", "model", "formats", "kernels", "timeseries", "mapping", "sources", "dimensions"}

@@ -22,6 +22,7 @@ from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.model.arrow import CODED
 from siltstone.model.contracts import DATALOG, READINGS, TIMESTAMP, Contract
 from siltstone.model.data_files import NewFile, Partition
+from siltstone.model.run_header import RunHeader
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import open_root
 from siltstone.table import ledger
@@ -170,7 +171,7 @@ def commit(table: Table, outputs: list[NewFile]) -> None:
     assert snapshot is not None
     head, before = Head.after(snapshot.head), ledger.load(table.storage, snapshot.head)
     header = {"kind": "compact", "source": "made", "outputs": [o.as_dict() for o in outputs], "removed": []}
-    ledger.write_manifest(table.storage, head, before, header, [], dataset="made")
+    ledger.write_manifest(table.storage, head, before, RunHeader.from_dict(header), [], dataset="made")
     table.commit(Change(head, outputs, {"run": head.name}), snapshot)
 
 

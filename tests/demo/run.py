@@ -16,17 +16,8 @@ from building import write_building
 from car import SAMPLE as TRACE
 from car import write_trace
 
-from siltstone.aggregation.aggregate import aggregate_table
-from siltstone.aggregation.read_plan import Period
-from siltstone.aggregation.spec import AggregateSpec, rows_of
-from siltstone.cli.printing import print_summary
-from siltstone.cli.printing_tables import print_aggregated
-from siltstone.cli.progress import Reporter
-from siltstone.config.load import load_config
-from siltstone.config.series_rules import load_interpretations
-from siltstone.engine.session import spark_session
-from siltstone.engine.spark import SparkEngine
-from siltstone.ingest.job import compact
+from siltstone import SparkEngine, aggregate, compact, load_config
+from siltstone.spark import spark_session
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".demo"
@@ -46,16 +37,13 @@ def main() -> None:
     started = time.perf_counter() - began
     say(f"Spark is up after {started:.1f} s. siltstone compact datalog {tree} {lake} --engine spark")
     config = load_config(settings=SETTINGS)
-    with Reporter() as progress:
-        first = compact("datalog", str(tree), str(lake), config, engine, progress)
-        print_summary(first, as_json=False)
-        say("\nThe same command again:")
-        second = compact("datalog", str(tree), str(lake), config, engine, progress)
-        print_summary(second, as_json=False)
+    first = compacted("datalog", tree, lake, config, engine)
+    say("\nThe same command again:")
+    second = compacted("datalog", tree, lake, config, engine)
 
     say("\nOne query: the mean zone temperature of each site on 2015-01-02, local time.")
     raw_answer, raw_seconds = timed(lambda: query_raw(tree))
-    answer, seconds = timed(lambda: query_lake(Path(first["table"])))
+    answer, seconds = timed(lambda: query_lake(Path(first.table)))
     print(answer)
     if not answer.equals(raw_answer):
         sys.exit("the lake's answer is not that of the raw files")
@@ -72,19 +60,19 @@ def main() -> None:
     lines = [
         "",
         "IngestReport",
-        f"  files    {files:,} became {s['files_written']:,}",
-        f"  bytes    {s['bytes_in'] / 1e6:.2f} MB of gzip ({disk_mb(tree):,.0f} MB on disk) became"
-        f" {s['bytes_written'] / 1e6:.2f} MB",
-        f"  records  {s['records_in']:,} in = {s['rows_out']:,} rows + {s['records_quarantined']:,} quarantined"
-        f" + {s['duplicates_dropped']:,} duplicates",
-        f"  cells    {s['keys_seen']:,} keys = {s['cells_stored']:,} stored + {s['nulls']:,} nulls"
-        f" + {s['values_rescued']:,} rescued",
-        f"  time     {s['seconds']:.1f} s for the job on Spark (and {started:.1f} s for Spark to start),"
-        f" {second['seconds']:.1f} s to find nothing new",
-        f"  readings {streams + 1:,} files of two sources became {of_building['rows_out'] + of_car['rows_out']:,} rows"
+        f"  files    {files:,} became {s.files_written:,}",
+        f"  bytes    {s.bytes_in / 1e6:.2f} MB of gzip ({disk_mb(tree):,.0f} MB on disk) became"
+        f" {s.bytes_written / 1e6:.2f} MB",
+        f"  records  {s.records_in:,} in = {s.rows_out:,} rows + {s.records_quarantined:,} quarantined"
+        f" + {s.duplicates_dropped:,} duplicates",
+        f"  cells    {s.keys_seen:,} keys = {s.cells_stored:,} stored + {s.nulls:,} nulls"
+        f" + {s.values_rescued:,} rescued",
+        f"  time     {s.seconds:.1f} s for the job on Spark (and {started:.1f} s for Spark to start),"
+        f" {second.seconds:.1f} s to find nothing new",
+        f"  readings {streams + 1:,} files of two sources became {of_building.rows_out + of_car.rows_out:,} rows"
         f" of one table, in {readings_seconds:.1f} s",
-        f"  hourly   {hourly['points']:,} of them became {hourly['rows_out']:,} hours of {hourly['series']:,} series,"
-        f" in {hourly['seconds']:.1f} s",
+        f"  hourly   {hourly.points:,} of them became {hourly.rows_out:,} hours of {hourly.series:,} series,"
+        f" in {hourly.seconds:.1f} s",
         f"  query    {seconds:.3f} s on the table, {raw_seconds:.2f} s on the raw files:"
         f" {raw_seconds / seconds:,.0f} times faster",
         "",
@@ -93,7 +81,17 @@ def main() -> None:
     say("\n".join(lines))
 
 
-def compact_readings(lake: Path, engine: SparkEngine) -> tuple[int, dict, dict]:
+def compacted(source, folder, lake, config, engine):
+    """Compact, and say what came of it; the summary of the table."""
+    (s,) = compact(source, folder, lake, config=config, engine=engine, progress=Steps()).tables
+    say(
+        f"{s.records_in:,} records of {s.files_ingested:,} files became {s.rows_out:,} rows, {s.records_quarantined:,} "
+        f"refused; {s.files_skipped:,} files were known ({s.table}, {s.seconds:.1f} s)"
+    )
+    return s
+
+
+def compact_readings(lake: Path, engine: SparkEngine):
     """The building's CSVs by the source `mortar` and the car's trace by a block of conf, into LAKE/readings."""
     streams, traces = FOLDER / "streams", FOLDER / "traces"
     with zipfile.ZipFile(BUILDING) as archive:
@@ -102,27 +100,34 @@ def compact_readings(lake: Path, engine: SparkEngine) -> tuple[int, dict, dict]:
     traces.mkdir()
     shutil.copy(TRACE, traces)
     say(f"\nTwo more sources: siltstone compact mortar {streams} {lake} --engine spark")
-    with Reporter() as progress:
-        building = compact("mortar", str(streams), str(lake), load_config(), engine, progress)
-        print_summary(building, as_json=False)
-        say(f"\nsiltstone compact records.openxc {traces} {lake} --conf {OPENXC.relative_to(ROOT)} --engine spark")
-        car = compact("records.openxc", str(traces), str(lake), load_config([str(OPENXC)]), engine, progress)
-        print_summary(car, as_json=False)
+    building = compacted("mortar", streams, lake, load_config(), engine)
+    say(f"\nsiltstone compact records.openxc {traces} {lake} --conf {OPENXC.relative_to(ROOT)} --engine spark")
+    car = compacted("records.openxc", traces, lake, load_config([str(OPENXC)]), engine)
     return len(names), building, car
 
 
-def aggregate_readings(lake: Path, engine: SparkEngine) -> dict:
+def aggregate_readings(lake: Path, engine: SparkEngine):
     """Hourly time-weighted averages, of sensors as lines and of states as steps, into LAKE/hourly."""
-    terms = AggregateSpec("1h", rules=rows_of(load_interpretations(str(HOLDS))))
-    table, out = str(lake / "readings"), str(lake / "hourly")
+    table, out = lake / "readings", lake / "hourly"
     say(f"\nsiltstone aggregate {table} {out} --every 1h --rules {HOLDS.relative_to(ROOT)} --engine spark")
-    with Reporter() as progress:
-        summary = aggregate_table(table, out, terms, Period(), load_config(), engine, progress)
-    print_aggregated(summary, as_json=False)
+    summary = aggregate(table, out, every="1h", rules=HOLDS, engine=engine, progress=Steps())
+    say(f"{summary.points:,} points became {summary.rows_out:,} buckets ({summary.table}, {summary.seconds:.1f} s)")
     say("\nThe car's speed, weighted by time, beside the mean of its messages:")
     columns = ("bucket_start", "time_weighted_average", "mean", "min", "max", "covered_s", "pct_good", "n")
-    print(pl.scan_delta(out).filter(pl.col("measurement") == "vehicle_speed").select(columns).collect())
+    print(pl.scan_delta(str(out)).filter(pl.col("measurement") == "vehicle_speed").select(columns).collect())
     return summary
+
+
+class Steps:
+    """What goes on, a line for each step, on stderr."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, what: str, files: int, of: int, byte_count: int) -> None:
+        if what != self._last:
+            print(f"siltstone: {what}", file=sys.stderr, flush=True)
+        self._last = what
 
 
 def summary_of(readings: Path) -> pl.DataFrame:

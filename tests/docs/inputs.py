@@ -99,6 +99,7 @@ OF_PAGE: Mapping[str, Mapping[str, Callable[[Path], None]]] = {
     "docs/sources/mortar.md": {"INPUT": streams},
     "docs/sources/records.md": {"INPUT": car, "AIR": air},
     "docs/aggregates.md": {"INPUT": building, "FLEET": datalogs},
+    "docs/python.md": {"INPUT": datalogs, "BUILDING": building},
     "docs/running.md": {"INPUT": datalogs},
     "docs/operations.md": {"INPUT": datalogs},
     "docs/guarantees.md": {"INPUT": datalogs},

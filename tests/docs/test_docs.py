@@ -22,7 +22,6 @@ from tests.docs.pages import (
     links_of,
     run_block,
 )
-from tests.docs.pending import PAGES as PENDING_PAGES
 
 from siltstone.mapping.records_options import RecordsOptions
 from support.fleet import InProcess
@@ -48,7 +47,8 @@ def duckdb_reads_delta() -> None:
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    for module in ("siltstone.cli.run", "siltstone.engine.local"):
+        monkeypatch.setattr(f"{module}.LocalEngine", lambda *_: InProcess())
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     for folder, prepare in OF_PAGE.get(name_of(page), {}).items():
         prepare(tmp_path / folder)
@@ -86,7 +86,7 @@ def test_no_command_hides_from_the_tests(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_relative_link_is_dead(page: Path) -> None:
-    there = {name_of(p) for p in PAGES} | PENDING_PAGES
+    there = {name_of(p) for p in PAGES}
     dead = [link for link in links_of(page) if not _leads_somewhere(page.parent / link, there)]
     assert dead == []
     lost = [(name_of(p), a) for p, a in anchored_links_of(page) if p.exists() and a not in anchors_of(p.resolve())]

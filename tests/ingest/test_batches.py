@@ -4,6 +4,7 @@ import polars as pl
 
 from siltstone.ingest.listing import first_batch
 from siltstone.ingest.summary import _COUNTS, united
+from siltstone.model.run_summary import TableSummary
 
 
 def taken(sizes: dict[str, int], most: int) -> list[str]:
@@ -19,26 +20,12 @@ def test_of_each_device_what_fits_and_one_file_at_least() -> None:
 
 def test_the_summary_of_batches_adds_up() -> None:
     counts = dict.fromkeys(_COUNTS, 2)
-    one = {
-        **counts,
-        "run": "r1",
-        "columns_added": ["x"],
-        "files_skipped": 7,
-        "files_later": 3,
-        "files_listed": 9,
-        "deferred_files": ["a"],
-    }
-    two = {
-        **counts,
-        "run": "",
-        "columns_added": [],
-        "files_skipped": 9,
-        "files_later": 0,
-        "files_listed": 8,
-        "deferred_files": [],
-    }
+    one = TableSummary(
+        **counts, run="r1", columns_added=["x"], files_skipped=7, files_later=3, files_listed=9, deferred_files=["a"]
+    )
+    two = TableSummary(**counts, files_skipped=9, files_listed=8)
     whole = united([one, two])
-    assert (whole["rows_out"], whole["run"], whole["columns_added"]) == (4, "r1", ["x"])
-    assert (whole["files_skipped"], whole["files_later"]) == (7, 0)
-    assert (whole["files_listed"], whole["files_deferred"], whole["deferred_files"]) == (9, 4, ["a"])
+    assert (whole.rows_out, whole.run, whole.columns_added) == (4, "r1", ["x"])
+    assert (whole.files_skipped, whole.files_later) == (7, 0)
+    assert (whole.files_listed, whole.files_deferred, whole.deferred_files) == (9, 4, ["a"])
     assert united([one]) == one

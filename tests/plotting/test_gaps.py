@@ -11,9 +11,9 @@ import pytest
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.spec import MEASURES, AggregateSpec, rows_of
-from siltstone.cli import plot as plot_command
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
+from siltstone.plotting import picture
 from siltstone.plotting.gap_marks import told
 from siltstone.plotting.gaps import Gap, gaps_of
 from siltstone.plotting.panels import panel_of
@@ -200,5 +200,5 @@ def test_a_picture_from_inside_a_bucket_on_begins_with_the_next_one(tmp_path: Pa
     output.run("1h", ["start_value"])
     found, period = open_aggregates(str(output.root), load_config()), Period(us("2025-12-01 08:30"))
     (series,) = read_series(found, SeriesPatterns(), period, None)
-    first, *_ = plot_command._panel(series, found, period, None).gaps
+    first, *_ = picture._panel(series, found, period, None).gaps
     assert (first.known_from, first.known_to, first.first) == (us("2025-12-01 09:00"), us("2025-12-01 12:00"), 5.0)

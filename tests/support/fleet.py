@@ -183,7 +183,7 @@ class World:
         table = Table(Storage(os.path.realpath(self.table)), DATALOG)
         snapshot = table.snapshot()
         headers = [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
-        return [h for h in headers if h["kind"] == kind]
+        return [h.as_dict() for h in headers if h.kind == kind]
 
     def actions(self, version: int | None = None) -> list[dict[str, Any]]:
         """The actions of one commit in the Delta log, the newest one by default."""

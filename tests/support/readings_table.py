@@ -10,6 +10,7 @@ import polars as pl
 from siltstone.model.access import Access
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import NewFile, Sizes
+from siltstone.model.run_header import RunHeader
 from siltstone.model.schema import base_schema
 from siltstone.storage import open_root
 from siltstone.table import ledger
@@ -86,7 +87,7 @@ class Readings:
             "columns": [],
         }
         known = ledger.load(table.storage, snapshot.head)
-        ledger.write_manifest(table.storage, head, known, header, [], dataset="tests")
+        ledger.write_manifest(table.storage, head, known, RunHeader.from_dict(header), [], dataset="tests")
         table.commit(Change(head, outputs, {}, removed=removed), snapshot)
 
 

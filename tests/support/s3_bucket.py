@@ -93,7 +93,7 @@ class BucketWorld:
         table = self.table()
         snapshot = table.snapshot()
         headers = [] if snapshot is None else ledger.headers(table.storage, snapshot.head)
-        return [h for h in headers if h["kind"] == kind]
+        return [h.as_dict() for h in headers if h.kind == kind]
 
     def quarantine(self) -> list[tuple[Any, ...]]:
         """Every refusal that a committed run names: file, line, offset, reason, raw bytes."""

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from siltstone.errors import StorageError
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.model.layout import FOLDER
+from siltstone.model.run_header import RunHeader
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledger_module
 from siltstone.table.ledger import LEDGER, SNAPSHOT_EVERY, Head, headers, load, write_manifest
@@ -27,7 +28,7 @@ def done(path: str, etag: str = "e1", rows: int = 1, state: str = "ingested") ->
 def commit(table: Storage, head: Head | None, *files: FileAccount, **header: object) -> Head:
     """One run after `head`, as if its commit had succeeded."""
     new = Head.after(head)
-    write_manifest(table, new, load(table, head), header, files, "datalog")
+    write_manifest(table, new, load(table, head), RunHeader.from_dict(header), files, "datalog")
     return new
 
 
@@ -47,7 +48,7 @@ def test_run_and_token_travel_in_the_version_of_the_transaction() -> None:
 def test_before_the_first_run_the_ledger_is_empty(table: Storage) -> None:
     ledger = load(table, None)
     assert_frame_equal(ledger.entries, entries())
-    assert (ledger.head, dict(ledger.newest), headers(table, None)) == (None, {}, [])
+    assert (ledger.head, ledger.newest, headers(table, None)) == (None, None, [])
 
 
 def test_a_manifest_is_read_back_whole(table: Storage) -> None:
@@ -64,8 +65,7 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
         "version": 1, "min_reader_version": 1, "min_writer_version": 1,
         "min_reader_release": "0.1.0", "min_writer_release": "0.1.0",
     }  # fmt: skip
-    expected = {"shift_hours": 8, "run": 1, "name": head.name, "parent": None, "ledger": "", "format": format_1}
-    assert header == expected
+    assert header == RunHeader(run=1, name=head.name, more={"shift_hours": 8, "format": format_1})
     assert rows.rows(named=True) == [
         {
             "path": "BRCB/é 1.gz",
@@ -106,8 +106,9 @@ def test_the_ledger_is_the_chain_and_the_newest_entry_of_a_path_counts(table: St
         ("b", "e2", 10, "ff", "ingested", 7), ("c", "e1", 10, "ff", "ingested", 1), ("a", "e1", 10, "ff", "ingested", 1)
     )
     assert_frame_equal(ledger.entries, expected, check_row_order=False)
-    assert (ledger.head, ledger.newest["ratio"], ledger.newest["parent"]) == (second, 0.25, first.version)
-    assert [h["name"] for h in headers(table, second)] == [second.name, first.name]
+    assert ledger.newest is not None
+    assert (ledger.head, ledger.newest.more["ratio"], ledger.newest.parent) == (second, 0.25, first.version)
+    assert [h.name for h in headers(table, second)] == [second.name, first.name]
     # the head of an older commit still gives the older ledger
     assert load(table, first).entries.filter(path="b")["state"].to_list() == ["quarantined"]
 
@@ -147,9 +148,9 @@ def test_a_missing_manifest_is_told_with_the_way_back(table: Storage) -> None:
 
 def test_two_runs_that_drew_one_token_do_not_overwrite_each_other(table: Storage) -> None:
     head = Head(1, 5)
-    write_manifest(table, head, load(table, None), {}, [done("a")], "datalog")
+    write_manifest(table, head, load(table, None), RunHeader(), [done("a")], "datalog")
     with pytest.raises(StorageError, match="exists already"):
-        write_manifest(table, head, load(table, None), {}, [done("b")], "datalog")
+        write_manifest(table, head, load(table, None), RunHeader(), [done("b")], "datalog")
     assert load(table, head).entries["path"].to_list() == ["a"]
 
 
@@ -164,7 +165,7 @@ def test_a_damaged_manifest_says_so(table: Storage) -> None:
 def counted(table: Storage, head: Head) -> list[tuple[str, str, int]]:
     """Each version of a file that counts today: path, etag, the run that read it."""
     headers_found, files = ledger_module.history(table, head)
-    numbers = {h["name"]: h["run"] for h in headers_found}
+    numbers = {h.name: h.run for h in headers_found}
     return sorted((path, etag, numbers[run]) for path, etag, run in files.select("path", "etag", "run").iter_rows())
 
 

@@ -47,6 +47,8 @@ from siltstone.errors import OverlapError
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import DAY_US, EARLIEST_US, EVER, LATEST_US, Window
+from siltstone.model.run_header import RunHeader, terms_of
+from siltstone.model.run_summary import AggregateSummary
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
@@ -68,7 +70,7 @@ def aggregate_table(
     progress: Progress,
     *,
     full: bool = False,
-) -> dict[str, Any]:
+) -> AggregateSummary:
     """Bring an output table of aggregates up to date with a table of readings or a wide one; the run's summary.
 
     Only the buckets that new, changed or gone data files touch are computed again, but with `full` all.
@@ -81,13 +83,13 @@ def aggregate_table(
     table = output_table(output_uri, terms, config)
     given = source, table, terms, period, config, engine, progress
 
-    def attempt() -> dict[str, Any]:
+    def attempt() -> AggregateSummary:
         try:
             return _AggregateRun(*given, full=full, apart=True).run()
         except OverlapError:  # rows without a unit, of which no bounds tell, are in two files
             return _AggregateRun(*given, full=full, apart=False).run()
 
-    return {**retry(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    return replace(retry(attempt, output_uri, progress), seconds=round(time.time() - started, 3))
 
 
 class _AggregateRun:
@@ -114,7 +116,7 @@ class _AggregateRun:
         self._name = uuid.uuid4().hex
         self._span = period.span(terms.buckets)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> AggregateSummary:
         self._source.recover()
         self._snapshot = existing(self._source)
         check_columns(self._source, self._snapshot, self._terms)
@@ -125,11 +127,11 @@ class _AggregateRun:
         self._planned = existing(self._table)
         self._ledger = ledgers.load(self._table.storage, self._planned.head)
         root, newest = self._source.storage.root, self._ledger.newest
-        self._terms = with_rules_of(newest.get("terms", {}), self._terms)
+        self._terms = with_rules_of(terms_of(newest), self._terms)
         check_same(self._table, newest, self._terms, self._period, root, full=self._full)
         self._old = self._table.files(self._planned)
         with self._working():
-            return self._update() if self._ledger.newest and not self._full else self._whole()
+            return self._update(self._ledger.newest) if self._ledger.newest and not self._full else self._whole()
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -150,7 +152,7 @@ class _AggregateRun:
         latest = latest_us(self._stored, self._source.contract) or 0
         return latest if self._period.end_us == LATEST_US else max(latest, self._period.end_us)
 
-    def _whole(self) -> dict[str, Any]:
+    def _whole(self) -> AggregateSummary:
         """Every row anew."""
         states = self._read(self._state_tasks(self._split(self._stored).within, self._span))
         return self._commit(states, self._finish(states), self._old, sum(s.counted.points for s in states))
@@ -169,23 +171,24 @@ class _AggregateRun:
         paths = [found.path for found in self._read(tasks)] if tasks else []
         return paths[: len(parts.before)], paths[len(parts.before) :]
 
-    def _update(self) -> dict[str, Any]:
+    def _update(self, newest: RunHeader) -> AggregateSummary:
         """The rows that new and gone data files touch, and what is near them."""
         buckets = self._terms.buckets
-        files = {row["path"]: row for row in self._ledger.newest["files"]}
+        files = {row["path"]: row for row in newest.files}
         now = {s.path: s for s in self._stored}
         headers = ledgers.headers(self._source.storage, self._snapshot.head)[::-1]
         known = same_rows(headers, set(files))
         added = [s for s in self._stored if s.path not in known]
         gone = [files[path] for path in files if path not in now and not has_successor(path, headers, set(now))]
-        if not added and not gone and self._watermark == self._ledger.newest["watermark_us"]:
+        if not added and not gone and self._watermark == newest.watermark_us:
             return self._nothing(len(now))
         light = light_rows(self._table.storage, self._old, self._terms)
         inside = self._split(added).within
         fresh = self._read(self._state_tasks(inside, self._span)) if inside else []
         touched = pl.concat([in_rectangles(light, buckets, gone), self._keys(fresh)]).unique()
         again = self._again(touched) if touched.height else []
-        dates = self._dates(light, touched, [*(described(file, self._source.contract) for file in added), *gone])
+        changed = [*(described(file, self._source.contract) for file in added), *gone]
+        dates = self._dates(light, touched, newest.watermark_us, changed)
         replaced = f"{self._name}-replaced.parquet"
         write_keys(self._work, replaced, touched)
         rows = light.touched(touched)
@@ -196,10 +199,10 @@ class _AggregateRun:
         gone_files = [f for f in self._old if f.partition[0] in set(dates)]
         return self._commit(again, written, gone_files, expected, touched=touched.height)
 
-    def _dates(self, light: RowIndex, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The dates to write anew; `files`: the data files that are new or gone."""
+    def _dates(self, light: RowIndex, touched: pl.DataFrame, was: int, files: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The dates to write anew; `was`: the watermark of before, `files`: the data files that are new or gone."""
         buckets, (start, end) = self._terms.buckets, self._span
-        was, carries = self._ledger.newest["watermark_us"], self._terms.empty == "carry"
+        carries = self._terms.empty == "carry"
         known_until = min(was, self._watermark)
         until = min(max(was, self._watermark), end)
         newest = int(buckets.number(np.array([until - 1]))[0])
@@ -324,9 +327,9 @@ class _AggregateRun:
         self._progress(f"finishing {sum(f.states for f in states):,} states", 0, 0, 0)
         return self._engine.run(tasks, lambda _: None)
 
-    def _nothing(self, files: int) -> dict[str, Any]:
-        places = {"table": self._table.storage.root, "input": self._source.storage.root}
-        return {**places, "engine": self._engine.name, "run": "", "files_known": files}
+    def _nothing(self, files: int) -> AggregateSummary:
+        table, source = self._table.storage.root, self._source.storage.root
+        return AggregateSummary(table=table, input=source, engine=self._engine.name, files_known=files)
 
     def _commit(
         self,
@@ -335,24 +338,24 @@ class _AggregateRun:
         removed: Sequence[DataFile],
         expected: int,
         touched: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> AggregateSummary:
         total = PointCounts()
         for one in found:
             total.add(one.counted)
-        summary = {
-            "table": self._table.storage.root,
-            "input": self._source.storage.root,
-            "engine": self._engine.name,
-            "every": self._terms.buckets.name,
-            "rows_in": total.rows,
-            "points": total.points,
-            "rows_left_out": total.left_out,
-            "repeated": total.repeated,
-            "buckets_touched": touched,
-            "series": sum(w.series for w in written),
-            "provisional": sum(w.provisional for w in written),
-            "watermark_us": self._watermark,
-        }
+        summary = AggregateSummary(
+            table=self._table.storage.root,
+            input=self._source.storage.root,
+            engine=self._engine.name,
+            every=self._terms.buckets.name,
+            rows_in=total.rows,
+            points=total.points,
+            rows_left_out=total.left_out,
+            repeated=total.repeated,
+            buckets_touched=touched,
+            series=sum(w.series for w in written),
+            provisional=sum(w.provisional for w in written),
+            watermark_us=self._watermark,
+        )
         extras = {
             "period": [self._period.start_us, self._period.end_us],
             "files": [described(s, self._source.contract) for s in self._stored],

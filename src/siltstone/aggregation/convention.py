@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_convention, partitions_of, units_between
 from siltstone.aggregation.input_table import check_columns, existing, input_table
@@ -16,6 +15,8 @@ from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import LATEST_US
+from siltstone.model.run_header import terms_of
+from siltstone.model.run_summary import ConventionSummary
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
@@ -33,14 +34,14 @@ def aggregate_by_convention(
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> ConventionSummary:
     """Write a table of what `terms.convention` says of each series and window; the run's summary. Windows go from a
     series' first point to the latest instant of the table, or to the end of the period."""
     started = time.time()
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, period, config, engine, progress
     summary = retry(lambda: _aggregated(*given), output_uri, progress)
-    return {**summary, "seconds": round(time.time() - started, 3)}
+    return replace(summary, seconds=round(time.time() - started, 3))
 
 
 def _aggregated(
@@ -51,7 +52,7 @@ def _aggregated(
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> ConventionSummary:
     """One attempt: against one version of the input and one of the output."""
     source.recover()
     snapshot = existing(source)
@@ -60,7 +61,7 @@ def _aggregated(
     table = table_at(storage, contract_of_convention(terms), config.compaction.format)
     check_kind(table)
     planned = PlannedTable.of(table)
-    terms = with_rules_of(planned.newest.get("terms", {}), terms)
+    terms = with_rules_of(terms_of(planned.newest), terms)
     check_same(table, planned.newest, terms, period, source.storage.root)
     stored = source.files(snapshot)
     latest = latest_us(stored, source.contract) or 0
@@ -68,17 +69,16 @@ def _aggregated(
     tasks = _tasks(source, stored, table, terms, period, watermark, config)
     progress(f"{terms.convention}: {len(tasks)} tasks", 0, 0, 0)
     written = engine.run(tasks, lambda _: None)
-    summary = {
-        "table": table.storage.root,
-        "input": source.storage.root,
-        "engine": engine.name,
-        "every": terms.buckets.name,
-        "convention": terms.convention,
-        "rows_in": sum(s.rows for s in stored),
-        "series": sum(w.series for w in written),
-        "provisional": 0,
-        "watermark_us": watermark,
-    }
+    summary = ConventionSummary(
+        table=table.storage.root,
+        input=source.storage.root,
+        engine=engine.name,
+        every=terms.buckets.name,
+        convention=terms.convention,
+        rows_in=sum(s.rows for s in stored),
+        series=sum(w.series for w in written),
+        watermark_us=watermark,
+    )
     outputs = [o for w in written for o in w.outputs]
     extras = {"period": [period.start_us, period.end_us]}
     return commit(planned, "aggregate", summary, terms.as_dict(), outputs, planned.stored, extras)

@@ -12,28 +12,28 @@ from siltstone.aggregation.state_files import NAME, NamedStates, numbered, opene
 from siltstone.model.arrow import to_numpy
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import DAY_US
+from siltstone.model.run_header import RunHeader
 from siltstone.storage import Storage
 from siltstone.timeseries.buckets import Buckets
 from siltstone.timeseries.points import Ints, Mask
 
 
-def same_rows(headers: Sequence[Mapping[str, Any]], known: set[str]) -> set[str]:
+def same_rows(headers: Sequence[RunHeader], known: set[str]) -> set[str]:
     """The known data files, with those of later settlings that hold nothing but their rows. `headers`: of the input's
     runs, oldest first."""
     found = set(known)
     for header in headers:
-        removed = set(header.get("removed", ()))
-        if header["kind"] == "settle" and removed and removed <= found:
-            found |= {output["path"] for output in header["outputs"]}
+        removed = set(header.removed)
+        if header.kind == "settle" and removed and removed <= found:
+            found.update(header.output_paths)
     return found
 
 
-def has_successor(path: str, headers: Sequence[Mapping[str, Any]], now: set[str]) -> bool:
+def has_successor(path: str, headers: Sequence[RunHeader], now: set[str]) -> bool:
     """Whether a data file's rows are in files that are there `now`, because they were settled."""
     for header in headers:
-        if header["kind"] == "settle" and path in header.get("removed", ()):
-            outputs = [output["path"] for output in header["outputs"]]
-            return all(o in now or has_successor(o, headers, now) for o in outputs)
+        if header.kind == "settle" and path in header.removed:
+            return all(o in now or has_successor(o, headers, now) for o in header.output_paths)
     return False
 
 

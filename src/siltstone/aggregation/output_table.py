@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from siltstone.aggregation.output_rows import contract_of
@@ -11,6 +10,7 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.errors import TableFormatError, UsageError
 from siltstone.model.layout import FOLDER
+from siltstone.model.run_header import RunHeader
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
@@ -29,7 +29,8 @@ def check_kind(table: Table) -> None:
     """Raise UsageError where a table is at the path that neither aggregate nor rollup has made; one that no run has
     committed to may be theirs."""
     try:
-        kind = newest_header(table).get("kind", "aggregate")
+        newest = newest_header(table)
+        kind = newest.kind if newest else "aggregate"
     except TableFormatError:
         raise
     except UsageError:  # columns that no output has
@@ -38,10 +39,10 @@ def check_kind(table: Table) -> None:
         raise UsageError(f"{table.storage.root} is no table of aggregates", "Give a new folder.")
 
 
-def newest_header(table: Table) -> Mapping[str, Any]:
-    """What the newest run said of itself; empty before the first."""
+def newest_header(table: Table) -> RunHeader | None:
+    """What the newest run said of itself; None before the first."""
     snapshot = table.snapshot()
-    return {} if snapshot is None else ledgers.load(table.storage, snapshot.head).newest
+    return None if snapshot is None else ledgers.load(table.storage, snapshot.head).newest
 
 
 def edges_of(table: Table, terms: AggregateSpec) -> Storage:
@@ -51,22 +52,22 @@ def edges_of(table: Table, terms: AggregateSpec) -> Storage:
 
 
 def check_same(
-    table: Table, newest: Mapping[str, Any], terms: AggregateSpec, period: Period, source: str, *, full: bool = False
+    table: Table, newest: RunHeader | None, terms: AggregateSpec, period: Period, source: str, *, full: bool = False
 ) -> None:
     """Raise UsageError where an output was made with other terms or of another table than are asked for now; `full`: by
     other rules is no matter, since every row is made anew."""
-    if not newest:
+    if newest is None:
         return
-    before, now = newest["terms"], json.loads(json.dumps(terms.as_dict()))
+    before, now = newest.terms or {}, json.loads(json.dumps(terms.as_dict()))
     other = [name for name in now if before.get(name) != now[name]]
     if full and "rules" in other:
         other.remove("rules")
-    if newest["input"] != source:
+    if newest.input != source:
         raise UsageError(
-            f"{table.storage.root} was made of {newest['input']}, not of {source}",
+            f"{table.storage.root} was made of {newest.input}, not of {source}",
             "Give another folder for the output.",
         )
-    if newest["period"] != [period.start_us, period.end_us]:
+    if newest.period != [period.start_us, period.end_us]:
         other.append("period")
     if other:
         told = [_OPTIONS.get(n) or _told(n, before.get(n), now[n]) for n in other]
@@ -103,7 +104,7 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
-def output_at(storage: Storage) -> tuple[Table, Mapping[str, Any]] | None:
+def output_at(storage: Storage) -> tuple[Table, RunHeader] | None:
     """The table of aggregates at a path, whatever its measures, and what its newest run said; None where there is
     none."""
     if not storage.exists():
@@ -115,4 +116,4 @@ def output_at(storage: Storage) -> tuple[Table, Mapping[str, Any]] | None:
         raise
     except (UsageError, KeyError):  # a table of something else
         return None
-    return (table, header) if header.get("kind") in ("aggregate", "rollup") else None
+    return (table, header) if header is not None and header.kind in ("aggregate", "rollup") else None

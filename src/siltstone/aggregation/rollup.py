@@ -1,10 +1,9 @@
 """Coarser buckets from the states of an output table: the readings are not read again."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +20,8 @@ from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
+from siltstone.model.run_header import RunHeader
+from siltstone.model.run_summary import RollupSummary
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
@@ -45,7 +46,7 @@ def rollup_table(
     progress: Progress,
     *,
     empty: Empty | None = None,
-) -> dict[str, Any]:
+) -> RollupSummary:
     """Bring an output table of coarser buckets up to date with another one's states; the run's summary. Only the dates
     are written that changed data files of the base may tell otherwise.
 
@@ -57,19 +58,19 @@ def rollup_table(
     if finish_tasks(rows) > 1:
         engine.warm_up(2, [FinishTask.__module__])
 
-    def attempt() -> dict[str, Any]:
+    def attempt() -> RollupSummary:
         base.recover()
         snapshot = base.snapshot()
-        header = {} if snapshot is None else ledgers.load(base.storage, snapshot.head).newest
-        if snapshot is None or not header:
+        header = None if snapshot is None else ledgers.load(base.storage, snapshot.head).newest
+        if snapshot is None or header is None:
             raise UsageError(f"{base.storage.root} has no aggregates", "siltstone aggregate makes them.")
-        before = AggregateSpec.from_dict(header["terms"])
+        before = _spec_of(header)
         terms = _terms(before, every, zone, origin, measures, empty)
         stored = base.files(snapshot)
         _check_aligned(before, terms, stored)
         return _rolled(base, stored, header, terms, output_uri, config, engine, progress)
 
-    return {**retry(attempt, output_uri, progress), "seconds": round(time.time() - started, 3)}
+    return replace(retry(attempt, output_uri, progress), seconds=round(time.time() - started, 3))
 
 
 def _base(uri: str, config: Config) -> tuple[Table, int]:
@@ -79,17 +80,21 @@ def _base(uri: str, config: Config) -> tuple[Table, int]:
         refuse_lake(storage)
         raise UsageError(f"{storage.root} is no table of aggregates", "Give one that siltstone aggregate has made.")
     table, header = found
-    if header["terms"].get("convention", "default") != "default":
+    if (convention := _spec_of(header).convention) != "default":
         raise UsageError(
-            f"{storage.root} was made by the convention {header['terms']['convention']}, whose rows don't merge",
+            f"{storage.root} was made by the convention {convention}, whose rows don't merge",
             "Run siltstone aggregate with that --convention and the wanted --every.",
         )
-    if header["kind"] == "rollup" and header["period"] != [EARLIEST_US, LATEST_US] and "window" not in header:
+    if header.kind == "rollup" and header.period != [EARLIEST_US, LATEST_US] and header.window is None:
         raise UsageError(
             f"{storage.root} is a rollup of a period, made by a version that did not keep what was before it",
             "Run the siltstone rollup that made it again.",
         )
-    return table, int(header["rows"])
+    return table, header.rows
+
+
+def _spec_of(header: RunHeader) -> AggregateSpec:
+    return AggregateSpec.from_dict(header.terms or {})
 
 
 def _terms(
@@ -136,57 +141,59 @@ def _check_aligned(before: AggregateSpec, terms: AggregateSpec, stored: Sequence
 def _rolled(
     base: Table,
     stored: Sequence[DataFile],
-    header: Mapping[str, Any],
+    header: RunHeader,
     terms: AggregateSpec,
     output_uri: str,
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> RollupSummary:
     table = output_table(output_uri, terms, config)
     if table.storage.root == base.storage.root:
         raise UsageError("the rollup would overwrite its base", "Give another folder.")
     planned = PlannedTable.of(table)
-    _check_same(table, planned.newest, terms, Period(*header["period"]), base.storage.root)
-    about = {"table": table.storage.root, "input": base.storage.root, "engine": engine.name, "run": ""}
+    _check_same(table, planned.newest, terms, Period(*header.period), base.storage.root)
+    about = RollupSummary(
+        table=table.storage.root, input=base.storage.root, engine=engine.name, files_known=len(stored)
+    )
     wanted = anew(planned, base.storage, stored, header, terms)
     if wanted is None:
-        return {**about, "files_known": len(stored)}
+        return about
     window = _window(header, terms)
     tasks = _tasks(base, wanted, header, terms, table, config, window)
     is_small = len(tasks) == 1  # done here before workers have started
     written = [tasks[0].run()] if is_small else engine.run(tasks, lambda _: None)
     points, there = sum(w.points for w in written), points_of(base.storage, wanted, window, terms.buckets)
     problems = [] if points == there else [f"{there:,} points in the base, {points:,} in the rollup"]
-    summary = {
-        **about,
-        "every": terms.buckets.name,
-        "base": AggregateSpec.from_dict(header["terms"]).buckets.name,
-        "rows_in": sum(f.rows for f in wanted.stored),
-        "points": points,
-        "buckets_touched": wanted.touched,
-        "series": sum(w.series for w in written),
-        "provisional": sum(w.provisional for w in written),
-        "watermark_us": header["watermark_us"],
-    }
+    summary = replace(
+        about,
+        every=terms.buckets.name,
+        base=_spec_of(header).buckets.name,
+        rows_in=sum(f.rows for f in wanted.stored),
+        points=points,
+        buckets_touched=wanted.touched,
+        series=sum(w.series for w in written),
+        provisional=sum(w.provisional for w in written),
+        watermark_us=header.watermark_us,
+    )
     outputs = [o for w in written for o in w.outputs]
     progress(f"committing {len(outputs)} files", 0, 0, 0)
     edges = write_edges(base.storage, edges_of(base, terms), stored, header, window, edges_of(table, terms))
-    extras = {"period": header["period"], "window": list(window), **edges, **as_told(stored, header)}
+    extras = {"period": header.period, "window": list(window), **edges, **as_told(stored, header)}
     removed = [f for f in planned.stored if wanted.dates is None or f.partition[0] in wanted.dates]
     return commit(planned, "rollup", summary, terms.as_dict(), outputs, removed, extras, problems)
 
 
-def _check_same(table: Table, newest: Mapping[str, Any], terms: AggregateSpec, period: Period, root: str) -> None:
-    if newest and newest["kind"] != "rollup":
+def _check_same(table: Table, newest: RunHeader | None, terms: AggregateSpec, period: Period, root: str) -> None:
+    if newest and newest.kind != "rollup":
         raise UsageError(f"{table.storage.root} is made of readings", "Give another folder for the rollup.")
     check_same(table, newest, terms, period, root)
 
 
-def _window(header: Mapping[str, Any], terms: AggregateSpec) -> Window:
+def _window(header: RunHeader, terms: AggregateSpec) -> Window:
     """The span of the coarse buckets that lie whole within the period of the base."""
-    before = AggregateSpec.from_dict(header["terms"])
-    start, end = header.get("window") or Period(*header["period"]).span(before.buckets)
+    before = _spec_of(header)
+    start, end = header.window or Period(*header.period).span(before.buckets)
     if end < FAR_US:
         end = int(terms.buckets.bounds(terms.buckets.number(np.array([end])))[0][0])
     return Period(start, end).span(terms.buckets)
@@ -195,7 +202,7 @@ def _window(header: Mapping[str, Any], terms: AggregateSpec) -> Window:
 def _tasks(
     base: Table,
     wanted: RollupPlan,
-    header: Mapping[str, Any],
+    header: RunHeader,
     terms: AggregateSpec,
     table: Table,
     config: Config,
@@ -215,11 +222,11 @@ def _tasks(
         high="",
         terms=terms,
         window=window,
-        watermark_us=header["watermark_us"],
+        watermark_us=header.watermark_us,
         base=base.storage,
         stored=tuple(f.path for f in stored),
-        before=tuple(header.get("before", ())),
-        after=tuple(header.get("after", ())),
+        before=tuple(header.before),
+        after=tuple(header.after),
         dates=wanted.dates or (),
     )
     return [replace(task, low=low, high=high) for low, high in pairwise(bounds)]

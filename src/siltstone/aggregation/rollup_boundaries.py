@@ -1,9 +1,8 @@
 """What a rollup of a period keeps of the time around its rows: rollups of it need what no row of it tells."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import polars as pl
 
@@ -12,6 +11,7 @@ from siltstone.aggregation.state_files import NamedStates, numbered, read_states
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import OWN_EDGES
 from siltstone.model.periods import FAR_US, Window
+from siltstone.model.run_header import RunHeader
 from siltstone.storage import Storage
 from siltstone.timeseries.states import SKETCH, TIMES, States, columns_of
 
@@ -20,20 +20,21 @@ def write_edges(
     base: Storage,
     edges: Storage,
     stored: Sequence[DataFile],
-    header: Mapping[str, Any],
+    header: RunHeader,
     window: Window,
     out: Storage,
 ) -> dict[str, list[str]]:
     """Write to `out` each series' last point before the window and its first one after it, of the base's rows and of
     what the base itself has in `edges`. The names of the files, as manifests tell them: `before` and `after`."""
     found: dict[str, list[str]] = {"before": [], "after": []}
+    known = {"before": header.before, "after": header.after}
     for side, limit in zip(found, window, strict=True):
         if abs(limit) >= FAR_US:
             continue
         is_before = side == "before"
         beside = [file.path for file in stored if _is_beside(file, limit, is_before=is_before)]
         nearest = NamedStates.none()
-        for path in header.get(side, ()):
+        for path in known[side]:
             nearest = _nearest([nearest, read_states(edges, path)], is_before=is_before)
         for path in beside:
             states = stored_states(base, [path], ())

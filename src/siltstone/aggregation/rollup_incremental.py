@@ -1,6 +1,6 @@
 """What a rollup must write anew: the dates whose rows may be others than when it was last made of its base."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,11 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import KEYS, NAME
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import DAY_US, EARLIEST_US, LATEST_US, Window
+from siltstone.model.run_header import RunHeader
 from siltstone.storage import Storage
 from siltstone.table.reader import opened
 from siltstone.table.transaction import PlannedTable
 from siltstone.timeseries.buckets import Buckets
-
-_TOLD = ("watermark_us", "before", "after")
 
 
 @dataclass(frozen=True)
@@ -30,25 +29,24 @@ class RollupPlan:
     touched: int | None = None
 
 
-def as_told(stored: Sequence[DataFile], header: Mapping[str, Any]) -> dict[str, Any]:
+def as_told(stored: Sequence[DataFile], header: RunHeader) -> dict[str, Any]:
     """All that a rollup is made of, as its manifest keeps it: the base's data files by date, and what the base's newest
     run said of the time around them."""
-    told = {name: header.get(name, []) for name in _TOLD}
+    told = {"watermark_us": header.watermark_us, "before": list(header.before), "after": list(header.after)}
     return {"files": sorted([s.partition[0], s.path] for s in stored), "told": told}
 
 
 def anew(
-    planned: PlannedTable, base: Storage, stored: Sequence[DataFile], header: Mapping[str, Any], terms: AggregateSpec
+    planned: PlannedTable, base: Storage, stored: Sequence[DataFile], header: RunHeader, terms: AggregateSpec
 ) -> RollupPlan | None:
     """What to write, None for nothing. All, where it was never written, or of a period: what lies around that is in no
     row. `stored`, `header`: the base's data files and newest run."""
     newest, now = planned.newest, as_told(stored, header)
-    if not newest or not newest.get("files") or header["period"] != [EARLIEST_US, LATEST_US]:
-        is_same = newest and all(newest.get(name) == value for name, value in now.items())
-        return None if is_same else RollupPlan(stored)
-    if all(newest[name] == value for name, value in now.items()):
+    if newest and {"files": newest.files, "told": newest.told} == now:
         return None
-    was = {path: day for day, path in newest["files"]}
+    if not newest or not newest.files or header.period != [EARLIEST_US, LATEST_US]:
+        return RollupPlan(stored)
+    was = {path: day for day, path in newest.files}
     there = {s.path for s in stored}
     added = [s for s in stored if s.path not in was]
     if len(added) == len(stored):
@@ -57,7 +55,7 @@ def anew(
     buckets = terms.buckets
     light = light_rows(planned.table.storage, planned.stored, terms)
     touched = pl.concat([in_rectangles(light, buckets, _spans(days)), _keys(base, added, buckets)]).unique()
-    dates = _dates(light, touched, terms, newest["watermark_us"], header["watermark_us"])
+    dates = _dates(light, touched, terms, newest.watermark_us, header.watermark_us)
     carries = terms.empty == "carry"
     near = _dates_within(with_neighbours(light.touched(touched), buckets, dates, carries=carries), buckets)
     return RollupPlan([s for s in stored if s.partition[0] in near], tuple(dates), touched.height)

@@ -8,6 +8,7 @@ import polars as pl
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.model.contracts import Contract
+from siltstone.model.run_header import terms_of
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.open import table_at
@@ -23,7 +24,7 @@ def met_by_other_capitals(uri: str, contract: Contract, config: Config) -> list[
     table = table_at(open_root(uri, config.storage), contract)
     if (snapshot := table.snapshot()) is None:
         return []
-    stored = ledgers.load(table.storage, snapshot.head).newest["terms"]["rules"]
+    stored = terms_of(ledgers.load(table.storage, snapshot.head).newest)["rules"]
     rules = [
         r.match for r in AggregateSpec("1h", rules=tuple(stored)).interpretations.rules if not r.match.ignores_case
     ]

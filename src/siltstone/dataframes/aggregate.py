@@ -36,12 +36,13 @@ _TRUST = {
 def aggregate(
     df: "DataFrame",
     every: str,
-    measures: Sequence[str] = (),
+    measures: str | Sequence[str] = (),
     *,
     zone: str = "UTC",
     origin: str = "",
     empty: Empty = "skip",
     min_pct_good: float = 0.0,
+    rules: str | None = None,
     interpretation: Interpretation | None = None,
     interpretations: Interpretations | None = None,
     until: datetime | None = None,
@@ -52,11 +53,11 @@ def aggregate(
     has them.
 
     A row for each series and bucket, with the measures of `siltstone aggregate` under their names; rows of one series
-    and instant count once, the last one by nanoseconds, version and value. `interpretation`: how every series is read;
-    else `interpretations`, rules such as `config.series_rules.load_interpretations()` gives, which are the default;
-    a series that no rule fits is a step. `until`: where what is known ends (by the clock of `zone`, if it has none of
-    its own); else the latest instant, for which the DataFrame is read once more. siltstone must be installed where
-    Spark's workers are. The session's time zone changes nothing.
+    and instant count once, the last one by nanoseconds, version and value. `rules`: a YAML file with how series are
+    read between points, before siltstone's own rules; a series that no rule fits is a step. `interpretations` are such
+    rules that were loaded before, `interpretation` is how every series is read. `until`: where what is known ends (by
+    the clock of `zone`, if it has none of its own); else the latest instant, for which the DataFrame is read once more.
+    siltstone must be installed where Spark's workers are. The session's time zone changes nothing.
 
     Raises UsageError for columns that are missing or no time, and words that mean nothing.
     """
@@ -66,7 +67,7 @@ def aggregate(
 
     if missing := [name for name in _NEEDED if name not in df.columns]:
         raise UsageError(f"the DataFrame has no column {', '.join(missing)}", f"Needed: {', '.join(_NEEDED)}.")
-    rules = rows_of(load_interpretations() if interpretations is None else interpretations)
+    chosen = rows_of(load_interpretations(rules) if interpretations is None else interpretations)
     has_site = "site" in df.columns
     series = sql.col("series_id").cast("string")
     if has_site:
@@ -76,10 +77,10 @@ def aggregate(
         every=every,
         zone=zone,
         origin=origin,
-        measures=checked_measures(tuple(measures)),
+        measures=checked_measures((measures,) if isinstance(measures, str) else tuple(measures)),
         empty=empty,
         min_pct_good=min_pct_good,
-        rules=rules,
+        rules=chosen,
     )
     assert terms.buckets
     optional = ("quality", "source", "device_id", "measurement")

@@ -25,7 +25,7 @@ def asof(
     left: "DataFrame",
     right: "DataFrame",
     on: str = "ts",
-    by: Sequence[str] = ("series_id",),
+    by: str | Sequence[str] = ("series_id",),
     direction: str = "backward",
     tolerance: str | None = None,
     *,
@@ -53,6 +53,7 @@ def asof(
 
     from siltstone.timeseries.interpretation import duration_us
 
+    by = (by,) if isinstance(by, str) else by
     tolerance_us = None if tolerance is None else duration_us(tolerance)
     if tolerance is not None and tolerance_us is None:
         raise UsageError(f"tolerance {tolerance!r} is no length of time", "Give one such as 90s, 15m, 1h or 2d.")

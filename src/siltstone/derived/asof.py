@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from siltstone import sources
 from siltstone.aggregation.output_rows import contract_of
@@ -18,6 +17,7 @@ from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, TableFormatError, UsageError
 from siltstone.model.data_files import DataFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
+from siltstone.model.run_summary import AsofSummary
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import refuse_lake, table_at
@@ -35,7 +35,7 @@ def asof_tables(
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> AsofSummary:
     """Write a table of the rows of one table, each with the row of another as of its time; the run's summary.
 
     `wanted`: whose filters choose the rows of either side. Raises UsageError for tables and columns that don't fit.
@@ -44,7 +44,7 @@ def asof_tables(
     engine.warm_up(2, [AsofTask.__module__])
     given = (left_uri, right_uri), output_uri, wanted, joining, config, engine, progress
     summary = retry(lambda: _joined(*given), output_uri, progress)
-    return {**summary, "seconds": round(time.time() - started, 3)}
+    return replace(summary, seconds=round(time.time() - started, 3))
 
 
 def _joined(
@@ -55,7 +55,7 @@ def _joined(
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> AsofSummary:
     """One attempt: against one version of either table and one of the output."""
     tables = [_there(uri, config) for uri in uris]
     sides, files = [], []
@@ -69,9 +69,15 @@ def _joined(
     asked = {**roots, **asdict(joining), **{f"{n}_wanted": t.as_dict() for n, t in zip(roots, wanted, strict=True)}}
     out = DerivedTable(output_uri, contract, "asof", asked, config)
     paths = [f"{side}/{span[0].path}" for side, own in zip(roots, files, strict=True) for span in own]
-    about = {"table": out.table.storage.root, **roots, "engine": engine.name, "run": ""}
+    about = AsofSummary(
+        table=out.table.storage.root,
+        left=roots["left"],
+        right=roots["right"],
+        engine=engine.name,
+        files_known=len(paths),
+    )
     if out.is_of(paths):
-        return {**about, "files_known": len(paths)}
+        return about
     whole = windows([*files[0], *files[1]], EARLIEST_US, LATEST_US, _TASK_ROWS, anywhere=True)
     parts = [window for window in whole if within(files[0], window)]
     beside = ends_beside(right.rows, files[1], parts, joining.by, right.wanted, out, engine, progress)
@@ -94,12 +100,7 @@ def _joined(
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
     _check(made, files[0], sum(o.rows for o in made.outputs), joining)
-    summary = {
-        **about,
-        "rows_in": made.rows,
-        "rows_left_out": made.left_out,
-        "rows_matched": made.matched,
-    }
+    summary = replace(about, rows_in=made.rows, rows_left_out=made.left_out, rows_matched=made.matched)
     return out.commit(summary, made.outputs, paths)
 
 
@@ -112,7 +113,8 @@ def _there(uri: str, config: Config) -> Table:
         raise UsageError(f"no table at {storage.root}", move)
     for made, kinds in ((contract_of(AggregateSpec("1h")), ("aggregate", "rollup")), (RESAMPLED, ("resample",))):
         try:
-            is_made = contract is None and newest_header(table_at(storage, made)).get("kind") in kinds
+            newest = newest_header(table_at(storage, made)) if contract is None else None
+            is_made = newest is not None and newest.kind in kinds
         except TableFormatError:
             raise
         except UsageError:  # columns of another contract

@@ -19,11 +19,12 @@ from siltstone.errors import TableFormatError, UsageError
 from siltstone.model.contracts import ARROW_TYPE, Contract
 from siltstone.model.data_files import NewFile
 from siltstone.model.layout import FOLDER
+from siltstone.model.run_header import RunHeader, terms_of
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import PlannedTable, commit
+from siltstone.table.transaction import Made, PlannedTable, commit
 from siltstone.table.writer import PartitionWriter, WriterSettings
 
 _WRITTEN_AT_ONCE = 1 << 19  # rows
@@ -95,22 +96,23 @@ class DerivedTable:
             self.table.storage, sizes_of(config), group_bytes_of(config), self.table.is_staged
         )
 
-    def _check(self, made: Mapping[str, Any]) -> None:
+    def _check(self, made: RunHeader | None) -> None:
         """Raise UsageError where the newest run made a table of another kind, or with other terms."""
         root = self.table.storage.root
-        if made and made["kind"] != self._kind:
+        if made and made.kind != self._kind:
             raise UsageError(f"{root} is no table that siltstone {self._kind} has made", "Give a new folder.")
-        if made and made["terms"] != self._terms:
-            changed = [name for name in self._terms if made["terms"].get(name) != self._terms[name]]
+        if made and made.terms != self._terms:
+            changed = [name for name in self._terms if (made.terms or {}).get(name) != self._terms[name]]
             raise UsageError(
                 f"{root} was made with other terms: {', '.join(changed)}", "Give the same, or a new folder."
             )
 
     def is_of(self, files: Sequence[str]) -> bool:
         """Whether the table is what the files say."""
-        return bool(self._planned.newest) and self._planned.newest["files"] == sorted(files)
+        newest = self._planned.newest
+        return newest is not None and newest.files == sorted(files)
 
-    def commit(self, summary: Mapping[str, Any], outputs: Sequence[NewFile], files: Sequence[str]) -> dict[str, Any]:
+    def commit(self, summary: Made, outputs: Sequence[NewFile], files: Sequence[str]) -> Made:
         """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
         first."""
         extras = {"files": sorted(files)}
@@ -119,18 +121,17 @@ class DerivedTable:
 
 def stored_terms(uri: str, contract: Contract, config: Config) -> Mapping[str, Any]:
     """The terms of the newest run at a path; empty where there is none."""
-    terms: Mapping[str, Any] = _newest(table_at(open_root(uri, config.storage), contract)).get("terms", {})
-    return terms
+    return terms_of(_newest(table_at(open_root(uri, config.storage), contract)))
 
 
-def _newest(table: Table) -> Mapping[str, Any]:
+def _newest(table: Table) -> RunHeader | None:
     """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
     try:
         return newest_header(table)
     except TableFormatError:
         raise
     except UsageError:
-        return {"kind": "another"}
+        return RunHeader(kind="another")
 
 
 def stored_rows(table: Table, columns: Sequence[str], schema: Schema, values: Sequence[str] = ()) -> StoredRows:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from siltstone.aggregation.input_table import existing, input_table
@@ -15,6 +16,7 @@ from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
 from siltstone.model.periods import EARLIEST_US, LATEST_US
+from siltstone.model.run_summary import ResampleSummary
 from siltstone.table.delta_table import Table
 from siltstone.table.transaction import retry
 
@@ -31,7 +33,7 @@ def resample_table(
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> ResampleSummary:
     """Write a table of the values of series at the instants of a grid, the starts of the buckets of `terms`; the run's
     summary.
 
@@ -43,7 +45,7 @@ def resample_table(
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, fill_as, limit_us, period, config, engine, progress
     summary = retry(lambda: _resampled(*given), output_uri, progress)
-    return {**summary, "seconds": round(time.time() - started, 3)}
+    return replace(summary, seconds=round(time.time() - started, 3))
 
 
 def _resampled(
@@ -56,7 +58,7 @@ def _resampled(
     config: Config,
     engine: Engine,
     progress: Progress,
-) -> dict[str, Any]:
+) -> ResampleSummary:
     """One attempt: against one version of the table and one of the output."""
     source.recover()
     snapshot = existing(source)
@@ -66,10 +68,12 @@ def _resampled(
     terms = with_rules_of(stored_terms(output_uri, RESAMPLED, config), terms)
     asked = {**terms.as_dict(), "fill": fill_as, "limit_us": limit_us, "period": [period.start_us, period.end_us]}
     out = DerivedTable(output_uri, RESAMPLED, "resample", asked, config)
-    about = {"table": out.table.storage.root, "input": source.storage.root, "engine": engine.name, "run": ""}
     paths = [s.path for s in stored]
+    about = ResampleSummary(
+        table=out.table.storage.root, input=source.storage.root, engine=engine.name, files_known=len(paths)
+    )
     if out.is_of(paths):
-        return {**about, "files_known": len(paths)}
+        return about
     there = (source.contract.time.name, *snapshot.schema.by_name)
     rows = stored_rows(source, needed_columns(terms, *source.contract.sort_by, there), snapshot.schema, terms.columns)
     latest = latest_us(stored, source.contract)
@@ -100,16 +104,16 @@ def _resampled(
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
     total = TaskTotals.of(made)
     _check(total, tasks, {s.path: s.rows for s in stored}, is_wide=bool(terms.columns))
-    summary = {
-        **about,
-        "every": terms.buckets.name,
-        "fill": fill_as,
-        "rows_in": total.rows - total.beside,
-        "rows_beside": total.beside,
-        "points": total.points,
-        "rows_left_out": total.left_out,
-        "repeated": total.repeated,
-    }
+    summary = replace(
+        about,
+        every=terms.buckets.name,
+        fill=fill_as,
+        rows_in=total.rows - total.beside,
+        rows_beside=total.beside,
+        points=total.points,
+        rows_left_out=total.left_out,
+        repeated=total.repeated,
+    )
     return out.commit(summary, total.outputs, paths)
 
 

@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
+from types import ModuleType
 from typing import Any
 
 from siltstone.engine.tasks import R, T, Task, TasksDone
@@ -39,6 +40,7 @@ _SHARED_IMPORTS = [
 """What workers are forked with: two thirds of what they import. Not polars, whose threads a fork would leave behind."""
 
 _WAITS_S = (0.0, 0.1, 1.0)
+_STARTING = threading.RLock()
 _YEAR_S = 365 * 86_400.0  # with polars loaded, Ctrl-C ends only a wait that has a timeout
 
 
@@ -140,17 +142,22 @@ def start_server() -> bool:
 @contextmanager
 def _as_workers_need_it() -> Iterator[None]:
     """Processes started inside never hear Ctrl-C, have one thread for polars, for the pool itself is the parallelism,
-    and import from where this one does, whose server would look into the current folder first."""
+    and import from where this one does, whose server would look into the current folder first. They do not run the
+    script that this one runs: tasks need nothing of it, and one that calls siltstone would do so again in each."""
     ours = {"POLARS_MAX_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    before = {name: os.environ.get(name) for name in ours}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    with _STARTING:
+        before = {name: os.environ.get(name) for name in ours}
+        main = sys.modules["__main__"]
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.environ.update(ours)
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _begin(environment: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from siltstone import __version__, sources
+from siltstone import sources
 from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
@@ -23,7 +23,8 @@ from siltstone.ingest.two_pass import TwoPass
 from siltstone.maintenance.optimize import optimize
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
-from siltstone.model.data_files import NewFile
+from siltstone.model.run_header import RunHeader
+from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage, open_input, open_root
 from siltstone.table import ledger as ledgers
@@ -32,6 +33,7 @@ from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.open import table_at
 from siltstone.table.transaction import TableVersion, reading_at, retry
+from siltstone.version import __version__
 
 _FEW_TASKS = 2
 _SHARE_OF_MEMORY = 32  # of a device's files, whose rows take several times as much
@@ -47,14 +49,13 @@ def compact(
     *,
     retry_quarantined: bool = False,
     since: datetime | None = None,
-) -> dict[str, Any]:
+) -> CompactSummary:
     """Bring everything new at the input into the lake's table, and return the run's summary.
 
-    A source with several tables has a run for each that finds files or is there already; then the summary has them
-    under `tables`. A file that comes again with other content replaces its former rows. With `retry_quarantined` files
-    with refused records are read again, for new limits or another window. With `since` (by the clock of the folders)
-    files in folders of an earlier hour are not looked at; a later run takes them. Undersized files are merged
-    afterwards.
+    A source with several tables has a run for each that finds files or is there already. A file that comes again with
+    other content replaces its former rows. With `retry_quarantined` files with refused records are read again, for new
+    limits or another window. With `since` (by the clock of the folders) files in folders of an earlier hour are not
+    looked at; a later run takes them. Undersized files are merged afterwards.
     Raises a SiltstoneError when nothing was committed; quarantined input is no error.
     """
     started = time.time()
@@ -85,14 +86,14 @@ def compact(
             engine.warm_up(_FEW_TASKS, strategy.modules)  # there is work for sure
             table.create()
         summary = _in_batches(strategy, options, store, table, context, listing)
-        settled = _settled(table, config, engine, progress, summary["run"]) if strategy.is_optimized else None
-        summaries.append({**summary, "settled": settled, "seconds": round(time.time() - started, 3)})
+        settled = _settled(table, config, engine, progress, summary.run) if strategy.is_optimized else None
+        summaries.append(replace(summary, settled=settled, seconds=round(time.time() - started, 3)))
         started = time.time()
     if not summaries:
         limit = f" in folders since {minute(since)}" if since else ""
         expected = " or ".join(d.layout for d in datasets)
         raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {expected}.")
-    return summaries[0] if len(datasets) == 1 else {"source": source_name, "tables": summaries}
+    return CompactSummary(source_name, summaries, is_of_one_table=len(datasets) == 1)
 
 
 def _in_batches(
@@ -102,17 +103,17 @@ def _in_batches(
     table: Table,
     context: "_Context",
     listing: Listing,
-) -> dict[str, Any]:
+) -> TableSummary:
     """Bring a listing into its table, with a commit for each batch of files; the summary of all."""
-    batches: list[dict[str, Any]] = []
-    while not batches or batches[-1]["files_later"]:
+    batches: list[TableSummary] = []
+    while not batches or batches[-1].files_later:
         run = _Run(strategy, options, store, table, context)
         batches.append(run.until_committed(listing))
         listing = listing.without(run.deferred)
     return united(batches)
 
 
-def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> dict[str, Any] | None:
+def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> OptimizeSummary | None:
     """What optimize did after a run; None where it was not wanted or is left to the next run."""
     if not config.optimize.after_compact:
         return None
@@ -163,11 +164,11 @@ class _Run:
         context = self._context
         return TwoPass(self._strategy, context.engine, base_schema(self._table.contract), context.progress)
 
-    def until_committed(self, listing: Listing) -> dict[str, Any]:
+    def until_committed(self, listing: Listing) -> TableSummary:
         """Bring in what is new of the listing, in as many attempts as other runs make necessary; the summary."""
         return retry(lambda: self._attempt(listing), self._table.storage.root, self._context.progress)
 
-    def _attempt(self, listing: Listing) -> dict[str, Any]:
+    def _attempt(self, listing: Listing) -> TableSummary:
         """Compare the listing with the ledger, plan and run tasks for new files, replace rows, check, commit. Raises
         Refused when another run commits meanwhile."""
         version = TableVersion.newest(self._table)
@@ -192,7 +193,7 @@ class _Run:
 
     def _keep_grain(self, ledger: Ledger) -> None:
         """Go by the grain that the table's first run chose; what was read for another one is read again."""
-        grain, wanted = ledger.newest.get("grain"), self._context.config.compaction.grain
+        grain, wanted = ledger.grain, self._context.config.compaction.grain
         if grain is None or not self._strategy.has_grain:
             return
         if wanted not in ("auto", grain):
@@ -272,9 +273,9 @@ class _Run:
         if self._strategy.is_surveyed:
             self._context.tell(f"surveying {sample.height} of {todo.height:,} files")
         hints = self._strategy.survey(self._store, sample, sum(todo["size"]), settings, self._passes.schema)
-        if hints.schema is not None and not ledger.newest:
+        if hints.schema is not None and ledger.newest is None:
             self._passes.schema = hints.schema
-        if hints.grain is not None and ledger.newest.get("grain") is None:
+        if hints.grain is not None and ledger.grain is None:
             wanted = config.compaction.grain
             self._settings = settings_of(config, self._dataset.name, hints.grain if wanted == "auto" else wanted)
         return hints
@@ -302,31 +303,30 @@ class _Run:
         if problems:
             raise AccountsError("this run", problems)
 
-    def _commit(self, listing: Listing, diff: ListingDiff, version: TableVersion, outcome: Outcome) -> dict[str, Any]:
+    def _commit(self, listing: Listing, diff: ListingDiff, version: TableVersion, outcome: Outcome) -> TableSummary:
         """Make all of it one new version of the table, unless nothing is new; the summary."""
         snapshot, ledger, replaced, read = version.snapshot, version.ledger, outcome.replaced, outcome.read
         columns = self._passes.schema.columns[len(snapshot.schema.columns) :] if read else ()
         head = Head.after(ledger.head)
-        summary = {
-            **summary_of(listing, diff, outcome.files, outcome.written, self._dataset.time_units),
-            "table": self._table.storage.root,
-            "engine": self._context.engine.name,
-            "columns_added": [c.name for c in columns],
-            "grain": self._settings.rules.grain if self._strategy.has_grain else None,
-            "files_superseded": len(replaced.former_rows),
-            "rows_superseded": sum(replaced.former_rows.values()),
-            "keys_replaced": replaced.keys_replaced,
-        }
-        if read or diff.noted:
-            summary["run"] = head.name
+        summary = replace(
+            summary_of(listing, diff, outcome.files, outcome.written, self._dataset.time_units),
+            run=head.name if read or diff.noted else "",
+            table=self._table.storage.root,
+            engine=self._context.engine.name,
+            columns_added=[c.name for c in columns],
+            grain=self._settings.rules.grain if self._strategy.has_grain else None,
+            files_superseded=len(replaced.former_rows),
+            rows_superseded=sum(replaced.former_rows.values()),
+            keys_replaced=replaced.keys_replaced,
+        )
+        if summary.run:
             accounts = [*read, *with_notes(self._adjusted(outcome, ledger), diff.noted)]
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
-            header = self._header(summary, outcome.outputs, columns, ledger)
-            header["removed"] = [s.path for s in replaced.removed]
+            header = self._header(summary, outcome, columns, ledger)
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._context.tell(f"committing {len(outcome.outputs)} files")
-            info = {"run": head.name, "rows": summary["rows_out"]}
+            info = {"run": head.name, "rows": summary.rows_out}
             self._table.commit(Change(head, outcome.outputs, info, removed=replaced.removed), snapshot)
         return summary
 
@@ -351,13 +351,7 @@ class _Run:
             raise AccountsError("the schema", ["the table's columns are not those that were added"])
         return snapshot
 
-    def _header(
-        self,
-        summary: Mapping[str, Any],
-        outputs: Sequence[NewFile],
-        columns: Sequence[Column],
-        ledger: Ledger,
-    ) -> dict[str, Any]:
+    def _header(self, summary: TableSummary, outcome: Outcome, columns: Sequence[Column], ledger: Ledger) -> RunHeader:
         """What the manifest says of the run as a whole; the next run of the dataset learns from `shift_hours` (none:
         measure it again) and `ratio`."""
         known = ledger.learned(self._dataset.name)
@@ -365,24 +359,23 @@ class _Run:
             rows for done in self._passes.first for days in done.report.deferred.values() for rows in days.values()
         )
         shift_hours = self._target.shift_hours if self._target is not None else known.get("shift_hours")
-        read, written = summary["bytes_in"], summary["bytes_written"]
         learned = {
             **self._meaning,
-            "shift_hours": shift_hours if deferred * 2 <= summary["records_in"] else None,
-            "ratio": written / read if read and written else known.get("ratio"),
+            "shift_hours": shift_hours if deferred * 2 <= summary.records_in else None,
+            "ratio": summary.ratio or known.get("ratio"),
         }
-        return {
-            **summary,
-            "learned": {**ledgers.learned_of(ledger.newest), self._dataset.name: learned},
-            "zone": self._strategy.zone(self._settings.rules),
-            "kind": "compact",
-            "siltstone": __version__,
-            "source": self._dataset.source,
-            "dataset": self._dataset.name,
-            "input": self._store.root,
-            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-            "columns": [[c.name, c.kind, c.key] for c in columns],
-            "outputs": [o.as_dict() for o in outputs],
-            "quarantine": [d.report.quarantine for d in self._passes.done if d.report.quarantine],
-            "deferred": deferred,
-        }
+        return replace(
+            RunHeader.from_dict({**summary.counts, "deferred": deferred}),
+            kind="compact",
+            siltstone=__version__,
+            committed=datetime.now(UTC).isoformat(timespec="seconds"),
+            source=self._dataset.source,
+            dataset=self._dataset.name,
+            input=self._store.root,
+            zone=self._strategy.zone(self._settings.rules),
+            learned={**ledger.learned_by_dataset, self._dataset.name: learned},
+            removed=[s.path for s in outcome.replaced.removed],
+            outputs=[o.as_dict() for o in outcome.outputs],
+            quarantine=[d.report.quarantine for d in self._passes.done if d.report.quarantine],
+            columns=[[c.name, c.kind, c.key] for c in columns],
+        )

@@ -14,11 +14,13 @@ from siltstone.formats.documents import Grain, Item, Rules
 from siltstone.ingest.keyed_task import complete
 from siltstone.mapping.dataset import Dataset, Keyed
 from siltstone.model.data_files import Sizes
+from siltstone.model.run_summary import ReadingsSurvey
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage
 from siltstone.table.writer import parquet_options
 
 _SAMPLE_ROWS = 200_000
+_MOST_VALUES = 100
 _FEWEST_FILES_A_MONTH = 8  # of the smallest accepted size, that the days of a month must fill to be worth a folder each
 
 
@@ -53,6 +55,17 @@ class KeyedSurvey:
         is like the sample, would not fill eight of the smallest accepted ones."""
         a_day = input_bytes * self.ratio / self.days
         return "day" if a_day * 30 >= _FEWEST_FILES_A_MONTH * sizes.smallest else "month"
+
+    def summary(self, grain: Grain) -> ReadingsSurvey:
+        """The same as plain values, with the grain that the dates of a table would get."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("series", "values", "reasons")}
+        return ReadingsSurvey(
+            **plain,
+            series=len(self.series),
+            values={name: dict(counts.most_common(_MOST_VALUES)) for name, counts in self.values.items()},
+            reasons=dict(self.reasons.most_common(_MOST_VALUES)),
+            grain=grain,
+        )
 
 
 def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rules: Rules) -> KeyedSurvey:

@@ -25,6 +25,7 @@ from siltstone.mapping.dataset import Dataset, Wide
 from siltstone.model.arrays import Ints
 from siltstone.model.contracts import Column
 from siltstone.model.kinds import Kind
+from siltstone.model.run_summary import FieldSummary, RecordsSurvey, SurveySummary
 from siltstone.model.schema import Schema, base_schema, hinted
 from siltstone.model.time_zones import local_hour_start
 from siltstone.storage import Storage, open_input
@@ -57,6 +58,20 @@ class FieldFound:
         kind = _KINDS[max(values, key=lambda v: v[0])[1]]
         return "bigint" if kind == "double" and self.big_integers and not self.has_decimals else kind
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is odd about its values, a few words each."""
+        remarks = []
+        if len([kind for kind in self.tokens if kind != "misfit"]) > 1:
+            remarks.append("values of several kinds")
+        if self.tokens["misfit"]:
+            remarks.append("NaN or Infinity")
+        if self.big_integers:
+            remarks.append(f"{self.big_integers:,} integers beyond 2^53")
+        if self.spellings:
+            remarks.append(f"also spelled {', '.join(sorted(self.spellings))}")
+        return remarks
+
 
 @dataclass
 class Survey:
@@ -78,6 +93,37 @@ class Survey:
         kinds = [(f.key, f.kind) for f in self.fields.values() if base.column_for(f.key) is None]
         found = [(key, hinted(key, kind, rules.hints)) for key, kind in kinds if kind is not None]
         return base.extended(found[: max(0, rules.max_columns - len(base.columns))])
+
+    @property
+    def hints(self) -> dict[str, Kind]:
+        """The kinds of fields with something odd, to be put into a configuration."""
+        return {f.key: self.kinds[f.key] for f in self.fields.values() if f.key in self.kinds and f.remarks}
+
+    @property
+    def summary(self) -> RecordsSurvey:
+        """The same as plain values."""
+        fields = [
+            FieldSummary(
+                key=f.key,
+                kind=self.kinds.get(f.key),
+                values=dict(f.tokens),
+                nulls=f.nulls,
+                big_integers=f.big_integers,
+                spellings=sorted(f.spellings),
+                remarks=f.remarks,
+            )
+            for f in self.fields.values()
+        ]
+        return RecordsSurvey(
+            files=self.files,
+            unreadable=self.unreadable,
+            records=self.records,
+            bad_records=self.bad_records,
+            shift_hours=self.shift_hours,
+            ratio=self.ratio,
+            fields=fields,
+            hints=self.hints,
+        )
 
 
 def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
@@ -111,6 +157,13 @@ def survey_input(
         expected = " or ".join(d.layout for d in datasets)
         raise UsageError(f"no {source_name} files below {store.root}", f"Expected {expected}.")
     return found
+
+
+def summary_of_survey(found: Survey | list[tuple[KeyedSurvey, Grain]]) -> SurveySummary:
+    """What `survey_input` found, as plain values."""
+    if isinstance(found, Survey):
+        return SurveySummary([found.summary])
+    return SurveySummary([survey.summary(grain) for survey, grain in found])
 
 
 def take_survey(

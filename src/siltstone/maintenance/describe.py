@@ -1,6 +1,6 @@
 """What a lake holds, as plain values: rows, files, sizes, partitions, runs, drift, quarantine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.access import Access
 from siltstone.model.layout import FOLDER
+from siltstone.model.run_header import RunHeader
 from siltstone.model.table_format import next_format
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
@@ -71,7 +72,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
         raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
     files = table.files(snapshot)
     headers, sources_read = ledgers.history(table.storage, snapshot.head)
-    runs = [h for h in headers if h["kind"] == "compact"]
+    runs = [h for h in headers if h.kind == "compact"]
     sizes = config.compaction
     low, high = sizes.min_file_mb * 1e6, sizes.max_file_mb * 1e6
     total = sum(f.bytes for f in files)
@@ -85,7 +86,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
     return {
         "table": table.storage.root.rpartition("/")[2],
         "version": snapshot.version,
-        "format": next_format(headers, table.storage.root),
+        "format": next_format((h.more for h in headers), table.storage.root),
         "rows": sum(f.rows for f in files),
         "files": len(files),
         "bytes": total,
@@ -94,7 +95,7 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
         "share_of_bytes_in_size": sum(f.bytes for f in files if low <= f.bytes <= high) / max(total, 1),
         "partitions": dict(sorted(partitions.items())),
         "runs": [_run(header) for header in headers],
-        "drift": [{"run": h["name"], "column": n, "kind": k, "key": key} for h in runs for n, k, key in h["columns"]],
+        "drift": [{"run": h.name, "column": n, "kind": k, "key": key} for h in runs for n, k, key in h.columns],
         "files_quarantined": sources_read.filter(state="quarantined").height,
         "files_salvaged": sources_read.filter(lane="salvaged").height,
         "records_quarantined": sources_read["records_quarantined"].sum(),
@@ -102,17 +103,19 @@ def _describe(table: Table, config: Config) -> dict[str, Any]:
     }
 
 
-def _run(header: Mapping[str, Any]) -> dict[str, Any]:
+def _run(header: RunHeader) -> dict[str, Any]:
     """What happened in a run of a kind: `compact`, or `settle`, which only has files removed and written."""
-    about = {"run": header["name"], "kind": header["kind"], "files_removed": len(header["removed"])}
-    if header["kind"] != "compact":
+    about = {"run": header.name, "kind": header.kind, "files_removed": len(header.removed)}
+    if header.kind != "compact":
         return {
             **about,
-            **{key: header[key] for key in ("committed", "engine")},
-            "files_written": len(header["outputs"]),
-            "bytes_written": sum(o["bytes"] for o in header["outputs"]),
+            "committed": header.committed,
+            "engine": header.engine,
+            "files_written": len(header.outputs),
+            "bytes_written": sum(o["bytes"] for o in header.outputs),
         }
-    return {**about, **{key: header[key] for key in _RUN_KEYS}}
+    told = header.as_dict()
+    return {**about, **{key: told[key] for key in _RUN_KEYS}}
 
 
 def _histogram(sizes: Sequence[int]) -> dict[str, int]:
@@ -132,8 +135,8 @@ def quarantined(lake_uri: str, name: str, access: Access) -> pl.DataFrame:
     snapshot = table.snapshot()
     headers, files = ledgers.history(table.storage, snapshot.head if snapshot else None)
     frames = [
-        read_quarantine(table.storage, header["quarantine"]).with_columns(run=pl.lit(header["name"]))
-        for header in ({"quarantine": [], "name": ""}, *headers)
+        read_quarantine(table.storage, header.quarantine).with_columns(run=pl.lit(header.name))
+        for header in (RunHeader(), *headers)
     ]
     counted = files.select("run", source_file="path")
     return pl.concat(frames).join(counted, on=["run", "source_file"], how="semi", maintain_order="left")

@@ -1,12 +1,10 @@
 """Optimize: undersized data files of a partition become few of the right size, in a commit that changes no row."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from siltstone import __version__
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
@@ -14,6 +12,8 @@ from siltstone.errors import AccountsError
 from siltstone.kernels.bin_packing import Merge, plan_merges
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.data_files import Partition
+from siltstone.model.run_header import RunHeader
+from siltstone.model.run_summary import OptimizeSummary
 from siltstone.model.time_zones import day_end, month_end
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Snapshot, Table
@@ -21,9 +21,10 @@ from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head
 from siltstone.table.transaction import reading_at, retry
 from siltstone.table.writer import WriterSettings
+from siltstone.version import __version__
 
 _MERGES_PER_COMMIT = 256  # what a killed run loses at most
-_CARRIED = ("source", "dataset", "zone", "grain", "learned")
+_CARRIED = ("source", "dataset", "zone", "grain")
 _Done = dict[tuple[str, ...], Rewritten]
 _Committed = tuple[str, tuple[list[Merge], list[Rewritten]]]
 """The run's name, and the merges that it has committed with their results."""
@@ -31,35 +32,36 @@ _Committed = tuple[str, tuple[list[Merge], list[Rewritten]]]
 
 def optimize(
     table: Table, config: Config, engine: Engine, progress: Progress, *, dry_run: bool = False
-) -> dict[str, Any]:
+) -> OptimizeSummary:
     """Merge undersized files until a plan finds none; a summary, with `dry_run` of the first plan alone.
 
     Raises LostRaceError when other runs committed first again and again.
     """
     started = time.time()
     work = _Optimizing(table, config, engine, progress)
-    summary: dict[str, Any] = {
-        "run": "", "table": table.storage.root, "engine": engine.name, "dry_run": dry_run,
-        "files_removed": 0, "files_written": 0, "bytes_removed": 0, "bytes_written": 0, "rows": 0, "partitions": [],
-    }  # fmt: skip
+    summary = OptimizeSummary("", table.storage.root, engine.name, dry_run)
     if dry_run:
-        _count(summary, retry(work.plan, table.storage.root, progress, outcome="nothing was planned"), [])
-        return {**summary, "seconds": round(time.time() - started, 3)}
+        merges = retry(work.plan, table.storage.root, progress, outcome="nothing was planned")
+        return replace(_with(summary, merges, []), seconds=round(time.time() - started, 3))
     while committed := retry(work.next_commit, table.storage.root, progress, outcome="nothing was merged"):
         run, done = committed
-        summary["run"] = run or summary["run"]
-        _count(summary, *done)
-    return {**summary, "seconds": round(time.time() - started, 3)}
+        summary = _with(replace(summary, run=run or summary.run), *done)
+    return replace(summary, seconds=round(time.time() - started, 3))
 
 
-def _count(summary: dict[str, Any], merges: Sequence[Merge], results: Sequence[Rewritten]) -> None:
+def _with(before: OptimizeSummary, merges: Sequence[Merge], results: Sequence[Rewritten]) -> OptimizeSummary:
+    """The summary with these merges added."""
     files = [f for m in merges for f in m.files]
-    summary["files_removed"] += len(files)
-    summary["bytes_removed"] += sum(f.bytes for f in files)
-    summary["rows"] += sum(f.rows for f in files)
-    summary["files_written"] += sum(len(r.outputs) for r in results)
-    summary["bytes_written"] += sum(o.bytes for r in results for o in r.outputs)
-    summary["partitions"] = sorted({*summary["partitions"], *("/".join(m.files[0].partition) for m in merges)})
+    outputs = [o for r in results for o in r.outputs]
+    return replace(
+        before,
+        files_removed=before.files_removed + len(files),
+        files_written=before.files_written + len(outputs),
+        bytes_removed=before.bytes_removed + sum(f.bytes for f in files),
+        bytes_written=before.bytes_written + sum(o.bytes for o in outputs),
+        rows=before.rows + sum(f.rows for f in files),
+        partitions=sorted({*before.partitions, *("/".join(m.files[0].partition) for m in merges)}),
+    )
 
 
 class _Optimizing:
@@ -104,8 +106,9 @@ class _Optimizing:
         if not partition:
             return True
         newest = self._ledger.newest
-        last_day = month_end(partition[0]) if newest.get("grain") == "month" else partition[0]
-        end = day_end(last_day, newest["zone"])
+        assert newest is not None
+        last_day = month_end(partition[0]) if newest.grain == "month" else partition[0]
+        end = day_end(last_day, newest.zone)
         return self._now >= end + timedelta(hours=self._config.optimize.closed_after_hours)
 
     def commit(self, merges: Sequence[Merge]) -> _Committed:
@@ -127,7 +130,7 @@ class _Optimizing:
             return "", done
         self._check(*done, snapshot)
         head = Head.after(self._ledger.head)
-        header = self._header(*done, head)
+        header = self._header(*done)
         ledgers.write_manifest(table.storage, head, self._ledger, header, [], dataset="")
         removed = [f for m in done[0] for f in m.files]
         outputs = [o for r in done[1] for o in r.outputs]
@@ -172,21 +175,21 @@ class _Optimizing:
         if problems:
             raise AccountsError("this optimize run", problems)
 
-    def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten], head: Head) -> dict[str, Any]:
-        newest: Mapping[str, Any] = self._ledger.newest
-        return {
-            **{key: newest[key] for key in _CARRIED if key in newest},
-            "learned": ledgers.learned_of(newest),
-            "kind": "settle",
-            "run": head.name,
-            "siltstone": __version__,
-            "engine": self._engine.name,
-            "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-            "removed": [f.path for m in merges for f in m.files],
-            "outputs": [o.as_dict() for r in results for o in r.outputs],
-            "quarantine": [],
-            "columns": [],
-        }
+    def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten]) -> RunHeader:
+        newest = self._ledger.newest
+        assert newest is not None
+        return replace(
+            RunHeader.from_dict({key: value for key, value in newest.as_dict().items() if key in _CARRIED}),
+            kind="settle",
+            siltstone=__version__,
+            engine=self._engine.name,
+            committed=datetime.now(UTC).isoformat(timespec="seconds"),
+            learned=newest.learned_by_dataset,
+            removed=[f.path for m in merges for f in m.files],
+            outputs=[o.as_dict() for r in results for o in r.outputs],
+            quarantine=[],
+            columns=[],
+        )
 
 
 def _paths(merge: Merge) -> tuple[str, ...]:

@@ -8,15 +8,16 @@ goes; younger files may belong to a run that is under way.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
 from siltstone.model.layout import FOLDER, OWN_EDGES
+from siltstone.model.run_header import RunHeader
+from siltstone.model.run_summary import VacuumSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.quarantine import quarantine_file
@@ -29,7 +30,7 @@ _DATA_FILE = re.compile(r"_?data_[0-9a-f]{32}\.parquet")  # also one that is sta
 _PART = re.compile(r"-[0-9]{4}\.quarantine$")
 
 
-def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -> dict[str, Any]:
+def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -> VacuumSummary:
     """Delete what is not needed and older than `vacuum.grace_hours`; what it was, with `dry_run` what it would be."""
     started = time.time()
     grace = timedelta(hours=config.vacuum.grace_hours)
@@ -51,18 +52,18 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     if not dry_run:
         for number, _ in enumerate(table.storage.ahead(table.storage.delete, old["path"])):
             progress("deleting", number, old.height, 0)
-    return {
-        "table": table.storage.root,
-        "dry_run": dry_run,
-        "files": old["path"].to_list(),
-        "bytes": int(old["size"].sum()),
-        "files_young": spare.height - old.height,
-        "grace_hours": config.vacuum.grace_hours,
-        "seconds": round(time.time() - started, 3),
-    }
+    return VacuumSummary(
+        table=table.storage.root,
+        dry_run=dry_run,
+        files=old["path"].to_list(),
+        bytes=int(old["size"].sum()),
+        files_young=spare.height - old.height,
+        grace_hours=config.vacuum.grace_hours,
+        seconds=round(time.time() - started, 3),
+    )
 
 
-def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, Any]]]:
+def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[RunHeader]]:
     """The paths that the newest version, its history within the grace period and the chain of manifests name; and the
     headers of that chain, newest first."""
     snapshot, stored = newest_files(table)
@@ -70,13 +71,13 @@ def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[dict[str, A
     headers = ledgers.headers(table.storage, snapshot.head)
     for header in headers:
         needed |= ledgers.files_of(header)
-        needed |= {quarantine_file(name) for name in header["quarantine"]}
-        if datetime.fromisoformat(header["committed"]) >= horizon:
-            needed |= set(header["removed"])
+        needed |= {quarantine_file(name) for name in header.quarantine}
+        if datetime.fromisoformat(header.committed) >= horizon:
+            needed |= set(header.removed)
     return needed, headers
 
 
-def _spare_edges(headers: Sequence[Mapping[str, Any]], horizon: datetime) -> Callable[[str], bool]:
+def _spare_edges(headers: Sequence[RunHeader], horizon: datetime) -> Callable[[str], bool]:
     """Whether edges of a name can go: of an input file that runs knew once, but none that was the newest one within the
     grace period; or those that a rollup wrote which was not.
 
@@ -86,12 +87,12 @@ def _spare_edges(headers: Sequence[Mapping[str, Any]], horizon: datetime) -> Cal
     wanted: set[str] = set()
     is_recent = True
     for header in headers:
-        names = {*header.get("before", ()), *header.get("after", ())}
-        if header["kind"] == "aggregate":
-            names |= {row["path"].rpartition("/")[2] for row in header["files"]}
+        names = {*header.before, *header.after}
+        if header.kind == "aggregate":
+            names |= {row["path"].rpartition("/")[2] for row in header.files}
         known |= names
         wanted |= names if is_recent else set()
-        is_recent = is_recent and datetime.fromisoformat(header["committed"]) >= horizon
+        is_recent = is_recent and datetime.fromisoformat(header.committed) >= horizon
     return lambda name: name not in wanted and (name in known or name.endswith(OWN_EDGES))
 
 

@@ -16,6 +16,8 @@ from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.contracts import Contract
 from siltstone.model.data_files import DataFile
+from siltstone.model.run_header import RunHeader
+from siltstone.model.run_summary import VerifySummary
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Snapshot, Table
@@ -29,7 +31,7 @@ _TASK_BYTES, _TASK_FILES = 64 << 20, 2_000
 _File = tuple[str, Mapping[str, Any]]
 
 
-def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> dict[str, Any]:
+def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> VerifySummary:
     """What was checked, and every `problem` as a sentence; the settings must be those that the table was written with.
 
     Per source file: its bytes against the SHA-256 in the manifest, records read again against the account, and its
@@ -67,26 +69,26 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         problems.append(f"{path}: {sums.rows:,} rows of it are in the table, no manifest knows it")
     read = [f for f in found.values() if f.is_there]
     unchanged = [f for row in accounts.iter_rows(named=True) if (f := found[row["path"]]).sha256 == row["sha256"]]
-    return {
-        "table": table.storage.root,
-        "engine": engine.name,
-        "run": snapshot.head.name,
-        "source_files": accounts.height,
-        "sources_proven": len(unchanged),
-        "sources_gone": accounts.height - len(read),
-        "sources_changed": len(read) - len(unchanged),
-        "data_files": len(stored),
-        "rows": sum(s.rows for s in stored),
-        "bytes": sum(s.bytes for s in stored),
-        "problems": problems,
-        "seconds": round(time.time() - started, 3),
-    }
+    return VerifySummary(
+        table=table.storage.root,
+        engine=engine.name,
+        run=snapshot.head.name,
+        source_files=accounts.height,
+        sources_proven=len(unchanged),
+        sources_gone=accounts.height - len(read),
+        sources_changed=len(read) - len(unchanged),
+        data_files=len(stored),
+        rows=sum(s.rows for s in stored),
+        bytes=sum(s.bytes for s in stored),
+        problems=problems,
+        seconds=round(time.time() - started, 3),
+    )
 
 
 def _data_checks(
-    table: Table, stored: Sequence[DataFile], headers: Sequence[Mapping[str, Any]], snapshot: Snapshot
+    table: Table, stored: Sequence[DataFile], headers: Sequence[RunHeader], snapshot: Snapshot
 ) -> list[DataCheck]:
-    digests = {output["path"]: output["sha256"] for header in headers for output in header["outputs"]}
+    digests = {output["path"]: output["sha256"] for header in headers for output in header.outputs}
     bounds = table.bounds(snapshot)
     return [
         DataCheck(
@@ -113,15 +115,15 @@ def _datasets(accounts: pl.DataFrame, config: Config) -> dict[str, tuple[Dataset
 def _source_checks(
     table: Table,
     accounts: pl.DataFrame,
-    newest: Mapping[str, Any],
+    newest: RunHeader,
     snapshot: Snapshot,
     config: Config,
     own: tuple[Dataset, dict[str, Any]],
 ) -> list[SourceCheck]:
     """Raises UsageError where the settings are not those that the table was written with."""
     dataset, options = own
-    settings = settings_of(config, dataset.name, newest.get("grain", "day"))
-    learned = ledgers.learned_of(newest)[dataset.name]
+    settings = settings_of(config, dataset.name, newest.grain or "day")
+    learned = newest.learned_by_dataset[dataset.name]
     if settings.rules.zone != learned["zone"]:
         written = f"{table.storage.root} was written with zone {learned['zone']!r}"
         raise UsageError(written, "Give it with --set or --conf.")
@@ -169,9 +171,9 @@ def _missing_refusals(table: Storage, head: Head) -> Iterator[str]:
     headers, files = ledgers.history(table, head)
     kept: dict[tuple[str, str], list[int]] = {}
     for header in headers:
-        entries = read_quarantine(table, header["quarantine"], ["source_file", "line"])
+        entries = read_quarantine(table, header.quarantine, ["source_file", "line"])
         for path, line in entries.iter_rows():
-            counts = kept.setdefault((header["name"], path), [0, 0])
+            counts = kept.setdefault((header.name, path), [0, 0])
             counts[line is None] += 1
     for row in files.filter((pl.col("records_quarantined") > 0) | (pl.col("state") == "quarantined")).iter_rows(
         named=True

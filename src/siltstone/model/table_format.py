@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from siltstone import __version__
 from siltstone.errors import TableFormatError
+from siltstone.version import __version__
 
 KEY = "format"
 KNOWN = 1

@@ -79,13 +79,13 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
             "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",
         )
     table, header = found
-    terms = AggregateSpec.from_dict(header["terms"])
+    terms = AggregateSpec.from_dict(header.terms or {})
     if terms.convention != "default":
         raise UsageError(
             f"{storage.root} is made by the convention {terms.convention}, whose rows tell no coverage to draw",
             "Plot a table that siltstone aggregate has made without --convention.",
         )
-    return Aggregates(table, terms, int(header["watermark_us"]), int(header["period"][0]))
+    return Aggregates(table, terms, header.watermark_us, header.period[0])
 
 
 def read_series(found: Aggregates, wanted: SeriesPatterns, period: Period, measure: str | None) -> list[SeriesRows]:

@@ -20,6 +20,7 @@ from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import DataFile
+from siltstone.model.run_summary import PublishSummary
 from siltstone.publishing.archives import Kind, Member, archive_name, write_archive
 from siltstone.publishing.editions import Edition, Partitions, Publication, StreamFile
 from siltstone.publishing.mortar_layout import Windows, is_monthly, pieces, stream_of
@@ -46,7 +47,7 @@ def publish(
     archive: Kind | None = None,
     archive_to: str | None = None,
     most_rows: int = MOST_ROWS,
-) -> dict[str, Any]:
+) -> PublishSummary:
     """Bring a folder of published streams up to date with LAKE/readings; a summary.
 
     `source` is that of the readings to publish, or "all"; `collections` are the sites, none for every one.
@@ -67,8 +68,8 @@ def publish(
         progress("writing the archive", 0, 0, 0)
         members = [Member(f.path, f.sha256) for f in edition.files]
         members += [Member(name, hashlib.sha256(data).hexdigest()) for name, data in publication.summaries(edition)]
-        summary |= write_archive(out, members, archive, *place)
-    return {"out": out.root, **terms, **summary, "seconds": round(time.time() - started, 3)}
+        summary = replace(summary, **write_archive(out, members, archive, *place))
+    return replace(summary, out=out.root, seconds=round(time.time() - started, 3))
 
 
 def _published(
@@ -79,10 +80,10 @@ def _published(
     terms: Mapping[str, Any],
     collections: Sequence[str],
     most_rows: int,
-) -> tuple[Edition, dict[str, Any]]:
+) -> tuple[Edition, PublishSummary]:
     """The edition that shows the table as it is, and the summary; anew when the table changes while it is read."""
 
-    def attempt() -> tuple[Edition, dict[str, Any]]:
+    def attempt() -> tuple[Edition, PublishSummary]:
         table.recover()
         snapshot = table.snapshot()
         if snapshot is None:
@@ -131,7 +132,7 @@ class _PublishRun:
             ("rows_added", "rows_removed", "files_written", "files_replaced", "bytes_written"), 0
         )
 
-    def run(self, stored: Sequence[DataFile], collections: Sequence[str]) -> tuple[Edition, dict[str, Any]]:
+    def run(self, stored: Sequence[DataFile], collections: Sequence[str]) -> tuple[Edition, PublishSummary]:
         """Publish what has changed; the newest edition then, and the summary."""
         current = _by_partition(stored)
         sites = sorted({*current, *self._edition.partitions})
@@ -250,22 +251,25 @@ class _PublishRun:
     def _streams_now(self) -> Iterable[tuple[str, str]]:
         return ((site, stream) for site, streams in self._streams.items() for stream, files in streams.items() if files)
 
-    def _summary(self, edition: Edition, before: set[tuple[str, str]]) -> dict[str, Any]:
+    def _summary(self, edition: Edition, before: set[tuple[str, str]]) -> PublishSummary:
         now = set(self._streams_now())
         parts = [part for days in edition.partitions.values() for part in days.values()]
         names = ("not_published", "nanoseconds_cut", "not_good")
-        return {
-            "edition": edition.version if edition.version != self._edition.version else None,
-            "collections": sorted({site for site, _ in now}),
-            "streams": len(now),
-            "streams_added": len(now - before),
-            "files": len(edition.files),
-            "rows": sum(f.rows for f in edition.files),
-            "bytes": sum(f.size for f in edition.files),
-            **self._sums,
-            **{name: sum(part[name] for part in parts) for name in names},
-            "renamed": self._renamed,
-        }
+        sums: dict[str, Any] = {**self._sums, **{name: sum(part[name] for part in parts) for name in names}}
+        return PublishSummary(
+            table=self._terms["table"],
+            source=self._terms["source"],
+            keys_in_files=self._terms["keys_in_files"],
+            edition=edition.version if edition.version != self._edition.version else None,
+            collections=sorted({site for site, _ in now}),
+            streams=len(now),
+            streams_added=len(now - before),
+            files=len(edition.files),
+            rows=sum(f.rows for f in edition.files),
+            bytes=sum(f.size for f in edition.files),
+            **sums,
+            renamed=self._renamed,
+        )
 
 
 def _by_partition(stored: Sequence[DataFile]) -> dict[str, dict[str, list[DataFile]]]:

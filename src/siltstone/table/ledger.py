@@ -9,13 +9,14 @@ import json
 import secrets
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import polars as pl
 
 from siltstone.errors import StorageError
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.model.layout import FOLDER
+from siltstone.model.run_header import RunHeader
 from siltstone.model.table_format import FIRST, KEY, check_format, format_of, next_format
 from siltstone.storage import Storage
 
@@ -84,12 +85,12 @@ class Head:
 @dataclass(frozen=True)
 class Ledger:
     """Every source file that a committed run has dealt with (columns as LEDGER, one row per path), and the header of
-    the newest run (empty before the first). `rows_out` are the file's rows in the table now, `folders` the partitions
+    the newest run (None before the first). `rows_out` are the file's rows in the table now, `folders` the partitions
     that hold them or the equals of its repeated lines. `format` is what the next run's header says of the table's."""
 
     head: Head | None
     entries: pl.DataFrame
-    newest: Mapping[str, Any]
+    newest: RunHeader | None
     format: Mapping[str, Any] = field(default_factory=lambda: asdict(FIRST))
 
     def of(self, dataset: str) -> "Ledger":
@@ -98,20 +99,22 @@ class Ledger:
 
     def learned(self, dataset: str) -> Mapping[str, Any]:
         """What the newest run of a dataset knew: `zone`, `files named by`, `shift_hours`, `ratio`; empty before it."""
-        found: Mapping[str, Any] = learned_of(self.newest).get(dataset, {})
-        return found
+        return self.learned_by_dataset.get(dataset, {})
 
+    @property
+    def learned_by_dataset(self) -> dict[str, Mapping[str, Any]]:
+        """The same of each dataset."""
+        return self.newest.learned_by_dataset if self.newest else {}
 
-def learned_of(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What a header says of each dataset; those of version 0 knew of one alone, and its name was the source's."""
-    if "learned" in header or not header:
-        return dict(header.get("learned", {}))
-    return {header["source"]: {key: header.get(key) for key in ("zone", "files named by", "shift_hours", "ratio")}}
+    @property
+    def grain(self) -> Literal["day", "month"] | None:
+        """The grain of dates that the first run chose; None before it, and where there was none to choose."""
+        return self.newest.grain if self.newest else None
 
 
 def load(table: Storage, head: Head | None) -> Ledger:
     """The ledger as of a head: the newest snapshot on its chain and the manifests after it."""
-    known: list[dict[str, Any]] = []
+    known: list[RunHeader] = []
     layers: list[pl.DataFrame] = []
     for header, manifest in _chain(table, head):
         known.append(header)
@@ -120,12 +123,12 @@ def load(table: Storage, head: Head | None) -> Ledger:
             duplicates_dropped=pl.col("duplicates_dropped") + pl.col("duplicates_kept"),
         )
         layers.append(standing.select(LEDGER.names()))
-        if header["ledger"]:
-            layers.append(_parsed(table, _snapshot_path(header["ledger"]))[1])
+        if header.ledger:
+            layers.append(_parsed(table, _snapshot_path(header.ledger))[1])
             break
     entries = pl.concat(layers) if layers else LEDGER.to_frame()
     entries = entries.unique("path", keep="first", maintain_order=True)
-    return Ledger(head, entries, known[0] if known else {}, next_format(known, table.root))
+    return Ledger(head, entries, known[0] if known else None, next_format((h.more for h in known), table.root))
 
 
 def with_manifest(table: Storage, head: Head) -> Head:
@@ -136,10 +139,11 @@ def with_manifest(table: Storage, head: Head) -> Head:
 def check_head(table: Storage, head: Head, *, writes: bool) -> None:
     """Raise TableFormatError unless this siltstone may read a table whose newest run is the head, or with `writes` may
     write it. The head has its manifest."""
-    check_format(format_of(_header(table, head.manifest, _manifest_path(head)), table.root), table.root, writes=writes)
+    header = _header(table, head.manifest, _manifest_path(head))
+    check_format(format_of(header.more, table.root), table.root, writes=writes)
 
 
-def headers(table: Storage, head: Head | None) -> list[dict[str, Any]]:
+def headers(table: Storage, head: Head | None) -> list[RunHeader]:
     """The header of every committed run, newest first."""
     return [header for header, _ in _chain(table, head)]
 
@@ -151,20 +155,20 @@ def accounts(table: Storage, head: Head | None) -> pl.DataFrame:
     return frame.filter(pl.col("lane") != "noted").unique("path", keep="first", maintain_order=True)
 
 
-def files_of(header: Mapping[str, Any]) -> set[str]:
+def files_of(header: RunHeader) -> set[str]:
     """The files in the table's folder that the run of a header is kept in: its manifest, and its ledger snapshot."""
-    snapshot = {_snapshot_path(header["ledger"])} if header["ledger"] else set()
-    return {f"{FOLDER}/runs/{header['name']}.manifest", *snapshot}
+    snapshot = {_snapshot_path(header.ledger)} if header.ledger else set()
+    return {f"{FOLDER}/runs/{header.name}.manifest", *snapshot}
 
 
-def history(table: Storage, head: Head | None) -> tuple[list[dict[str, Any]], pl.DataFrame]:
+def history(table: Storage, head: Head | None) -> tuple[list[RunHeader], pl.DataFrame]:
     """The header of every committed run, newest first, and what they did with the files that count today (columns as
     in a manifest, and `run`, its name): the newest version of each file, and where that gave no row, the one whose
     rows stay. Copies under a new etag are left out."""
     chain = list(_chain(table, head))
     files = pl.concat(
         [_MANIFEST.to_frame().with_columns(run=pl.lit(""), age=pl.lit(0))]
-        + [m.with_columns(run=pl.lit(h["name"]), age=pl.lit(age)) for age, (h, m) in enumerate(chain)]
+        + [m.with_columns(run=pl.lit(h.name), age=pl.lit(age)) for age, (h, m) in enumerate(chain)]
     )
     age = pl.col("age")
     newest, with_rows = (
@@ -185,7 +189,7 @@ def account_of(row: Mapping[str, Any]) -> FileAccount:
 
 
 def write_manifest(
-    table: Storage, head: Head, ledger: Ledger, header: Mapping[str, Any], files: Sequence[FileAccount], dataset: str
+    table: Storage, head: Head, ledger: Ledger, header: RunHeader, files: Sequence[FileAccount], dataset: str
 ) -> None:
     """Write what a run is about to commit, and the ledger snapshot when one is due.
 
@@ -196,15 +200,15 @@ def write_manifest(
     if head.run % SNAPSHOT_EVERY == 0:
         snapshot = head.name
         _put(table, _snapshot_path(snapshot), ledger.entries, {})
-    whole = {
-        **header,
-        "run": head.run,
-        "name": head.name,
-        "parent": ledger.head.version if ledger.head else None,
-        "ledger": snapshot,
-        KEY: dict(ledger.format),
-    }
-    _put(table, _manifest_path(head), _manifest(files, dataset), whole)
+    whole = replace(
+        header,
+        run=head.run,
+        name=head.name,
+        parent=ledger.head.version if ledger.head else None,
+        ledger=snapshot,
+        more={**header.more, KEY: dict(ledger.format)},
+    )
+    _put(table, _manifest_path(head), _manifest(files, dataset), whole.as_dict())
 
 
 def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
@@ -240,12 +244,12 @@ def _snapshot_path(name: str) -> str:
     return f"{FOLDER}/ledger/{name}.ledger"
 
 
-def _chain(table: Storage, head: Head | None) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+def _chain(table: Storage, head: Head | None) -> Iterator[tuple[RunHeader, pl.DataFrame]]:
     while head is not None:
         path = _manifest_path(head)
         header, manifest = _parsed(table, path, head.manifest)
         yield header, manifest
-        head = Head.of_version(header["parent"]) if header["parent"] is not None else None
+        head = Head.of_version(header.parent) if header.parent is not None else None
 
 
 def _put(table: Storage, path: str, frame: pl.DataFrame, header: Mapping[str, Any]) -> None:
@@ -255,29 +259,28 @@ def _put(table: Storage, path: str, frame: pl.DataFrame, header: Mapping[str, An
         raise StorageError(f"{table.uri(path)} exists already", "Two runs drew the same token; run again.")
 
 
-def _parsed(table: Storage, path: str, data: bytes = b"") -> tuple[dict[str, Any], pl.DataFrame]:
+def _parsed(table: Storage, path: str, data: bytes = b"") -> tuple[RunHeader, pl.DataFrame]:
     """A manifest or snapshot; `data` are its bytes where they have been read."""
     data = data or _read(table, path)
     header = _header(table, data, path)
     try:
-        return header, _completed(pl.read_parquet(io.BytesIO(data)), header)
+        return header, _completed(pl.read_parquet(io.BytesIO(data)))
     except pl.exceptions.PolarsError as error:
         raise _damaged(table, path, error) from error
 
 
-def _header(table: Storage, data: bytes, path: str) -> dict[str, Any]:
+def _header(table: Storage, data: bytes, path: str) -> RunHeader:
     try:
-        header: dict[str, Any] = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"])
+        return RunHeader.from_dict(json.loads(pl.read_parquet_metadata(io.BytesIO(data))["siltstone"]))
     except (pl.exceptions.PolarsError, KeyError, ValueError) as error:
         raise _damaged(table, path, error) from error
-    return header
 
 
 def _damaged(table: Storage, path: str, error: Exception) -> StorageError:
     return StorageError(f"{table.uri(path)} is damaged: {error}", "Restore it from a backup.")
 
 
-def _completed(frame: pl.DataFrame, header: Mapping[str, Any]) -> pl.DataFrame:
+def _completed(frame: pl.DataFrame) -> pl.DataFrame:
     """A manifest or snapshot with the columns that came later."""
     if "dataset" in frame.columns:
         return frame

@@ -3,22 +3,25 @@ another run committed first."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from siltstone import __version__
 from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
 from siltstone.model.data_files import DataFile, NewFile
+from siltstone.model.run_header import RunHeader
+from siltstone.model.run_summary import DerivedSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
+from siltstone.version import __version__
 
 _ATTEMPTS = 6
 
 T = TypeVar("T")
+Made = TypeVar("Made", bound=DerivedSummary)
 
 
 @dataclass(frozen=True)
@@ -62,21 +65,21 @@ class PlannedTable:
         return cls(table, version.snapshot, version.ledger, version.files())
 
     @property
-    def newest(self) -> Mapping[str, Any]:
-        """What the newest run said of itself; empty before the first."""
+    def newest(self) -> RunHeader | None:
+        """What the newest run said of itself; None before the first."""
         return self.ledger.newest
 
 
 def commit(
     planned: PlannedTable,
     kind: str,
-    summary: Mapping[str, Any],
+    summary: Made,
     terms: Mapping[str, Any],
     outputs: Sequence[NewFile],
     removed: Sequence[DataFile],
     extras: Mapping[str, Any],
     problems: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Made:
     """Make `outputs` data files of the table in the place of `removed` ones; the summary, with what was written and the
     run's name. `extras` stand in the manifest alone.
 
@@ -87,31 +90,30 @@ def commit(
     if found := [*problems, *check_output(table, outputs, planned.snapshot.schema)]:
         raise AccountsError(f"this {kind}", found)
     rows = sum(o.rows for o in outputs)
-    whole = {
-        **summary,
-        "rows_out": rows,
-        "rows": rows + sum(s.rows for s in planned.stored) - sum(s.rows for s in removed),
-        "files_written": len(outputs),
-        "files_removed": len(removed),
-        "bytes_written": sum(o.bytes for o in outputs),
-    }
     head = Head.after(planned.snapshot.head)
-    header = {
-        **whole,
-        "files": [],
-        **extras,
-        "kind": kind,
-        "siltstone": __version__,
-        "terms": dict(terms),
-        "committed": datetime.now(UTC).isoformat(timespec="seconds"),
-        "removed": [s.path for s in removed],
-        "outputs": [o.as_dict() for o in outputs],
-        "quarantine": [],
-        "columns": [],
-    }
+    whole = replace(
+        summary,
+        run=head.name,
+        rows_out=rows,
+        rows=rows + sum(s.rows for s in planned.stored) - sum(s.rows for s in removed),
+        files_written=len(outputs),
+        files_removed=len(removed),
+        bytes_written=sum(o.bytes for o in outputs),
+    )
+    header = replace(
+        RunHeader.from_dict({"files": [], **whole.counts, **extras}),
+        kind=kind,
+        siltstone=__version__,
+        terms=dict(terms),
+        committed=datetime.now(UTC).isoformat(timespec="seconds"),
+        removed=[s.path for s in removed],
+        outputs=[o.as_dict() for o in outputs],
+        quarantine=[],
+        columns=[],
+    )
     ledgers.write_manifest(table.storage, head, planned.ledger, header, [], dataset=kind)
     table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
-    return {**whole, "run": head.name}
+    return whole
 
 
 def retry(

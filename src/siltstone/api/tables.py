@@ -1,0 +1,119 @@
+"""A table that siltstone has made: looked at, proven, and taken care of."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from siltstone.api.arguments import Place, config_or_default, engine_or_local, place_of, silent
+from siltstone.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from siltstone.config.model import Config
+    from siltstone.engine.tasks import Engine, Progress
+    from siltstone.model.run_summary import OptimizeSummary, VacuumSummary, VerifySummary
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A table of a lake, as `open_table` gives it. Each method looks at its newest version."""
+
+    lake: str
+    name: str
+    config: "Config"
+
+    def describe(self) -> dict[str, Any]:
+        """Rows, files, sizes, partitions, runs, new columns and quarantine counts: what `siltstone show --json` prints
+        of the table."""
+        from siltstone.maintenance.describe import describe_lake
+
+        found: dict[str, Any] = describe_lake(self.lake, self.name, self.config)["tables"][0]
+        return found
+
+    def files(self) -> list[str]:
+        """The paths or URIs of the data files, in no order: what any reader of Parquet opens."""
+        from siltstone.maintenance.describe import open_table
+
+        table = open_table(self.lake, self.name, self.config.storage)
+        snapshot = table.snapshot()
+        return [] if snapshot is None else [table.storage.uri(file.path) for file in table.files(snapshot)]
+
+    def quarantine(self) -> "pl.DataFrame":
+        """A row for each refused record or file: `source_file`, `line`, `byte_offset`, `reason`, `raw` (its first
+        bytes), `raw_bytes`, and the `run` that refused it."""
+        from siltstone.maintenance.describe import quarantined
+
+        return quarantined(self.lake, self.name, self.config.storage)
+
+
+def open_table(table: Place, *, config: "Config | None" = None) -> LakeTable:
+    """The table at LAKE/NAME; UsageError names the tables that there are, where it is none."""
+    lake, slash, name = place_of(table).rstrip("/").rpartition("/")
+    if not name:
+        raise UsageError(f"{place_of(table)!r} is no table", "Give LAKE/TABLE, such as lake/datalog.")
+    found = LakeTable(lake or (slash or "."), name, config_or_default(config))
+    from siltstone.maintenance import describe
+
+    describe.open_table(found.lake, found.name, found.config.storage)
+    return found
+
+
+def optimize(
+    table: Place,
+    *,
+    dry_run: bool = False,
+    config: "Config | None" = None,
+    engine: "Engine | None" = None,
+    progress: "Progress | None" = None,
+) -> "OptimizeSummary":
+    """Merge the undersized files of the table at LAKE/TABLE; what was merged, with `dry_run` what would be. No row
+    changes.
+
+    Raises UsageError for tables of aggregates, whose runs write whole dates anew; LostRaceError.
+    """
+    found = open_table(table, config=config)
+    from siltstone.maintenance import describe
+    from siltstone.maintenance.optimize import optimize as merge
+
+    opened = describe.open_table(found.lake, found.name, found.config.storage)
+    describe.no_aggregates(opened, "each run writes whole dates anew")
+    return merge(opened, found.config, engine_or_local(engine, found.config), progress or silent, dry_run=dry_run)
+
+
+def verify(
+    table: Place,
+    *,
+    config: "Config | None" = None,
+    engine: "Engine | None" = None,
+    progress: "Progress | None" = None,
+) -> "VerifySummary":
+    """Read the sources and the data files of the table at LAKE/TABLE again; what was proven, and every problem as a
+    sentence. Where something is wrong, `problems` is not empty: no error is raised.
+
+    Raises UsageError for tables of aggregates, which `aggregate` with `full` computes again.
+    """
+    found = open_table(table, config=config)
+    engine = engine_or_local(engine, found.config)
+    from siltstone.maintenance import describe
+    from siltstone.maintenance import verify as audit
+
+    opened = describe.open_table(found.lake, found.name, found.config.storage)
+    describe.no_aggregates(opened, "siltstone aggregate with --full computes it again from its input")
+    return audit.verify(opened, found.config, engine, progress or silent)
+
+
+def vacuum(
+    table: Place,
+    *,
+    dry_run: bool = False,
+    config: "Config | None" = None,
+    progress: "Progress | None" = None,
+) -> "VacuumSummary":
+    """Delete the files below LAKE/TABLE that no run needs and that are older than vacuum.grace_hours of the
+    configuration; what was deleted, with `dry_run` what would be."""
+    found = open_table(table, config=config)
+    from siltstone.maintenance import describe
+    from siltstone.maintenance import vacuum as cleaning
+
+    opened = describe.open_table(found.lake, found.name, found.config.storage)
+    return cleaning.vacuum(opened, found.config, progress or silent, dry_run=dry_run)

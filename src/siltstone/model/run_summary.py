@@ -1,0 +1,369 @@
+"""What a run says of itself, a class for each kind: fields are attributes, and `as_dict()` is what `--json` prints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+
+class Summary:
+    """What has plain values under the names of its fields."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, by the names that `--json` prints; keys that say nothing in this run are left out."""
+        return {name: _plain(getattr(self, name)) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        return names_of(type(self))
+
+
+class RunSummary(Summary, Mapping[str, Any]):
+    """The base of all runs' summaries. It is a mapping too, with the keys that `--json` prints: `summary["rows_out"]`
+    reads one, and `dict(summary)` makes a row of a table of runs."""
+
+    def __getitem__(self, key: str) -> Any:
+        return self.as_dict()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.as_dict())
+
+    def __len__(self) -> int:
+        return len(self.as_dict())
+
+
+def names_of(kind: type[Summary]) -> list[str]:
+    """The fields of a kind of summary, in order."""
+    return [f.name for f in fields(kind)]  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Summary):
+        return value.as_dict()
+    return list(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizeSummary(RunSummary):
+    """What `optimize` merged; with `dry_run` what it would."""
+
+    run: str
+    table: str
+    engine: str
+    dry_run: bool
+    files_removed: int = 0
+    files_written: int = 0
+    bytes_removed: int = 0
+    bytes_written: int = 0
+    rows: int = 0
+    partitions: Sequence[str] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class TableSummary(RunSummary):
+    """What `compact` brought into one table; `run` is "" where it committed nothing."""
+
+    run: str = ""
+    table: str = ""
+    engine: str = ""
+    since: str | None = None
+    files_listed: int = 0
+    files_ingested: int = 0
+    files_skipped: int = 0
+    files_quarantined: int = 0
+    files_salvaged: int = 0
+    files_changed: int = 0
+    files_deferred: int = 0
+    files_ignored: int = 0
+    files_later: int = 0
+    records_in: int = 0
+    rows_out: int = 0
+    records_quarantined: int = 0
+    duplicates_dropped: int = 0
+    keys_superseded: int = 0
+    keys_replaced: int = 0
+    rows_split: int = 0
+    records_empty: int = 0
+    keys_seen: int = 0
+    cells_stored: int = 0
+    nulls: int = 0
+    values_rescued: int = 0
+    columns_added: Sequence[str] = ()
+    time_units: Mapping[str, int] = field(default_factory=dict)
+    files_written: int = 0
+    bytes_in: int = 0
+    bytes_written: int = 0
+    files_superseded: int = 0
+    rows_superseded: int = 0
+    grain: str | None = None
+    changed: Sequence[str] = ()
+    deferred_files: Sequence[str] = ()
+    settled: OptimizeSummary | None = None
+    seconds: float = 0.0
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What the manifest of the run keeps."""
+        return {k: v for k, v in self.as_dict().items() if k not in ("run", "settled", "seconds")}
+
+    @property
+    def ratio(self) -> float | None:
+        """Bytes written per byte read; None where nothing was read or written."""
+        return self.bytes_written / self.bytes_in if self.bytes_in and self.bytes_written else None
+
+    @property
+    def refused(self) -> int:
+        """Files and records that are in the quarantine, in whole or in part."""
+        return self.files_quarantined + self.files_salvaged + self.records_quarantined
+
+
+@dataclass(frozen=True, eq=False)
+class CompactSummary(RunSummary):
+    """What `compact` did: a summary for each table of the source that files were found for. `--json` prints that of a
+    source with one table alone, not in a list."""
+
+    source: str
+    tables: Sequence[TableSummary]
+    is_of_one_table: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        if self.is_of_one_table:
+            return self.tables[0].as_dict()
+        return {"source": self.source, "tables": [table.as_dict() for table in self.tables]}
+
+    @property
+    def rows_out(self) -> int:
+        """Rows that all tables got."""
+        return sum(table.rows_out for table in self.tables)
+
+    @property
+    def refused(self) -> int:
+        """Files and records that are in the quarantine, in whole or in part, of all tables."""
+        return sum(table.refused for table in self.tables)
+
+
+@dataclass(frozen=True, eq=False)
+class FieldSummary(Summary):
+    """A field of records: its first spelling, the kind of its column, values by kind, and what is odd about them."""
+
+    key: str
+    kind: str | None
+    values: Mapping[str, int]
+    nulls: int
+    big_integers: int
+    spellings: Sequence[str]
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class RecordsSurvey(Summary):
+    """What the files of a dataset without a key hold; `hints` are for the configuration."""
+
+    files: int
+    unreadable: int
+    records: int
+    bad_records: int
+    shift_hours: int
+    ratio: float
+    fields: Sequence[FieldSummary]
+    hints: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingsSurvey(Summary):
+    """What the files of a dataset with a key hold, and the grain that the dates of its table would get."""
+
+    dataset: str
+    files: int
+    unreadable: int
+    records: int
+    bad_records: int
+    rows: int
+    rescued: int
+    first_us: int | None
+    last_us: int | None
+    ratio: float
+    series: int
+    values: Mapping[str, Mapping[str, int]]
+    reasons: Mapping[str, int]
+    grain: str
+
+
+@dataclass(frozen=True, eq=False)
+class SurveySummary(RunSummary):
+    """What `survey` found: one dataset without a key, which `--json` prints alone, or several with keys."""
+
+    datasets: Sequence[RecordsSurvey] | Sequence[ReadingsSurvey]
+
+    def as_dict(self) -> dict[str, Any]:
+        first = self.datasets[0]
+        return first.as_dict() if isinstance(first, RecordsSurvey) else super().as_dict()
+
+
+@dataclass(frozen=True, eq=False)
+class VerifySummary(RunSummary):
+    """What `verify` has read again, and every problem as a sentence."""
+
+    table: str
+    engine: str
+    run: str
+    source_files: int
+    sources_proven: int
+    sources_gone: int
+    sources_changed: int
+    data_files: int
+    rows: int
+    bytes: int
+    problems: Sequence[str]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class VacuumSummary(RunSummary):
+    """What `vacuum` deleted; with `dry_run` what it would."""
+
+    table: str
+    dry_run: bool
+    files: Sequence[str]
+    bytes: int
+    files_young: int
+    grace_hours: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DerivedSummary(RunSummary):
+    """What is the same in all runs that make a table of another one. `run` is "" where nothing had changed since the
+    last one: then `files_known` counts the data files of the input, and nothing else was counted."""
+
+    _ONLY_IF_NOTHING: ClassVar[frozenset[str]] = frozenset({"files_known"})
+    _IN_ANY_CASE: ClassVar[frozenset[str]] = frozenset({"table", "input", "left", "right", "engine", "run", "seconds"})
+
+    table: str
+    engine: str
+    run: str = ""
+    files_known: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
+    rows: int = 0
+    files_written: int = 0
+    files_removed: int = 0
+    bytes_written: int = 0
+    seconds: float = 0.0
+
+    def _names(self) -> list[str]:
+        names = names_of(type(self))
+        if self.run:
+            return [name for name in names if name not in self._ONLY_IF_NOTHING]
+        return [name for name in names if name in self._IN_ANY_CASE | self._ONLY_IF_NOTHING]
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What the manifest of the run keeps."""
+        whole = {name: _plain(getattr(self, name)) for name in names_of(type(self))}
+        return {name: value for name, value in whole.items() if name not in {"run", "seconds", *self._ONLY_IF_NOTHING}}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BucketsSummary(DerivedSummary):
+    """What is the same in all runs that make a table of buckets."""
+
+    input: str
+    every: str = ""
+    series: int = 0
+    provisional: int = 0
+    watermark_us: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AggregateSummary(BucketsSummary):
+    """What `aggregate` computed; `buckets_touched` is None where all were."""
+
+    points: int = 0
+    rows_left_out: int = 0
+    repeated: int = 0
+    buckets_touched: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConventionSummary(BucketsSummary):
+    """What `aggregate` computed by another system's convention."""
+
+    convention: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RollupSummary(BucketsSummary):
+    """What `rollup` computed of a finer table, whose buckets are `base` long."""
+
+    base: str = ""
+    points: int = 0
+    buckets_touched: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ResampleSummary(DerivedSummary):
+    """What `resample` computed."""
+
+    input: str
+    every: str = ""
+    fill: str = ""
+    rows_beside: int = 0
+    points: int = 0
+    rows_left_out: int = 0
+    repeated: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AsofSummary(DerivedSummary):
+    """What `asof` joined."""
+
+    left: str
+    right: str
+    rows_left_out: int = 0
+    rows_matched: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PublishSummary(RunSummary):
+    """What `publish` wrote; `edition` is None where nothing had changed, `archive` where none was asked for."""
+
+    out: str = ""
+    table: str = ""
+    source: str = ""
+    keys_in_files: bool = False
+    edition: int | None
+    collections: Sequence[str]
+    streams: int
+    streams_added: int
+    files: int
+    rows: int
+    bytes: int
+    rows_added: int
+    rows_removed: int
+    files_written: int
+    files_replaced: int
+    bytes_written: int
+    not_published: int
+    nanoseconds_cut: int
+    not_good: int
+    renamed: Mapping[str, str]
+    archive: str | None = None
+    archive_bytes: int | None = None
+    archive_sha256: str | None = None
+    seconds: float = 0.0
+
+    def _names(self) -> list[str]:
+        names = names_of(type(self))
+        return [name for name in names if self.archive is not None or not name.startswith("archive")]
+
+
+@dataclass(frozen=True, eq=False)
+class PlotSummary(RunSummary):
+    """What `plot` drew: for each series its `series_id`, `site`, `measure` and `shape`."""
+
+    out: str
+    bytes: int
+    table: str
+    buckets: int
+    zone: str
+    series: Sequence[Mapping[str, str]]

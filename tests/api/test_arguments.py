@@ -1,0 +1,91 @@
+"""What callers may give: plain values of several kinds, and errors that name the argument."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from siltstone import LocalEngine, load_config
+from siltstone.api.arguments import (
+    config_or_default,
+    engine_or_local,
+    instant_us,
+    length_us,
+    names_of,
+    one_of,
+    period_between,
+    place_of,
+)
+from siltstone.api.compact import folder_hour
+from siltstone.cli.arguments import as_option
+from siltstone.errors import UsageError
+from support.fleet import InProcess
+
+DAY_US = 86_400_000_000
+
+
+def test_instants_have_the_offset_that_they_say_or_that_of_the_zone() -> None:
+    assert instant_us("1970-01-01T00:00:00.000001Z", "Asia/Makassar", "end") == 1
+    assert instant_us("1970-01-01T00:00:01+08:00", "UTC", "end") == -28_799_000_000
+    assert instant_us("1970-01-01 08:00", "Asia/Makassar", "end") == 0
+
+
+def test_instants_may_be_dates_and_datetimes() -> None:
+    assert instant_us(date(1970, 1, 2), "Asia/Makassar", "start") == DAY_US * 16 // 24  # 8 hours before UTC's
+    assert instant_us(datetime(1970, 1, 1, 8), "Asia/Makassar", "start") == 0
+    in_utc = datetime(1970, 1, 1, microsecond=1, tzinfo=UTC)
+    assert instant_us(in_utc, "Asia/Makassar", "start") == 1
+    assert instant_us(datetime(1970, 1, 1, tzinfo=timezone(timedelta(hours=1))), "UTC", "start") == -3_600_000_000
+
+
+@pytest.mark.parametrize("given", ["soon", "2025-02-30", "2025-13-01T00:00", "", "0001-01-01", 5])
+def test_what_is_no_time_names_its_argument(given: str) -> None:
+    with pytest.raises(UsageError, match=f"start {given!r} is no time. Give a date such as"):
+        instant_us(given, "Asia/Makassar", "start")
+
+
+def test_a_period_without_time_in_it_is_refused_in_the_words_of_the_caller() -> None:
+    with pytest.raises(UsageError, match="end 2026-01-01 is not after start 2026-01-02"):
+        period_between("2026-01-02", "2026-01-01", "UTC")
+    with pytest.raises(UsageError, match="--to 2026-01-01 is not after --from 2026-01-02"):
+        period_between("2026-01-02", "2026-01-01", "UTC", as_option)
+    with pytest.raises(UsageError, match="Mars"):
+        period_between(None, None, "Mars")
+
+
+def test_lengths_and_words_that_mean_nothing_name_their_argument() -> None:
+    assert length_us("90s", "limit") == 90_000_000
+    assert length_us(None, "limit") is None
+    with pytest.raises(UsageError, match="tolerance 'long' is no length of time"):
+        length_us("long", "tolerance")
+    with pytest.raises(UsageError, match="fill 'next' means nothing here"):
+        one_of("next", ("previous", "linear"), "fill")
+
+
+def test_one_name_is_a_list_of_one_and_paths_are_text() -> None:
+    assert names_of("a*") == ("a*",)
+    assert names_of(["a", "b"]) == ("a", "b")
+    assert names_of(()) == ()
+    assert (place_of(Path("lake") / "t"), place_of("s3://b/t")) == ("lake/t", "s3://b/t")
+
+
+def test_what_is_left_out_is_the_default_and_what_is_given_stays() -> None:
+    config = load_config(settings=["engine.workers=3"])
+    assert config_or_default(config) is config
+    assert config_or_default(None) == load_config()
+    engine = InProcess()
+    assert engine_or_local(engine, config) is engine
+    assert (engine_or_local(None, config).name, engine_or_local(None, config)) == ("local", LocalEngine(3))
+
+
+@pytest.mark.parametrize(
+    "given", ["2025-12-10", "2025121000", date(2025, 12, 10), datetime(2025, 12, 10, 0, 59, tzinfo=UTC)]
+)
+def test_a_folder_hour_may_be_a_date_or_ten_digits(given: str | date) -> None:
+    assert folder_hour(given) == datetime(2025, 12, 10)
+
+
+def test_what_is_no_folder_hour_is_refused() -> None:
+    for given in ("yesterday", "2025-13-01", "2025121099"):
+        with pytest.raises(UsageError, match=f"since '{given}' is no date. Give YYYY-MM-DD or YYYYMMDDHH"):
+            folder_hour(given)
