@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from siltstone.model.run_summary import RunSummary
+
 
 def console(*, as_json: bool) -> Console:
     """Stdout, or stderr where stdout is for JSON; wide where it is no terminal, so that nothing is cut in a log."""
@@ -25,7 +27,8 @@ def report(lines: Iterable[str], summary: Any, *, as_json: bool) -> None:
 
 def print_json(value: Any) -> None:
     """One object on one line of stdout."""
-    print(json.dumps(value, default=str), flush=True)  # noqa: T201
+    plain = value.as_dict() if isinstance(value, RunSummary) else value
+    print(json.dumps(plain, default=str), flush=True)  # noqa: T201
 
 
 def notice(text: str) -> None:
