@@ -47,7 +47,8 @@ def duckdb_reads_delta() -> None:
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    for module in ("siltstone.cli.run", "siltstone.engine.local"):
+        monkeypatch.setattr(f"{module}.LocalEngine", lambda *_: InProcess())
     monkeypatch.setattr("siltstone.cli.run.is_inside_spark", lambda: False)  # also while other tests have a session
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     for folder, prepare in OF_PAGE.get(name_of(page), {}).items():
