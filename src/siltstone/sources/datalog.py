@@ -5,12 +5,11 @@ magnitude. The folder gives the site, the device and, by a measured shift, the d
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,10 @@ from siltstone.formats.compression import inflate, inflate_head
 from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules, row_cells
 from siltstone.formats.ndjson.lanes import parse
 from siltstone.mapping.dataset import Dataset, Place, Wide
+from siltstone.mapping.source_options import SourceOptions, zone_problems
 from siltstone.model.arrow import to_arrow
 from siltstone.model.contracts import DATALOG, INVALID_PARTITION, Contract, Policy
+from siltstone.model.kinds import KINDS
 from siltstone.model.partitions import is_safe
 from siltstone.model.schema import Schema
 from siltstone.model.time_zones import iso, local_days
@@ -52,7 +53,31 @@ class Stamped:
     reasons: dict[int, str]
 
 
-def datasets(options: Mapping[str, Any]) -> tuple[Dataset, ...]:
+@dataclass(frozen=True)
+class Options(SourceOptions):
+    """- `zone`: IANA zone of the local date `hiveperiod`.
+    - `hints`: kind by key (double, bigint, int, boolean, string or json) of columns that the table has not yet.
+    """
+
+    earliest: str = "2015-01-01"
+    zone: str = "Asia/Makassar"
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The hints, after those that hold for every fleet."""
+        return {**HINTS, **self.hints}
+
+    def problems(self) -> Iterator[str]:
+        """Each contradiction, beginning with the key that it is about."""
+        yield from zone_problems(self.zone)
+        yield from super().problems()
+        for key, kind in self.hints.items():
+            if kind not in KINDS:
+                yield f"hints.{key}: {kind!r} is no kind; known: {', '.join(KINDS)}"
+
+
+def datasets(options: Options) -> tuple[Dataset, ...]:
     """The one dataset; its options are all in the rules."""
     return (Datalog(),)
 

@@ -24,6 +24,7 @@ from siltstone.mapping.events import Field, readings_of, without_repeats
 from siltstone.mapping.exact import exact, spoken
 from siltstone.mapping.misfits import rescued
 from siltstone.mapping.readings import finished
+from siltstone.mapping.source_options import SourceOptions
 from siltstone.model.contracts import READINGS, Contract, Policy, history_contract
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
@@ -115,8 +116,8 @@ _FILE = re.compile(
 _FOLDER = re.compile(r"(?:^|/)(?P<entity>[A-Za-z0-9]+)/(?P<year>[0-9]{4})(?:/(?P<month>[0-9]{2}))?/?$")
 
 
-def datasets(options: Mapping[str, Any]) -> tuple["Measurements | Entity", ...]:
-    """The readings, and one dataset for each entity and relationship. There are no options."""
+def datasets(options: SourceOptions) -> tuple["Measurements | Entity", ...]:
+    """The readings, and one dataset for each entity and relationship. It has no options of its own."""
     return (Measurements(), *(Entity(entity, contract) for entity, contract in ENTITIES.items()))
 
 

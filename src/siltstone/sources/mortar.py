@@ -13,23 +13,24 @@ without a zone is local in the configured one. A value that is no number is kept
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import orjson
 import polars as pl
 
-from siltstone.errors import ConfigError, Unreadable
+from siltstone.errors import Unreadable
 from siltstone.formats.csv import CsvDocument, open_text, read_csv
 from siltstone.formats.documents import Item, Opened, Records, Rules
 from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.instants import parsed_instants, refusal
 from siltstone.mapping.readings import finished, rescued_text
+from siltstone.mapping.source_options import SourceOptions, folder_problems, zone_problems
 from siltstone.model.contracts import READINGS, Contract, Policy
 from siltstone.model.schema import Schema
 
@@ -42,15 +43,29 @@ _SIX = ("time", "id", "value", "type", "label", "site")
 _EXACT = float(1 << 53)
 
 
-def datasets(options: Mapping[str, Any]) -> tuple[Dataset, ...]:
-    """The one dataset. Options: `collection` ("": from records and folders), `time_column` and `zone` of files named by
-    UUID, `duplicates` (a policy). Raises ConfigError for an unknown policy."""
-    policy = options.get("duplicates", "last")
-    known = [p for p in get_args(Policy) if p not in ("lines", "version")]
-    if policy not in known:
-        raise ConfigError([f"sources.mortar.duplicates: {policy!r}; expected one of {', '.join(known)}"])
-    collection, time_column = options.get("collection", ""), options.get("time_column", "datetime")
-    return (Mortar(policy, collection, time_column, options.get("zone", "UTC")),)
+@dataclass(frozen=True)
+class Options(SourceOptions):
+    """- `collection`: building or dataset of all files; "": the rows' own site, else the folder's name.
+    - `time_column`: of the files named by a UUID.
+    - `zone`: IANA zone of times without an offset.
+    - `duplicates`: which of the readings with one series and instant stays.
+    """
+
+    collection: str = ""
+    time_column: str = "datetime"
+    zone: str = "UTC"
+    duplicates: Literal["all", "distinct", "first", "last", "error"] = "last"
+
+    def problems(self) -> Iterator[str]:
+        """Each contradiction, beginning with the key that it is about."""
+        yield from zone_problems(self.zone)
+        yield from super().problems()
+        yield from folder_problems("collection", self.collection)
+
+
+def datasets(options: Options) -> tuple[Dataset, ...]:
+    """The one dataset."""
+    return (Mortar(options.duplicates, options.collection, options.time_column, options.zone),)
 
 
 @dataclass(frozen=True)

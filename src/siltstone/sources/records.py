@@ -5,9 +5,9 @@ See `records_options` for the block. Nothing that a record holds is lost: what t
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -22,19 +22,19 @@ from siltstone.formats.ndjson.shapes import read_shapes
 from siltstone.formats.parquet.reader import open_parquet, read_parquet
 from siltstone.mapping.dataset import Keyed, Place
 from siltstone.mapping.readings import finished
-from siltstone.mapping.records_options import PATH, RecordsOptions, records_options
+from siltstone.mapping.records_options import PATH, RecordsOptions
 from siltstone.mapping.shapes import columns_of, of_path, readings
 from siltstone.mapping.sheets import ColumnSheet, MemberSheet, Sheet
 from siltstone.model.contracts import READINGS, Contract, Policy
 from siltstone.model.schema import Schema
 
-CONTRACTS = (READINGS,)
+HAS_BLOCKS = True
+Options = RecordsOptions
 
 
-def datasets(options: Mapping[str, Any]) -> tuple["RecordsDataset", ...]:
-    """The one dataset of a block, which has its `name`."""
-    name = str(options["name"]).removeprefix("records.")
-    return (RecordsDataset(f"records.{name}", records_options(options)),)
+def datasets(options: RecordsOptions, block: str) -> tuple["RecordsDataset", ...]:
+    """The one dataset of a block."""
+    return (RecordsDataset(f"records.{block}", options),)
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,7 @@ class RecordsDataset:
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
         """Every reading of the documents; a reading has no columns but those of the contract."""
-        options = self.options
-        earliest = datetime.fromisoformat(options.earliest).replace(tzinfo=UTC)
-        rules = replace(
-            rules,
-            earliest_us=int(earliest.timestamp()) * 1_000_000,
-            future_us=options.future_hours * 3_600_000_000,
-        )
+        rules = replace(rules, earliest_us=self.options.earliest_us, future_us=self.options.future_us)
         return list(self._keyed(documents, rules)), schema
 
     def _keyed(self, documents: Sequence[Any], rules: Rules) -> Iterator[Keyed]:

@@ -9,7 +9,7 @@ quality are those of the rows. The schema is the one inside the file; it contrad
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -26,6 +26,7 @@ from siltstone.mapping.epochs import instants
 from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
 from siltstone.mapping.readings import finished, quality_of
 from siltstone.mapping.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
+from siltstone.mapping.source_options import SourceOptions, folder_problems
 from siltstone.model.contracts import (
     BY_DATE_AND_SITE,
     READINGS,
@@ -107,9 +108,21 @@ _FILES = {
 _CALENDAR_S = 253_402_300_800  # the year 10000: no later date can be shown
 
 
-def datasets(options: Mapping[str, Any]) -> tuple["Series | Metadata", ...]:
-    """The four datasets. Option `site`: the constant site of every row, "" for none."""
-    site = str(options.get("site") or "")
+@dataclass(frozen=True)
+class Options(SourceOptions):
+    """- `site`: of all rows, such as the plant's name; "": none."""
+
+    site: str = ""
+
+    def problems(self) -> Iterator[str]:
+        """Each contradiction, beginning with the key that it is about."""
+        yield from super().problems()
+        yield from folder_problems("site", self.site)
+
+
+def datasets(options: Options) -> tuple["Series | Metadata", ...]:
+    """The four datasets."""
+    site = options.site
     return (
         Series("sitewise.raw", READINGS, "raw", site, ("seriesId", "timeInSeconds")),
         Series("sitewise.agg", AGGREGATES, "agg", site, ("seriesId", "timeInSeconds", "resolution")),
