@@ -11,8 +11,9 @@ import pytest
 
 from siltstone import sources
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Rules
+from siltstone.formats.documents import Item
 from siltstone.mapping.dataset import Keyed, Place
+from siltstone.mapping.rules import Rules
 from siltstone.mapping.source_options import SourceOptions
 from siltstone.model.contracts import ARROW_TYPE, NO_SITE
 from siltstone.model.schema import Schema

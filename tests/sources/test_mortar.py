@@ -12,10 +12,12 @@ import polars as pl
 import pytest
 
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import BadRecord, Item, Rules
+from siltstone.formats.documents import BadRecord, Item
 from siltstone.mapping.dataset import Dataset, Keyed, Place
+from siltstone.mapping.rules import Rules
+from siltstone.model.contracts import READINGS
 from siltstone.model.schema import Schema
-from siltstone.sources.mortar import CONTRACTS, Options, datasets
+from siltstone.sources.mortar import Options, datasets
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 UPLOADED_US = 1_760_000_000_000_000
@@ -71,9 +73,7 @@ def test_a_stream_of_the_documentation_becomes_readings() -> None:
         }
         for line, (ts, value) in enumerate([(1_472_713_200_000_000, 1235.0), (1_472_713_260_000_000, 1236.5)])
     ]
-    known = {c.name for c in (*CONTRACTS[0].leading, *CONTRACTS[0].record)} | {
-        f.name for f in CONTRACTS[0].partition_by
-    }
+    known = {c.name for c in (*READINGS.leading, *READINGS.record)} | {f.name for f in READINGS.partition_by}
     assert set(frame.columns) - known == {"ts", "_rescued", "document", "line"}
     assert (frame.schema["ts"], frame.schema["ts_nanos"], frame.schema["line"]) == (pl.Int64(), pl.Int32(), pl.Int64())
 

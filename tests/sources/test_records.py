@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from siltstone import sources
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Rules
+from siltstone.formats.documents import Item
 from siltstone.formats.ndjson.shapes import read_shapes
 from siltstone.mapping.dataset import Keyed, Place
+from siltstone.mapping.rules import Rules
 from siltstone.model.schema import Schema
 from siltstone.sources.records import RecordsDataset
 from support.rounds import examples

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from siltstone.config.model import Config
-from siltstone.formats.documents import Grain, Rules
+from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.data_files import Sizes
 
 

@@ -22,7 +22,7 @@ from pyarrow import csv as arrow_csv
 
 from siltstone.errors import Unreadable
 from siltstone.formats.compression import inflate
-from siltstone.formats.documents import BadRecord, Ints, Item, Opened, Records, Rules
+from siltstone.formats.documents import BadRecord, Ints, Item, Opened, ParseRules, Records
 
 _BOM = b"\xef\xbb\xbf"
 _BLOCK = 4 << 20
@@ -104,7 +104,7 @@ class CsvDocument:
         return starts[kept], ends[kept]
 
 
-def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
+def open_text(item: Item, rules: ParseRules, *, delimiter: str = ",") -> Opened:
     """The document of a CSV file, plain, gzip or zstd, told by content; of a damaged one without its last line, which
     may be cut.
 

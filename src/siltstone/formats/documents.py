@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from siltstone.errors import Unreadable
 from siltstone.formats.compression import Salvage
 from siltstone.formats.ndjson.structure_counts import count_cells
 
@@ -20,14 +21,16 @@ LANES = get_args(Lane)
 Ints = npt.NDArray[np.int64]
 
 
-Grain = Literal["day", "month"]
-
-
 @dataclass(frozen=True)
-class Rules:
-    """What is accepted, and what it means: limits on files and records, hints (keys compared without case), the zone
-    of local dates, the instants that a row may have (`earliest_us` to `future_us` after its file's upload), and the
-    grain of a table's dates."""
+class ParseRules:
+    """Limits on files and records, and the kinds of new columns.
+
+    - `hints`: the kind of a new column by its key, compared without case.
+    - `max_line_bytes`: of one record. `max_keys`: of one record. `max_depth`: nesting of one value.
+    - `max_columns`: of a table; the values of further keys are rescued.
+    - `max_text_bytes`: of one file when it is decompressed. `max_ratio`: text / stored bytes, for texts over 64 MiB.
+    - `salvage`: which damaged files still give their good records.
+    """
 
     hints: Mapping[str, str] = field(default_factory=dict)
     max_line_bytes: int = 1 << 20
@@ -37,10 +40,6 @@ class Rules:
     max_text_bytes: int = 256 << 20
     max_ratio: int = 200
     salvage: Salvage = "truncated"
-    zone: str = "UTC"
-    earliest_us: int = 0
-    future_us: int = 24 * 3_600_000_000
-    grain: Grain = "day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,9 @@ class Document:
         return replace(self, data=bytes(data))
 
     def record(self, line: int) -> tuple[int, bytes]:
-        """A line's byte offset and its bytes."""
-        return int(self.offsets[line]), self.lines[line]
+        """The byte offset in the file's text and the bytes of a line; `line` is counted from the file's first."""
+        place = line - self.line
+        return self.byte + int(self.offsets[place]), self.lines[place]
 
     @property
     def cut_record(self) -> bytes:
@@ -186,6 +186,13 @@ class Records:
     document: Ints
     line: Ints
     bad: Sequence[BadRecord] = ()
+
+
+def require_columns(names: Sequence[str], *required: str) -> None:
+    """Raises Unreadable, with the columns that a file lacks and those that it has, unless it has all required ones."""
+    if missing := [name for name in required if name not in names]:
+        has = ", ".join(names) or "none"
+        raise Unreadable(f"it has no column {', no column '.join(missing)}; it has {has}")
 
 
 def row_cells(parsed: "HasCells", rows: Ints, documents: Mapping[int, Document]) -> Ints:

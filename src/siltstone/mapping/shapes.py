@@ -36,7 +36,7 @@ def of_path(origin: str, path: str) -> str | None:
 
 
 def readings(sheet: Sheet, source: str, options: RecordsOptions, paths: Mapping[int, str]) -> pl.DataFrame:
-    """The readings of a sheet as `readings.finished` takes them; `paths` has the path of each document.
+    """The readings of a sheet as `keyed_readings` takes them; `paths` has the path of each document.
 
     A record without any content gives none. One with content beside its parts, but without a value in the wide form,
     gives a row with the `reason` why it can't be taken.

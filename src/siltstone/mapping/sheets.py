@@ -24,6 +24,8 @@ class Sheet(Protocol):
     def line(self) -> Ints: ...
     @property
     def bad(self) -> Sequence[BadRecord]: ...
+    @property
+    def lane(self) -> Lane: ...
 
     @property
     def names(self) -> Sequence[str]:
@@ -64,6 +66,10 @@ class MemberSheet:
     @property
     def bad(self) -> Sequence[BadRecord]:
         return self.members.bad
+
+    @property
+    def lane(self) -> Lane:
+        return "typed"
 
     @cached_property
     def names(self) -> Sequence[str]:

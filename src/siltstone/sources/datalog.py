@@ -18,19 +18,19 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.formats.compression import inflate, inflate_head
-from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules, row_cells
+from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, ParseRules, row_cells
 from siltstone.formats.ndjson.lanes import parse
-from siltstone.mapping.dataset import Dataset, Place, Wide
+from siltstone.mapping.dataset import Dataset, Place, Wide, WideDataset
+from siltstone.mapping.rules import Rules
 from siltstone.mapping.source_options import SourceOptions, zone_problems
 from siltstone.model.arrow import to_arrow
-from siltstone.model.contracts import DATALOG, INVALID_PARTITION, Contract, Policy
+from siltstone.model.contracts import DATALOG, INVALID_PARTITION
 from siltstone.model.kinds import KINDS
 from siltstone.model.partitions import is_safe
 from siltstone.model.schema import Schema
 from siltstone.model.time_zones import iso, local_days
 
 CONTRACTS = (DATALOG,)
-LAYOUT = "{site}/{device}/{YYYYMMDDHH}/{YYYYMMDDHH}.txt.gz"
 TIME_KEY = "heartbeat"
 UNITS = ("s", "ms", "us", "ns")
 HINTS = {"heartbeat": "bigint", "unitno": "string", "deviceid": "string"}
@@ -82,18 +82,15 @@ def datasets(options: Options) -> tuple[Dataset, ...]:
     return (Datalog(),)
 
 
-@dataclass(frozen=True)
-class Datalog:
+class Datalog(WideDataset):
     """Files of the fleet to rows of the wide table."""
 
-    name: str = "datalog"
-    source: str = "datalog"
-    contract: Contract = DATALOG
-    layout: str = LAYOUT
-    policy: Policy = "lines"
-    whole: bool = False
-    is_by_hour: bool = True
-    time_units: Sequence[str] = UNITS
+    name = "datalog"
+    layout = "{site}/{device}/{YYYYMMDDHH}/{YYYYMMDDHH}.txt.gz"
+    contract = DATALOG
+    policy = "lines"
+    is_by_hour = True
+    time_units = UNITS
 
     def locate(self, path: str) -> Place | None:
         return locate(path)
@@ -109,7 +106,7 @@ class Datalog:
         """The unit in the first record of a file's first bytes; "" when that can't be told."""
         return unit_of(inflate_head(head))
 
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
         document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
         cut = document.cut_record if inflated.damage and inflated.data else item.data

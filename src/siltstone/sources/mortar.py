@@ -15,7 +15,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
@@ -26,16 +25,13 @@ import polars as pl
 
 from siltstone.errors import Unreadable
 from siltstone.formats.csv import CsvDocument, open_text, read_csv
-from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules, Records
 from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.instants import parsed_instants, refusal
-from siltstone.mapping.readings import finished, rescued_text
+from siltstone.mapping.readings import keyed_readings, rescued_text
+from siltstone.mapping.rules import Rules
 from siltstone.mapping.source_options import SourceOptions, folder_problems, zone_problems
-from siltstone.model.contracts import READINGS, Contract, Policy
 from siltstone.model.schema import Schema
-
-CONTRACTS = (READINGS,)
-LAYOUT = "{collection}/{uuid}.csv"
 
 _PATH = re.compile(r"(?:(?:^|/)(?P<folder>[^/]+)/|^/?)(?P<stem>[^/._][^/]*)\.csv(?:\.gz|\.zst)?$", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -65,35 +61,25 @@ class Options(SourceOptions):
 
 def datasets(options: Options) -> tuple[Dataset, ...]:
     """The one dataset."""
-    return (Mortar(options.duplicates, options.collection, options.time_column, options.zone),)
+    return (Mortar(options),)
 
 
-@dataclass(frozen=True)
-class Mortar:
+class Mortar(Dataset):
     """Streams of sensors to readings."""
 
-    policy: Policy = "last"
-    collection: str = ""
-    time_column: str = "datetime"
-    zone: str = "UTC"
-    name: str = "mortar"
-    source: str = "mortar"
-    contract: Contract = READINGS
-    layout: str = LAYOUT
-    whole: bool = False
-    is_by_hour: bool = False
-    time_units: Sequence[str] = ()
+    name = "mortar"
+    layout = "{collection}/{uuid}.csv"
+
+    def __init__(self, options: Options) -> None:
+        self.policy = options.duplicates
+        self.collection, self.time_column, self.zone = options.collection, options.time_column, options.zone
 
     def locate(self, path: str) -> Place | None:
         """The stream by the file's name; its collection is told by the file itself unless it is configured."""
         named = _named(path)
         return None if named is None else Place(self.collection, named[1], likely_site=named[0])
 
-    def is_before(self, folder: str, since: datetime) -> bool:
-        """Never: folders say nothing of time."""
-        return False
-
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         """Raises Unreadable for what is neither of the two kinds of file."""
         opened = open_text(item, rules)
         header, stem = opened.document.header, _stem(item.path)
@@ -167,8 +153,6 @@ class Mortar:
         rules: Rules,
     ) -> Keyed:
         """The readings of records, given as time, value and further columns, whose names `extras` has by document."""
-        counted = np.unique(records.document, return_counts=True)
-        counts = dict(zip(counted[0].tolist(), counted[1].tolist(), strict=True))
         time, value = frame.to_series(0), frame.to_series(1)
         us, nanos = parsed_instants(time, self.zone)
         number = _numbers(value)
@@ -185,12 +169,7 @@ class Mortar:
             reasons = {text: refusal(text, self.zone) for text in time.filter(us.is_null()).unique()}
             reason = time.replace_strict(reasons, default=None, return_dtype=pl.String())
             readings = readings.with_columns(reason=reason).filter(~_are_empty(frame))
-
-        def raw(index: int, line: int) -> tuple[int, bytes]:
-            return documents[index].record(line)
-
-        touched = [documents[index] for index in counts]
-        return finished(readings, touched, rules, raw, lane=records.lane, bad=records.bad, records=counts)
+        return keyed_readings(readings, records, list(documents.values()), rules)
 
 
 @lru_cache(maxsize=65_536)
@@ -268,7 +247,7 @@ def _odd_values(
     found: dict[int, dict[str, str]] = {}
     for row, (_, value, *further) in zip(rows, frame.filter(is_odd).iter_rows(), strict=True):
         names = extras[int(records.document[row])]
-        found[row] = {name: cell for name, cell in zip(names, further, strict=False) if cell is not None}
+        found[row] = {name: cell for name, cell in zip(names, further, strict=True) if cell is not None}
         if value is not None and not _is_exact(value):
             found[row]["value"] = value
     return {row: odd for row, odd in found.items() if odd}

@@ -20,12 +20,13 @@ import polars as pl
 
 from siltstone.errors import Unreadable
 from siltstone.formats.avro.lanes import open_avro, read_avro
-from siltstone.formats.documents import Document, Item, Opened, Records, Rules
-from siltstone.mapping.dataset import Keyed, Place
+from siltstone.formats.documents import Document, Item, Opened, ParseRules, Records
+from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.epochs import instants
 from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
-from siltstone.mapping.readings import finished, quality_of
-from siltstone.mapping.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
+from siltstone.mapping.readings import keyed_readings, quality_of
+from siltstone.mapping.rules import Rules
+from siltstone.mapping.snapshots import Form, Shape, open_snapshot, snapshot_rows
 from siltstone.mapping.source_options import SourceOptions, folder_problems
 from siltstone.model.contracts import (
     BY_DATE_AND_SITE,
@@ -36,7 +37,6 @@ from siltstone.model.contracts import (
     Column,
     Contract,
     Field,
-    Policy,
     history_contract,
 )
 from siltstone.model.kinds import Kind
@@ -131,25 +131,17 @@ def datasets(options: Options) -> tuple["Series | Metadata", ...]:
     )
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(Dataset):
     """Avro files of one series each. `prefix` begins their names; `needed` are fields that a schema must have."""
 
-    name: str
-    contract: Contract
-    prefix: str
-    site: str
-    needed: tuple[str, ...]
-    policy: Policy = "version"
-    whole: bool = False
-    is_by_hour: bool = True
-    time_units: tuple[str, ...] = ()
-    source: str = "sitewise"
+    policy = "version"
+    is_by_hour = True
 
-    @property
-    def layout(self) -> str:
+    def __init__(self, name: str, contract: Contract, prefix: str, site: str, needed: tuple[str, ...]) -> None:
+        self.name, self.contract = name, contract
+        self.prefix, self.site, self.needed = prefix, site, needed
         folders = "startYear={Y}/startMonth={M}/startDay={D}/seriesBucket={XX}"
-        return f"{self.prefix}/{folders}/{self.prefix}_{{timeSeriesId}}_{{start}}_{{quality}}.avro"
+        self.layout = f"{prefix}/{folders}/{prefix}_{{timeSeriesId}}_{{start}}_{{quality}}.avro"
 
     def locate(self, path: str) -> Place | None:
         """The series, and the hour of the start in the name; of the folder, should the two contradict each other."""
@@ -162,7 +154,7 @@ class Series:
         end = _end_of(*match.groups()) if match else None
         return end is not None and end <= since
 
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         opened = open_avro(item, rules)
         fields = _fields(opened.document.writer)
         missing = [name for name in self.needed if name not in fields]
@@ -171,46 +163,25 @@ class Series:
         return opened
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
-        by_index = {document.index: document for document in documents}
         shape = _readings if self.contract is READINGS else _aggregates
-        found = [
-            finished(
-                shape(records).with_columns(
-                    source=pl.lit("sitewise"), site=pl.lit(self.site), document=records.document, line=records.line
-                ),
-                documents,
-                rules,
-                lambda document, line: by_index[document].record(line),
-                lane=records.lane,
-                bad=records.bad,
-                records=rows_by_document(records.document),
-            )
+        shared = {"source": pl.lit(self.source), "site": pl.lit(self.site)}
+        return [
+            keyed_readings(shape(records).with_columns(**shared), records, documents, rules)
             for records in read_avro(documents)
-        ]
-        return found, schema
+        ], schema
 
 
-@dataclass(frozen=True)
-class Metadata:
+class Metadata(Dataset):
     """NDJSON files that each show the present rows of one asset, or of one parent in one hierarchy."""
 
-    name: str
-    contract: Contract
-    layout: str
-    policy: Policy = "last"
-    whole: bool = False
-    is_by_hour: bool = False
-    time_units: tuple[str, ...] = ()
-    source: str = "sitewise"
+    def __init__(self, name: str, contract: Contract, layout: str) -> None:
+        self.name, self.contract, self.layout = name, contract, layout
 
     def locate(self, path: str) -> Place | None:
         match = _FILES[self.contract.table].search(path) if not path.endswith(".avro") else None
         return match and Place("", match["id"])
 
-    def is_before(self, folder: str, since: datetime) -> bool:
-        return False
-
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         return open_snapshot(item, _FORMS[self.contract.table], rules)
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
@@ -305,7 +276,7 @@ def _with_shared(
 _SHARED = ("seriesId", "timeInSeconds", "offsetInNanos", "quality", "recordVersion")
 
 
-def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) -> pl.DataFrame:
+def _assets(frame: pl.DataFrame, documents: Sequence[Document]) -> pl.DataFrame:
     """Asset rows with instants as such. The snapshot is of the file's upload: rows of one file may have several dates
     of their last update, or none, and an old one may come back."""
     dates = ["asset_creation_date", "asset_last_update_date"]
@@ -323,7 +294,7 @@ def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) ->
     )
 
 
-def _hierarchy(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) -> pl.DataFrame:
+def _hierarchy(frame: pl.DataFrame, documents: Sequence[Document]) -> pl.DataFrame:
     """Hierarchy rows with what the names of their files say."""
     names = {document.index: _FILES[HIERARCHY.table].search(document.path) for document in documents}
     return frame.with_columns(

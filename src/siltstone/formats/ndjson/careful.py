@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
+from siltstone.formats.documents import BadRecord, Document, Parsed, ParseRules
 from siltstone.formats.ndjson.structure_counts import has_blank_before_colon, has_risky_escape
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 from siltstone.model.contracts import ARROW_TYPE, Column
@@ -44,7 +44,7 @@ class _Record:
     rescued_count: int = 0
 
 
-def parse_careful(document: Document, schema: Schema, rules: Rules) -> tuple[Parsed, Schema]:
+def parse_careful(document: Document, schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema]:
     """Every record of one document, and the schema with the columns that its values brought.
 
     An unterminated last line of a truncated document that is no record is the damage itself, and no bad record.
@@ -80,7 +80,7 @@ def parse_careful(document: Document, schema: Schema, rules: Rules) -> tuple[Par
     return parsed, schema
 
 
-def _read(line: bytes, schema: Schema, rules: Rules) -> tuple[_Record, Schema]:
+def _read(line: bytes, schema: Schema, rules: ParseRules) -> tuple[_Record, Schema]:
     if len(line) > rules.max_line_bytes:
         digest = hashlib.sha256(line).hexdigest()
         raise BadJson(f"line of {len(line):,} bytes is over limits.max_line_kb, sha256 {digest}")
@@ -96,7 +96,7 @@ def _read(line: bytes, schema: Schema, rules: Rules) -> tuple[_Record, Schema]:
     return _placed(tokens, schema), schema
 
 
-def _quick(line: bytes, schema: Schema, rules: Rules) -> _Record | None:
+def _quick(line: bytes, schema: Schema, rules: ParseRules) -> _Record | None:
     """The record when it is plain: no repeated key, every value fits, every column known; else None."""
     try:
         members = orjson.loads(line)
@@ -135,7 +135,7 @@ _FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 
 
-def _with_new_columns(tokens: Sequence[Token], schema: Schema, rules: Rules) -> Schema:
+def _with_new_columns(tokens: Sequence[Token], schema: Schema, rules: ParseRules) -> Schema:
     """The schema with a column for each unknown key whose value fits the kind that the rule gives it."""
     room = max(rules.max_columns - len(schema.columns), 0)
     found: dict[str, tuple[str, Kind]] = {}

@@ -28,7 +28,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Document, Ints, Lane, Parsed, Rules
+from siltstone.formats.documents import Document, Ints, Lane, Parsed, ParseRules
 from siltstone.formats.ndjson.structure_counts import StructureCounts, count_marks, has_line_over, has_risky_escape
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema, hinted
@@ -59,7 +59,7 @@ class _Joined:
         return count_marks(self.text, self.starts)
 
 
-def parse_fast(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+def parse_fast(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     """Rows by the typed lane, else by the inferred one, and the schema with the columns found; None if unproven.
 
     Where polars refuses the text with known types, inferred ones would not help: it is no JSON, or a value is not of
@@ -77,14 +77,14 @@ def parse_fast(documents: Sequence[Document], schema: Schema, rules: Rules) -> t
     return _inferred(joined, schema, rules) if typed is None else (typed, schema)
 
 
-def parse_typed(documents: Sequence[Document], schema: Schema, rules: Rules) -> Parsed | None:
+def parse_typed(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> Parsed | None:
     """Rows read with the known schema, or None when that can't be proven to hold every value."""
     joined = _joined(documents, rules)
     frame = None if joined is None else _typed_frame(joined, schema)
     return None if joined is None or frame is None else _proven(joined, frame, "typed")
 
 
-def parse_inferred(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+def parse_inferred(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     """Rows read with types inferred over the whole text, and the schema with the columns found; None if unproven."""
     joined = _joined(documents, rules)
     return None if joined is None else _inferred(joined, schema, rules)
@@ -105,7 +105,7 @@ def _typed_frame(joined: _Joined, schema: Schema) -> pl.DataFrame | None:
     return frame.rename({c.key: c.name for c in schema.columns if c.kind != "json"})
 
 
-def _inferred(joined: _Joined, schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+def _inferred(joined: _Joined, schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     if joined.marks is None:
         return None
     try:
@@ -176,7 +176,7 @@ def _conformed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
     return frame.select(selected)
 
 
-def _joined(documents: Sequence[Document], rules: Rules) -> _Joined | None:
+def _joined(documents: Sequence[Document], rules: ParseRules) -> _Joined | None:
     """The documents as one text, or None when a rule of the proof is broken before any parsing."""
     parts = [_ended(d.text) for d in documents]
     text = b"".join(parts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from siltstone.formats.documents import Document, Parsed, Rules
+from siltstone.formats.documents import Document, Parsed, ParseRules
 from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.fast import parse_fast
 from siltstone.model.schema import Schema
@@ -11,7 +11,7 @@ _PIECES = 8
 _FEW_LINES = 512  # by the careful lane in 0.1 s
 
 
-def parse(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[list[Parsed], Schema]:
+def parse(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> tuple[list[Parsed], Schema]:
     """Rows and bad records of all documents, and the schema with the columns they brought.
 
     Many documents are tried as one text, first with the known schema, then with inferred types; where no proof is

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from siltstone.formats.documents import BadRecord, Document, Ints, Rules
+from siltstone.formats.documents import BadRecord, Document, Ints, ParseRules
 from siltstone.formats.ndjson.members_fast import BOOLEAN, JSON, MEMBERS, MISFIT, NULL, NUMBER, TEXT, Block
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 
@@ -43,7 +43,7 @@ class Members:
     careful: Collection[int] = field(default_factory=frozenset)
 
 
-def read_members(documents: Sequence[Document], rules: Rules, objects: Collection[str] = ()) -> Members:
+def read_members(documents: Sequence[Document], rules: ParseRules, objects: Collection[str] = ()) -> Members:
     """The members of every record; `objects` are the dotted paths of objects whose members stand for them."""
     texts = [_ended(d.text) for d in documents]
     lines = np.array([text.count(b"\n") for text in texts], np.int64)
@@ -121,7 +121,7 @@ class _Places:
 
 
 def _careful(
-    lines: Ints, where: _Places, rules: Rules, objects: Collection[str]
+    lines: Ints, where: _Places, rules: ParseRules, objects: Collection[str]
 ) -> tuple[list[tuple[int, list[tuple[str, str | None, int, str | None]]]], list[BadRecord]]:
     """The members (key, text, kind, own text) of each given line, and those lines that are no records."""
     found, bad = [], []
@@ -144,7 +144,7 @@ def _careful(
     return found, bad
 
 
-def _scanned(line: bytes, rules: Rules, objects: Collection[str]) -> list[tuple[str, str | None, int, str | None]]:
+def _scanned(line: bytes, rules: ParseRules, objects: Collection[str]) -> list[tuple[str, str | None, int, str | None]]:
     if len(line) > rules.max_line_bytes:
         raise BadJson(f"line of {len(line):,} bytes is over limits.max_line_kb")
     try:
@@ -154,7 +154,7 @@ def _scanned(line: bytes, rules: Rules, objects: Collection[str]) -> list[tuple[
     return [_member(token) for token in _flat(text, "", rules, objects)]
 
 
-def _flat(text: str, path: str, rules: Rules, objects: Collection[str]) -> Iterator[Token]:
+def _flat(text: str, path: str, rules: ParseRules, objects: Collection[str]) -> Iterator[Token]:
     """The members of an object, those of the named objects in their place."""
     for token in scan_object(text, max_keys=rules.max_keys, max_depth=rules.max_depth):
         key = f"{path}{token.key}"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Ints, Rules
+from siltstone.formats.documents import Ints, ParseRules
 
 NULL, NUMBER, BOOLEAN, TEXT, JSON, MISFIT = range(6)
 """Kinds of a member; a misfit is a value that JSON has no name for, such as NaN."""
@@ -68,7 +68,7 @@ class Block:
     odd: Ints
 
     @classmethod
-    def of(cls, text: bytes, rules: Rules, objects: Collection[str]) -> "Block":
+    def of(cls, text: bytes, rules: ParseRules, objects: Collection[str]) -> "Block":
         """The lines of a text that ends with a line's end."""
         text, broken = _as_utf8(text)
         marks = _Marks.of(text)
@@ -191,7 +191,7 @@ class _Marks:
         self.odd[self.line[1:][~allowed]] = True
         self.bare_start, self.bare_end, self.depth = start, end, depth
 
-    def check_limits(self, rules: Rules) -> None:
+    def check_limits(self, rules: ParseRules) -> None:
         """Mark lines as odd that are too long, too deep or have too many keys."""
         ends = self.end[self.mark == _END]
         self.odd |= np.diff(ends) - 1 > rules.max_line_bytes

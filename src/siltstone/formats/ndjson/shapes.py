@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Document, Ints, Records, Rules
+from siltstone.formats.documents import Document, Ints, ParseRules, Records
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
 
 _MOST_TRIES = 12
@@ -22,7 +22,7 @@ _VALUE = (
 )
 
 
-def read_shapes(documents: Sequence[Document], rules: Rules) -> tuple[Records | None, list[Document]]:
+def read_shapes(documents: Sequence[Document], rules: ParseRules) -> tuple[Records | None, list[Document]]:
     """The records of the documents that hold shapes only, and the other documents.
 
     The frame has a column of text for each key: each value's own text, null where it is null or the key is missing.
@@ -59,7 +59,7 @@ def _lines(text: bytes, ends: Ints) -> pl.Series:
     return pl.Series(pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(text)))
 
 
-def _shaped(lines: pl.Series, rules: Rules) -> tuple[pl.DataFrame, Ints]:
+def _shaped(lines: pl.Series, rules: ParseRules) -> tuple[pl.DataFrame, Ints]:
     """The records of lines that have one of the first shapes, and their lines, ascending."""
     left = np.arange(len(lines))
     parts: list[pl.DataFrame] = []
@@ -87,7 +87,7 @@ def _shaped(lines: pl.Series, rules: Rules) -> tuple[pl.DataFrame, Ints]:
     return frame.with_columns(pl.when(pl.all() != "null").then(pl.all()).name.keep()) if frame.width else frame, row
 
 
-def _shape(line: str, rules: Rules) -> list[str] | None:
+def _shape(line: str, rules: ParseRules) -> list[str] | None:
     """The keys of a record in their order, if it is flat and narrow and no key needs an escape."""
     try:
         tokens = scan_object(line, max_keys=min(rules.max_keys, _MOST_KEYS), max_depth=rules.max_depth)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules, Records
 
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
@@ -40,7 +40,7 @@ class ParquetDocument:
         return 0, orjson.dumps(row, default=str)
 
 
-def open_parquet(item: Item, rules: Rules, *, coded: bool = True) -> Opened:
+def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened:
     """The document of a file, its texts as dictionaries if `coded`: faster where many rows have the same ones.
 
     Raises Unreadable where it is none, is cut, encrypted, or has a page that can't be decoded; and where it would grow
