@@ -324,6 +324,13 @@ def test_quality_words_sentinels_and_versions() -> None:
     ]
 
 
+def test_a_column_named_as_a_field_of_an_object_is_rescued_beside_it() -> None:
+    parquet = io.BytesIO()
+    pl.DataFrame({"t": [1_500_000_000], "body": [{"v": 1.5}], "body.v": [2.5]}).write_parquet(parquet)
+    (keyed,) = read(dataset(format="parquet", time=["t"], value="body.v", measurement="=v"), parquet.getvalue())
+    assert keyed.frame.select("value", "_rescued").rows() == [(1.5, '{"body.v":"2.5"}')]
+
+
 def test_typed_columns_of_parquet() -> None:
     frame = pl.DataFrame(
         {

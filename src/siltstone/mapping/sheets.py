@@ -166,7 +166,17 @@ class ColumnSheet:
 
     @cached_property
     def _columns(self) -> Mapping[str, pl.Series]:
-        found: dict[str, pl.Series] = {}
+        """The first column of each name, in order."""
+        first: dict[str, pl.Series] = {}
+        for column in self._all_columns:
+            first.setdefault(column.name, column)
+        return first
+
+    @cached_property
+    def _all_columns(self) -> list[pl.Series]:
+        """The columns in order, each object's fields in its place, named by their paths. A field may have the name of
+        another column."""
+        columns: list[pl.Series] = []
         waiting = [(column.name, column) for column in reversed(self.records.frame.get_columns())]
         while waiting:
             name, column = waiting.pop()
@@ -174,8 +184,8 @@ class ColumnSheet:
                 fields = [(f"{name}.{f}", column.struct.field(f)) for f in column.struct.fields]
                 waiting += reversed(fields)
             else:
-                found.setdefault(name, column)
-        return found
+                columns.append(column.alias(name))
+        return columns
 
     def column(self, name: str) -> pl.Series:
         """The column, all null where the file has none."""
@@ -207,13 +217,13 @@ class ColumnSheet:
         return pl.concat(parts).sort("record", pl.col("key").replace_strict(order, return_dtype=pl.Int64()))
 
     def others(self, known: Collection[str]) -> pl.DataFrame:
-        """Cells with content in columns without a part."""
+        """Cells with content in columns without a part, and in those that repeat the name of an earlier one."""
         parts = [
             pl.DataFrame({"own": cells.written(column)})
-            .select(pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"), pl.lit(name).alias("key"), "own")
+            .select(pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"), pl.lit(column.name).alias("key"), "own")
             .drop_nulls("own")
-            for name, column in self._columns.items()
-            if name not in known
+            for column in self._all_columns
+            if column.name not in known or column is not self._columns[column.name]
         ]
         return pl.concat([OWN.to_frame(), *parts]).sort("record", maintain_order=True)
 

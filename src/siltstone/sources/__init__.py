@@ -59,8 +59,11 @@ def datasets(source: str, options: Mapping[str, Any]) -> tuple["Dataset", ...]:
 
 
 def dataset(name: str, options: Mapping[str, Any]) -> "Dataset":
-    """One dataset by its own name."""
-    return next(d for d in datasets(name, options) if d.name == name)
+    """One dataset by its own name. Raises UsageError with the names of the source's datasets if it has none such."""
+    own = {dataset.name: dataset for dataset in datasets(name, options)}
+    if name not in own:
+        raise UsageError(f"no dataset named {name!r}", f"Known datasets of this source: {', '.join(own)}")
+    return own[name]
 
 
 def contract_of(table: str) -> "Contract | None":

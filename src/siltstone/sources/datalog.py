@@ -17,9 +17,9 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.compression import inflate, inflate_head
+from siltstone.formats.compression import inflate_head
 from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, ParseRules, row_cells
-from siltstone.formats.ndjson.lanes import parse
+from siltstone.formats.ndjson.lanes import open_ndjson, parse
 from siltstone.mapping.dataset import Dataset, Place, Wide, WideDataset
 from siltstone.mapping.rules import Rules
 from siltstone.mapping.source_options import SourceOptions, zone_problems
@@ -107,10 +107,7 @@ class Datalog(WideDataset):
         return unit_of(inflate_head(head))
 
     def open(self, item: Item, rules: ParseRules) -> Opened:
-        inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
-        document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
-        cut = document.cut_record if inflated.damage and inflated.data else item.data
-        return Opened(document, inflated.damage, cut)
+        return open_ndjson(item, rules)
 
     def rows(self, documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[list[Wide], Schema]:
         by_index = {d.index: d for d in documents}

@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 from siltstone.formats.avro.lanes import open_avro, read_avro
-from siltstone.formats.compression import inflate
 from siltstone.formats.csv import open_text, read_csv
-from siltstone.formats.documents import Document, Item, Opened, ParseRules, Records
+from siltstone.formats.documents import Item, Opened, ParseRules, Records
+from siltstone.formats.ndjson.lanes import open_ndjson
 from siltstone.formats.ndjson.members import objects_of, read_members
 from siltstone.formats.ndjson.shapes import read_shapes
 from siltstone.formats.parquet.reader import open_parquet, read_parquet
@@ -68,7 +68,7 @@ class RecordsDataset(Dataset):
             case "parquet":
                 return open_parquet(item, rules)
             case "ndjson":
-                return _open_ndjson(item, rules)
+                return open_ndjson(item, rules)
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
         """Every reading of the documents; a reading has no columns but those of the contract."""
@@ -110,14 +110,6 @@ def _read(form: str, documents: Sequence[Any]) -> Sequence[Records]:
         case "avro":
             return read_avro(documents)
     return read_parquet(documents)
-
-
-def _open_ndjson(item: Item, rules: ParseRules) -> Opened:
-    inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
-    document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
-    if not inflated.damage:
-        return Opened(document)
-    return Opened(document, inflated.damage, document.cut_record if inflated.data else item.data)
 
 
 def _by_lane(keyed: Keyed, careful: Any) -> Iterator[Keyed]:

@@ -13,10 +13,9 @@ import zstandard
 from isal import isal_zlib
 
 from siltstone.errors import Unreadable
+from siltstone.formats.size_caps import STEP, ZSTD_FEED, SizeCap
 
-_STEP = 4 << 20
-_RATIO_FLOOR = 64 << 20
-_ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
+_XZ_MEMORY = 64 << 20  # bytes
 _SNAPPY_RATIO = 32  # a copy of 64 bytes takes 3
 _CRC_BYTES = 4
 _DeflateError = cast(type[Exception], isal_zlib.error)
@@ -27,33 +26,22 @@ class BadBlock(ValueError):
 
 
 class Budget:
-    """What the blocks of one file may still become: at most `max_bytes` in all and, over 64 MiB, `max_ratio` times the
-    `size` bytes of the file."""
+    """The bytes that the blocks of one file have become, `spent`, under one cap for the whole file."""
 
-    __slots__ = ("_max_bytes", "_max_ratio", "_size", "_whole", "left")
+    __slots__ = ("_cap", "spent")
 
     def __init__(self, size: int, max_bytes: int, max_ratio: int) -> None:
-        self._size, self._max_bytes, self._max_ratio = size, max_bytes, max_ratio
-        self.left = self._whole = min(max_bytes, max(_RATIO_FLOOR, max_ratio * size))
-
-    @property
-    def spent(self) -> int:
-        """Bytes that came."""
-        return self._whole - self.left
+        self._cap = SizeCap("its blocks are", size, max_bytes, max_ratio)
+        self.spent = 0
 
     def check(self, more: int) -> None:
         """Raises Unreadable if `more` bytes are too many."""
-        if more <= self.left:
-            return
-        if self.spent + more > self._max_bytes:
-            raise Unreadable(f"its blocks are over limits.max_decompressed_mb ({self._max_bytes >> 20} MiB)")
-        stored = f"({self._max_ratio} times the {self._size:,} bytes stored)"
-        raise Unreadable(f"its blocks are over limits.max_ratio {stored}")
+        self._cap.check(self.spent + more)
 
     def spend(self, more: int) -> None:
-        """Count what a block became."""
+        """Count what a block became. Raises Unreadable if that is too much."""
         self.check(more)
-        self.left -= more
+        self.spent += more
 
 
 Unpack = Callable[[bytes, Budget], bytes]
@@ -105,7 +93,7 @@ def _bzip2(data: bytes, budget: Budget) -> bytes:
 
 
 def _xz(data: bytes, budget: Budget) -> bytes:
-    stream = lzma.LZMADecompressor(memlimit=_RATIO_FLOOR)
+    stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
     return _stepped(stream, data, budget, lzma.LZMAError, "xz")
 
 
@@ -115,7 +103,7 @@ def _stepped(stream: Any, data: bytes, budget: Budget, errors: type[Exception], 
     length, feed = 0, data
     try:
         while True:
-            part = stream.decompress(feed, _STEP)
+            part = stream.decompress(feed, STEP)
             feed = getattr(stream, "unconsumed_tail", b"")
             length += len(part)
             budget.check(length)
@@ -146,7 +134,7 @@ def _zstandard(data: bytes, budget: Budget) -> bytes:
     try:
         stream = _zstd(threading.get_ident()).decompressobj(read_across_frames=False)
         while not stream.eof:
-            feed = data[position : position + _ZSTD_FEED]
+            feed = data[position : position + ZSTD_FEED]
             if not feed:
                 raise BadBlock("broken zstandard: it has no end")
             part = stream.decompress(feed)

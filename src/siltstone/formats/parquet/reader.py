@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Opened, ParseRules, Records
+from siltstone.formats.size_caps import RATIO_FLOOR
 
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
-_RATIO_FLOOR = 64 << 20
 _USUAL_RATIO = 16
 _CELLS_A_BYTE = 8  # nulls take a bit each in memory, and next to nothing in the file
 _CHECKED: dict[str, Any] = {"pre_buffer": False, "page_checksum_verification": True}
@@ -64,7 +64,7 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
     size = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
     if size > rules.max_text_bytes and size > _USUAL_RATIO * len(data):
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_decompressed_mb allows")
-    if size > _RATIO_FLOOR and size > rules.max_ratio * len(data):
+    if size > RATIO_FLOOR and size > rules.max_ratio * len(data):
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_ratio allows")
     if len(set(schema.names)) < len(schema.names):
         raise Unreadable("two of its columns have one name")
