@@ -208,7 +208,7 @@ LINES = st.lists(st.sampled_from([b"1,2\n", b"a,\n", b",\r\n", b"\xc3\xa9, \n", 
 def test_the_lanes_agree_cell_by_cell(texts: list[tuple[bytes, list[bytes]]]) -> None:
     documents = [opened(header + b"".join(body), index) for index, (header, body) in enumerate(texts)]
     found = read_csv(documents)
-    careful = [csv_lanes._careful(document) for document in documents]
+    careful = [csv_lanes._read_carefully(document) for document in documents]
     assert cells(found) == cells(careful)
     assert refused(found) == refused(careful)
     for document, line, row in cells(found):

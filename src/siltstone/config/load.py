@@ -70,8 +70,8 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
         name = f"{prefix}{key}"
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
-            known = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
-            problems.append(f"{where}: {name}: unknown key; {known}")
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
+            problems.append(f"{where}: {name}: unknown key; {hint}")
         elif is_dataclass(hints[key]):
             _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)
         elif (block := _block_of(hints[key])) is not None:
@@ -155,7 +155,7 @@ def _built(hint: Any, value: Any) -> Any:
 
 
 def _sources(given: Mapping[str, Any]) -> SourcesConfig:
-    """The sources' options; those that are as by default are left out, so that equal configurations are equal."""
+    """The sources' options; a section with only defaults is left out, so that equal configurations compare as equal."""
     hints = _SourceHints()
     sections = {name: _built(hints[name], section) for name, section in given.items()}
     return SourcesConfig(

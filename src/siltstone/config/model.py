@@ -62,8 +62,8 @@ class LimitsConfig:
 class SourcesConfig:
     """The options of the sources. A source's own module declares them, and is imported when they are asked for.
 
-    `changed` has the options of each source that are not all as its module has them, by the source's name: the options
-    themselves, or those of each block by its name.
+    `changed` has, by the source's name, the options of each source that differ from the defaults: the options
+    themselves, or for a source with blocks the options of each block by its name.
     """
 
     changed: Mapping[str, SourceOptions | Mapping[str, SourceOptions]] = field(default_factory=dict)
@@ -79,9 +79,9 @@ class SourcesConfig:
             return options if isinstance(options, SourceOptions) else sources.options_type(section)()
         blocks = options if isinstance(options, Mapping) else {}
         if block not in blocks:
-            known = f"There are: {', '.join(blocks)}." if blocks else "The configuration has none."
+            choice = f"There are: {', '.join(blocks)}." if blocks else "The configuration has none."
             what = f"no block sources.{section}.{block or 'NAME'} in the configuration"
-            raise UsageError(what, f"{known} Give --conf FILE.")
+            raise UsageError(what, f"{choice} Give --conf FILE.")
         return blocks[block]
 
     def problems(self) -> Iterator[str]:

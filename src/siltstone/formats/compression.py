@@ -1,4 +1,4 @@
-"""Compressed bytes to text bytes: gzip (any number of members), zstd or plain, told by content, never by name."""
+"""Compressed bytes to text bytes: gzip (any number of members), zstd or plain, recognized by content, never by name."""
 
 import zlib
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ class Inflated:
 def inflate(
     raw: bytes, *, max_bytes: int, max_ratio: int, salvage: Salvage = "truncated", begins: bytes = b"{["
 ) -> Inflated:
-    """The text of one file; plain text must begin with one of the bytes `begins`, where there are any.
+    """The text of one file; plain text must begin with one of the bytes `begins`, if any are given.
 
     `max_bytes` caps the text; `max_ratio` caps text / compressed size for texts over 64 MiB (a bomb grows in steps
     of 4 MiB until a cap stops it, so memory stays flat). `salvage` says which damaged files still give what could
-    be read: `none`, `truncated` (only those cut short or with junk behind a whole member) or `all` (bad checksum or
-    broken blocks too, whose last bytes can be wrong).
+    be read: `none`, `truncated` (only files cut short or with junk after a whole member) or `all` (also a bad
+    checksum or broken blocks: the last bytes can be wrong).
 
     Raises Unreadable with the reason when the file gives nothing.
     """
@@ -74,14 +74,14 @@ def inflate_head(raw: bytes) -> bytes:
 
 
 def _gzip(raw: bytes, cap: SizeCap) -> Inflated:
-    whole = _one_member(raw, cap)
-    return _members(raw, cap) if whole is None else Inflated(whole)
+    text = _one_member(raw, cap)
+    return _members(raw, cap) if text is None else Inflated(text)
 
 
 def _one_member(raw: bytes, cap: SizeCap) -> bytes | None:
     """The text in one call, half the time of steps, if the file is one sound member and nothing else; else None.
 
-    The trailer tells the length, so no more memory is taken than the caps allow; a lie is found out by its end.
+    The trailer has the length, so no more memory is taken than the caps allow; a wrong length shows at the end.
     """
     length = int.from_bytes(raw[-4:], "little")
     if not cap.allows(length):
@@ -130,16 +130,16 @@ def _members(raw: bytes, cap: SizeCap) -> Inflated:
     return Inflated(b"".join(parts))
 
 
-def _up_to_error(member: bytes, known: int) -> bytes:
-    """The text of a broken member behind its first `known` bytes: a call that fails gives nothing, so smaller ones go
-    up to the error; at most 4 MiB. By zlib, which keeps nothing back as isal does."""
+def _up_to_error(member: bytes, length: int) -> bytes:
+    """The text of a broken member after its first `length` bytes, at most 4 MiB: a call that fails gives nothing, so
+    smaller and smaller steps go up to the error. By zlib: isal keeps bytes back."""
     text = b""
     for step in _SMALLER_STEPS:
         stream = zlib.decompressobj(wbits=31)
         feed = member
         try:
-            if known + len(text):
-                stream.decompress(feed, known + len(text))
+            if length + len(text):
+                stream.decompress(feed, length + len(text))
                 feed = stream.unconsumed_tail
             while part := stream.decompress(feed, step):
                 feed = stream.unconsumed_tail

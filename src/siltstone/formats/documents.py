@@ -1,4 +1,4 @@
-"""What a format's lanes take and give: bytes of a file in, documents; documents in, rows and bad records out."""
+"""The values that formats take and return: a file becomes a document, documents become rows and bad records."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,7 @@ class ParseRules:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A source file's bytes as a dataset opens them; `index` names it in what comes back, `path` is its identity."""
+    """The bytes of a source file. Results refer to it by `index`; `path` is its identity."""
 
     index: int
     path: str
@@ -54,8 +54,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file that could be opened: what its format's lanes take; `damage` says why a part of it is lost, "" when none
-    is, and `cut` are bytes of the damaged place for the quarantine."""
+    """A file that could be opened, as the document that its format reads. `damage` says why a part is lost, "" if no
+    part is; `cut` has bytes of the damaged place, for the quarantine."""
 
     document: Any
     damage: str = ""
@@ -88,15 +88,15 @@ class Document:
     def pieces(self, count: int) -> list["Document"]:
         """The document as about `count` documents of whole lines and similar size, in order."""
         step = -(-len(self.data) // count)
-        found: list[Document] = []
+        pieces: list[Document] = []
         start, line = 0, self.line
         while start < len(self.data):
             end = self.data.find(b"\n", start + step - 1) + 1 or len(self.data)
             data = self.data[start:end]
             cut = self.truncated and end == len(self.data)
-            found.append(replace(self, data=data, truncated=cut, line=line, byte=self.byte + start))
+            pieces.append(replace(self, data=data, truncated=cut, line=line, byte=self.byte + start))
             start, line = end, line + data.count(b"\n")
-        return found
+        return pieces
 
     @cached_property
     def lines(self) -> list[bytes]:
@@ -163,7 +163,7 @@ class Parsed:
 
 
 class HasCells(Protocol):
-    """Rows that know their cells, or the lines that tell them."""
+    """Rows with counts of their cells, or with the lines from which the cells can be counted."""
 
     @property
     def cells(self) -> Ints | None: ...

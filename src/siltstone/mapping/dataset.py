@@ -1,4 +1,4 @@
-"""What a source tells of each of its datasets: which files are its, and how their bytes become rows of its table.
+"""A dataset is one kind of file of a source: which files belong to it, and how their bytes become rows of its table.
 
 Two shapes of rows: `Wide`, one row per record with whatever columns the records bring, and `Keyed`, rows of a contract
 with fixed columns and a key.
@@ -23,9 +23,13 @@ from siltstone.model.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a path says: `site`, "" where only the records tell; `device`, whose files one task reads together, since
-    equal keys can be in them only; `hour`, of the folder or the name, by its own clock, None where it has none;
-    `likely_site`, what the records will probably tell, for the plan alone."""
+    """What a path says about its file.
+
+    - `site`: "" where only the records say it.
+    - `device`: one task reads all files of a device together, because rows with equal keys are in these files only.
+    - `hour`: of the folder or the name, by the clock of the device; None where the path has none.
+    - `likely_site`: the site that the records will probably say; only the plan uses it.
+    """
 
     site: str
     device: str
@@ -64,12 +68,15 @@ REPEATED = pl.Schema(
 class Keyed:
     """Rows of a contract with a key, refused records left out, in order of document and line.
 
-    `frame` has the contract's record columns that occur (others are null) and: `ts`, int64 microseconds UTC, of a
-    history contract that of the snapshot; `date`, int32, days since 1970 of the partition's date, and `site`, its safe
-    value (neither in history contracts); `_rescued`; `document` and `line` as int64, line counting a file's records
-    from 0. A record may give no row or several. `records` counts by document those that were not refused. `repeated`
-    tells of those that are left out since an earlier one of the same documents equals them in everything: by
-    `document`, `date` and `site` the number of `records` and of the `rows` that they would have given.
+    A record may give no row, one row or several.
+
+    - `frame` has the contract's record columns that occur (missing ones are null) and these:
+      `ts`, int64 microseconds UTC (in a history contract: of the snapshot); `_rescued`; `document`, int64; `line`,
+      int64, the record's place in its file, from 0. If it is no history contract also: `date`, int32 days since 1970,
+      the date of the partition, and `site`, its safe value.
+    - `records` has the number of records that were not refused, by document.
+    - `repeated` counts the records that are left out because an earlier record of the same documents is equal in
+      every column: by `document`, `date` and `site` the number of `records`, and of the `rows` that they stand for.
     """
 
     lane: Lane

@@ -1,4 +1,4 @@
-"""The last step of every source of readings: what its records gave becomes rows of the contract, or is refused."""
+"""The last step of every source of readings: rows get a date and a site, or their record is refused."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -61,7 +61,7 @@ def keyed_readings(
         good = good & pl.col("reason").is_null()
     refused: list[BadRecord] = []
     if not (is_good := frame.select(good.fill_null(value=False)).to_series()).all():
-        refused = _refused(frame.filter(~is_good), documents, rules)
+        refused = _refusals(frame.filter(~is_good), documents, rules)
         lines = pl.DataFrame(
             {"document": [b.document for b in refused], "line": [b.line for b in refused]},
             schema={"document": pl.Int64(), "line": pl.Int64()},
@@ -69,17 +69,19 @@ def keyed_readings(
         frame = frame.join(lines, on=["document", "line"], how="anti", maintain_order="left")
         lost = count_by_document(lines["document"].to_numpy())
         counts = {index: count - lost.get(index, 0) for index, count in counts.items()}
-    frame = _placed(frame, rules).drop("reason", strict=False)
+    frame = _with_partition(frame, rules).drop("reason", strict=False)
     refusals = sorted([*records.bad, *refused], key=lambda b: (b.document, b.line))
     if repeated is None or not repeated.height:
         return Keyed(records.lane, frame, refusals, counts)
     by_place = (
-        _placed(repeated, rules).group_by("document", "date", "site").agg(records=pl.len(), rows=pl.col("rows").sum())
+        _with_partition(repeated, rules)
+        .group_by("document", "date", "site")
+        .agg(records=pl.len(), rows=pl.col("rows").sum())
     )
     return Keyed(records.lane, frame, refusals, counts, by_place.select(pl.col(n).cast(t) for n, t in REPEATED.items()))
 
 
-def _placed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def _with_partition(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """The frame with safe sites, and with the date of each row's partition."""
     ts = pl.col("ts")
     day = ts // _DAY_US
@@ -89,25 +91,25 @@ def _placed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
 
 
 def quality_of(column: str) -> pl.Expr:
-    """A quality word (G, GOOD, B, BAD, U, UNCERTAIN in any case) as the contract has it; anything else as it is."""
+    """A quality word (G, GOOD, B, BAD, U, UNCERTAIN in any case) as in the contract; other words stay as they are."""
     word = pl.col(column)
     return word.str.to_lowercase().replace_strict(_QUALITY, default=word, return_dtype=pl.String())
 
 
 def safe_site(site: str | None) -> str:
-    """A site as a partition value: `_none` for none, `_invalid` for what is no safe folder name."""
+    """A site as a partition value: `_none` without a site, `_invalid` if the site is no safe folder name."""
     if not site:
         return NO_SITE
     return site if is_safe(site) else INVALID_PARTITION
 
 
-def rescued_text(values: Mapping[str, str]) -> str | None:
-    """What `_rescued` says of values without a column: JSON, key to the value's own text; None for none."""
+def rescue_text(values: Mapping[str, str]) -> str | None:
+    """The text of `_rescued` for values without a column: JSON, from key to the value's own text; None for none."""
     return orjson.dumps(values).decode() if values else None
 
 
 def _with_site(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with safe sites; what is no safe folder name is kept in `_rescued`."""
+    """The frame with safe sites; a site that is no safe folder name is kept in `_rescued`."""
     if "site" not in frame.columns:
         return frame.with_columns(site=pl.lit(NO_SITE))
     given = frame["site"].unique().to_list()
@@ -125,17 +127,17 @@ def _with_site(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rescue_site(row: Mapping[str, str | None]) -> str | None:
-    held = orjson.loads(row["_rescued"]) if row["_rescued"] else {}
+    rescued = orjson.loads(row["_rescued"]) if row["_rescued"] else {}
     key = "site"
-    while key in held:
+    while key in rescued:
         key += "_"
-    return rescued_text({**held, key: row["site"] or ""})
+    return rescue_text({**rescued, key: row["site"] or ""})
 
 
-def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules) -> list[BadRecord]:
+def _refusals(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules) -> list[BadRecord]:
     """One refusal for each record of the frame, with the reason of its first row."""
     by_index = {d.index: d for d in documents}
-    found = []
+    refusals = []
     columns = ["document", "line", "ts", "series_id", *(["reason"] if "reason" in frame.columns else [])]
     for row in (
         frame.select(columns).unique(["document", "line"], keep="first", maintain_order=True).iter_rows(named=True)
@@ -144,8 +146,8 @@ def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules) -> lis
         document = by_index[index]
         offset, data = document.record(line)
         reason = row.get("reason") or _reason(row["ts"], row["series_id"], document.modified_us, rules)
-        found.append(BadRecord(index, line, offset, reason, data))
-    return found
+        refusals.append(BadRecord(index, line, offset, reason, data))
+    return refusals
 
 
 def _reason(ts_us: int | None, series: str | None, uploaded_us: int, rules: Rules) -> str:

@@ -1,4 +1,4 @@
-"""What a `sources.records.NAME` block of the configuration says: where in foreign records a reading's parts are.
+"""The options of a `sources.records.NAME` block: where the parts of a reading are in foreign records.
 
 An *origin* is where a text comes from: `name` is a column of the record, `a.b.c` leads into nested objects, `=words` is
 the same words for every record, `path:REGEX` the first group of a regular expression that is found in the file's path.
@@ -28,15 +28,15 @@ class RecordsOptions(SourceOptions):
 
     - `pattern`: glob that a file's path ends with; `*` stops at a slash, `**/` is any folders. Empty: every file whose
       name begins with neither `.` nor `_`.
-    - `format`: ndjson, csv, avro or parquet; gzip and zstd are told by content.
+    - `format`: ndjson, csv, avro or parquet; gzip and zstd are recognized by the content.
     - `delimiter`: of CSV cells, one character. `decimal`: of CSV numbers, `.` or `,`.
-    - `time`: a column, or two (date, time), whose texts are joined by a blank.
+    - `time`: a column, or two (date, time): their texts are joined by a blank.
     - `time_format`: of text, in the words of strptime; empty: RFC 3339 and its common forms.
     - `time_unit`: of numbers: s, ms, us, ns since 1970, or auto: by magnitude.
     - `zone`: IANA name of the zone of local times without an offset.
-    - `on_repeated_hour`: what a local time means that the clocks show twice: earliest, latest, or refuse, which
-      quarantines its record. A local time that the clocks skip is always refused.
-    - `series`: origins, joined by `/`; empty: device/measurement, or the measurement where there is no device. In the
+    - `on_repeated_hour`: the meaning of a local time that the clocks show twice: earliest, latest, or refuse: the
+      record is quarantined. A local time that the clocks skip is always refused.
+    - `series`: origins, joined by `/`; empty: device/measurement, or the measurement without a device. In the
       wide form the measurement is appended to them.
     - `device`, `site`: an origin, empty for none. `measurement`: an origin, for the long form only; empty: the name of
       the value's column.

@@ -53,7 +53,7 @@ def open_snapshot(item: Item, form: Form, rules: ParseRules) -> Opened:
 
 
 def snapshot_rows(documents: Sequence[Document], form: Form, rules: ParseRules) -> list[Keyed]:
-    """Every row of the documents; those without rows are counted as of no record."""
+    """Every row of the documents; a document without rows is counted with 0 records."""
     closed = replace(rules, max_columns=len(form.columns.columns))  # a key without a column is rescued
     texts = [document for document in documents if document.text.strip()]
     parts = parse(texts, form.columns, closed)[0] if texts else ()

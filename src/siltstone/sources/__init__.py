@@ -3,9 +3,9 @@
 A module has `datasets(options)`, the kinds of its files, and may have:
 
 - `Options`, a dataclass that extends `SourceOptions`: the keys of its section `sources.NAME` of the configuration;
-- `CONTRACTS`, the tables that it writes where that is not `readings` alone;
+- `CONTRACTS`, the tables that it writes; without it `readings` alone;
 - `HAS_BLOCKS`, where its section holds blocks by name. Each is a source `NAME.BLOCK` with `Options` of its own, and
-  `datasets(options, block)` is told which one.
+  `datasets(options, block)` gets its name.
 
 A module is imported when its source is asked for, so that a command takes the time of one source only.
 """
@@ -40,7 +40,7 @@ def load(name: str) -> ModuleType:
 
 
 def options_type(name: str) -> type[SourceOptions]:
-    """The dataclass of a source's options, or of those of a block."""
+    """The dataclass of a source's options, or of the options of one block."""
     options: type[SourceOptions] = getattr(load(name), "Options", SourceOptions)
     return options
 

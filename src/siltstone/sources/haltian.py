@@ -20,9 +20,9 @@ from siltstone.formats.documents import Item, Opened, ParseRules, Records, requi
 from siltstone.formats.parquet.reader import open_parquet, read_parquet
 from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.events import Field, readings_of, without_repeats
-from siltstone.mapping.exact import exact, spoken
+from siltstone.mapping.exact import exact, with_texts
 from siltstone.mapping.keyed import count_by_document, refuse_without_key, with_empty_documents
-from siltstone.mapping.misfits import rescued
+from siltstone.mapping.misfits import rescue_columns
 from siltstone.mapping.readings import keyed_readings
 from siltstone.mapping.rules import Rules
 from siltstone.mapping.source_options import SourceOptions
@@ -132,8 +132,8 @@ class Measurements(Dataset):
 
     def locate(self, path: str) -> Place | None:
         """The measurement as the device: a row is repeated only among the files of one measurement."""
-        found = _located(path)
-        return Place("", found.entity, found.hour) if found and found.entity.startswith(PREFIX) else None
+        parts = _parse_path(path)
+        return Place("", parts.entity, parts.hour) if parts and parts.entity.startswith(PREFIX) else None
 
     def is_before(self, folder: str, since: datetime) -> bool:
         return _is_before(folder, since)
@@ -177,8 +177,8 @@ class Entity(Dataset):
 
     def locate(self, path: str) -> Place | None:
         """The place, with the folder of the export (an organization's) as the site: a snapshot is whole within it."""
-        found = _located(path)
-        return Place(found.root, self.entity, found.hour) if found and found.entity == self.entity else None
+        parts = _parse_path(path)
+        return Place(parts.root, self.entity, parts.hour) if parts and parts.entity == self.entity else None
 
     def is_before(self, folder: str, since: datetime) -> bool:
         return _is_before(folder, since)
@@ -212,7 +212,7 @@ class Entity(Dataset):
             for name in kinds
             if kept[name].null_count() > frame[name].null_count()
         }
-        texts = rescued(spoken(frame.select(*lost)), lost) if lost else None
+        texts = rescue_columns(with_texts(frame.select(*lost)), lost) if lost else None
         document = pl.Series(records.document, dtype=pl.Int64())
         return kept.with_columns(
             pl.lit(None, pl.String()).alias("_rescued") if texts is None else texts.alias("_rescued"),
@@ -223,34 +223,34 @@ class Entity(Dataset):
 
 
 @dataclass(frozen=True, slots=True)
-class _Located:
+class _PathParts:
     root: str
     entity: str
     hour: datetime
 
 
 @lru_cache(maxsize=65_536)
-def _located(path: str) -> _Located | None:
+def _parse_path(path: str) -> _PathParts | None:
     """What a path says, by its name; None for unknown entities and where the folder is another entity's."""
     match = _FILE.fullmatch(path)
     if match is None or match["entity"] not in _KNOWN:
         return None
     try:
-        return _Located(match["root"] or "", match["entity"], datetime.strptime(match["hour"], "%Y_%m_%d_%H"))
+        return _PathParts(match["root"] or "", match["entity"], datetime.strptime(match["hour"], "%Y_%m_%d_%H"))
     except ValueError:
         return None
 
 
 def _measurement(path: str) -> str:
-    found = _located(path)
-    assert found is not None, f"{path} is of no measurement"
-    return found.entity.removeprefix(PREFIX)
+    parts = _parse_path(path)
+    assert parts is not None, f"{path} is of no measurement"
+    return parts.entity.removeprefix(PREFIX)
 
 
 def _hour_us(path: str) -> int:
-    found = _located(path)
-    assert found is not None, f"{path} is of no entity"
-    return int(found.hour.replace(tzinfo=UTC).timestamp()) * 1_000_000
+    parts = _parse_path(path)
+    assert parts is not None, f"{path} is of no entity"
+    return int(parts.hour.replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _is_before(folder: str, since: datetime) -> bool:
@@ -263,7 +263,7 @@ def _is_before(folder: str, since: datetime) -> bool:
 
 
 def _types(opened: Opened, *needed: str) -> Mapping[str, pa.DataType]:
-    """The types of the columns needed; Unreadable names those that the file has not."""
+    """The types of the columns needed. Raises Unreadable with the names of missing columns."""
     schema: pa.Schema = opened.document.schema
     require_columns(schema.names, *needed)
     return {name: schema.field(name).type for name in needed}

@@ -48,8 +48,8 @@ class RecordsDataset(Dataset):
         return self.name
 
     def locate(self, path: str) -> Place | None:
-        """The place of a file that the pattern takes. What the path says of the series tells whose files may hold
-        equal keys; where it says nothing, any two may."""
+        """The place of a file that the pattern takes. Files may have equal keys only if their paths say the same of
+        the series; if paths say nothing of it, any two files may."""
         if not self._is_taken(path):
             return None
         site = of_path(self.options.site, path) or ""
@@ -71,7 +71,7 @@ class RecordsDataset(Dataset):
                 return open_ndjson(item, rules)
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
-        """Every reading of the documents; a reading has no columns but those of the contract."""
+        """Every reading of the documents; a reading has only columns of the contract."""
         rules = replace(rules, earliest_us=self.options.earliest_us, future_us=self.options.future_us)
         return list(self._keyed(documents, rules)), schema
 
@@ -113,14 +113,14 @@ def _read(form: str, documents: Sequence[Any]) -> Sequence[Records]:
 
 
 def _by_lane(keyed: Keyed, careful: Any) -> Iterator[Keyed]:
-    """The documents of the fast lane, then those of the careful one."""
+    """The rows of documents that the fast lane read, then the rows of the others."""
     if not careful:
         yield keyed
         return
     is_careful = keyed.frame["document"].is_in(list(careful))
-    for lane, mask, wanted in (("typed", ~is_careful, False), ("careful", is_careful, True)):
-        records = {index: count for index, count in keyed.records.items() if (index in careful) == wanted}
-        bad = [b for b in keyed.bad if (b.document in careful) == wanted]
+    for lane, mask, in_lane in (("typed", ~is_careful, False), ("careful", is_careful, True)):
+        records = {index: count for index, count in keyed.records.items() if (index in careful) == in_lane}
+        bad = [b for b in keyed.bad if (b.document in careful) == in_lane]
         if records or bad:
             yield replace(keyed, lane=lane, frame=keyed.frame.filter(mask), bad=bad, records=records)  # type: ignore[arg-type]
 
@@ -129,5 +129,5 @@ def _by_lane(keyed: Keyed, careful: Any) -> Iterator[Keyed]:
 def _glob(pattern: str) -> re.Pattern[str]:
     """What a path must end with, from a folder's name on."""
     parts = re.split(r"(\*\*/|\*|\?)", pattern)
-    known = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("(?:^|/)" + "".join(known.get(part) or re.escape(part) for part in parts) + "$")
+    translations = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("(?:^|/)" + "".join(translations.get(part) or re.escape(part) for part in parts) + "$")

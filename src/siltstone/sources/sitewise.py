@@ -5,7 +5,7 @@ under `agg` -> `aggregates`, `asset_metadata/asset_{assetId}.ndjson` -> `assets`
 `asset_hierarchy_metadata/{parentAssetId}_{hierarchyId}.ndjson` -> `asset_hierarchy`.
 
 What a path says is a hint only: a file's start is exclusive, so its rows may be of the next day, and the series and
-quality are those of the rows. The schema is the one inside the file; it contradicts the documentation here and there.
+quality come from the rows. The schema comes from the file; it contradicts the documentation in some places.
 """
 
 import re
@@ -23,7 +23,7 @@ from siltstone.formats.avro.lanes import open_avro, read_avro
 from siltstone.formats.documents import Document, Item, Opened, ParseRules, Records
 from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.epochs import instants
-from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
+from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, join_rescued, nothing, rescue_columns
 from siltstone.mapping.readings import keyed_readings, quality_of
 from siltstone.mapping.rules import Rules
 from siltstone.mapping.snapshots import Form, Shape, open_snapshot, snapshot_rows
@@ -189,7 +189,7 @@ class Metadata(Dataset):
 
 
 def _readings(records: Records) -> pl.DataFrame:
-    """The rows of raw files under the names of READINGS, `ts` as microseconds, `reason` where it can't be told."""
+    """The rows of raw files under the names of READINGS, `ts` as microseconds, `reason` where it can't be read."""
     frame = records.frame
     lost: dict[str, pl.Expr] = {}
     value, text, kind = nothing(pl.Float64()), nothing(pl.String()), nothing(pl.String())
@@ -231,17 +231,17 @@ def _aggregates(records: Records) -> pl.DataFrame:
     lost = {name: pl.col(name).is_not_null() & number.is_null() for name, number in numbers.items()}
     ids, run = _series_runs(frame)
     values = frame.select(as_text(frame, "resolution").alias("resolution"), **numbers)
-    found = _with_shared(frame, [ids[run], values], lost, ("resolution", *_METRICS))
+    rows = _with_shared(frame, [ids[run], values], lost, ("resolution", *_METRICS))
     if values["resolution"].null_count():
         missing = pl.when(pl.col("resolution").is_null()).then(pl.lit("its resolution is missing"))
-        found = found.with_columns(reason=pl.coalesce("reason", missing))
-    return found
+        rows = rows.with_columns(reason=pl.coalesce("reason", missing))
+    return rows
 
 
 def _series_runs(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     """`series_id` and `quality` of each run of rows where both stay, and the run of each row.
 
-    A file has one series and mostly one quality, so what is done to their texts is done once per file.
+    A file has one series and mostly one quality, so their texts are handled once per file.
     """
     words = frame.select(
         as_text(frame, "seriesId").alias("series_id"),
@@ -267,7 +267,7 @@ def _with_shared(
         version = as_integer(frame, "recordVersion")
         lost["recordVersion"] = pl.col("recordVersion").is_not_null() & version.is_null()
         parts.append(frame.select(version=version))
-    texts = rescued(frame, lost)
+    texts = rescue_columns(frame, lost)
     if texts is not None:
         parts.append(texts.alias("_rescued").to_frame())
     return pl.concat([*parts, instants(frame, "timeInSeconds", "offsetInNanos")], how="horizontal")
@@ -281,9 +281,11 @@ def _assets(frame: pl.DataFrame, documents: Sequence[Document]) -> pl.DataFrame:
     of their last update, or none, and an old one may come back."""
     dates = ["asset_creation_date", "asset_last_update_date"]
     is_date = {name: pl.col(name).is_between(0, _CALENDAR_S, closed="left") for name in dates}
-    texts = rescued(frame, {name: pl.col(name).is_not_null() & ~is_date[name] for name in dates})
+    texts = rescue_columns(frame, {name: pl.col(name).is_not_null() & ~is_date[name] for name in dates})
     if texts is not None:
-        frame = frame.with_columns(texts.alias("_odd")).with_columns(_rescued=joined("_rescued", "_odd")).drop("_odd")
+        frame = (
+            frame.with_columns(texts.alias("_odd")).with_columns(_rescued=join_rescued("_rescued", "_odd")).drop("_odd")
+        )
     dated = {
         name: pl.when(is_date[name]).then((pl.col(name) * 1e6).round().cast(pl.Int64(), strict=False)) for name in dates
     }

@@ -86,7 +86,7 @@ class Storage:
         return cls(row["root"], Access(**row["access"]))
 
     def exists(self) -> bool:
-        """Whether there is such a folder; on S3, whether any object is below it."""
+        """Whether the folder exists; on S3, whether any object is below it."""
         with explained("list", self.root):
             return self._store.exists()
 
@@ -98,13 +98,13 @@ class Storage:
     def objects(self, prefix: str = "", enter: Callable[[str], bool] | None = None) -> pl.DataFrame:
         """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once.
 
-        Objects directly in a folder whose URI `enter` refuses may be missing, where that spares looking at them.
+        Objects directly in a folder may be missing if `enter` refuses the URI of the folder.
         """
         with explained("list", self.uri(prefix)):
             return self._store.objects(prefix, enter)
 
     def read(self, path: str) -> Fetched | None:
-        """A whole object, or None if there is none (any more)."""
+        """A whole object, or None if it does not exist (any more)."""
         with explained("read", self.uri(path)):
             return self._store.read(path)
 
@@ -122,12 +122,12 @@ class Storage:
             return self._store.read_range(path, start, end)
 
     def size(self, path: str) -> int:
-        """An object's bytes; 0 if there is none."""
+        """An object's size in bytes; 0 if it does not exist."""
         with explained("read", self.uri(path)):
             return self._store.size(path)
 
     def put(self, path: str, data: bytes) -> bool:
-        """Create an object in one step; False if one of that name is there already, by another call of this."""
+        """Create an object in one step; False if another call has already created one of that name."""
         with explained("write", self.uri(path)):
             return self._store.put(path, data)
 
@@ -180,7 +180,7 @@ class Sink:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what was written, in hex digits, once it is closed."""
+        """The SHA-256 of the written bytes, in hex digits, once the object is closed."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:

@@ -28,7 +28,7 @@ class Writer(Protocol):
 
 
 class Store(Protocol):
-    """Objects below a root; the errors are those of the library beneath."""
+    """Objects below a root; errors come from the library that does the work."""
 
     calls_at_once: int
     """How many calls it answers faster together than one after the other; 1: none."""

@@ -48,18 +48,18 @@ Unpack = Callable[[bytes, Budget], bytes]
 
 
 def codec(name: str) -> Unpack:
-    """What unpacks the blocks of a codec: raises BadBlock where it can't, Unreadable where a cap stops it."""
+    """The function that unpacks the blocks of a codec. It raises BadBlock for a damaged block, Unreadable at a cap."""
     if name not in _CODECS:
         raise Unreadable(f"Avro codec {name[:40]!r} is not known: {', '.join(_CODECS)} are read")
     return _CODECS[name]
 
 
-def _stored(data: bytes, budget: Budget) -> bytes:
+def _unpack_none(data: bytes, budget: Budget) -> bytes:
     budget.spend(len(data))
     return data
 
 
-def _snappy(data: bytes, budget: Budget) -> bytes:
+def _unpack_snappy(data: bytes, budget: Budget) -> bytes:
     length = _preamble(data)
     if length > _SNAPPY_RATIO * len(data):
         raise BadBlock(f"snappy can't make {length:,} bytes of {len(data):,}")
@@ -83,21 +83,21 @@ def _preamble(data: bytes) -> int:
     raise BadBlock("a snappy block without its length")
 
 
-def _deflate(data: bytes, budget: Budget) -> bytes:
+def _unpack_deflate(data: bytes, budget: Budget) -> bytes:
     stream = isal_zlib.decompressobj(wbits=-15)
-    return _stepped(stream, data, budget, _DeflateError, "deflate")
+    return _unpack_in_steps(stream, data, budget, _DeflateError, "deflate")
 
 
-def _bzip2(data: bytes, budget: Budget) -> bytes:
-    return _stepped(bz2.BZ2Decompressor(), data, budget, OSError, "bzip2")
+def _unpack_bzip2(data: bytes, budget: Budget) -> bytes:
+    return _unpack_in_steps(bz2.BZ2Decompressor(), data, budget, OSError, "bzip2")
 
 
-def _xz(data: bytes, budget: Budget) -> bytes:
+def _unpack_xz(data: bytes, budget: Budget) -> bytes:
     stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
-    return _stepped(stream, data, budget, lzma.LZMAError, "xz")
+    return _unpack_in_steps(stream, data, budget, lzma.LZMAError, "xz")
 
 
-def _stepped(stream: Any, data: bytes, budget: Budget, errors: type[Exception], name: str) -> bytes:
+def _unpack_in_steps(stream: Any, data: bytes, budget: Budget, errors: type[Exception], name: str) -> bytes:
     """The text of a stream that gives it in steps; it must end with the data."""
     parts: list[bytes] = []
     length, feed = 0, data
@@ -124,11 +124,11 @@ def _stepped(stream: Any, data: bytes, budget: Budget, errors: type[Exception], 
 
 
 def _is_checksum(tail: bytes, text: bytes) -> bool:
-    """Whether the bytes behind deflate data are of zlib's checksum, which some writers leave there, cut or whole."""
+    """Whether the bytes after deflate data are zlib's checksum, or its beginning: some writers leave them there."""
     return zlib.adler32(text).to_bytes(4, "big").startswith(tail)
 
 
-def _zstandard(data: bytes, budget: Budget) -> bytes:
+def _unpack_zstandard(data: bytes, budget: Budget) -> bytes:
     parts: list[bytes] = []
     length = position = 0
     try:
@@ -159,10 +159,10 @@ def _zstd(thread: int) -> zstandard.ZstdDecompressor:
 
 _SNAPPY = pa.Codec("snappy")
 _CODECS: Mapping[str, Unpack] = {
-    "null": _stored,
-    "deflate": _deflate,
-    "snappy": _snappy,
-    "zstandard": _zstandard,
-    "bzip2": _bzip2,
-    "xz": _xz,
+    "null": _unpack_none,
+    "deflate": _unpack_deflate,
+    "snappy": _unpack_snappy,
+    "zstandard": _unpack_zstandard,
+    "bzip2": _unpack_bzip2,
+    "xz": _unpack_xz,
 }

@@ -178,18 +178,18 @@ def _blocks(
             block, at = _block(data, at, sync, header, budget)
             blocks.append(block)
         except (BadBlock, *BROKEN) as error:
-            found = data.find(sync, at)
-            places.append(f"broken Avro block: {_why(error)}" if found >= 0 else "Avro file cut short")
-            if rules.salvage == "none" or (rules.salvage == "truncated" and found >= 0):
+            marker = data.find(sync, at)
+            places.append(f"broken Avro block: {_why(error)}" if marker >= 0 else "Avro file cut short")
+            if rules.salvage == "none" or (rules.salvage == "truncated" and marker >= 0):
                 raise Unreadable(_damage(places, blocks)) from None
-            behind = len(data) if found < 0 else found + _SYNC_BYTES
+            behind = len(data) if marker < 0 else marker + _SYNC_BYTES
             cut = cut or data[at:behind]
             at = behind
     return blocks, _damage(places, blocks), cut
 
 
 def _damage(places: Sequence[str], blocks: Sequence[Block]) -> str:
-    """What is wrong with a file at some places, "" at none."""
+    """What is wrong with a file, by the places of damage; "" without any."""
     if not places:
         return ""
     more = f" and {len(places) - 1:,} more like it" if len(places) > 1 else ""

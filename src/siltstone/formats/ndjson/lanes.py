@@ -43,11 +43,11 @@ def parse(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> t
     else:
         half = len(documents) // 2
         parts = [list(documents[:half]), list(documents[half:])]
-    found: list[Parsed] = []
+    parts_parsed: list[Parsed] = []
     for part in parts:
         parsed, schema = parse(part, schema, rules)
-        found += parsed
-    return found, schema
+        parts_parsed += parsed
+    return parts_parsed, schema
 
 
 def _pieces(document: Document) -> list[Document]:

@@ -109,10 +109,10 @@ def _is_utf8(line: bytes) -> bool:
 
 @dataclass
 class _Marks:
-    """The marks outside strings, in order, with one line end ahead of all.
+    """The marks outside strings, in order, after one line end that stands before all.
 
-    `start` and `end` are the bytes that a mark takes, of a string with its quotes; `line` is its line, whose end
-    belongs to it; `odd` tells lines without a proof.
+    `start` and `end` are the bytes of a mark, for a string with its quotes; `line` is its line, with the line's end;
+    `odd` is true for lines without a proof.
     """
 
     mark: Bytes
@@ -201,7 +201,7 @@ class _Marks:
 
 
 def _members(text: bytes, marks: _Marks, objects: Collection[str]) -> pl.DataFrame:
-    """The members of proven lines; lines whose values or keys have no proof are marked as odd."""
+    """The members of proven lines; a line with a key or value without a proof is marked as odd."""
     colon = np.flatnonzero(marks.mark == _COLON)
     colon = colon[~marks.odd[marks.line[colon]]]
     depth = marks.depth[colon]

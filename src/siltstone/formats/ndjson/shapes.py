@@ -1,7 +1,7 @@
 """NDJSON of few and narrow shapes: flat records of up to a dozen keys, taken apart by one pattern per shape.
 
-The pattern of a shape matches nothing but a JSON object with its keys in its order and plain values, so a line that
-it matches is understood to the last byte. Files with any other line are for `members`.
+The pattern of a shape matches only a JSON object with its keys in its order and plain values, so every byte of a line
+that it matches is understood. Files with any other line are for `members`.
 """
 
 import re
@@ -38,7 +38,7 @@ def read_shapes(documents: Sequence[Document], rules: ParseRules) -> tuple[Recor
     size = len(documents)
     counts = np.diff(np.searchsorted(ends, np.cumsum([len(t) for t in texts]), side="right"), prepend=0)
     place = np.repeat(np.arange(size), counts)
-    frame, row = _shaped(lines, rules)
+    frame, row = _read_shaped(lines, rules)
     is_left = np.bincount(place, minlength=size) != np.bincount(place[row], minlength=size)
     if is_left.all() or not len(row):
         return None, list(documents)
@@ -59,7 +59,7 @@ def _lines(text: bytes, ends: Ints) -> pl.Series:
     return pl.Series(pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(text)))
 
 
-def _shaped(lines: pl.Series, rules: ParseRules) -> tuple[pl.DataFrame, Ints]:
+def _read_shaped(lines: pl.Series, rules: ParseRules) -> tuple[pl.DataFrame, Ints]:
     """The records of lines that have one of the first shapes, and their lines, ascending."""
     left = np.arange(len(lines))
     parts: list[pl.DataFrame] = []

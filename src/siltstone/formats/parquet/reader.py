@@ -84,7 +84,7 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
 def read_parquet(documents: Sequence[ParquetDocument], *, coded: bool = False) -> list[Records]:
     """Every row of the documents, by schema, in order of document and row.
 
-    Names and types are those of the files (dictionaries as their values, or, `coded`, all texts as categories).
+    Names and types come from the files (dictionaries as their values; if `coded`, all texts as categories).
     """
     groups: dict[tuple[tuple[str, str], ...], list[ParquetDocument]] = {}
     for document in documents:
@@ -98,8 +98,8 @@ def _records(documents: Sequence[ParquetDocument], *, coded: bool) -> Records:
     rows = np.array([document.table.num_rows for document in documents], np.int64)
     document_of = np.repeat(np.array([document.index for document in documents], np.int64), rows)
     begins = np.repeat(np.cumsum(rows) - rows, rows)
-    whole = pa.concat_tables([document.table for document in documents])
-    return Records("typed", _frame(whole, texts), document_of, np.arange(len(begins)) - begins)
+    table = pa.concat_tables([document.table for document in documents])
+    return Records("typed", _frame(table, texts), document_of, np.arange(len(begins)) - begins)
 
 
 def _frame(table: pa.Table, coded: Sequence[str] = ()) -> pl.DataFrame:
