@@ -28,15 +28,17 @@ class BadBlock(ValueError):
 class Budget:
     """The bytes that the blocks of one file have become, `spent`, under one cap for the whole file."""
 
-    __slots__ = ("_cap", "spent")
+    __slots__ = ("_cap", "_most", "spent")
 
     def __init__(self, size: int, max_bytes: int, max_ratio: int) -> None:
         self._cap = SizeCap("its blocks are", size, max_bytes, max_ratio)
+        self._most = self._cap.bytes
         self.spent = 0
 
     def check(self, more: int) -> None:
         """Raises Unreadable if `more` bytes are too many."""
-        self._cap.check(self.spent + more)
+        if self.spent + more > self._most:
+            self._cap.check(self.spent + more)
 
     def spend(self, more: int) -> None:
         """Count what a block became. Raises Unreadable if that is too much."""
