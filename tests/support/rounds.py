@@ -27,7 +27,9 @@ def examples(usual: int) -> int:
 
 
 def some(cases: Sequence[T], usual: int) -> list[T]:
-    """So many of the cases (times the rounds), evenly spread, in their order; all in a soak. The seed says which."""
+    """So many of the cases (times the rounds), evenly spread, in their order; all in a soak. The seed says which.
+
+    Of a product take a number that leaves each value of its last list among them: look at what is collected."""
     count = len(cases) if IS_SOAK else min(len(cases), usual * TIMES)
     taken = sorted((SEED + n * len(cases) // count) % len(cases) for n in range(count))
     return [cases[n] for n in taken]

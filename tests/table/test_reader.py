@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from siltstone.errors import DamagedFileError, StorageError
+from siltstone.formats.parquet.thrift import decoded, encoded
 from siltstone.storage import Storage
 from siltstone.table.reader import NEXT_MOVE, DataFileReader, fetched, opened, read_footer
 from siltstone.table.writer import parquet_options
@@ -177,3 +178,11 @@ def test_a_footer_alone_is_held_against_the_size_of_its_file(tmp_path: Path, rea
     table.put("data_2.parquet", readings[:4] + b"more" + readings[4:])
     with pytest.raises(DamagedFileError, match="do not end where it begins"):
         read_footer(table, "data_2.parquet", len(readings) + 4)
+
+
+def test_fields_of_a_later_parquet_are_passed_over(readings: bytes) -> None:
+    at = footer_at(readings)
+    struct, _ = decoded(readings[at.start : at.stop - 4])
+    text = encoded({**struct, 99: (5, 7)})  # an i32 behind all fields of today
+    later = readings[: at.start] + text + len(text).to_bytes(4, "little") + b"PAR1"
+    assert read(later).equals(read(readings))

@@ -434,7 +434,7 @@ OTHERS: dict[Callable[[World], None], list[float]] = {
 
 
 @pytest.mark.part("races")
-@pytest.mark.parametrize(("moment", "other"), some(list(product(MOMENTS, OTHERS)), 11))
+@pytest.mark.parametrize(("moment", "other"), some(list(product(MOMENTS, OTHERS)), 10))
 def test_a_run_that_comes_between_is_respected(
     world: World, monkeypatch: pytest.MonkeyPatch, moment: str, other: Callable[[World], None]
 ) -> None:

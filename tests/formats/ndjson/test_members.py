@@ -100,6 +100,9 @@ JUNK = st.text(st.sampled_from('{}[]":,\\ \t\r\x01ante1.-+Eé'), max_size=24)
 @given(st.lists(LINES | JUNK, max_size=6), st.booleans())
 @example(['{"a":1}}', '{"a":1', '{"a":1},{"b":2}', '{"a":01}', '{"a" :1}', '{"a":"b":1}', "{}{}", '{,"a":1}'], False)
 @example(['{"a":"x', 'y":1}', '{"a":1,}', '{"a":tru}', '{"a":1 2}', '{"a":"b"c}', '{"a"}', "{:1}", '{"a":}'], True)
+@example(
+    ['{"a":{"x":Infinity}}', '{"a":{"x":tru}}', '{"a":{"x":{"y":01}}}', '{"a":{"x":null,"y":{"z":-1.5e3}}}'], False
+)
 @settings(max_examples=examples(100), deadline=None)
 def test_all_lines_at_once_say_what_each_line_says_alone(lines: list[str], wide: bool) -> None:
     if wide:

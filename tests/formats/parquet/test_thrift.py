@@ -147,6 +147,19 @@ def test_what_is_no_struct_is_refused(hexadecimal: str, reason: str) -> None:
         decoded(bytes.fromhex(hexadecimal))
 
 
+@pytest.mark.parametrize(
+    ("hexadecimal", "reason"),
+    [
+        ("15 82 00 00", "not as short as it can be"),  # 1 as two bytes; one is enough: 15 02 00
+        ("05 02 02 00", "not as short as it can be"),  # field 1 with its id in full; 15 02 00 as its distance from 0
+        ("25 02 05 04 02 00", "in two places"),  # field 2 twice
+    ],
+)
+def test_of_each_struct_there_is_one_spelling(hexadecimal: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decoded(bytes.fromhex(hexadecimal))
+
+
 def test_32_structs_in_one_another_are_not_too_deep() -> None:
     data = b"\x1c" * 32 + b"\x00" * 33
     assert encoded(decoded(data)[0]) == data

@@ -205,6 +205,7 @@ def _members(text: bytes, marks: _Marks, objects: Collection[str]) -> pl.DataFra
     colon = np.flatnonzero(marks.mark == _COLON)
     colon = colon[~marks.odd[marks.line[colon]]]
     depth = marks.depth[colon]
+    _check_nested(text, marks, colon[depth > 1])
     if not objects:
         colon = colon[depth == 1]
         depth = depth[depth == 1]
@@ -227,6 +228,16 @@ def _members(text: bytes, marks: _Marks, objects: Collection[str]) -> pl.DataFra
         texts = _slices(text, value_start[chosen], value_end[chosen])[0]
         frame = pl.DataFrame({"line": line[chosen], "key": keys, "text": texts, "kind": kind[chosen]})
     return _of_kinds(frame, marks.odd)
+
+
+def _check_nested(text: bytes, marks: _Marks, colon: Ints) -> None:
+    """Mark lines as odd where a value inside an object is no text, no object and nothing else that JSON knows."""
+    value = marks.mark[colon + 1]
+    bare = colon[(value != _VALUE) & (value != _OPEN)]
+    if len(bare):
+        texts = _slices(text, marks.bare_start[bare], marks.bare_end[bare])[0]
+        is_known = texts.str.contains(f"^(?:{_NUMBER}|true|false|null)$").to_numpy()
+        marks.odd[marks.line[bare[~is_known]]] = True
 
 
 def _of_kinds(frame: pl.DataFrame, odd: Mask) -> pl.DataFrame:

@@ -20,21 +20,24 @@ _OPTIONAL, _REPEATED = 1, 2
 
 @dataclass(frozen=True)
 class _Fields:
-    """The types of a struct's fields, and the fields that it must have; `closed`: it may have no others."""
+    """The types of a struct's fields, and the fields that it must have. Fields behind these, which a later Parquet may
+    have, are passed over; of those before them, `strict` structs may have no others, `closed` ones no others at all."""
 
     types: Mapping[int, int]
     needed: frozenset[int]
+    strict: bool = False
     closed: bool = False
 
 
-def _fields(types: Mapping[int, int], *needed: int, closed: bool = False) -> _Fields:
-    return _Fields(types, frozenset(needed), closed)
+def _fields(types: Mapping[int, int], *needed: int, strict: bool = False, closed: bool = False) -> _Fields:
+    return _Fields(types, frozenset(needed), strict, closed)
 
 
-_FILE = _fields({1: _INT, 2: _LIST, 3: _LONG, 4: _LIST, 5: _LIST, 6: _BYTES, 7: _LIST}, 1, 2, 3, 4, closed=True)
+_FILE = _fields({1: _INT, 2: _LIST, 3: _LONG, 4: _LIST, 5: _LIST, 6: _BYTES, 7: _LIST}, 1, 2, 3, 4, strict=True)
+# Closed, since a column whose two types both seem to be later fields would be read as another type.
 _ELEMENT = _fields({1: _INT, 3: _INT, 4: _BYTES, 5: _INT, 6: _INT, 10: _STRUCT}, 4, closed=True)
 _GROUP = _fields({1: _LIST, 2: _LONG, 3: _LONG, 4: _LIST, 5: _LONG, 6: _LONG, 7: _I16}, 1, 2, 3)
-_CHUNK = _fields({2: _LONG, 3: _STRUCT, 4: _LONG, 5: _INT, 6: _LONG, 7: _INT}, 3, closed=True)
+_CHUNK = _fields({2: _LONG, 3: _STRUCT, 4: _LONG, 5: _INT, 6: _LONG, 7: _INT}, 3, strict=True)
 _COLUMN = _fields(
     {1: _INT, 2: _LIST, 3: _LIST, 4: _INT, 5: _LONG, 6: _LONG, 7: _LONG, 8: _LIST, 9: _LONG, 11: _LONG, 12: _STRUCT}
     | {13: _LIST, 16: _STRUCT},
@@ -120,7 +123,9 @@ def checked_footer(text: bytes, end: int) -> Footer:
 def _has(struct: Struct, fields: _Fields) -> None:
     if not fields.needed <= struct.keys():
         raise ValueError("a part of it has no field that every one has")
-    if fields.closed and not struct.keys() <= fields.types.keys():
+    known = max(fields.types)
+    others = [field for field in struct if field not in fields.types]
+    if others and (fields.closed or (fields.strict and min(others) < known)):
         raise ValueError("a part of it has a field that siltstone does not write")
     for field, (kind, _) in struct.items():
         if fields.types.get(field, kind) != kind:
