@@ -12,6 +12,8 @@ from siltstone.model.access import Access
 
 @dataclass(frozen=True)
 class EngineConfig:
+    """The local engine: number of processes, and MiB of memory. See conf/base.yaml for the keys of every section."""
+
     workers: int = 0
     batch_mb: int = 16
     memory_mb: int = 512
@@ -19,6 +21,8 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class CompactionConfig:
+    """Sizes in MB (10^6 bytes; row groups in MiB), columns, identity and format of the tables that `compact` writes."""
+
     target_file_mb: float = 200
     min_file_mb: float = 150
     max_file_mb: float = 250
@@ -31,6 +35,8 @@ class CompactionConfig:
 
 @dataclass(frozen=True)
 class OptimizeConfig:
+    """When and how far small data files are merged."""
+
     after_compact: bool = True
     closed_after_hours: int = 48
     open_files: int = 16
@@ -39,16 +45,22 @@ class OptimizeConfig:
 
 @dataclass(frozen=True)
 class VacuumConfig:
+    """How many hours unneeded files are kept."""
+
     grace_hours: int = 168
 
 
 @dataclass(frozen=True)
 class SurveyConfig:
+    """How many files a survey reads."""
+
     files: int = 24
 
 
 @dataclass(frozen=True)
 class LimitsConfig:
+    """What a source file and its records may be at most; KiB, MiB or a number each."""
+
     max_line_kb: int = 1024
     max_keys: int = 10_000
     max_depth: int = 64

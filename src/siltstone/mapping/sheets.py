@@ -11,21 +11,13 @@ import polars as pl
 from siltstone.formats.documents import BadRecord, Ints, Lane, Records
 from siltstone.formats.ndjson.members import NULL, TEXT, Members
 from siltstone.mapping import cells
+from siltstone.mapping.readings import ReadRecords
 
 OWN = pl.Schema({"record": pl.Int64(), "key": pl.String(), "own": pl.String()})
 
 
-class Sheet(Protocol):
-    """Records in order of document and line; both have an entry per record."""
-
-    @property
-    def document(self) -> Ints: ...
-    @property
-    def line(self) -> Ints: ...
-    @property
-    def bad(self) -> Sequence[BadRecord]: ...
-    @property
-    def lane(self) -> Lane: ...
+class Sheet(ReadRecords, Protocol):
+    """Records in order of document and line."""
 
     @property
     def names(self) -> Sequence[str]:

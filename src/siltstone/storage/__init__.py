@@ -91,7 +91,7 @@ class Storage:
             return self._store.exists()
 
     def make(self) -> None:
-        """Create the root folder where the store needs one. Raises UsageError where no table can safely be."""
+        """Create the root folder if the store needs one. Raises UsageError if the place is not safe for a table."""
         with explained("create", self.root):
             self._store.make()
 
@@ -109,7 +109,7 @@ class Storage:
             return self._store.read(path)
 
     def read_head(self, path: str, length: int) -> bytes:
-        """The first `length` bytes of an object, fewer where it ends before, none if it is gone."""
+        """The first `length` bytes of an object, fewer if it is shorter, none if it does not exist any more."""
         with explained("read", self.uri(path)):
             try:
                 return self._store.read_range(path, 0, length)
@@ -117,7 +117,7 @@ class Storage:
                 return b""
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
-        """Bytes [start, end) of an object, fewer where it ends before."""
+        """Bytes [start, end) of an object, fewer if it is shorter."""
         with explained("read", self.uri(path)):
             return self._store.read_range(path, start, end)
 
@@ -132,12 +132,12 @@ class Storage:
             return self._store.put(path, data)
 
     def delete(self, path: str) -> None:
-        """Delete an object; none of that name is no error."""
+        """Delete an object; it is no error if it does not exist."""
         with explained("delete", self.uri(path)):
             self._store.delete(path)
 
     def rename(self, path: str, new: str) -> None:
-        """Give an object another name; one that has got it already is no error."""
+        """Give an object another name; it is no error if that was done before."""
         with explained("rename", self.uri(path)):
             try:
                 self._store.rename(path, new)

@@ -162,7 +162,7 @@ def _explain_credentials(profile: str) -> Iterator[None]:
     except BotoCoreError as error:
         named = f" of profile {profile}" if profile else ""
         raise StorageError(
-            f"can't get the credentials{named} for S3: {error}", "Log in anew, then run again."
+            f"can't get the credentials{named} for S3: {error}", "Log in again, then run the command again."
         ) from error
 
 

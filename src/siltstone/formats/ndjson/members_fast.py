@@ -28,7 +28,7 @@ _MOST_CELLS = 1 << 26
 Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
-# Marks by byte, and classes of marks once strings are told from what stands between them.
+# Marks by byte, and classes of marks once strings are separated from the text between them.
 _END, _QUOTE, _OPEN, _CLOSE, _COLON, _COMMA, _ARRAY, _BLANK, _ODD = range(1, 10)
 _MARKS = bytearray(256)
 for _byte in range(32):

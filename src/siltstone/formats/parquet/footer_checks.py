@@ -191,7 +191,7 @@ def _check(footer: Footer, end: int) -> None:
     if len(codecs) > 1:
         raise ValueError("its columns are compressed in different ways")
     if rows != footer.struct[3][1]:
-        raise ValueError(f"it tells of {footer.struct[3][1]:,} rows, its row groups of {rows:,}")
+        raise ValueError(f"it says {footer.struct[3][1]:,} rows, its row groups {rows:,}")
 
 
 def _check_column(column: Struct, leaf: Leaf, rows: int, at: int) -> int:
@@ -201,7 +201,7 @@ def _check_column(column: Struct, leaf: Leaf, rows: int, at: int) -> int:
     if column[1][1] != leaf.type or tuple(column[3][1][1]) != leaf.path:
         raise ValueError(f"a column is not {leaf.name} as the schema has it")
     if values and (dictionary_at != at or (data_at <= at if 11 in column else data_at != at)):
-        raise ValueError(f"the pages of {leaf.name} are not behind those before them")
+        raise ValueError(f"the pages of {leaf.name} do not follow the pages before them")
     if column[7][1] < 0 or (values != rows if not leaf.lists else values < rows):
         raise ValueError(f"{leaf.name} has {values:,} values in {rows:,} rows")
     if 16 in column:

@@ -68,7 +68,7 @@ def check_headers(read: Callable[[int, int], bytes], column: Struct) -> bool:
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError("the header of a page is damaged") from error
     if not is_sound:
-        raise ValueError("its pages are not those that its footer tells of")
+        raise ValueError("its pages are not the ones that its footer describes")
     return all(page.has_checksum for page in pages)
 
 
