@@ -26,7 +26,7 @@ ROOMS = {
     "storage": "errors model",
     "engine": "errors model storage",
     "table": "engine errors formats kernels model storage version",
-    "config": "errors formats mapping model sources timeseries",
+    "config": "errors mapping model sources timeseries",
     # jobs
     "aggregation": "config engine errors kernels model sources storage table timeseries",
     "maintenance": "aggregation config engine errors formats kernels mapping model sources storage table version",

@@ -1,13 +1,18 @@
 """The configuration: defaults, overlays, and every problem in one message."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from siltstone import sources
 from siltstone.config.load import load_config
 from siltstone.config.model import Config, as_dict
+from siltstone.config.task_settings import options_of, settings_of
 from siltstone.errors import ConfigError, UsageError
 from siltstone.model.access import Access
 from support.places import ROOT
@@ -56,12 +61,13 @@ def test_later_files_win_and_settings_win_over_files(conf: Any) -> None:
         [first, second], ["engine.memory_mb=64", "limits.salvage=none", "sources.datalog.hints={serial: bigint}"]
     )
     assert (config.engine.workers, config.engine.batch_mb, config.engine.memory_mb) == (3, 8, 64)
-    assert (config.limits.salvage, config.sources.datalog.zone) == ("none", "UTC")
-    assert config.sources.datalog.hints == {"serial": "bigint"}
+    assert (config.limits.salvage, options_of(config, "datalog")["zone"]) == ("none", "UTC")
+    assert options_of(config, "datalog")["hints"] == {"serial": "bigint"}
 
 
 def test_one_hint_can_be_set_by_its_key() -> None:
-    assert load_config([], ["sources.datalog.hints.serial=bigint"]).sources.datalog.hints == {"serial": "bigint"}
+    config = load_config([], ["sources.datalog.hints.serial=bigint"])
+    assert options_of(config, "datalog")["hints"] == {"serial": "bigint"}
 
 
 def test_sizes_may_be_fractions() -> None:
@@ -118,7 +124,8 @@ def test_all_problems_of_a_file_come_at_once(conf: Any) -> None:
 
 
 def test_a_date_may_stand_without_quotes() -> None:
-    assert load_config(settings=["sources.datalog.earliest=2016-01-01"]).sources.datalog.earliest == "2016-01-01"
+    config = load_config(settings=["sources.datalog.earliest=2016-01-01"])
+    assert options_of(config, "datalog")["earliest"] == "2016-01-01"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +140,20 @@ def test_a_date_may_stand_without_quotes() -> None:
         ("compaction.source_root=5", "--set: compaction.source_root: expected a text, found 5"),
         ("sources.datalog.hints=[a]", "--set: sources.datalog.hints: expected a mapping of texts, found ['a']"),
         ("sources.datalog.hints={a: 1}", "--set: sources.datalog.hints: expected a mapping of texts, found {'a': 1}"),
+        ("sources.mortar=5", "--set: sources.mortar: expected keys and values, found 5"),
+        (
+            "sources.mortar.duplicates=lines",
+            "--set: sources.mortar.duplicates: expected one of all, distinct, first, last, error, found 'lines'",
+        ),
+        ("sources.haltian.earlyest=2020", "--set: sources.haltian.earlyest: unknown key; did you mean earliest?"),
+        (
+            "sources.records.x={time: [t], value: v, tine: t}",
+            "--set: sources.records.x.tine: unknown key; did you mean time?",
+        ),
+        (
+            "sources.records.a b={time: [t], value: v}",
+            "--set: sources.records.a b: a name has letters, digits, - and _ only",
+        ),
         ("engine=5", "--set: engine: expected keys and values, found 5"),
         ("engine.workers.x=5", "--set: engine.workers: expected a whole number, found {'x': 5}"),
     ],
@@ -168,6 +189,19 @@ def test_a_wrong_type_says_what_was_expected_and_found(setting: str, problem: st
         (
             ["sources.datalog.earliest='2015'"],
             "sources.datalog.earliest: '2015' is no date; expected YYYY-MM-DD in quotes",
+        ),
+        (["sources.haltian.future_hours=-1"], "sources.haltian.future_hours: -1 is below 0"),
+        (
+            ["sources.sitewise.site=a/b"],
+            "sources.sitewise.site: 'a/b' is no safe folder name; give up to 64 letters, digits, dots, - and _",
+        ),
+        (
+            ["sources.mortar.collection=.."],
+            "sources.mortar.collection: '..' is no safe folder name; give up to 64 letters, digits, dots, - and _",
+        ),
+        (
+            ["sources.records.x={time: [t], value: v, zone: Europe/Rom}"],
+            "sources.records.x.zone: 'Europe/Rom' is no time zone; give an IANA name such as Europe/Rome",
         ),
         (
             ["sources.datalog.hints={speed: float}"],
@@ -220,3 +254,74 @@ def test_an_old_and_a_new_name_with_different_values_contradict_each_other(conf:
         "give optimize alone"
     ]
     assert problems([], ["settle.open_file=3"]) == ["--set: settle.open_file: unknown key; did you mean open_files?"]
+
+
+@pytest.fixture
+def pumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A source in a file of its own, beside those of siltstone."""
+    (tmp_path / "pumps.py").write_text(PUMPS)
+    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
+    sources.names.cache_clear()
+    yield
+    sources.names.cache_clear()
+
+
+PUMPS = """
+from dataclasses import dataclass
+from siltstone.mapping.source_options import SourceOptions, zone_problems
+
+@dataclass(frozen=True)
+class Options(SourceOptions):
+    earliest: str = "2020-01-01"
+    zone: str = "UTC"
+    stroke_ms: int = 250
+
+    def problems(self):
+        yield from zone_problems(self.zone)
+        yield from super().problems()
+"""
+
+
+@pytest.mark.usefixtures("pumps")
+def test_the_options_of_a_source_are_those_of_its_own_file() -> None:
+    config = load_config(settings=["sources.pumps.stroke_ms=300", "sources.pumps.zone=Asia/Tokyo"])
+    assert options_of(config, "pumps") == {
+        "earliest": "2020-01-01",
+        "future_hours": 24,
+        "zone": "Asia/Tokyo",
+        "stroke_ms": 300,
+    }
+    rules = settings_of(config, "pumps").rules
+    assert (rules.zone, rules.earliest_us) == ("Asia/Tokyo", 1_577_836_800_000_000)  # 2020-01-01T00:00Z
+    assert options_of(load_config(), "pumps")["stroke_ms"] == 250
+    assert problems([], ["sources.pumps.stroke=1", "sources.pumps.stroke_ms=x", "sources.pumps.zone=Mars"]) == [
+        "--set: sources.pumps.stroke: unknown key; did you mean stroke_ms?",
+        "--set: sources.pumps.stroke_ms: expected a whole number, found 'x'",
+        "sources.pumps.zone: 'Mars' is no time zone; give an IANA name such as Asia/Makassar",
+    ]
+    assert list(as_dict(load_config())["sources"]) == ["datalog", "haltian", "mortar", "pumps", "records", "sitewise"]
+
+
+def test_a_block_that_is_not_configured_and_a_source_that_is_none_are_named() -> None:
+    with pytest.raises(UsageError, match=r"no block sources\.records\.x in the configuration.\s*The configuration has"):
+        options_of(load_config(), "records.x")
+    config = load_config(settings=["sources.records.plc={time: [t], value: v}"])
+    with pytest.raises(UsageError, match=r"no block sources\.records\.NAME in the configuration.\s*There are: plc\."):
+        options_of(config, "records")
+    assert options_of(config, "records.plc")["value"] == "v"
+    with pytest.raises(UsageError, match=r"no source named 'datlog'.\s*Known sources: datalog, haltian, mortar, "):
+        options_of(config, "datlog")
+
+
+def test_only_the_sources_that_are_configured_are_imported() -> None:
+    code = """
+import sys
+from siltstone import sources
+from siltstone.config.load import load_config
+load_config()
+print([name for name in sys.modules if name.startswith("siltstone.sources.")])
+load_config(settings=["sources.haltian.future_hours=48"])
+print([name for name in sys.modules if name.startswith("siltstone.sources.")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "['siltstone.sources.haltian']"]

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from siltstone.errors import Unreadable
 from siltstone.formats import csv as csv_lanes
 from siltstone.formats.csv import CsvDocument, open_text, read_csv
-from siltstone.formats.documents import BadRecord, Item, Records, Rules
+from siltstone.formats.documents import BadRecord, Item, ParseRules, Records
 
 Cells = tuple[str | None, ...]
 
 
-def opened(text: bytes, index: int = 0, *, rules: Rules | None = None, delimiter: str = ",") -> CsvDocument:
-    document = open_text(Item(index, f"{index}.csv", 0, text), rules or Rules(), delimiter=delimiter).document
+def opened(text: bytes, index: int = 0, *, rules: ParseRules | None = None, delimiter: str = ",") -> CsvDocument:
+    document = open_text(Item(index, f"{index}.csv", 0, text), rules or ParseRules(), delimiter=delimiter).document
     assert isinstance(document, CsvDocument)
     return document
 
@@ -106,7 +106,7 @@ def test_each_bad_record_is_refused_with_its_reason_and_the_next_line_is_read() 
 @pytest.mark.parametrize("quoted", [False, True])
 def test_a_record_over_the_limit_is_refused_without_its_bytes(quoted: bool) -> None:
     long = b'"' + b"x" * 60 + b'"' if quoted else b"x" * 60
-    found = read_csv([opened(b"t,v\n1,2\n" + long + b",2\n3,4\n", rules=Rules(max_line_bytes=50))])
+    found = read_csv([opened(b"t,v\n1,2\n" + long + b",2\n3,4\n", rules=ParseRules(max_line_bytes=50))])
     assert cells(found) == [(0, 0, ("1", "2")), (0, 2, ("3", "4"))]
     bad = refused(found)
     assert (bad[0].line, bad[0].offset, bad[0].raw) == (1, 8, b"")
@@ -115,7 +115,7 @@ def test_a_record_over_the_limit_is_refused_without_its_bytes(quoted: bool) -> N
 
 def test_an_open_quote_takes_no_more_than_its_own_line() -> None:
     text = b't,v\n1,"x\n' + b"2,3\n" * 1_000
-    found = read_csv([opened(text, rules=Rules(max_line_bytes=100))])
+    found = read_csv([opened(text, rules=ParseRules(max_line_bytes=100))])
     assert [(bad.line, bad.reason, bad.raw) for bad in refused(found)] == [(0, "a quote is not closed", b'1,"x')]
     assert cells(found) == [(0, line, ("2", "3")) for line in range(1, 1_001)]
 
@@ -173,19 +173,19 @@ def test_repeated_names_are_made_unique_and_nameless_columns_left_out_where_empt
 )
 def test_a_file_without_a_header_is_unreadable(data: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
-        opened(data, rules=Rules(max_keys=20))
+        opened(data, rules=ParseRules(max_keys=20))
 
 
 def test_a_damaged_file_gives_its_whole_lines() -> None:
     stored = gzip.compress(b"t,v\n1,2\n3,45\n", compresslevel=0, mtime=0)[: 15 + 11]  # up to '3,4'
-    found = open_text(Item(0, "0.csv.gz", 0, stored), Rules())
+    found = open_text(Item(0, "0.csv.gz", 0, stored), ParseRules())
     assert (found.damage, found.cut) == ("gzip cut short after 11 bytes of text", b"3,4")
     assert cells(read_csv([found.document])) == [(0, 0, ("1", "2"))]
 
 
 def test_limits_hold_while_inflating() -> None:
     with pytest.raises(Unreadable, match=r"over limits\.max_decompressed_mb"):
-        opened(gzip.compress(b"t,v\n" + b"1,2\n" * 300_000), rules=Rules(max_text_bytes=1 << 20))
+        opened(gzip.compress(b"t,v\n" + b"1,2\n" * 300_000), rules=ParseRules(max_text_bytes=1 << 20))
 
 
 def test_a_document_can_be_sent_to_a_worker() -> None:
@@ -208,7 +208,7 @@ LINES = st.lists(st.sampled_from([b"1,2\n", b"a,\n", b",\r\n", b"\xc3\xa9, \n", 
 def test_the_lanes_agree_cell_by_cell(texts: list[tuple[bytes, list[bytes]]]) -> None:
     documents = [opened(header + b"".join(body), index) for index, (header, body) in enumerate(texts)]
     found = read_csv(documents)
-    careful = [csv_lanes._careful(document) for document in documents]
+    careful = [csv_lanes._read_carefully(document) for document in documents]
     assert cells(found) == cells(careful)
     assert refused(found) == refused(careful)
     for document, line, row in cells(found):

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.mapping.instants import localized, parsed_instants, refusal
+from siltstone.mapping.instants import localized, parse_instants, refusal
 
 SECOND = 1_000_000
 SEVEN = 1_472_713_200 * SECOND  # 2016-09-01T07:00:00Z
 
 
 def parsed(*texts: str | None, zone: str = "UTC") -> list[tuple[int | None, int | None]]:
-    us, nanos = parsed_instants(pl.Series(texts, dtype=pl.String()), zone)
+    us, nanos = parse_instants(pl.Series(texts, dtype=pl.String()), zone)
     assert (us.dtype, nanos.dtype) == (pl.Int64(), pl.Int32())
     return list(zip(us, nanos, strict=True))
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from siltstone.mapping.epochs import instants
-from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, rescued
+from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, join_rescued, rescue_columns
 
 NAN, INF = float("nan"), float("inf")
 
@@ -63,20 +63,20 @@ def test_text_of_any_type() -> None:
 
 def test_what_is_rescued_is_json_whatever_names_and_values_hold() -> None:
     frame = pl.DataFrame({'a"\\': ['x"\n\\', None, "é\x01"], "b": [NAN, 1.0, 2.0]})
-    found = rescued(frame, {'a"\\': pl.col('a"\\').is_not_null(), "b": pl.col("b").is_nan()})
+    found = rescue_columns(frame, {'a"\\': pl.col('a"\\').is_not_null(), "b": pl.col("b").is_nan()})
     assert found is not None
     assert found.to_list() == [r'{"a\"\\":"x\"\n\\","b":"NaN"}', None, r'{"a\"\\":"é\u0001"}']
 
 
 def test_nothing_to_rescue() -> None:
     frame = pl.DataFrame({"a": [1.0, None]})
-    assert rescued(frame, {}) is None
-    assert rescued(frame, {"a": pl.col("a").is_nan()}) is None
+    assert rescue_columns(frame, {}) is None
+    assert rescue_columns(frame, {"a": pl.col("a").is_nan()}) is None
 
 
 def test_two_rescued_texts_become_one() -> None:
     frame = pl.DataFrame({"a": ['{"x":"1"}', None, '{"x":"1"}', None], "b": ['{"y":"2"}', '{"y":"2"}', None, None]})
-    assert frame.select(joined("a", "b")).to_series().to_list() == [
+    assert frame.select(join_rescued("a", "b")).to_series().to_list() == [
         '{"x":"1","y":"2"}',
         '{"y":"2"}',
         '{"x":"1"}',

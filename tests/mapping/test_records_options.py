@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from siltstone.mapping.records_options import RecordsOptions, problems, records_options
+from siltstone.mapping.records_options import RecordsOptions
 
 PLAIN: dict[str, Any] = {"time": ["t"], "value": "v"}
 
 
 def found(**keys: Any) -> list[str]:
-    return [problem.partition(":")[0] for problem in problems(records_options({**PLAIN, **keys}))]
+    return [problem.partition(":")[0] for problem in RecordsOptions.from_plain({**PLAIN, **keys}).problems()]
 
 
 def test_a_plain_block_has_none() -> None:
@@ -53,8 +53,8 @@ def test_each_contradiction_is_named(keys: dict[str, Any], about: str) -> None:
     assert found(**keys) == [about]
 
 
-def test_a_lone_text_is_a_list_of_one_and_foreign_keys_are_passed_over() -> None:
-    assert records_options({"name": "x", "time": "t", "wide": ""}) == RecordsOptions(time=("t",))
+def test_a_single_text_is_a_list_of_one() -> None:
+    assert RecordsOptions.from_plain({"time": "t", "wide": ""}) == RecordsOptions(time=("t",))
 
 
 def test_every_key_is_documented() -> None:

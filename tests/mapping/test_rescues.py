@@ -6,13 +6,13 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.mapping.rescues import RESCUES, rescued
+from siltstone.mapping.rescues import RESCUES, rescue_texts
 from support.rounds import examples
 
 
 def test_texts_are_escaped_and_repeated_keys_are_listed() -> None:
     rows = [(1, 'k"', '"a\\"b"'), (1, "ü", "5"), (3, "x", "1"), (3, "x", "2"), (3, "y", "\x01")]
-    found = rescued(pl.DataFrame(rows, RESCUES, orient="row"), 5)
+    found = rescue_texts(pl.DataFrame(rows, RESCUES, orient="row"), 5)
     assert found.to_list() == [None, r'{"k\"":"\"a\\\"b\"","ü":"5"}', None, r'{"x":["1","2"],"y":"\u0001"}', None]
 
 
@@ -20,5 +20,5 @@ def test_texts_are_escaped_and_repeated_keys_are_listed() -> None:
 @settings(max_examples=examples(60), deadline=None)
 def test_every_text_comes_back(rows: list[dict[str, str]]) -> None:
     cells = [(row, key, own) for row, members in enumerate(rows) for key, own in members.items()]
-    found = rescued(pl.DataFrame(cells, RESCUES, orient="row"), len(rows))
+    found = rescue_texts(pl.DataFrame(cells, RESCUES, orient="row"), len(rows))
     assert [json.loads(text) if text is not None else {} for text in found] == rows

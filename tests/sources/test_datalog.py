@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from siltstone import sources
 from siltstone.errors import UsageError
-from siltstone.formats.documents import Rules
 from siltstone.formats.ndjson.lanes import parse
 from siltstone.mapping.dataset import Place
+from siltstone.mapping.rules import Rules
 from siltstone.model.contracts import DATALOG
 from siltstone.model.schema import base_schema
 from siltstone.model.time_zones import day_text

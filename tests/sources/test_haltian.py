@@ -11,8 +11,10 @@ import pytest
 
 from siltstone import sources
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Rules
+from siltstone.formats.documents import Item
 from siltstone.mapping.dataset import Keyed, Place
+from siltstone.mapping.rules import Rules
+from siltstone.mapping.source_options import SourceOptions
 from siltstone.model.contracts import ARROW_TYPE, NO_SITE
 from siltstone.model.schema import Schema
 from siltstone.sources import haltian
@@ -32,7 +34,7 @@ def item(index: int, entity: str, rows: files.Rows, hour: datetime = HOUR, **cha
 
 def keyed(items: Sequence[Item]) -> list[Keyed]:
     """What the dataset of the first item's path gives for all of them."""
-    dataset = next(d for d in haltian.datasets({}) if d.locate(items[0].path))
+    dataset = next(d for d in haltian.datasets(SourceOptions()) if d.locate(items[0].path))
     documents = [dataset.open(item, Rules()).document for item in items]
     found, schema = dataset.rows(documents, Schema(()), Rules())
     assert schema == Schema(())
@@ -271,7 +273,7 @@ def test_an_empty_snapshot_is_one_of_no_rows() -> None:
 
 
 def test_a_path_names_entity_and_hour() -> None:
-    device = next(d for d in haltian.datasets({}) if d.name == "haltian.device")
+    device = next(d for d in haltian.datasets(SourceOptions()) if d.name == "haltian.device")
     measured = haltian.Measurements()
     path = "device/2026/01/2026_01_28_14_device.parquet"
     assert device.locate(path) == Place("", "device", datetime(2026, 1, 28, 14))
@@ -297,12 +299,12 @@ def test_a_path_names_entity_and_hour() -> None:
     ],
 )
 def test_other_paths_are_not_located(path: str) -> None:
-    assert [d.name for d in haltian.datasets({}) if d.locate(path)] == []
+    assert [d.name for d in haltian.datasets(SourceOptions()) if d.locate(path)] == []
 
 
 def test_every_entity_has_one_dataset() -> None:
     located = {
-        entity: [d.name for d in haltian.datasets({}) if d.locate(files.path_of(entity, HOUR))]
+        entity: [d.name for d in haltian.datasets(SourceOptions()) if d.locate(files.path_of(entity, HOUR))]
         for entity in files.TYPES
     }
     assert located == {

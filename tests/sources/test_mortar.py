@@ -11,11 +11,13 @@ from uuid import NAMESPACE_URL, uuid5
 import polars as pl
 import pytest
 
-from siltstone.errors import ConfigError, Unreadable
-from siltstone.formats.documents import BadRecord, Item, Rules
+from siltstone.errors import Unreadable
+from siltstone.formats.documents import BadRecord, Item
 from siltstone.mapping.dataset import Dataset, Keyed, Place
+from siltstone.mapping.rules import Rules
+from siltstone.model.contracts import READINGS
 from siltstone.model.schema import Schema
-from siltstone.sources.mortar import CONTRACTS, datasets
+from siltstone.sources.mortar import Options, datasets
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 UPLOADED_US = 1_760_000_000_000_000
@@ -27,7 +29,7 @@ SCHEMA = Schema((), ())
 def read(files: Mapping[str, bytes], rules: Rules | None = None, **options: str) -> list[Keyed]:
     """The readings of files, by path."""
     rules = rules or Rules()
-    dataset: Dataset = datasets(options)[0]
+    dataset: Dataset = datasets(Options(**options))[0]
     items = [Item(i, path, UPLOADED_US, data) for i, (path, data) in enumerate(files.items())]
     documents = [dataset.open(item, rules).document for item in items]
     keyed, _ = dataset.rows(documents, SCHEMA, rules)
@@ -71,9 +73,7 @@ def test_a_stream_of_the_documentation_becomes_readings() -> None:
         }
         for line, (ts, value) in enumerate([(1_472_713_200_000_000, 1235.0), (1_472_713_260_000_000, 1236.5)])
     ]
-    known = {c.name for c in (*CONTRACTS[0].leading, *CONTRACTS[0].record)} | {
-        f.name for f in CONTRACTS[0].partition_by
-    }
+    known = {c.name for c in (*READINGS.leading, *READINGS.record)} | {f.name for f in READINGS.partition_by}
     assert set(frame.columns) - known == {"ts", "_rescued", "document", "line"}
     assert (frame.schema["ts"], frame.schema["ts_nanos"], frame.schema["line"]) == (pl.Int64(), pl.Int32(), pl.Int64())
 
@@ -258,12 +258,12 @@ def test_what_is_neither_kind_of_file_is_unreadable(path: str, header: str, reas
 
 
 def test_files_are_found_by_their_ending_and_their_name_is_the_device() -> None:
-    dataset = datasets({})[0]
+    dataset = datasets(Options())[0]
     assert dataset.locate(f"s3://bucket/soda/{UUID.upper()}.csv.gz") == Place("", UUID, likely_site="soda")
     assert dataset.locate("bldg1/outhttp___x#BLDG1.AHU.CCV.csv") == Place(
         "", "outhttp___x#BLDG1.AHU.CCV", likely_site="bldg1"
     )
-    assert datasets({"collection": "here"})[0].locate("/a.CSV") == Place("here", "a")
+    assert datasets(Options(collection="here"))[0].locate("/a.CSV") == Place("here", "a")
     for path in ("bldg1/bldg1.ttl", "bldg1/.hidden.csv", "bldg1/_x.csv", "bldg1/csv", "bldg1/x.csv.bak"):
         assert dataset.locate(path) is None
     assert not dataset.is_before("soda", datetime(2100, 1, 1))
@@ -275,9 +275,5 @@ def test_the_series_is_the_name_in_small_letters_and_a_folder_of_partitions_lose
 
 
 def test_policies() -> None:
-    assert [datasets({"duplicates": p})[0].policy for p in ("all", "error")] == ["all", "error"]
-    assert datasets({})[0].policy == "last"
-    with pytest.raises(
-        ConfigError, match=r"sources\.mortar\.duplicates: 'lines'; expected one of all, distinct, first, last, error"
-    ):
-        datasets({"duplicates": "lines"})
+    assert [datasets(Options(duplicates=p))[0].policy for p in ("all", "error")] == ["all", "error"]
+    assert datasets(Options())[0].policy == "last"

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from siltstone import sources
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Rules
+from siltstone.formats.documents import Item
 from siltstone.formats.ndjson.shapes import read_shapes
 from siltstone.mapping.dataset import Keyed, Place
-from siltstone.mapping.records_options import problems
+from siltstone.mapping.rules import Rules
 from siltstone.model.schema import Schema
-from siltstone.sources.records import RecordsDataset, datasets
+from siltstone.sources.records import RecordsDataset
 from support.rounds import examples
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +32,9 @@ LONG = {"time": ["t"], "measurement": "name", "value": "v"}
 
 
 def dataset(**block: Any) -> RecordsDataset:
-    (found,) = datasets({"name": "test", **block})
-    assert list(problems(found.options)) == []
+    (found,) = sources.datasets("records.test", block)
+    assert isinstance(found, RecordsDataset)
+    assert list(found.options.problems()) == []
     return found
 
 
@@ -142,9 +145,7 @@ def test_a_year_of_air_with_sentinels_decimal_commas_and_empty_rows() -> None:
 
 def test_by_a_clock_with_summer_time_the_hours_that_it_skips_are_refused() -> None:
     source = example("air_quality")
-    rome = RecordsDataset(
-        source.name, datasets({**vars(source.options), "name": "x", "zone": "Europe/Rome"})[0].options
-    )
+    rome = RecordsDataset(source.name, replace(source.options, zone="Europe/Rome"))
     keyed = sample(rome, "air-quality-uci/AirQualityUCI.csv")
     assert [b.reason for b in keyed.bad] == [
         f"its time '{day} 02.00.00' does not exist in Europe/Rome: the clocks skip it"
@@ -321,6 +322,13 @@ def test_quality_words_sentinels_and_versions() -> None:
         (None, None, "bad", 2, '{"v":"-200.0","q":"ok"}'),
         (None, None, "bad", 2, '{"v":"n/a"}'),
     ]
+
+
+def test_a_column_named_as_a_field_of_an_object_is_rescued_beside_it() -> None:
+    parquet = io.BytesIO()
+    pl.DataFrame({"t": [1_500_000_000], "body": [{"v": 1.5}], "body.v": [2.5]}).write_parquet(parquet)
+    (keyed,) = read(dataset(format="parquet", time=["t"], value="body.v", measurement="=v"), parquet.getvalue())
+    assert keyed.frame.select("value", "_rescued").rows() == [(1.5, '{"body.v":"2.5"}')]
 
 
 def test_typed_columns_of_parquet() -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from siltstone import sources
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Rules
+from siltstone.formats.documents import Item
 from siltstone.mapping.dataset import Keyed, Place
+from siltstone.mapping.rules import Rules
 from siltstone.model.contracts import Contract
 from siltstone.model.schema import base_schema
 

@@ -13,16 +13,13 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
-from zoneinfo import ZoneInfo
 
 import yaml
 
-from siltstone.config.model import Config, LimitsConfig, OptimizeConfig, SurveyConfig
+from siltstone import sources
+from siltstone.config.model import Config, LimitsConfig, OptimizeConfig, SourcesConfig, SurveyConfig
 from siltstone.config.yaml_files import read_yaml
 from siltstone.errors import ConfigError
-from siltstone.mapping.records_options import problems as problems_of
-from siltstone.model.kinds import KINDS
-from siltstone.model.partitions import is_safe
 
 _BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OLD_NAMES: Mapping[str, tuple[str, type]] = {"settle": ("optimize", OptimizeConfig)}  # of sections, for a release
@@ -88,15 +85,15 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
     if not isinstance(given, dict):
         problems.append(f"{where}: {prefix.rstrip('.') or 'the file'}: expected keys and values, found {given!r}")
         return
-    hints = get_type_hints(model)
+    hints = _hints(model)
     for key, value in given.items():
         name = f"{prefix}{key}"
         if model is Config and key in _OLD_NAMES:
             _overlay(merged.setdefault(key, {}), value, _OLD_NAMES[key][1], f"{key}.", where, problems)
         elif key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
-            known = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
-            problems.append(f"{where}: {name}: unknown key; {known}")
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
+            problems.append(f"{where}: {name}: unknown key; {hint}")
         elif is_dataclass(hints[key]):
             _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)
         elif (block := _block_of(hints[key])) is not None:
@@ -114,6 +111,28 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
             problems.append(f"{where}: {name}: expected {expected}, found {value!r}")
         else:
             merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+
+
+class _SourceHints(Mapping[str, Any]):
+    """The type of each source's section, by the source's name; asking for one imports the source's module."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in sources.names()
+
+    def __getitem__(self, name: str) -> Any:
+        options = sources.options_type(name)
+        return Mapping[str, options] if sources.has_blocks(name) else options  # type: ignore[valid-type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sources.names())
+
+    def __len__(self) -> int:
+        return len(sources.names())
+
+
+def _hints(model: Any) -> Mapping[str, Any]:
+    """The type of each key of a section."""
+    return _SourceHints() if model is SourcesConfig else get_type_hints(model)
 
 
 def _block_of(hint: Any) -> Any:
@@ -143,16 +162,31 @@ def _mismatch(value: Any, hint: Any) -> str | None:
 
 
 def _build(model: Any, given: Mapping[str, Any]) -> Any:
-    hints = get_type_hints(model)
+    hints = _hints(model)
     return model(**{key: _built(hints[key], value) for key, value in given.items()})
 
 
 def _built(hint: Any, value: Any) -> Any:
+    if hint is SourcesConfig:
+        return _sources(value)
     if is_dataclass(hint):
         return _build(hint, value)
     if (block := _block_of(hint)) is not None:
         return {name: _build(block, given) for name, given in value.items()}
     return value
+
+
+def _sources(given: Mapping[str, Any]) -> SourcesConfig:
+    """The sources' options; a section with only defaults is left out, so that equal configurations compare as equal."""
+    hints = _SourceHints()
+    sections = {name: _built(hints[name], section) for name, section in given.items()}
+    return SourcesConfig(
+        {
+            name: section
+            for name, section in sections.items()
+            if section and (sources.has_blocks(name) or section != sources.options_type(name)())
+        }
+    )
 
 
 def _contradictions(config: Config) -> Iterator[str]:
@@ -183,32 +217,4 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "compaction: row_group_mb and max_columns must be above 0"
     if config.storage.endpoint and not _ENDPOINT.fullmatch(config.storage.endpoint):
         yield f"storage.endpoint: {config.storage.endpoint!r} is no endpoint; expected such as http://127.0.0.1:9000"
-    sources = config.sources
-    sections: dict[str, Any] = {f.name: getattr(sources, f.name) for f in fields(sources) if f.name != "records"}
-    sections |= {f"records.{name}": block for name, block in sources.records.items()}
-    for name, section in sections.items():
-        yield from _source_problems(f"sources.{name}", section)
-    for key, kind in sources.datalog.hints.items():
-        if kind not in KINDS:
-            yield f"sources.datalog.hints.{key}: {kind!r} is no kind; known: {', '.join(KINDS)}"
-    for name, block in sources.records.items():
-        yield from (f"sources.records.{name}.{problem}" for problem in problems_of(block))
-
-
-def _source_problems(name: str, section: Any) -> Iterator[str]:
-    """What contradicts itself in the keys that several sources have."""
-    zone = getattr(section, "zone", "UTC")
-    try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
-        yield f"{name}.zone: {zone!r} is no time zone; give an IANA name such as Asia/Makassar"
-    try:
-        date.fromisoformat(section.earliest)
-    except ValueError:
-        yield f"{name}.earliest: {section.earliest!r} is no date; expected YYYY-MM-DD in quotes"
-    for key in ("site", "collection"):
-        value = getattr(section, key, "") if name.partition(".records.")[2] == "" else ""
-        if value and not is_safe(value):
-            yield f"{name}.{key}: {value!r} is no safe folder name; give up to 64 letters, digits, dots, - and _"
-    if section.future_hours < 0:
-        yield f"{name}.future_hours: {section.future_hours} is below 0"
+    yield from (f"sources.{problem}" for problem in config.sources.problems())

@@ -1,15 +1,19 @@
 """The configuration as frozen dataclasses: each section with its keys and defaults."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from siltstone.mapping.records_options import RecordsOptions
+from siltstone import sources
+from siltstone.errors import UsageError
+from siltstone.mapping.source_options import SourceOptions
 from siltstone.model.access import Access
 
 
 @dataclass(frozen=True)
 class EngineConfig:
+    """The local engine: number of processes, and MiB of memory. See conf/base.yaml for the keys of every section."""
+
     workers: int = 0
     batch_mb: int = 16
     memory_mb: int = 512
@@ -17,6 +21,8 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class CompactionConfig:
+    """Sizes in MB (10^6 bytes; row groups in MiB), columns, identity and format of the tables that `compact` writes."""
+
     target_file_mb: float = 200
     min_file_mb: float = 150
     max_file_mb: float = 250
@@ -29,6 +35,8 @@ class CompactionConfig:
 
 @dataclass(frozen=True)
 class OptimizeConfig:
+    """When and how far small data files are merged."""
+
     after_compact: bool = True
     closed_after_hours: int = 48
     open_files: int = 16
@@ -37,16 +45,22 @@ class OptimizeConfig:
 
 @dataclass(frozen=True)
 class VacuumConfig:
+    """How many hours unneeded files are kept."""
+
     grace_hours: int = 168
 
 
 @dataclass(frozen=True)
 class SurveyConfig:
+    """How many files a survey reads."""
+
     files: int = 24
 
 
 @dataclass(frozen=True)
 class LimitsConfig:
+    """What a source file and its records may be at most; KiB, MiB or a number each."""
+
     max_line_kb: int = 1024
     max_keys: int = 10_000
     max_depth: int = 64
@@ -57,43 +71,50 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
-class DatalogConfig:
-    zone: str = "Asia/Makassar"
-    earliest: str = "2015-01-01"
-    future_hours: int = 24
-    hints: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SitewiseConfig:
-    earliest: str = "1970-01-01"
-    future_hours: int = 24
-    site: str = ""
-
-
-@dataclass(frozen=True)
-class HaltianConfig:
-    earliest: str = "1970-01-01"
-    future_hours: int = 24
-
-
-@dataclass(frozen=True)
-class MortarConfig:
-    collection: str = ""
-    time_column: str = "datetime"
-    zone: str = "UTC"
-    duplicates: Literal["all", "distinct", "first", "last", "error"] = "last"
-    earliest: str = "1970-01-01"
-    future_hours: int = 24
-
-
-@dataclass(frozen=True)
 class SourcesConfig:
-    datalog: DatalogConfig = field(default_factory=DatalogConfig)
-    sitewise: SitewiseConfig = field(default_factory=SitewiseConfig)
-    haltian: HaltianConfig = field(default_factory=HaltianConfig)
-    mortar: MortarConfig = field(default_factory=MortarConfig)
-    records: Mapping[str, RecordsOptions] = field(default_factory=dict)
+    """The options of the sources. A source's own module declares them, and is imported when they are asked for.
+
+    `changed` has, by the source's name, the options of each source that differ from the defaults: the options
+    themselves, or for a source with blocks the options of each block by its name.
+    """
+
+    changed: Mapping[str, SourceOptions | Mapping[str, SourceOptions]] = field(default_factory=dict)
+
+    def of(self, source_name: str) -> SourceOptions:
+        """The options of a source, of a block `records.NAME`, or of the source of a dataset.
+
+        Raises UsageError for an unknown source and for a block that the configuration does not have.
+        """
+        section, _, block = source_name.partition(".")
+        options = self.changed.get(section)
+        if not sources.has_blocks(section):
+            return options if isinstance(options, SourceOptions) else sources.options_type(section)()
+        blocks = options if isinstance(options, Mapping) else {}
+        if block not in blocks:
+            choice = f"There are: {', '.join(blocks)}." if blocks else "The configuration has none."
+            what = f"no block sources.{section}.{block or 'NAME'} in the configuration"
+            raise UsageError(what, f"{choice} Give --conf FILE.")
+        return blocks[block]
+
+    def problems(self) -> Iterator[str]:
+        """Each contradiction in the options, beginning with the source and the key that it is about."""
+        for name, section in self.changed.items():
+            if isinstance(section, SourceOptions):
+                yield from (f"{name}.{problem}" for problem in section.problems())
+            else:
+                for block, options in section.items():
+                    yield from (f"{name}.{block}.{problem}" for problem in options.problems())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The sections of all sources as plain values, by name."""
+        return {name: self._section(name) for name in sources.names()}
+
+    def _section(self, name: str) -> dict[str, Any]:
+        if not sources.has_blocks(name):
+            return asdict(self.of(name))
+        blocks = self.changed.get(name, {})
+        assert isinstance(blocks, Mapping)
+        return {block: asdict(options) for block, options in blocks.items()}
 
 
 @dataclass(frozen=True)
@@ -112,4 +133,5 @@ class Config:
 
 def as_dict(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values, in the order of conf/base.yaml."""
-    return asdict(config)
+    sections = {f.name: getattr(config, f.name) for f in fields(config)}
+    return {name: s.as_dict() if isinstance(s, SourcesConfig) else asdict(s) for name, s in sections.items()}

@@ -26,8 +26,8 @@ _MATCH_KEYS = tuple(f.name for f in fields(Match) if f.name != "ignores_case")
 
 
 def load_interpretations(path: str | None = None) -> Interpretations:
-    """The rules of the file, in order, and after them siltstone's own; without a file those alone. In the patterns of
-    the file capitals count, in siltstone's own they don't.
+    """The rules of the file, in order, and after them siltstone's own; without a file only siltstone's own. In the
+    patterns of the file capitals count, in siltstone's own they don't.
 
     Raises ConfigError with every problem of the file at once, UsageError where it can't be read.
     """
@@ -53,11 +53,11 @@ def _rules(given: Any, path: str, problems: list[str]) -> list[Rule]:
     rules: list[Rule] = []
     first_with: dict[Match, int] = {}
     for number, block in enumerate(blocks, 1):
-        found: list[str] = []
-        rule = _rule(block, found)
-        if not found and (first := first_with.setdefault(rule.match, number)) != number:
-            found.append(f"match: the same as that of rule {first}, which wins; remove one of the two")
-        problems += (f"{path}: measurements, rule {number}: {problem}" for problem in found)
+        in_rule: list[str] = []
+        rule = _rule(block, in_rule)
+        if not in_rule and (first := first_with.setdefault(rule.match, number)) != number:
+            in_rule.append(f"match: the same as that of rule {first}, which wins; remove one of the two")
+        problems += (f"{path}: measurements, rule {number}: {problem}" for problem in in_rule)
         rules.append(rule)
     return rules
 
@@ -93,11 +93,11 @@ def _match(given: Any, problems: list[str]) -> Match:
     return Match(**patterns)
 
 
-def _unknown(given: Mapping[Any, Any], known: Iterable[str], prefix: str) -> Iterable[str]:
+def _unknown(given: Mapping[Any, Any], keys: Iterable[str], prefix: str) -> Iterable[str]:
     for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        if key not in keys:
+            near = difflib.get_close_matches(str(key), keys, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(keys)}"
             yield f"{prefix}{key}: unknown key; {hint}"
 
 

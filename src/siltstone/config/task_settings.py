@@ -1,14 +1,11 @@
 """The configuration as tasks need it: bytes and microseconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from siltstone import sources
-from siltstone.config.model import Config, as_dict
-from siltstone.errors import UsageError
-from siltstone.formats.documents import Grain, Rules
+from siltstone.config.model import Config
+from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.data_files import Sizes
 
 
@@ -29,9 +26,6 @@ def settings_from(row: Mapping[str, Any]) -> Settings:
     return Settings(**{**row, "sizes": Sizes(**row["sizes"]), "rules": Rules(**row["rules"])})
 
 
-_COMMON = {"earliest": "1970-01-01", "future_hours": 24}  # of a source without a section of its own
-
-
 def sizes_of(config: Config) -> Sizes:
     """Accepted and wanted size of a data file, in bytes."""
     sizes = config.compaction
@@ -46,8 +40,7 @@ def group_bytes_of(config: Config) -> int:
 def settings_of(config: Config, source_name: str, grain: Grain = "day") -> Settings:
     """What tasks need of the configuration, for a table whose dates have this grain."""
     limits, sizes = config.limits, config.compaction
-    options = options_of(config, source_name)
-    earliest = datetime.fromisoformat(options["earliest"]).replace(tzinfo=UTC)
+    options = config.sources.of(source_name)
     return Settings(
         sizes=sizes_of(config),
         group_bytes=group_bytes_of(config),
@@ -55,7 +48,7 @@ def settings_of(config: Config, source_name: str, grain: Grain = "day") -> Setti
         memory_bytes=config.engine.memory_mb << 20,
         raw_bytes=limits.quarantine_raw_kb << 10,
         rules=Rules(
-            hints={**getattr(sources.load(source_name), "HINTS", {}), **options.get("hints", {})},
+            hints=options.kinds,
             max_line_bytes=limits.max_line_kb << 10,
             max_keys=limits.max_keys,
             max_depth=limits.max_depth,
@@ -63,26 +56,17 @@ def settings_of(config: Config, source_name: str, grain: Grain = "day") -> Setti
             max_text_bytes=limits.max_decompressed_mb << 20,
             max_ratio=limits.max_ratio,
             salvage=limits.salvage,
-            zone=options.get("zone", "UTC"),
-            earliest_us=int(earliest.timestamp()) * 1_000_000,
-            future_us=options["future_hours"] * 3_600_000_000,
+            zone=getattr(options, "zone", "UTC"),
+            earliest_us=options.earliest_us,
+            future_us=options.future_us,
             grain=grain,
         ),
     )
 
 
 def options_of(config: Config, source_name: str) -> dict[str, Any]:
-    """A source's section of the configuration as plain values; of `records.NAME` the block of that name.
+    """A source's section of the configuration as plain values, as tasks carry it; of `records.NAME` its block.
 
-    Raises UsageError where there is no such block.
+    Raises UsageError for an unknown source and for a block that the configuration does not have.
     """
-    section, _, name = source_name.partition(".")
-    options = as_dict(config)["sources"].get(section, _COMMON)
-    if section != "records":
-        return dict(options)
-    if name not in options:
-        known = f"There are: {', '.join(options)}." if options else "The configuration has none."
-        raise UsageError(
-            f"no block sources.records.{name or 'NAME'} in the configuration", f"{known} Give --conf FILE."
-        )
-    return {**options[name], "name": name}
+    return asdict(config.sources.of(source_name))

@@ -23,7 +23,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path, option: str, problems: list[str]) -> Any:
-    """The file's value, {} where it is empty or no YAML; what is wrong in it is added to `problems`.
+    """The file's value, {} if it is empty or no YAML; problems in it are added to `problems`.
 
     Raises UsageError, which names the command's `option`, where the file can't be read.
     """

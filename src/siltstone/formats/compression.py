@@ -1,4 +1,4 @@
-"""Compressed bytes to text bytes: gzip (any number of members), zstd or plain, told by content, never by name."""
+"""Compressed bytes to text bytes: gzip (any number of members), zstd or plain, recognized by content, never by name."""
 
 import zlib
 from dataclasses import dataclass
@@ -8,17 +8,15 @@ import zstandard
 from isal import isal_zlib
 
 from siltstone.errors import Unreadable
+from siltstone.formats.size_caps import STEP, ZSTD_FEED, SizeCap
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
-_STEP = 4 << 20
 _SMALLER_STEPS = (64 << 10, 1 << 10, 32, 1)
 _HEAD_TEXT = 64 << 10
-_RATIO_FLOOR = 64 << 20
 _GzipError = cast(type[Exception], isal_zlib.error)
 _MEMBER_FEED = 32 << 10  # of each further member: a file of a million of them must not be copied a million times
-_ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
 
 Salvage = Literal["none", "truncated", "all"]
 
@@ -36,18 +34,18 @@ class Inflated:
 def inflate(
     raw: bytes, *, max_bytes: int, max_ratio: int, salvage: Salvage = "truncated", begins: bytes = b"{["
 ) -> Inflated:
-    """The text of one file; plain text must begin with one of the bytes `begins`, where there are any.
+    """The text of one file; plain text must begin with one of the bytes `begins`, if any are given.
 
     `max_bytes` caps the text; `max_ratio` caps text / compressed size for texts over 64 MiB (a bomb grows in steps
     of 4 MiB until a cap stops it, so memory stays flat). `salvage` says which damaged files still give what could
-    be read: `none`, `truncated` (only those cut short or with junk behind a whole member) or `all` (bad checksum or
-    broken blocks too, whose last bytes can be wrong).
+    be read: `none`, `truncated` (only files cut short or with junk after a whole member) or `all` (also a bad
+    checksum or broken blocks: the last bytes can be wrong).
 
     Raises Unreadable with the reason when the file gives nothing.
     """
     if not raw:
         raise Unreadable("empty file: 0 bytes, not even a gzip header")
-    cap = _Cap(len(raw), max_bytes, max_ratio)
+    cap = SizeCap("text is", len(raw), max_bytes, max_ratio)
     if raw.startswith(_GZIP):
         inflated = _gzip(raw, cap)
     elif raw.startswith(_ZSTD):
@@ -75,32 +73,15 @@ def inflate_head(raw: bytes) -> bytes:
     return raw.removeprefix(_BOM)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cap:
-    size: int
-    max_bytes: int
-    max_ratio: int
-
-    def allows(self, text: int) -> bool:
-        return text <= self.max_bytes and text <= max(_RATIO_FLOOR, self.max_ratio * self.size)
-
-    def check(self, text: int) -> None:
-        if self.allows(text):
-            return
-        if text > self.max_bytes:
-            raise Unreadable(f"text is over limits.max_decompressed_mb ({self.max_bytes >> 20} MiB)")
-        raise Unreadable(f"text is over limits.max_ratio ({self.max_ratio} times the {self.size:,} bytes stored)")
+def _gzip(raw: bytes, cap: SizeCap) -> Inflated:
+    text = _one_member(raw, cap)
+    return _members(raw, cap) if text is None else Inflated(text)
 
 
-def _gzip(raw: bytes, cap: _Cap) -> Inflated:
-    whole = _one_member(raw, cap)
-    return _members(raw, cap) if whole is None else Inflated(whole)
-
-
-def _one_member(raw: bytes, cap: _Cap) -> bytes | None:
+def _one_member(raw: bytes, cap: SizeCap) -> bytes | None:
     """The text in one call, half the time of steps, if the file is one sound member and nothing else; else None.
 
-    The trailer tells the length, so no more memory is taken than the caps allow; a lie is found out by its end.
+    The trailer has the length, so no more memory is taken than the caps allow; a wrong length shows at the end.
     """
     length = int.from_bytes(raw[-4:], "little")
     if not cap.allows(length):
@@ -113,7 +94,7 @@ def _one_member(raw: bytes, cap: _Cap) -> bytes | None:
     return text if stream.eof and not stream.unused_data else None
 
 
-def _members(raw: bytes, cap: _Cap) -> Inflated:
+def _members(raw: bytes, cap: SizeCap) -> Inflated:
     parts: list[bytes] = []
     length = position = 0
     bite = len(raw)
@@ -131,7 +112,7 @@ def _members(raw: bytes, cap: _Cap) -> Inflated:
                     feed = raw[position : position + bite]
                     position += len(feed)
                 at_end = not feed
-                part = stream.decompress(feed, _STEP)
+                part = stream.decompress(feed, STEP)
                 feed = stream.unconsumed_tail
                 length += len(part)
                 cap.check(length)
@@ -149,16 +130,16 @@ def _members(raw: bytes, cap: _Cap) -> Inflated:
     return Inflated(b"".join(parts))
 
 
-def _up_to_error(member: bytes, known: int) -> bytes:
-    """The text of a broken member behind its first `known` bytes: a call that fails gives nothing, so smaller ones go
-    up to the error; at most 4 MiB. By zlib, which keeps nothing back as isal does."""
+def _up_to_error(member: bytes, length: int) -> bytes:
+    """The text of a broken member after its first `length` bytes, at most 4 MiB: a call that fails gives nothing, so
+    smaller and smaller steps go up to the error. By zlib: isal keeps bytes back."""
     text = b""
     for step in _SMALLER_STEPS:
         stream = zlib.decompressobj(wbits=31)
         feed = member
         try:
-            if known + len(text):
-                stream.decompress(feed, known + len(text))
+            if length + len(text):
+                stream.decompress(feed, length + len(text))
                 feed = stream.unconsumed_tail
             while part := stream.decompress(feed, step):
                 feed = stream.unconsumed_tail
@@ -168,7 +149,7 @@ def _up_to_error(member: bytes, known: int) -> bytes:
     return text
 
 
-def _zstd(raw: bytes, cap: _Cap) -> Inflated:
+def _zstd(raw: bytes, cap: SizeCap) -> Inflated:
     parts: list[bytes] = []
     length = position = 0
     while position < len(raw):
@@ -178,7 +159,7 @@ def _zstd(raw: bytes, cap: _Cap) -> Inflated:
         stream = zstandard.ZstdDecompressor().decompressobj(read_across_frames=False)
         try:
             while not stream.eof:
-                feed = raw[position : position + _ZSTD_FEED]
+                feed = raw[position : position + ZSTD_FEED]
                 if not feed:
                     damage = f"zstd cut short after {length:,} bytes of text"
                     return Inflated(b"".join(parts), damage, truncated=True)

@@ -1,11 +1,11 @@
-"""CSV as RFC 4180 has it: every cell as text, an empty one as null, columns named by the header.
+"""CSV by RFC 4180: every cell as text, an empty one as null, columns named by the header.
 
 Two lanes that agree cell by cell. The fast one gives the text of many files to Arrow's reader at once, which refuses
 lines with too few or too many cells; it takes files without quotes, lone carriage returns, NUL bytes and over-long
 lines. The careful one reads record by record and quarantines each bad one.
 
-A record's number counts the file's records below the header from 0; the header and blank lines are none. A line of
-delimiters only is a record whose cells are all null. Quotes inside a cell that doesn't begin with one are its text.
+A record's number counts the file's records below the header from 0; the header and blank lines are not counted. A line
+of delimiters only is a record of null cells. In a cell that doesn't begin with a quote, quotes are part of its text.
 """
 
 import csv
@@ -22,7 +22,7 @@ from pyarrow import csv as arrow_csv
 
 from siltstone.errors import Unreadable
 from siltstone.formats.compression import inflate
-from siltstone.formats.documents import BadRecord, Item, Opened, Records, Rules
+from siltstone.formats.documents import BadRecord, Item, Opened, ParseRules, Records
 from siltstone.model.arrays import Ints
 
 _BOM = b"\xef\xbb\xbf"
@@ -36,8 +36,8 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class CsvDocument:
-    """The text of one file: `header` are its columns' names, made unique, of which those from `named` on have none in
-    the file; its records begin at byte `start` of `data`."""
+    """The text of one file: `header` has the names of its columns, made unique; columns from `named` on have no name in
+    the file. Records begin at byte `start` of `data`."""
 
     index: int
     path: str
@@ -72,7 +72,7 @@ class CsvDocument:
 
     @property
     def end(self) -> int:
-        """Where the last record ends, without its line's end; the header's end where there is none."""
+        """Where the last record ends, without its line's end; without records the header's end."""
         end = len(self.data)
         while end > self.start and self.data[end - 1] in b"\r\n":
             end -= 1
@@ -91,8 +91,8 @@ class CsvDocument:
     @cached_property
     def _spans(self) -> tuple[Ints, Ints]:
         if not self.is_plain:
-            found = [(scanned.start, scanned.end) for scanned in self.scanned()]
-            starts, ends = np.array(found, np.int64).reshape(-1, 2).T
+            spans = [(scanned.start, scanned.end) for scanned in self.scanned()]
+            starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
             return starts, ends
         text = np.frombuffer(self.data, np.uint8)
         ends = np.append(np.flatnonzero(text[self.start :] == ord("\n")) + self.start + 1, len(text))
@@ -105,9 +105,9 @@ class CsvDocument:
         return starts[kept], ends[kept]
 
 
-def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
-    """The document of a CSV file, plain, gzip or zstd, told by content; of a damaged one without its last line, which
-    may be cut.
+def open_text(item: Item, rules: ParseRules, *, delimiter: str = ",") -> Opened:
+    """The document of a CSV file, plain, gzip or zstd, recognized by content; of a damaged file without its last line,
+    which may be cut.
 
     Raises Unreadable for a file without a header: of 0 bytes, or whose first line that is not blank is no UTF-8,
     breaks the rules of quotes, names no column or too many (limits.max_keys).
@@ -118,8 +118,8 @@ def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
     inflated = inflate(item.data, **limits, salvage=rules.salvage, begins=b"")
     data, cut = inflated.data, b""
     if inflated.damage:
-        whole = data.rfind(b"\n") + 1
-        data, cut = data[:whole], data[whole:]
+        end = data.rfind(b"\n") + 1
+        data, cut = data[:end], data[end:]
     start = len(_BOM) if data.startswith(_BOM) else 0
     first = next(_scan(data, start, delimiter, rules.max_line_bytes), None)
     if first is None:
@@ -146,31 +146,31 @@ def open_text(item: Item, rules: Rules, *, delimiter: str = ",") -> Opened:
 
 
 def read_csv(documents: Sequence[CsvDocument]) -> list[Records]:
-    """Every record of the documents, those of one header together: a column of text for each name of the header.
+    """Every record of the documents, one part for each header: a column of text for each name of the header.
 
-    Columns behind the last one that the header names are left out where they are empty throughout.
+    Columns after the last one with a name in the header are left out if they have no content.
     """
     groups: dict[tuple[tuple[str, ...], int, str], list[CsvDocument]] = {}
-    found: list[Records] = []
+    records: list[Records] = []
     for document in documents:
         if document.is_plain:
             groups.setdefault((document.header, document.named, document.delimiter), []).append(document)
         else:
-            found.append(_careful(document))
+            records.append(_read_carefully(document))
     for group in groups.values():
-        found += _fastest(group)
-    return found
+        records += _read_plain(group)
+    return records
 
 
-def _fastest(documents: Sequence[CsvDocument]) -> list[Records]:
+def _read_plain(documents: Sequence[CsvDocument]) -> list[Records]:
     """By halves where the whole is refused: one odd file among a thousand costs a few more parses."""
     fast = _fast(documents)
     if fast is not None:
         return [fast]
     if len(documents) == 1:
-        return [_careful(documents[0])]
+        return [_read_carefully(documents[0])]
     half = len(documents) // 2
-    return [*_fastest(documents[:half]), *_fastest(documents[half:])]
+    return [*_read_plain(documents[:half]), *_read_plain(documents[half:])]
 
 
 def _fast(documents: Sequence[CsvDocument]) -> Records | None:
@@ -202,7 +202,7 @@ def _fast(documents: Sequence[CsvDocument]) -> Records | None:
     return _records("typed", first, pl.DataFrame(table), indices, line)
 
 
-def _careful(document: CsvDocument) -> Records:
+def _read_carefully(document: CsvDocument) -> Records:
     """The records of one document; a bad one is refused with its reason."""
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -290,8 +290,8 @@ def _scan(data: bytes, start: int, delimiter: str, most: int) -> Iterator[_Scann
             cells = next(reader)
         except csv.Error as error:
             lines.at = lines.end_of(start)
-            known = (reason for words, reason in _REASONS.items() if str(error).startswith(words))
-            cells = next(known, "text behind the quote that closes a cell")
+            reasons = (reason for words, reason in _REASONS.items() if str(error).startswith(words))
+            cells = next(reasons, "text behind the quote that closes a cell")
         finally:
             csv.field_size_limit(limit)
         if not cells:
@@ -311,13 +311,13 @@ def _scan(data: bytes, start: int, delimiter: str, most: int) -> Iterator[_Scann
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each once: a repeated one with `_2`, `_3` and so on, a missing one as `column_` and its place."""
-    taken, found = set(names), list[str]()
+    taken, renamed = set(names), list[str]()
     if len(taken) == len(names) and "" not in taken:
         return tuple(names)
     for place, name in enumerate(names, 1):
-        wanted = name or f"column_{place}"
-        unique, copy = wanted, 2
-        while unique in found or (unique != name and unique in taken):
-            unique, copy = f"{wanted}_{copy}", copy + 1
-        found.append(unique)
-    return tuple(found)
+        given = name or f"column_{place}"
+        unique, copy = given, 2
+        while unique in renamed or (unique != name and unique in taken):
+            unique, copy = f"{given}_{copy}", copy + 1
+        renamed.append(unique)
+    return tuple(renamed)

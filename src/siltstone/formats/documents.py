@@ -1,4 +1,4 @@
-"""What a format's lanes take and give: bytes of a file in, documents; documents in, rows and bad records out."""
+"""The values that formats take and return: a file becomes a document, documents become rows and bad records."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from siltstone.errors import Unreadable
 from siltstone.formats.compression import Salvage
 from siltstone.formats.ndjson.structure_counts import count_cells
 from siltstone.model.arrays import Ints
@@ -19,14 +20,16 @@ Lane = Literal["typed", "inferred", "careful"]
 LANES = get_args(Lane)
 
 
-Grain = Literal["day", "month"]
-
-
 @dataclass(frozen=True)
-class Rules:
-    """What is accepted, and what it means: limits on files and records, hints (keys compared without case), the zone
-    of local dates, the instants that a row may have (`earliest_us` to `future_us` after its file's upload), and the
-    grain of a table's dates."""
+class ParseRules:
+    """Limits on files and records, and the kinds of new columns.
+
+    - `hints`: the kind of a new column by its key, compared without case.
+    - `max_line_bytes`: of one record. `max_keys`: of one record. `max_depth`: nesting of one value.
+    - `max_columns`: of a table; the values of further keys are rescued.
+    - `max_text_bytes`: of one file when it is decompressed. `max_ratio`: text / stored bytes, for texts over 64 MiB.
+    - `salvage`: which damaged files still give their good records.
+    """
 
     hints: Mapping[str, str] = field(default_factory=dict)
     max_line_bytes: int = 1 << 20
@@ -36,15 +39,11 @@ class Rules:
     max_text_bytes: int = 256 << 20
     max_ratio: int = 200
     salvage: Salvage = "truncated"
-    zone: str = "UTC"
-    earliest_us: int = 0
-    future_us: int = 24 * 3_600_000_000
-    grain: Grain = "day"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A source file's bytes as a dataset opens them; `index` names it in what comes back, `path` is its identity."""
+    """The bytes of a source file. Results refer to it by `index`; `path` is its identity."""
 
     index: int
     path: str
@@ -54,8 +53,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file that could be opened: what its format's lanes take; `damage` says why a part of it is lost, "" when none
-    is, and `cut` are bytes of the damaged place for the quarantine."""
+    """A file that could be opened, as the document that its format reads. `damage` says why a part is lost, "" if no
+    part is; `cut` has bytes of the damaged place, for the quarantine."""
 
     document: Any
     damage: str = ""
@@ -88,15 +87,15 @@ class Document:
     def pieces(self, count: int) -> list["Document"]:
         """The document as about `count` documents of whole lines and similar size, in order."""
         step = -(-len(self.data) // count)
-        found: list[Document] = []
+        pieces: list[Document] = []
         start, line = 0, self.line
         while start < len(self.data):
             end = self.data.find(b"\n", start + step - 1) + 1 or len(self.data)
             data = self.data[start:end]
             cut = self.truncated and end == len(self.data)
-            found.append(replace(self, data=data, truncated=cut, line=line, byte=self.byte + start))
+            pieces.append(replace(self, data=data, truncated=cut, line=line, byte=self.byte + start))
             start, line = end, line + data.count(b"\n")
-        return found
+        return pieces
 
     @cached_property
     def lines(self) -> list[bytes]:
@@ -115,8 +114,9 @@ class Document:
         return replace(self, data=bytes(data))
 
     def record(self, line: int) -> tuple[int, bytes]:
-        """A line's byte offset and its bytes."""
-        return int(self.offsets[line]), self.lines[line]
+        """The byte offset in the file's text and the bytes of a line; `line` is counted from the file's first."""
+        place = line - self.line
+        return self.byte + int(self.offsets[place]), self.lines[place]
 
     @property
     def cut_record(self) -> bytes:
@@ -162,7 +162,7 @@ class Parsed:
 
 
 class HasCells(Protocol):
-    """Rows that know their cells, or the lines that tell them."""
+    """Rows with counts of their cells, or with the lines from which the cells can be counted."""
 
     @property
     def cells(self) -> Ints | None: ...
@@ -185,6 +185,13 @@ class Records:
     document: Ints
     line: Ints
     bad: Sequence[BadRecord] = ()
+
+
+def require_columns(names: Sequence[str], *required: str) -> None:
+    """Raises Unreadable, with the columns that a file lacks and those that it has, unless it has all required ones."""
+    if missing := [name for name in required if name not in names]:
+        has = ", ".join(names) or "none"
+        raise Unreadable(f"it has no column {', no column '.join(missing)}; it has {has}")
 
 
 def row_cells(parsed: "HasCells", rows: Ints, documents: Mapping[int, Document]) -> Ints:

@@ -10,9 +10,10 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Grain, Item, Rules
+from siltstone.formats.documents import Item
 from siltstone.ingest.keyed_task import complete
 from siltstone.mapping.dataset import Dataset, Keyed
+from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.data_files import Sizes
 from siltstone.model.run_summary import ReadingsSurvey
 from siltstone.model.schema import base_schema

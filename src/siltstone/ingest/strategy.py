@@ -11,7 +11,6 @@ from typing import Any, ClassVar, cast
 import polars as pl
 
 from siltstone.config.task_settings import Settings
-from siltstone.formats.documents import Grain, Rules
 from siltstone.ingest.keyed_survey import take_keyed_survey
 from siltstone.ingest.listing import first_batch
 from siltstone.ingest.replace import (
@@ -26,6 +25,7 @@ from siltstone.ingest.survey import take_survey
 from siltstone.ingest.task_spec import SourceFile, TaskResult
 from siltstone.kernels.bin_packing import PlannedFile, plan_bins, plan_work
 from siltstone.mapping.dataset import Dataset, WideDataset
+from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.accounts import FileAccount
 from siltstone.model.data_files import DataFile, Partition
 from siltstone.model.schema import Schema

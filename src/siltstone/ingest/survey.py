@@ -16,12 +16,13 @@ from siltstone import sources
 from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.errors import Unreadable, UsageError
-from siltstone.formats.documents import Document, Grain, Item, Parsed, Rules
+from siltstone.formats.documents import Document, Item, Parsed
 from siltstone.formats.ndjson.fast import parse_inferred
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
 from siltstone.ingest.keyed_survey import KeyedSurvey, take_keyed_survey
 from siltstone.ingest.listing import list_input
 from siltstone.mapping.dataset import Dataset, Wide
+from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.arrays import Ints
 from siltstone.model.contracts import Column
 from siltstone.model.kinds import Kind

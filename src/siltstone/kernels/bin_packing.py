@@ -39,10 +39,10 @@ def plan_bins(files: Iterable[PlannedFile], sizes: Sizes) -> list[list[PlannedFi
 
 
 def plan_work(planned: Iterable[PlannedFile]) -> list[list[PlannedFile]]:
-    """Bins of files for tasks whose rows go wherever they name, `output_bytes` being shares of a task's usual work.
+    """Bins of files for tasks that write rows to any partition; `output_bytes` are shares of a task's usual work.
 
-    A partition is a site here. Of several those of at most twice that work stay whole, and small ones come together: a
-    site's rows that come from one task need not be merged. A device that is in several goes where its first one goes.
+    A partition is a site here. Sites of at most twice that work stay in one bin, and small sites share a bin: the rows
+    of a site that come from one task need not be merged. A device with several sites goes with the first of them.
     """
     by_site: dict[Partition, list[PlannedFile]] = {}
     site_of: dict[str, Partition] = {}
@@ -97,7 +97,7 @@ def should_roll(written: int, remaining: float, sizes: Sizes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Data files of one partition to write anew as one sorted run, each new file of about `target` bytes."""
+    """Data files of one partition that are written again as one sorted run, each new file of about `target` bytes."""
 
     files: tuple[DataFile, ...]
     target: int

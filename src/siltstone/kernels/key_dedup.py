@@ -1,4 +1,4 @@
-"""Which rows stay where several have one key: those of a run among themselves and against those of the table."""
+"""Which of several rows with one key stays: the rows of a run are compared with each other and with the table's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Deduplicated:
 
 
 def deduplicate_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], policy: Policy) -> Deduplicated:
-    """Decide by the policy (see `Policy`) which of the rows with one key stays.
+    """Choose among rows with equal keys by the policy (see `Policy`).
 
     `new`, in which rows with equal keys follow each other, and `old` (rows of the table) have the key, `version` where
     the policy asks for it, the columns that make two rows equal, and ORDER. Of equal rows the one in the table stays,
-    so that nothing is rewritten without need.
+    so that nothing is written again without need.
     Raises RepeatedKeyError under the policy `error`.
     """
     fate = np.zeros(new.height, np.int8)
@@ -56,7 +56,7 @@ def deduplicate_keys(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str], p
 
 
 def _candidates(new: pl.DataFrame, old: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """The rows of both whose key occurs more than once and among the new ones."""
+    """The rows, old and new, with a key that occurs more than once and among the new ones."""
     follows = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in reversed(key))
     same = new.select(follows & (pl.int_range(pl.len()) > 0)).to_series()
     repeated = same | same.shift(-1, fill_value=False)

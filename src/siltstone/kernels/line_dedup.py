@@ -12,7 +12,7 @@ LineOf = Callable[[int, int], bytes]
 
 
 class Duplicates:
-    """Remembers the rows of a task's devices and tells which later ones are equal to an earlier one.
+    """Remembers the rows of a task's devices, and finds later rows that equal an earlier one.
 
     `line_of(document, line)` gives a row's bytes; it is asked for candidates only, also for documents of earlier
     calls, which it may have to read again.
@@ -23,7 +23,7 @@ class Duplicates:
         self._seen: defaultdict[int, list[tuple[Ints, Ints, Ints]]] = defaultdict(list)
 
     def repeated(self, device: Ints, ts_us: Ints, document: Ints, line: Ints) -> npt.NDArray[np.bool_]:
-        """True for each row whose device and line equal those of an earlier row or of one of an earlier call.
+        """True for each row with the device and line of an earlier row, of this call or an earlier one.
 
         All arrays have one entry per row; a device is any number from 0.
         """
@@ -58,9 +58,9 @@ class Duplicates:
                 triples = zip(seen_ts[shared], seen_document[shared], seen_line[shared], strict=True)
                 earlier.extend((int(t), int(d), int(n)) for t, d, n in triples)
         if candidate.any():
-            known = {(t, self._line_of(d, n)) for t, d, n in earlier}
+            earlier_lines = {(t, self._line_of(d, n)) for t, d, n in earlier}
             for row in sorted(int(r) for r in rows[candidate]):
                 equal = (int(ts_us[row]), self._line_of(int(document[row]), int(line[row])))
-                repeated[row] = equal in known
-                known.add(equal)
+                repeated[row] = equal in earlier_lines
+                earlier_lines.add(equal)
         seen.append((instants, document[rows], line[rows]))

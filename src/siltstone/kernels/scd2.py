@@ -1,4 +1,4 @@
-"""The history of entities from snapshots: what was so from when to when, whatever the order in which snapshots arrive.
+"""The history of entities from snapshots: each row with the time in which it was true, in whatever order they arrive.
 
 A snapshot shows every row of its scope at one instant. What is not in it has ended by then, so an empty one ends all.
 """
@@ -28,8 +28,8 @@ class MergedHistory:
 class _Timeline:
     """The snapshots that count, by scope and time: of several at one instant the last by file.
 
-    `is_old` marks those that the history at hand tells of, `is_gone` those that are to be forgotten; the others are
-    new. `place` has scope, ts, source_file and `at`, the snapshot's row here.
+    `is_old` marks the snapshots that are in the history, `is_gone` the ones to be removed from it; the others are new.
+    `place` has scope, ts, source_file and `at`, the snapshot's row here.
     """
 
     place: pl.DataFrame
@@ -62,9 +62,9 @@ def merged(
 
     Raises ValueError for a history row whose file is not known.
     """
-    told = _with_scope(history, known)
-    timeline = _timeline(told, snapshots, known, replaced)
-    pieces = pl.concat([_old_pieces(told, timeline), _new_pieces(rows, timeline)], how="diagonal")
+    old_rows = _with_scope(history, known)
+    timeline = _timeline(old_rows, snapshots, known, replaced)
+    pieces = pl.concat([_old_pieces(old_rows, timeline), _new_pieces(rows, timeline)], how="diagonal")
     pieces = pieces.with_columns(pl.lit(None, pl.String()).alias(name) for name in key if name not in pieces.columns)
     place = timeline.place.filter(~timeline.is_gone)
     record = [c for c in pieces.columns if c not in (*_NOT_RECORD, "first", "last")]
@@ -84,26 +84,30 @@ def merged(
             follows &= _equals_former(pieces[name].gather(order))
     begins = np.flatnonzero(~follows)
     ends = last[np.append(begins[1:] - 1, len(order) - 1)] if len(begins) else last
-    found = pieces.select(record)[order[begins]].with_columns(_validity(place, first[begins], ends))
-    found = found.sort(key[0], "valid_from", *key[1:], "source_file", nulls_last=False)
-    return MergedHistory(found, _by_file(found, place["source_file"].gather(duplicates), snapshots, known))
+    rows_now = pieces.select(record)[order[begins]].with_columns(_validity(place, first[begins], ends))
+    rows_now = rows_now.sort(key[0], "valid_from", *key[1:], "source_file", nulls_last=False)
+    return MergedHistory(rows_now, _by_file(rows_now, place["source_file"].gather(duplicates), snapshots, known))
 
 
 def _with_scope(history: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """The history with the scope of each row, which its file tells."""
+    """The history with the scope of each row, by its file."""
     if not history.width:
         history = pl.DataFrame(schema={"valid_from": pl.Int64(), "valid_to": pl.Int64(), "source_file": pl.String()})
     scopes = known.select("source_file", "scope").unique()
-    told = history.join(scopes, on="source_file", how="left", maintain_order="left", validate="m:1")
-    if (strange := told.filter(pl.col("scope").is_null())["source_file"]).len():
+    old_rows = history.join(scopes, on="source_file", how="left", maintain_order="left", validate="m:1")
+    if (strange := old_rows.filter(pl.col("scope").is_null())["source_file"]).len():
         raise ValueError(f"the history has rows of a file that is not known: {strange[0]}")
-    return told
+    return old_rows
 
 
-def _timeline(told: pl.DataFrame, snapshots: pl.DataFrame, known: pl.DataFrame, replaced: Collection[str]) -> _Timeline:
+def _timeline(
+    old_rows: pl.DataFrame, snapshots: pl.DataFrame, known: pl.DataFrame, replaced: Collection[str]
+) -> _Timeline:
     """All instants of all scopes. What began or ended in the history was a snapshot too, also one not in `known`."""
-    begun = told.select(pl.col("valid_from").alias("ts"), "source_file", "scope")
-    ended = told.select(pl.col("valid_to").alias("ts"), pl.col("scope").alias("source_file"), "scope").drop_nulls("ts")
+    begun = old_rows.select(pl.col("valid_from").alias("ts"), "source_file", "scope")
+    ended = old_rows.select(pl.col("valid_to").alias("ts"), pl.col("scope").alias("source_file"), "scope").drop_nulls(
+        "ts"
+    )
     old = pl.concat([known.select(_SNAPSHOT), begun, ended])
     old = old.group_by("scope", "ts").agg(pl.col("source_file").max())
     is_gone = pl.col("source_file").is_in(list(replaced))
@@ -117,12 +121,12 @@ def _timeline(told: pl.DataFrame, snapshots: pl.DataFrame, known: pl.DataFrame, 
     return _Timeline(place.drop("is_new", "is_gone").with_row_index("at"), ~is_new & ~gone, gone)
 
 
-def _old_pieces(told: pl.DataFrame, timeline: _Timeline) -> pl.DataFrame:
-    """The history's rows, cut into runs of snapshots that it still tells of: `first` and `last` of each."""
+def _old_pieces(old_rows: pl.DataFrame, timeline: _Timeline) -> pl.DataFrame:
+    """The history's rows, cut into runs of snapshots that stay in it: `first` and `last` of each."""
     place = timeline.place.select("scope", "ts", pl.col("at").cast(pl.Int64()))
     final = place.group_by("scope").agg(pl.col("at").max().alias("final"))
     spans = (
-        told.select("scope", "valid_from", "valid_to")
+        old_rows.select("scope", "valid_from", "valid_to")
         .join(place, left_on=["scope", "valid_from"], right_on=["scope", "ts"], how="left", maintain_order="left")
         .join(
             place.rename({"at": "until"}),
@@ -137,7 +141,7 @@ def _old_pieces(told: pl.DataFrame, timeline: _Timeline) -> pl.DataFrame:
     begin, end = spans["at"].to_numpy(), spans["until"].fill_null(spans["final"]).to_numpy()
     row, first, last = _cut(begin, end, timeline.is_old)
     rank = _ranks(timeline)
-    pieces = told.drop("valid_from", "valid_to", "source_file")[row]
+    pieces = old_rows.drop("valid_from", "valid_to", "source_file")[row]
     return pieces.with_columns(first=pl.Series(rank[first]), last=pl.Series(rank[last]), line=pl.lit(0, pl.Int64()))
 
 
@@ -163,7 +167,7 @@ def _new_pieces(rows: pl.DataFrame, timeline: _Timeline) -> pl.DataFrame:
 
 
 def _ranks(timeline: _Timeline) -> Ints:
-    """Each snapshot's number among those that are not gone."""
+    """Each snapshot's number among the ones that are not gone."""
     ranks: Ints = np.cumsum(~timeline.is_gone, dtype=np.int64) - 1
     return ranks
 
@@ -196,7 +200,7 @@ def _validity(place: pl.DataFrame, first: Ints, last: Ints) -> list[pl.Series]:
 def _by_file(
     history: pl.DataFrame, duplicates: pl.Series, snapshots: pl.DataFrame, known: pl.DataFrame
 ) -> pl.DataFrame:
-    """The rows and duplicates of every file, those with none included."""
+    """The number of rows and duplicates of every file, files with none included."""
     files = pl.concat([known["source_file"], snapshots["source_file"]]).unique().sort().to_frame()
     counts = [
         column.to_frame().group_by("source_file").agg(pl.len().cast(pl.Int64()).alias(name))

@@ -1,6 +1,6 @@
 """Many sorted runs to one sorted stream, in flat memory.
 
-A run announces a lower bound of its sort key's first part (the unit) and is opened only when the merge gets there.
+A run says a lower bound of its sort key's first part (the unit), and is opened only when the merge reaches it.
 Runs that do not overlap pass through without a copy of their rows.
 """
 
@@ -133,25 +133,25 @@ class SortedMerge:
         else:
             self._waiting = [p.where(~m) for p in self._waiting if not (m := p.below(bound)).all()]
             self._floor = bound
-        chunk = Chunk(self._sorted(ready), self._breaks)
+        chunk = Chunk(self._sort(ready), self._breaks)
         self._breaks = False
         return chunk
 
     def _spill(self) -> Chunk:
-        """All that waits, to keep the memory flat; what is read from now on may lie before it."""
+        """Write all waiting rows to a file, to keep the memory flat; rows read later may sort before them."""
         if self._waiting:
-            chunk = Chunk(self._sorted(self._waiting), self._breaks)
+            chunk = Chunk(self._sort(self._waiting), self._breaks)
         else:
-            chunk, self._late = Chunk(self._sorted(self._late), True), []
+            chunk, self._late = Chunk(self._sort(self._late), True), []
         self._waiting = []
         self._admit_late()
         self._breaks = True
         return chunk
 
-    def _sorted(self, pieces: list[_Piece]) -> pa.Table:
+    def _sort(self, pieces: list[_Piece]) -> pa.Table:
         table = pa.concat_tables([piece.table for piece in pieces], promote_options="default")
-        found = sorted({u for p in pieces for u in p.units}, key=lambda unit: (unit is not None, unit or ""))
-        ranks = {unit: rank for rank, unit in enumerate(found)}
+        units_in_order = sorted({u for p in pieces for u in p.units}, key=lambda unit: (unit is not None, unit or ""))
+        ranks = {unit: rank for rank, unit in enumerate(units_in_order)}
         units = np.concatenate([np.array([ranks[u] for u in p.units])[p.codes] for p in pieces])
         times = to_numpy(table.column(self._time).cast(pa.int64()))
         steps = units[1:] - units[:-1]
@@ -225,11 +225,11 @@ def merge_sorted(runs: Iterable[Iterator[pa.Table]], sort_by: tuple[str, str], c
         ready.append(given[0] if len(given) == 1 else _in_order(given, sort_by))
         ready_bytes += ready[-1].num_rows * row_bytes
         if ready_bytes >= chunk_bytes or not cursors:
-            yield _united(ready)
+            yield _concatenate(ready)
             ready, ready_bytes = [], 0.0
 
 
-def _united(tables: Sequence[pa.Table]) -> pa.Table:
+def _concatenate(tables: Sequence[pa.Table]) -> pa.Table:
     """The tables one after the other, coded texts by one list."""
     table = pa.concat_tables(tables)
     has_codes = any(pa.types.is_dictionary(t) for t in table.schema.types)
@@ -237,7 +237,7 @@ def _united(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _in_order(tables: Sequence[pa.Table], sort_by: tuple[str, str]) -> pa.Table:
-    table = _united(tables).combine_chunks()
+    table = _concatenate(tables).combine_chunks()
     units, codes = coded(table.column(sort_by[0]))
     ranks = np.empty(len(units), np.int64)
     ranks[sorted(range(len(units)), key=lambda u: (units[u] is not None, units[u] or ""))] = np.arange(len(units))

@@ -1,4 +1,4 @@
-"""What a cell of a foreign record says as a reading: its value, text and kind, or that it does not fit.
+"""A cell of a foreign record as a reading: its value, text and kind, or that it does not fit.
 
 A number becomes a value of kind integer or double by how it is written; a boolean the value 0 or 1; all else is text.
 What a double can't hold (a longer integer, NaN, an infinity, 1e400) gives no value: it is a *misfit*, kept by its own
@@ -41,7 +41,7 @@ def of_members(text: pl.Series, kind: pl.Series, own: pl.Series) -> pl.DataFrame
 
 
 def of_tokens(own: pl.Series) -> pl.DataFrame:
-    """Cells of JSON values by their own text; null for none. There are no nested ones, no NaN, and no escapes."""
+    """Cells of JSON values, given as their own text; null means no value. No value is nested, NaN, or has escapes."""
     value, is_integer, fits = _numbers(own)
     is_number, is_text, is_true = value.is_not_null(), own.str.starts_with('"'), own == "true"
     is_boolean = is_true | (own == "false")
@@ -67,7 +67,7 @@ def unquoted(column: str) -> pl.Expr:
 
 
 def of_texts(text: pl.Series, decimal: str) -> pl.DataFrame:
-    """Cells of CSV, told by their looks: a number with the given decimal mark, true or false in any case, else text."""
+    """Cells of CSV by their looks: a number with the given decimal mark, true or false in any case, else text."""
     plain = text.str.strip_chars()
     if decimal == ",":
         # with a point too it is a number of other writing, such as 1.234,5
@@ -102,35 +102,35 @@ def of_column(column: pl.Series) -> pl.DataFrame:
     """Cells of a typed column, by its type."""
     dtype = column.dtype
     none = pl.lit(None, pl.String())
-    known = column.is_not_null()
+    is_present = column.is_not_null()
     if dtype.is_integer() or dtype.is_float() or dtype.is_decimal():
         value = column.cast(pl.Float64())
         fits = value.is_finite()
         if dtype.is_integer() and (value.abs() >= _EXACT).any():
             fits = value.cast(pl.Int128(), strict=False) == column.cast(pl.Int128())
         kind = "integer" if dtype.is_integer() else "double"
-        own = none if fits.fill_null(value=True).all() else written(column)
+        own = none if fits.fill_null(value=True).all() else own_texts(column)
         frame = pl.DataFrame({"value": value})
         return frame.select(
             pl.when(fits).then("value").alias("value"),
             none.alias("text"),
-            pl.when(known).then(pl.lit(kind)).alias("kind"),
+            pl.when(is_present).then(pl.lit(kind)).alias("kind"),
             pl.when(~fits).then(own).alias("misfit"),
         )
     if dtype == pl.Boolean():
         return pl.DataFrame({"value": column.cast(pl.Float64())}).select(
-            "value", none.alias("text"), pl.when(known).then(pl.lit("boolean")).alias("kind"), none.alias("misfit")
+            "value", none.alias("text"), pl.when(is_present).then(pl.lit("boolean")).alias("kind"), none.alias("misfit")
         )
     kind = "json" if dtype.is_nested() else "string"
-    return pl.DataFrame({"text": written(column)}).select(
+    return pl.DataFrame({"text": own_texts(column)}).select(
         pl.lit(None, pl.Float64()).alias("value"),
         "text",
-        pl.when(known).then(pl.lit(kind)).alias("kind"),
+        pl.when(is_present).then(pl.lit(kind)).alias("kind"),
         none.alias("misfit"),
     )
 
 
-def written(column: pl.Series) -> pl.Series:
+def own_texts(column: pl.Series) -> pl.Series:
     """A typed column's values as text: numbers shortest, instants in ISO 8601, bytes in Base64, nested ones as JSON."""
     dtype = column.dtype
     if dtype == pl.String():
@@ -151,11 +151,11 @@ def written(column: pl.Series) -> pl.Series:
 def same_as(cells: pl.DataFrame, sentinels: Sequence[str]) -> pl.Series:
     """Which cells hold one of the sentinels: a number by its value, a text by its words."""
     numbers = [number for s in sentinels if (number := _number(s)) is not None]
-    found = cells["text"].is_in(list(sentinels)).fill_null(value=False)
+    is_sentinel = cells["text"].is_in(list(sentinels)).fill_null(value=False)
     if numbers:
-        found |= cells["value"].is_in(numbers).fill_null(value=False)
-        found |= cells["misfit"].is_in(list(sentinels)).fill_null(value=False)
-    return found
+        is_sentinel |= cells["value"].is_in(numbers).fill_null(value=False)
+        is_sentinel |= cells["misfit"].is_in(list(sentinels)).fill_null(value=False)
+    return is_sentinel
 
 
 def _numbers(text: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
@@ -168,9 +168,9 @@ def _numbers(text: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
     if suspects.any():
         at = suspects.arg_true()
         doubtful = text.gather(at)
-        whole = ~doubtful.str.contains(r"[.eEnN]")
-        exact = [not w or _is_exact(t) for t, w in zip(doubtful, whole, strict=True)]
-        is_integer = is_integer.scatter(at, whole)
+        is_whole = ~doubtful.str.contains(r"[.eEnN]")
+        exact = [not w or _is_exact(t) for t, w in zip(doubtful, is_whole, strict=True)]
+        is_integer = is_integer.scatter(at, is_whole)
         fits = fits.scatter(at, fits.gather(at) & pl.Series(exact, dtype=pl.Boolean()))
     return value, is_integer, fits
 

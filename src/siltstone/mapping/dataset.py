@@ -1,30 +1,36 @@
-"""What a source tells of each of its datasets: which files are its, and how their bytes become rows of its table.
+"""A dataset is one kind of file of a source: which files belong to it, and how their bytes become rows of its table.
 
 Two shapes of rows: `Wide`, one row per record with whatever columns the records bring, and `Keyed`, rows of a contract
 with fixed columns and a key.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import BadRecord, Item, Lane, Opened, Rules
+from siltstone.formats.documents import BadRecord, Item, Lane, Opened, ParseRules
+from siltstone.mapping.rules import Rules
 from siltstone.model.arrays import Ints
-from siltstone.model.contracts import Contract, Policy
+from siltstone.model.contracts import READINGS, Contract, Policy
 from siltstone.model.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a path says: `site`, "" where only the records tell; `device`, whose files one task reads together, since
-    equal keys can be in them only; `hour`, of the folder or the name, by its own clock, None where it has none;
-    `likely_site`, what the records will probably tell, for the plan alone."""
+    """What a path says about its file.
+
+    - `site`: "" where only the records say it.
+    - `device`: one task reads all files of a device together, because rows with equal keys are in these files only.
+    - `hour`: of the folder or the name, by the clock of the device; None where the path has none.
+    - `likely_site`: the site that the records will probably say; only the plan uses it.
+    """
 
     site: str
     device: str
@@ -63,12 +69,15 @@ REPEATED = pl.Schema(
 class Keyed:
     """Rows of a contract with a key, refused records left out, in order of document and line.
 
-    `frame` has the contract's record columns that occur (others are null) and: `ts`, int64 microseconds UTC, of a
-    history contract that of the snapshot; `date`, int32, days since 1970 of the partition's date, and `site`, its safe
-    value (neither in history contracts); `_rescued`; `document` and `line` as int64, line counting a file's records
-    from 0. A record may give no row or several. `records` counts by document those that were not refused. `repeated`
-    tells of those that are left out since an earlier one of the same documents equals them in everything: by
-    `document`, `date` and `site` the number of `records` and of the `rows` that they would have given.
+    A record may give no row, one row or several.
+
+    - `frame` has the contract's record columns that occur (missing ones are null) and these:
+      `ts`, int64 microseconds UTC (in a history contract: of the snapshot); `_rescued`; `document`, int64; `line`,
+      int64, the record's place in its file, from 0. If it is no history contract also: `date`, int32 days since 1970,
+      the date of the partition, and `site`, its safe value.
+    - `records` has the number of records that were not refused, by document.
+    - `repeated` counts the records that are left out because an earlier record of the same documents is equal in
+      every column: by `document`, `date` and `site` the number of `records`, and of the `rows` that they stand for.
     """
 
     lane: Lane
@@ -78,52 +87,69 @@ class Keyed:
     repeated: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPEATED))
 
 
-class Dataset(Protocol):
-    """One kind of file of a source, and the table that it goes to.
+class Dataset(ABC):
+    """One kind of file of a source, and how its bytes become rows of a table.
 
-    `name` is what the ledger calls it, `source` the value of its rows in that column, `layout` shows a path for people.
-    `policy` settles rows with equal keys. Of a history contract `whole` says whether a file is a snapshot of the whole
-    table (else of the rows that it had before). `is_by_hour`: folders tell their hour.
+    A dataset gives `name` and `layout`, the three methods `locate`, `open` and `rows`, and what differs from the
+    defaults below.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def contract(self) -> Contract: ...
-    @property
-    def layout(self) -> str: ...
-    @property
-    def policy(self) -> Policy: ...
-    @property
-    def whole(self) -> bool: ...
-    @property
-    def is_by_hour(self) -> bool: ...
-    @property
-    def time_units(self) -> Sequence[str]: ...
+    name: str
+    """What the ledger calls it: the source's name, or `SOURCE.KIND` where the source has several kinds of file."""
 
+    layout: str
+    """What a path looks like, for people."""
+
+    contract: Contract = READINGS
+    """The table that its rows go to."""
+
+    policy: Policy = "last"
+    """Which of several rows with one key stays."""
+
+    whole: bool = False
+    """Of a history contract: True if a file is a snapshot of the whole table, False if only of the rows that it had
+    before."""
+
+    is_by_hour: bool = False
+    """Whether folders or names say the hour of a file, so that `is_before` can leave some out."""
+
+    time_units: Sequence[str] = ()
+    """The units of time that its records may have, where a run counts them."""
+
+    @property
+    def source(self) -> str:
+        """What the column `source` of its rows says: the first part of the name."""
+        return self.name.partition(".")[0]
+
+    @abstractmethod
     def locate(self, path: str) -> Place | None:
-        """The place that an identity names, None for what is no file of this dataset."""
+        """The place that the path of a file says; None if the file is not of this dataset."""
 
     def is_before(self, folder: str, since: datetime) -> bool:
-        """Whether all files in a folder are of an hour before `since`, by their own clock."""
+        """Whether all files in a folder are of an hour before `since`, by their own clock; False if it can't be
+        said."""
+        return False
 
-    def open(self, item: Item, rules: Rules) -> Opened:
+    @abstractmethod
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         """The document of a file. Raises Unreadable with the reason when the file gives nothing.
 
-        A document has `index`, `path`, `modified_us`, `size` (bytes that parsing it takes), and is picklable.
+        A document can be pickled and has `index`, `path`, `modified_us`, `size` (bytes that parsing it takes) and, of
+        keyed rows, `record(line)`: the byte offset and the bytes of a record.
         """
 
+    @abstractmethod
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Wide | Keyed], Schema]:
         """Every row of the documents, and the schema with the columns that they brought."""
 
 
-class WideDataset(Dataset, Protocol):
-    """A dataset of a contract without a key, whose files each belong to one partition, but for late rows."""
+class WideDataset(Dataset):
+    """A dataset of a contract without a key: nearly all rows of a file go to one partition."""
 
+    @abstractmethod
     def partition_of(self, place: Place, shift_hours: int) -> tuple[str, str]:
         """Where most rows of a file will land, with `shift_hours` from the folder's hour to the local one."""
 
+    @abstractmethod
     def first_unit(self, head: bytes) -> str:
-        """The unit in the first record of a file's first bytes; "" when that can't be told."""
+        """The unit in the first record of a file's first bytes; "" when that can't be read."""

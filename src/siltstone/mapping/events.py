@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from siltstone.formats.documents import Records
-from siltstone.mapping.exact import instant, spoken, text, whole_double
-from siltstone.mapping.misfits import as_double, rescued
+from siltstone.mapping.exact import instant, text, whole_double, with_texts
+from siltstone.mapping.misfits import as_double, rescue_columns
 from siltstone.model.arrays import Ints
 
 _OWN = ("deviceId", "ts", "organizationId")
@@ -28,8 +28,8 @@ def readings_of(records: Records, measurement: str, fields: Sequence[Field], sou
 
     The records have `deviceId` (text), `ts` (timestamp) and the fields, and may have `organizationId`. A series is
     `{deviceId}/{measurement}`, and with several fields `{deviceId}/{measurement}.{field}`; a null gives no reading. A
-    value that can't be had exactly (or NaN) leaves a reading without value and is rescued there. Columns beyond these
-    are rescued at the record's first reading; a record that has nothing else gives one reading without value.
+    value that a double does not hold exactly (or NaN) is rescued, and its reading has no value. Other columns are
+    rescued in the record's first reading; a record with only other columns gives one reading without value.
     """
     frame = records.frame
     names = {field.name for field in fields}
@@ -55,8 +55,8 @@ def readings_of(records: Records, measurement: str, fields: Sequence[Field], sou
     values, number, record = _by_record(parts)
     has_any = values.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     if not has_any.all():
-        there = has_any.to_numpy()
-        values, number, record = values.filter(has_any), number[there], record[there]
+        gives_reading = has_any.to_numpy()
+        values, number, record = values.filter(has_any), number[gives_reading], record[gives_reading]
     words = [measurement if len(fields) == 1 else f"{measurement}.{field.name}" for field in fields]
     constant = pl.DataFrame(
         {"measurement": words, "kind": [field.kind for field in fields], "ending": [f"/{word}" for word in words]}
@@ -71,11 +71,11 @@ def readings_of(records: Records, measurement: str, fields: Sequence[Field], sou
 def without_repeats(
     records: Records, values: Sequence[str], bounds_us: tuple[int, int]
 ) -> tuple[Records, pl.DataFrame]:
-    """The records without those that equal an earlier one in every column, and these: `document`, `ts` (microseconds),
-    `site`, and the number of `rows` that they would have given, one for each of the `values` that is not null.
+    """Two results: the records that equal no earlier one in every column, and a frame of the repeated ones.
 
-    Only records that are sure to give a reading are left out: with a value, a device, and an instant in the bounds.
-    Texts may be categorical; those that come back are not.
+    The frame has `document`, `ts` (microseconds), `site`, and `rows`: the number of readings that the record stands
+    for, one for each of the `values` that is not null. A record is left out only if it is sure to give a reading: it
+    has a value, a device, and an instant in the bounds. Texts may be categorical; the result has plain texts.
     """
     frame = records.frame
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical()]
@@ -92,9 +92,9 @@ def without_repeats(
     kept = np.flatnonzero(~gone)
     plain = (frame if len(kept) == frame.height else frame[kept]).with_columns(pl.col(texts).cast(pl.String()))
     document = pl.Series(records.document, dtype=pl.Int64())
-    told = frame.select(document=document, ts=instants, site=site.cast(pl.String()), rows=given)
+    places = frame.select(document=document, ts=instants, site=site.cast(pl.String()), rows=given)
     once = replace(records, frame=plain, document=records.document[kept], line=records.line[kept])
-    return once, told.filter(pl.Series(gone))
+    return once, places.filter(pl.Series(gone))
 
 
 def _by_record(parts: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, Ints, Ints]:
@@ -125,7 +125,7 @@ def _values(frame: pl.DataFrame, field: Field, further: Sequence[str], carries: 
     if values.null_count() > frame[field.name].null_count():
         lost[field.name] = pl.col(field.name).is_not_null() & pl.lit(values).is_null()
     lost |= {name: pl.col(name).is_not_null() & pl.lit(carries) for name in further}
-    texts = rescued(spoken(frame.select(*lost)), lost) if lost else None
+    texts = rescue_columns(with_texts(frame.select(*lost)), lost) if lost else None
     return pl.DataFrame(
         {
             "value": pl.repeat(None, frame.height, dtype=pl.Float64(), eager=True) if is_text else values,

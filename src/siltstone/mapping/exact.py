@@ -1,7 +1,8 @@
-"""Columns of a file with a schema as the contract's kinds, where each value stays what it is; else null.
+"""Columns of a file with a schema, as the contract's kinds: a value that would change becomes null.
 
-A file whose column has another type than expected is no fault as long as nothing is lost: 3.0 is the integer 3, and a
-timestamp of nanoseconds that are whole microseconds is one of microseconds. A null for a value tells to rescue it.
+A file whose column has another type than expected is accepted as long as nothing is lost: 3.0 is the integer 3, and a
+timestamp of nanoseconds that are whole microseconds is one of microseconds. The caller rescues a value that becomes
+null.
 """
 
 import orjson
@@ -75,17 +76,17 @@ def instant(frame: pl.DataFrame, name: str) -> tuple[pl.Expr, pl.Expr]:
     return us, nanos.cast(pl.Int32())
 
 
-def spoken(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with text for every value of a type whose text polars does not have: nested values as JSON, bytes in
-    hexadecimal, instants that no calendar has as their number."""
-    return frame.with_columns(_spoken(frame[name]) for name, dtype in frame.schema.items() if _is_mute(dtype))
+def with_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame, with texts in place of values that polars can't turn into text by itself: nested values become JSON,
+    bytes hexadecimal digits, and instants that no calendar has their number."""
+    return frame.with_columns(_text_of(frame[name]) for name, dtype in frame.schema.items() if _is_mute(dtype))
 
 
 def _is_mute(dtype: pl.DataType) -> bool:
     return dtype.is_nested() or dtype == pl.Binary or isinstance(dtype, pl.Datetime)
 
 
-def _spoken(column: pl.Series) -> pl.Series:
+def _text_of(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Binary:
         return column.bin.encode("hex")
     if isinstance(column.dtype, pl.Datetime):

@@ -21,9 +21,9 @@ _UTC = ("UTC", "Etc/UTC", "Z", "")
 _SHAPES = [(end, zone) for end in (19, 16) for zone in (1, 6, 0, 5, 3)]  # where the clock ends, length of the zone
 
 
-def parsed_instants(column: pl.Series, zone: str) -> tuple[pl.Series, pl.Series]:
-    """Microseconds since 1970 UTC (Int64, cut, null for what is no time) and the 0 to 999 nanoseconds that they were
-    cut by (Int32, null as well); digits behind the ninth are dropped.
+def parse_instants(column: pl.Series, zone: str) -> tuple[pl.Series, pl.Series]:
+    """Microseconds since 1970 UTC (Int64, rounded down; null where the text is no time) and the 0 to 999 nanoseconds
+    that were cut off (Int32, null in the same rows); digits after the ninth are dropped.
 
     A local time that the clocks of `zone` show twice is taken as the first of the two, one that they skip is null.
     """
@@ -32,10 +32,10 @@ def parsed_instants(column: pl.Series, zone: str) -> tuple[pl.Series, pl.Series]
         distinct = column.unique()
         us, nanos = _parsed(distinct, zone)
         table = pl.DataFrame({"text": distinct, "us": us, "nanos": nanos})
-        found = pl.DataFrame({"text": column}).join(
+        instants = pl.DataFrame({"text": column}).join(
             table, on="text", how="left", nulls_equal=True, maintain_order="left"
         )
-        return found["us"], found["nanos"]
+        return instants["us"], instants["nanos"]
     return _parsed(column, zone)
 
 
@@ -49,7 +49,7 @@ def localized(naive_us: pl.Series, zone: str) -> pl.Series:
 
 
 def refusal(text: str | None, zone: str) -> str:
-    """Why a text that `parsed_instants` gives null for is no instant."""
+    """Why a text that `parse_instants` gives null for is no instant."""
     if not text:
         return "its time is missing"
     us, _ = _parsed(pl.Series([text], dtype=pl.String()), "UTC")
@@ -75,9 +75,9 @@ def _parsed(column: pl.Series, zone: str) -> tuple[pl.Series, pl.Series]:
     if is_local.any() and zone not in _UTC:
         local = pl.Series(is_local)
         instants = localized(instants, zone).zip_with(local, instants)
-    known = pl.Series(is_time)
+    has_time = pl.Series(is_time)
     none = pl.Series([None], dtype=pl.Int64())
-    instants = instants.zip_with(known, none)
+    instants = instants.zip_with(has_time, none)
     return instants, pl.Series(nanos).zip_with(instants.is_not_null(), none.cast(pl.Int32()))
 
 
@@ -132,7 +132,7 @@ def _of_length(text: Bytes) -> tuple[Ints, npt.NDArray[np.int32], Mask, Mask]:
 
 
 def _days(text: Bytes) -> tuple[Ints, Mask]:
-    """Days since 1970 of YYYY-MM-DD at the beginning, and whether there is such a date."""
+    """Days since 1970 of YYYY-MM-DD at the beginning, and whether the calendar has such a date."""
     year, month, day = _number(text, 0, 4), _number(text, 5, 7), _number(text, 8, 10)
     is_date = (year >= 0) & (text[4] == ord("-")) & (text[7] == ord("-")) & (month >= 1) & (month <= 12) & (day >= 1)
     months = np.where(is_date, (year - 1970) * 12 + month - 1, 0)
@@ -183,8 +183,8 @@ def _within(number: Ints, bound: int) -> Mask:
     return (number >= 0) & (number < bound)
 
 
-def _is_any(characters: Bytes, wanted: Sequence[int]) -> Mask:
-    found = np.zeros(len(characters), bool)
-    for character in wanted:
-        found |= characters == character
-    return found
+def _is_any(characters: Bytes, accepted: Sequence[int]) -> Mask:
+    is_accepted = np.zeros(len(characters), bool)
+    for character in accepted:
+        is_accepted |= characters == character
+    return is_accepted

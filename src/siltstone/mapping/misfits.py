@@ -67,10 +67,10 @@ def nothing(dtype: pl.DataType) -> pl.Expr:
     return pl.repeat(None, pl.len(), dtype=dtype)
 
 
-def rescued(frame: pl.DataFrame, lost: Mapping[str, pl.Expr]) -> pl.Series | None:
-    """What `_rescued` says of each row; None if no row has anything to say.
+def rescue_columns(frame: pl.DataFrame, lost: Mapping[str, pl.Expr]) -> pl.Series | None:
+    """The text of `_rescued` for each row, null for none; None if no row has one.
 
-    `lost` tells by column of the frame in which rows its value has no other place.
+    `lost` has, by column of the frame, an expression that is true in rows where the value has no other place.
     """
     if not lost:
         return None
@@ -89,7 +89,7 @@ def rescued(frame: pl.DataFrame, lost: Mapping[str, pl.Expr]) -> pl.Series | Non
     return pl.select(pl.repeat(None, frame.height, dtype=pl.String())).to_series().scatter(rows, texts)
 
 
-def joined(first: str, second: str) -> pl.Expr:
+def join_rescued(first: str, second: str) -> pl.Expr:
     """Two columns of `_rescued` texts as one; their keys are different."""
     one, other = pl.col(first), pl.col(second)
     both = one.str.head(-1) + "," + other.str.tail(-1)

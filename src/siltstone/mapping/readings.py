@@ -1,45 +1,58 @@
-"""The last step of every source of readings: what its records gave becomes rows of the contract, or is refused."""
+"""The last step of every source of readings: rows get a date and a site, or their record is refused."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import orjson
 import polars as pl
 
-from siltstone.formats.documents import BadRecord, Lane, Rules
+from siltstone.formats.documents import BadRecord, Lane
 from siltstone.mapping.dataset import REPEATED, Keyed
+from siltstone.mapping.keyed import count_by_document
+from siltstone.mapping.rules import Rules
+from siltstone.model.arrays import Ints
 from siltstone.model.contracts import INVALID_PARTITION, NO_SITE
 from siltstone.model.partitions import is_safe
 from siltstone.model.periods import DAY_US
 from siltstone.model.time_zones import iso
 
-Raw = Callable[[int, int], tuple[int, bytes]]
-"""The byte offset in its file and the bytes of a record, by document and line."""
-
 _QUALITY = {"g": "good", "good": "good", "b": "bad", "bad": "bad", "u": "uncertain", "uncertain": "uncertain"}
 
 
-def finished(
+class ReadRecords(Protocol):
+    """Records as a format read them: `document` and `line` have an entry for each one that is not in `bad`."""
+
+    @property
+    def lane(self) -> Lane: ...
+    @property
+    def document(self) -> Ints: ...
+    @property
+    def line(self) -> Ints: ...
+    @property
+    def bad(self) -> Sequence[BadRecord]: ...
+
+
+def keyed_readings(
     frame: pl.DataFrame,
+    records: ReadRecords,
     documents: Sequence[Any],
     rules: Rules,
-    raw: Raw,
     *,
-    lane: Lane,
-    bad: Sequence[BadRecord] = (),
-    records: Mapping[int, int],
     repeated: pl.DataFrame | None = None,
 ) -> Keyed:
     """Rows with date and safe site; records with a row whose time is missing or out of bounds are refused.
 
-    `frame` has columns of a contract that is partitioned by date and site, `ts` (int64 us UTC, null where it can't be
-    told), `document`, `line`, and where there are any: `site` (the source's own words), `_rescued`, and `reason` (why
-    the row can't be taken, else null). `records` counts by document those that are not in `bad`. `repeated` has a row
-    for each record that is left out: `document`, `ts`, `site` and the number of its `rows`.
+    - `frame` has columns of a contract that is partitioned by date and site, `ts` among them (int64 us UTC, null where
+      the record's time can't be read). Where they are needed it has `site` (the source's own words), `_rescued`, and
+      `reason` (why a row can't be taken, else null). Without `document` and `line` it has one row for each record.
+    - `documents` are those that the records are from, and may be more.
+    - `repeated` has a row for each record that is left out: `document`, `ts`, `site` and the number of its `rows`.
     """
-    uploaded = pl.col("document").replace_strict(
-        {d.index: d.modified_us for d in documents}, return_dtype=pl.Int64(), default=0
-    )
+    if "document" not in frame.columns:
+        frame = frame.with_columns(document=pl.Series(records.document), line=pl.Series(records.line))
+    counts: Mapping[int, int] = count_by_document(records.document)
+    uploaded_us = {d.index: d.modified_us for d in documents}
+    uploaded = pl.col("document").replace_strict(uploaded_us, return_dtype=pl.Int64())
     ts = pl.col("ts")
     is_timed = ts.is_not_null() & (ts >= rules.earliest_us) & (ts <= uploaded + rules.future_us)
     has_series = pl.col("series_id").is_not_null() & (pl.col("series_id") != "")
@@ -48,26 +61,27 @@ def finished(
         good = good & pl.col("reason").is_null()
     refused: list[BadRecord] = []
     if not (is_good := frame.select(good.fill_null(value=False)).to_series()).all():
-        refused = _refused(frame.filter(~is_good), documents, rules, raw)
+        refused = _refusals(frame.filter(~is_good), documents, rules)
         lines = pl.DataFrame(
             {"document": [b.document for b in refused], "line": [b.line for b in refused]},
             schema={"document": pl.Int64(), "line": pl.Int64()},
         )
         frame = frame.join(lines, on=["document", "line"], how="anti", maintain_order="left")
-        counts = lines["document"].value_counts()
-        lost = dict(zip(counts["document"].to_list(), counts["count"].to_list(), strict=True))
-        records = {index: count - lost.get(index, 0) for index, count in records.items()}
-    frame = _placed(frame, rules).drop("reason", strict=False)
-    refusals = sorted([*bad, *refused], key=lambda b: (b.document, b.line))
+        lost = count_by_document(lines["document"].to_numpy())
+        counts = {index: count - lost.get(index, 0) for index, count in counts.items()}
+    frame = _with_partition(frame, rules).drop("reason", strict=False)
+    refusals = sorted([*records.bad, *refused], key=lambda b: (b.document, b.line))
     if repeated is None or not repeated.height:
-        return Keyed(lane, frame, refusals, records)
+        return Keyed(records.lane, frame, refusals, counts)
     by_place = (
-        _placed(repeated, rules).group_by("document", "date", "site").agg(records=pl.len(), rows=pl.col("rows").sum())
+        _with_partition(repeated, rules)
+        .group_by("document", "date", "site")
+        .agg(records=pl.len(), rows=pl.col("rows").sum())
     )
-    return Keyed(lane, frame, refusals, records, by_place.select(pl.col(n).cast(t) for n, t in REPEATED.items()))
+    return Keyed(records.lane, frame, refusals, counts, by_place.select(pl.col(n).cast(t) for n, t in REPEATED.items()))
 
 
-def _placed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def _with_partition(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """The frame with safe sites, and with the date of each row's partition."""
     ts = pl.col("ts")
     day = ts // DAY_US
@@ -77,25 +91,25 @@ def _placed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
 
 
 def quality_of(column: str) -> pl.Expr:
-    """A quality word (G, GOOD, B, BAD, U, UNCERTAIN in any case) as the contract has it; anything else as it is."""
+    """A quality word (G, GOOD, B, BAD, U, UNCERTAIN in any case) as in the contract; other words stay as they are."""
     word = pl.col(column)
     return word.str.to_lowercase().replace_strict(_QUALITY, default=word, return_dtype=pl.String())
 
 
 def safe_site(site: str | None) -> str:
-    """A site as a partition value: `_none` for none, `_invalid` for what is no safe folder name."""
+    """A site as a partition value: `_none` without a site, `_invalid` if the site is no safe folder name."""
     if not site:
         return NO_SITE
     return site if is_safe(site) else INVALID_PARTITION
 
 
-def rescued_text(values: Mapping[str, str]) -> str | None:
-    """What `_rescued` says of values without a column: JSON, key to the value's own text; None for none."""
+def rescue_text(values: Mapping[str, str]) -> str | None:
+    """The text of `_rescued` for values without a column: JSON, from key to the value's own text; None for none."""
     return orjson.dumps(values).decode() if values else None
 
 
 def _with_site(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with safe sites; what is no safe folder name is kept in `_rescued`."""
+    """The frame with safe sites; a site that is no safe folder name is kept in `_rescued`."""
     if "site" not in frame.columns:
         return frame.with_columns(site=pl.lit(NO_SITE))
     given = frame["site"].unique().to_list()
@@ -113,26 +127,27 @@ def _with_site(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rescue_site(row: Mapping[str, str | None]) -> str | None:
-    held = orjson.loads(row["_rescued"]) if row["_rescued"] else {}
+    rescued = orjson.loads(row["_rescued"]) if row["_rescued"] else {}
     key = "site"
-    while key in held:
+    while key in rescued:
         key += "_"
-    return rescued_text({**held, key: row["site"] or ""})
+    return rescue_text({**rescued, key: row["site"] or ""})
 
 
-def _refused(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules, raw: Raw) -> list[BadRecord]:
+def _refusals(frame: pl.DataFrame, documents: Sequence[Any], rules: Rules) -> list[BadRecord]:
     """One refusal for each record of the frame, with the reason of its first row."""
-    uploaded = {d.index: d.modified_us for d in documents}
-    found = []
+    by_index = {d.index: d for d in documents}
+    refusals = []
     columns = ["document", "line", "ts", "series_id", *(["reason"] if "reason" in frame.columns else [])]
     for row in (
         frame.select(columns).unique(["document", "line"], keep="first", maintain_order=True).iter_rows(named=True)
     ):
         index, line = row["document"], row["line"]
-        offset, data = raw(index, line)
-        reason = row.get("reason") or _reason(row["ts"], row["series_id"], uploaded[index], rules)
-        found.append(BadRecord(index, line, offset, reason, data))
-    return found
+        document = by_index[index]
+        offset, data = document.record(line)
+        reason = row.get("reason") or _reason(row["ts"], row["series_id"], document.modified_us, rules)
+        refusals.append(BadRecord(index, line, offset, reason, data))
+    return refusals
 
 
 def _reason(ts_us: int | None, series: str | None, uploaded_us: int, rules: Rules) -> str:

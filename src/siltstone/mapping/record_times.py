@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 import polars as pl
 
-from siltstone.mapping.cells import written
-from siltstone.mapping.instants import parsed_instants
+from siltstone.mapping.cells import own_texts
+from siltstone.mapping.instants import parse_instants
 from siltstone.mapping.records_options import OnRepeatedHour, RecordsOptions, TimeUnit
 from siltstone.model.arrays import Ints
 
@@ -25,8 +25,8 @@ _MOST = np.array([9 * 10**12, 9 * 10**15, 9 * 10**18, 9 * 10**18])  # so that no
 
 @dataclass(frozen=True)
 class Times:
-    """Per record: `us` since 1970 UTC (Int64, null where it can't be told), `nanos` 0 to 999 (Int32), `reason` why
-    there is no time (null where there is one or none is given), and `cut`, whether digits behind nanoseconds were."""
+    """Per record: `us` since 1970 UTC (Int64, null where it can't be read), `nanos` 0 to 999 (Int32), `reason` why
+    a given time can't be read (else null), and `cut`: whether digits after the nanoseconds were dropped."""
 
     us: pl.Series
     nanos: pl.Series
@@ -37,15 +37,15 @@ class Times:
 def record_times(columns: Sequence[pl.Series], options: RecordsOptions) -> Times:
     """The instant of each record, from one column or from two of text (date, time)."""
     if len(columns) == 2:
-        texts = [written(column).str.strip_chars() for column in columns]
+        texts = [own_texts(column).str.strip_chars() for column in columns]
         return _of_texts(pl.select(pl.concat_str(texts, separator=" ")).to_series(), options)
     column = columns[0]
     dtype = column.dtype
     if isinstance(dtype, pl.Datetime) or dtype == pl.Date():
         return _of_datetimes(column, options)
     if dtype.is_integer() or dtype.is_float() or dtype.is_decimal():
-        return _of_numbers(written(column), column.is_not_null(), options.time_unit)
-    return _of_texts(written(column), options)
+        return _of_numbers(own_texts(column), column.is_not_null(), options.time_unit)
+    return _of_texts(own_texts(column), options)
 
 
 def _of_texts(text: pl.Series, options: RecordsOptions) -> Times:
@@ -61,9 +61,9 @@ def _of_texts(text: pl.Series, options: RecordsOptions) -> Times:
     if (is_number | text.is_null()).all():
         return numbers
     words = text.zip_with(~is_number, none)
-    us, nanos = parsed_instants(words, "UTC")
+    us, nanos = parse_instants(words, "UTC")
     is_local = ~words.str.slice(10).str.contains("[Zz+-]")
-    times = _located(words, us, nanos, is_local.fill_null(value=False), options)
+    times = _to_utc(words, us, nanos, is_local.fill_null(value=False), options)
     return Times(
         numbers.us.zip_with(is_number, times.us),
         numbers.nanos.zip_with(is_number, times.nanos),
@@ -73,15 +73,15 @@ def _of_texts(text: pl.Series, options: RecordsOptions) -> Times:
 
 
 def _of_format(text: pl.Series, options: RecordsOptions) -> Times:
-    wanted = options.time_format.replace(".%f", "%.f").replace("%f", "%6f")
-    parsed = text.str.to_datetime(wanted, time_unit="us", strict=False)
+    form = options.time_format.replace(".%f", "%.f").replace("%f", "%6f")
+    parsed = text.str.to_datetime(form, time_unit="us", strict=False)
     has_zone = isinstance(parsed.dtype, pl.Datetime) and parsed.dtype.time_zone is not None
     us = parsed.cast(pl.Int64())
     nanos = _zeros(us)
-    if "%.f" in wanted or "%9f" in wanted or "%.9f" in wanted:
-        nanos = (text.str.to_datetime(wanted, time_unit="ns", strict=False).cast(pl.Int64()) % 1_000).cast(pl.Int32())
+    if "%.f" in form or "%9f" in form or "%.9f" in form:
+        nanos = (text.str.to_datetime(form, time_unit="ns", strict=False).cast(pl.Int64()) % 1_000).cast(pl.Int32())
     is_local = pl.repeat(not has_zone, len(text), eager=True)
-    return _located(text, us, nanos, is_local, options)
+    return _to_utc(text, us, nanos, is_local, options)
 
 
 def _of_datetimes(column: pl.Series, options: RecordsOptions) -> Times:
@@ -95,27 +95,27 @@ def _of_datetimes(column: pl.Series, options: RecordsOptions) -> Times:
         us = column.cast(pl.Datetime("us")).cast(pl.Int64())
     has_zone = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
     is_local = pl.repeat(not has_zone, len(column), eager=True)
-    return _located(column, us, _zeros(us) if nanos is None else nanos, is_local, options)
+    return _to_utc(column, us, _zeros(us) if nanos is None else nanos, is_local, options)
 
 
-def _located(given: pl.Series, us: pl.Series, nanos: pl.Series, is_local: pl.Series, options: RecordsOptions) -> Times:
-    """The instants, wall-clock times of `zone` among them moved to UTC; what is given but gives none has a reason."""
+def _to_utc(given: pl.Series, us: pl.Series, nanos: pl.Series, is_local: pl.Series, options: RecordsOptions) -> Times:
+    """The instants, wall-clock times of `zone` moved to UTC; a given time without an instant gets a reason."""
     shown = us
     if options.zone not in ("UTC", "Etc/UTC") and is_local.any():
         us = _in_zone(us, options.zone, options.on_repeated_hour).zip_with(is_local, us)
     lost = (us.is_null() & given.is_not_null()).arg_true().to_list()
-    texts, walls = written(given.gather(lost)), shown.gather(lost)
+    texts, walls = own_texts(given.gather(lost)), shown.gather(lost)
     reasons = [_reason(text, wall, options) for text, wall in zip(texts, walls, strict=True)]
     return Times(us, nanos, _reasons(len(us), lost, reasons), _zeros(us).cast(pl.Boolean()))
 
 
 def _reasons(rows: int, lost: Sequence[int], reasons: Sequence[str]) -> pl.Series:
-    found = pl.repeat(None, rows, dtype=pl.String(), eager=True)
-    return found.scatter(lost, pl.Series(reasons, dtype=pl.String())) if lost else found
+    reason_of_row = pl.repeat(None, rows, dtype=pl.String(), eager=True)
+    return reason_of_row.scatter(lost, pl.Series(reasons, dtype=pl.String())) if lost else reason_of_row
 
 
 def _in_zone(wall_us: pl.Series, zone: str, on_repeated: OnRepeatedHour) -> pl.Series:
-    """UTC instants of wall-clock times; null for those that the clocks skip, and for those shown twice if refused."""
+    """UTC instants of wall-clock times; null where the clocks skip a time, or show it twice and that is refused."""
     ambiguous = "null" if on_repeated == "refuse" else on_repeated
     wall = wall_us.cast(pl.Datetime("us"))
     return wall.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null").cast(pl.Int64())
@@ -131,8 +131,8 @@ def _reason(text: str, wall_us: int | None, options: RecordsOptions) -> str:
     return f"its time {text[:60]!r} does not exist in {options.zone}: the clocks skip it"
 
 
-def _of_numbers(text: pl.Series, known: pl.Series, unit: TimeUnit) -> Times:
-    """Instants of decimal texts; `known` tells those that are to be read."""
+def _of_numbers(text: pl.Series, is_number: pl.Series, unit: TimeUnit) -> Times:
+    """Instants of decimal texts; only rows where `is_number` is true are read."""
     if (exponents := text.str.contains("[eE]").fill_null(value=False)).any():
         at = exponents.arg_true()
         text = text.scatter(at, [_without_exponent(t) for t in text.gather(at)])
@@ -153,7 +153,7 @@ def _of_numbers(text: pl.Series, known: pl.Series, unit: TimeUnit) -> Times:
         is_negative = negative.to_numpy()
         us = np.where(is_negative, -us - (nanos > 0), us)
         nanos = np.where(is_negative & (nanos > 0), 1_000 - nanos, nanos)
-    lost = (~is_read & known).arg_true().to_list()
+    lost = (~is_read & is_number).arg_true().to_list()
     reasons = [f"its time {text[row]!r} is no number of {'time' if unit == 'auto' else unit}" for row in lost]
     none = pl.Series([None], dtype=pl.Int64())
     return Times(
@@ -165,7 +165,7 @@ def _of_numbers(text: pl.Series, known: pl.Series, unit: TimeUnit) -> Times:
 
 
 def _billionths(fraction: pl.Series) -> tuple[Ints, pl.Series]:
-    """Digits behind a point in 10^-9, those behind the ninth cut, and whether one of these is not 0."""
+    """Digits after a point, in units of 10^-9, and whether a digit after the ninth, which is cut, is not 0."""
     length = fraction.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
     is_long = length > 9
     cut = pl.Series(is_long)
@@ -177,7 +177,7 @@ def _billionths(fraction: pl.Series) -> tuple[Ints, pl.Series]:
 
 
 def _scaled(number: Ints, digits: Ints, place: Ints) -> tuple[Ints, Ints, Ints]:
-    """Microseconds, nanoseconds within them, and what is left behind, of numbers with nine decimal digits each."""
+    """Of numbers with nine decimal digits: microseconds, nanoseconds within them, and the rest."""
     per_unit = _PER_UNIT[place]
     in_ns = place == 3
     below_us = digits * per_unit  # in 10^-9 us

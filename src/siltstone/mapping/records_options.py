@@ -1,4 +1,4 @@
-"""What a `sources.records.NAME` block of the configuration says: where in foreign records a reading's parts are.
+"""The options of a `sources.records.NAME` block: where the parts of a reading are in foreign records.
 
 An *origin* is where a text comes from: `name` is a column of the record, `a.b.c` leads into nested objects, `=words` is
 the same words for every record, `path:REGEX` the first group of a regular expression that is found in the file's path.
@@ -6,10 +6,10 @@ the same words for every record, `path:REGEX` the first group of a regular expre
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import date
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from siltstone.mapping.source_options import SourceOptions, zone_problems
 
 RecordsFormat = Literal["ndjson", "csv", "avro", "parquet"]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
@@ -19,23 +19,24 @@ Duplicates = Literal["all", "distinct", "first", "last", "version", "error"]
 PATH = "path:"
 CONSTANT = "="
 QUALITIES = ("good", "uncertain", "bad")
+_LISTS = {"time", "series", "wide", "sentinels"}
 
 
 @dataclass(frozen=True)
-class RecordsOptions:
+class RecordsOptions(SourceOptions):
     """The keys of a block, none required but `time` and one of `value` and `wide`.
 
     - `pattern`: glob that a file's path ends with; `*` stops at a slash, `**/` is any folders. Empty: every file whose
       name begins with neither `.` nor `_`.
-    - `format`: ndjson, csv, avro or parquet; gzip and zstd are told by content.
+    - `format`: ndjson, csv, avro or parquet; gzip and zstd are recognized by the content.
     - `delimiter`: of CSV cells, one character. `decimal`: of CSV numbers, `.` or `,`.
-    - `time`: a column, or two (date, time), whose texts are joined by a blank.
+    - `time`: a column, or two (date, time): their texts are joined by a blank.
     - `time_format`: of text, in the words of strptime; empty: RFC 3339 and its common forms.
     - `time_unit`: of numbers: s, ms, us, ns since 1970, or auto: by magnitude.
     - `zone`: IANA name of the zone of local times without an offset.
-    - `on_repeated_hour`: what a local time means that the clocks show twice: earliest, latest, or refuse, which
-      quarantines its record. A local time that the clocks skip is always refused.
-    - `series`: origins, joined by `/`; empty: device/measurement, or the measurement where there is no device. In the
+    - `on_repeated_hour`: the meaning of a local time that the clocks show twice: earliest, latest, or refuse: the
+      record is quarantined. A local time that the clocks skip is always refused.
+    - `series`: origins, joined by `/`; empty: device/measurement, or the measurement without a device. In the
       wide form the measurement is appended to them.
     - `device`, `site`: an origin, empty for none. `measurement`: an origin, for the long form only; empty: the name of
       the value's column.
@@ -53,6 +54,7 @@ class RecordsOptions:
     - `future_hours`: h; records later than this after the file's upload are quarantined.
     """
 
+    earliest: str = "2000-01-01"
     pattern: str = ""
     format: RecordsFormat = "ndjson"
     delimiter: str = ","
@@ -74,44 +76,39 @@ class RecordsOptions:
     version: str = ""
     sentinels: Sequence[str] = ()
     duplicates: Duplicates = "distinct"
-    earliest: str = "2000-01-01"
-    future_hours: int = 24
 
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
+        """The options of a block of plain values; a single text stands for a list of one."""
+        given = dict(values)
+        for key in _LISTS & given.keys():
+            value = given[key]
+            given[key] = tuple(value) if not isinstance(value, str) else (value,) if value else ()
+        return cls(**given)
 
-def records_options(block: Mapping[str, Any]) -> RecordsOptions:
-    """The options of a block of plain values; a lone text stands for a list of one, and other keys than options are
-    passed over."""
-    known = {f.name for f in fields(RecordsOptions)}
-    lists = {"time", "series", "wide", "sentinels"}
-    given: dict[str, Any] = {key: value for key, value in block.items() if key in known}
-    for key in lists & given.keys():
-        value = given[key]
-        given[key] = tuple(value) if not isinstance(value, str) else (value,) if value else ()
-    return RecordsOptions(**given)
+    def problems(self) -> Iterator[str]:
+        """Each contradiction, beginning with the key that it is about."""
+        yield from _problems_of_parts(self)
+        yield from _problems_of_times(self)
+        yield from super().problems()
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
+            yield f"delimiter: {self.delimiter!r} is not one character that may stand between cells"
+        if self.format == "csv" and self.delimiter == self.decimal:
+            yield f"decimal: {self.decimal!r} is the delimiter too"
+        if self.format != "csv" and (self.delimiter, self.decimal) != (",", "."):
+            yield f"delimiter, decimal: they are of CSV, but format is {self.format}"
+        if self.duplicates == "version" and not self.version:
+            yield "duplicates: version needs the column of the version; give version"
+        for word, quality in self.qualities.items():
+            if quality not in QUALITIES:
+                yield f"qualities.{word}: {quality!r} is none; expected one of {', '.join(QUALITIES)}"
+        if self.qualities and not self.quality:
+            yield "qualities: words without their column; give quality"
 
 
 def is_column(origin: str) -> bool:
     """Whether an origin is a column of the record."""
     return bool(origin) and not origin.startswith((CONSTANT, PATH))
-
-
-def problems(options: RecordsOptions) -> Iterator[str]:
-    """Each contradiction, beginning with the key that it is about."""
-    yield from _problems_of_parts(options)
-    yield from _problems_of_times(options)
-    if len(options.delimiter) != 1 or options.delimiter in '"\r\n':
-        yield f"delimiter: {options.delimiter!r} is not one character that may stand between cells"
-    if options.format == "csv" and options.delimiter == options.decimal:
-        yield f"decimal: {options.decimal!r} is the delimiter too"
-    if options.format != "csv" and (options.delimiter, options.decimal) != (",", "."):
-        yield f"delimiter, decimal: they are of CSV, but format is {options.format}"
-    if options.duplicates == "version" and not options.version:
-        yield "duplicates: version needs the column of the version; give version"
-    for word, quality in options.qualities.items():
-        if quality not in QUALITIES:
-            yield f"qualities.{word}: {quality!r} is none; expected one of {', '.join(QUALITIES)}"
-    if options.qualities and not options.quality:
-        yield "qualities: words without their column; give quality"
 
 
 def _problems_of_parts(options: RecordsOptions) -> Iterator[str]:
@@ -146,16 +143,7 @@ def _problems_of_times(options: RecordsOptions) -> Iterator[str]:
         yield f"time_format: {options.time_format!r} holds no directive such as %Y"
     if options.time_format and options.time_unit != "auto":
         yield "time_unit: it is of numbers, time_format of texts; give one of them"
-    try:
-        ZoneInfo(options.zone)
-    except (KeyError, ValueError, OSError):
-        yield f"zone: {options.zone!r} is no time zone; give an IANA name such as Europe/Rome"
-    try:
-        date.fromisoformat(options.earliest)
-    except ValueError:
-        yield f"earliest: {options.earliest!r} is no date; expected YYYY-MM-DD in quotes"
-    if options.future_hours < 0:
-        yield f"future_hours: {options.future_hours} is below 0"
+    yield from zone_problems(options.zone, "Europe/Rome")
 
 
 def _wrong_pattern(pattern: str) -> str:

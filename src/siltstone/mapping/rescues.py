@@ -7,7 +7,7 @@ RESCUES = pl.Schema({"row": pl.Int64(), "key": pl.String(), "own": pl.String()})
 """Values without a column: the row that keeps each one, its key, and its own text."""
 
 
-def rescued(rescues: pl.DataFrame, rows: int) -> pl.Series:
+def rescue_texts(rescues: pl.DataFrame, rows: int) -> pl.Series:
     """For each of `rows` rows the JSON object key -> own text of its rescues, in their order; null for none.
 
     A key that a row has several times stands once, with a list of the texts.
@@ -19,11 +19,11 @@ def rescued(rescues: pl.DataFrame, rows: int) -> pl.Series:
         pl.any_horizontal(pl.col("key", "own").str.contains(r"[\x00-\x1f]")).any()
         | pl.struct("row", "key").is_duplicated().any()
     ).item()
-    found = _joined(rescues) if is_plain else _each(rescues)
-    return texts.scatter(found["row"], found["text"])
+    objects = _objects_of(rescues) if is_plain else _objects_one_by_one(rescues)
+    return texts.scatter(objects["row"], objects["text"])
 
 
-def _joined(rescues: pl.DataFrame) -> pl.DataFrame:
+def _objects_of(rescues: pl.DataFrame) -> pl.DataFrame:
     member = pl.concat_str(_quoted("key"), pl.lit(":"), _quoted("own"))
     objects = pl.concat_str(pl.lit("{"), pl.col("text").str.join(","), pl.lit("}")).alias("text")
     return rescues.select("row", member.alias("text")).group_by("row", maintain_order=True).agg(objects)
@@ -34,10 +34,10 @@ def _quoted(name: str) -> pl.Expr:
     return pl.concat_str(pl.lit('"'), escaped, pl.lit('"'))
 
 
-def _each(rescues: pl.DataFrame) -> pl.DataFrame:
-    held: dict[int, dict[str, str | list[str]]] = {}
+def _objects_one_by_one(rescues: pl.DataFrame) -> pl.DataFrame:
+    objects: dict[int, dict[str, str | list[str]]] = {}
     for row, key, own in rescues.iter_rows():
-        members = held.setdefault(row, {})
+        members = objects.setdefault(row, {})
         earlier = members.get(key)
         if earlier is None:
             members[key] = own
@@ -45,5 +45,5 @@ def _each(rescues: pl.DataFrame) -> pl.DataFrame:
             earlier.append(own)
         else:
             members[key] = [earlier, own]
-    texts = [orjson.dumps(members).decode() for members in held.values()]
-    return pl.DataFrame({"row": list(held), "text": texts}, {"row": pl.Int64(), "text": pl.String()})
+    texts = [orjson.dumps(members).decode() for members in objects.values()]
+    return pl.DataFrame({"row": list(objects), "text": texts}, {"row": pl.Int64(), "text": pl.String()})

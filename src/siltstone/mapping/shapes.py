@@ -7,18 +7,18 @@ from functools import lru_cache
 
 import polars as pl
 
-from siltstone.mapping.cells import same_as, written
+from siltstone.mapping.cells import own_texts, same_as
 from siltstone.mapping.readings import quality_of
 from siltstone.mapping.record_times import record_times
 from siltstone.mapping.records_options import CONSTANT, PATH, RecordsOptions, is_column
-from siltstone.mapping.rescues import RESCUES, rescued
+from siltstone.mapping.rescues import RESCUES, rescue_texts
 from siltstone.mapping.sheets import OWN, Sheet
 
 _NO_TEXT = pl.lit(None, pl.String())
 
 
 def columns_of(options: RecordsOptions) -> list[str]:
-    """The columns of a record that the block names as parts, those of the wide form left out."""
+    """The columns of a record that the block names as parts, without the columns of the wide form."""
     origins = [options.device, options.measurement, options.site, *options.series]
     columns = [*options.time, options.value, options.quality, options.version]
     return list(dict.fromkeys([c for c in columns if c] + [o for o in origins if is_column(o)]))
@@ -36,7 +36,7 @@ def of_path(origin: str, path: str) -> str | None:
 
 
 def readings(sheet: Sheet, source: str, options: RecordsOptions, paths: Mapping[int, str]) -> pl.DataFrame:
-    """The readings of a sheet as `readings.finished` takes them; `paths` has the path of each document.
+    """The readings of a sheet as `keyed_readings` takes them; `paths` has the path of each document.
 
     A record without any content gives none. One with content beside its parts, but without a value in the wide form,
     gives a row with the `reason` why it can't be taken.
@@ -60,7 +60,7 @@ def readings(sheet: Sheet, source: str, options: RecordsOptions, paths: Mapping[
             **({"site": rows.of(parts.origin(options.site))} if options.site else {}),
         }
     ).hstack(cells.select("value", "text", "kind"))
-    prefix = rows.of(parts.joined(options.series)) if options.series else None
+    prefix = rows.of(parts.join_origins(options.series)) if options.series else None
     frame = frame.with_columns(_series(frame, prefix, options), pl.lit(source).alias("source"))
     rescues = [_misfits(cells), rows.rescues(others)]
     if times.cut.any():
@@ -76,7 +76,7 @@ def readings(sheet: Sheet, source: str, options: RecordsOptions, paths: Mapping[
             said = pl.repeat(options.quality, len(own), dtype=pl.String(), eager=True)
             rescues.append(_rescue(own, said, is_missing & own.is_not_null()))
         frame = _without_values(frame, is_missing)
-    return frame.with_columns(_rescued=rescued(pl.concat(rescues), frame.height))
+    return frame.with_columns(_rescued=rescue_texts(pl.concat(rescues), frame.height))
 
 
 def _wide_columns(names: Sequence[str], options: RecordsOptions) -> list[str]:
@@ -91,7 +91,7 @@ def _wide_columns(names: Sequence[str], options: RecordsOptions) -> list[str]:
 
 
 def _cells(sheet: Sheet, options: RecordsOptions, wide: Sequence[str], others: pl.DataFrame) -> pl.DataFrame:
-    """One cell for each reading, by record; those with a `reason` stand for records that can't be taken."""
+    """One cell for each reading, by record; a cell with a `reason` stands for a record that can't be taken."""
     if options.value:
         cells = sheet.value(options.value)
         is_empty = cells["kind"].is_null()
@@ -129,9 +129,9 @@ class _Rows:
         if not cells.height or not len(self._record):
             return RESCUES.to_frame()
         first = self._record.search_sorted(cells["record"]).cast(pl.Int64())
-        found = cells.select(first.alias("row"), "key", "own", "record")
-        known = self._record.gather(first.clip(0, len(self._record) - 1)) == cells["record"]
-        return found.filter(known).select(RESCUES.names())
+        rescues = cells.select(first.alias("row"), "key", "own", "record")
+        has_row = self._record.gather(first.clip(0, len(self._record) - 1)) == cells["record"]
+        return rescues.filter(has_row).select(RESCUES.names())
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ class _Parts:
     def origin(self, origin: str) -> pl.Series:
         """The text of an origin."""
         if is_column(origin):
-            return written(self.sheet.column(origin))
+            return own_texts(self.sheet.column(origin))
         texts = {index: of_path(origin, path) for index, path in self.paths.items()}
         document = pl.Series(self.sheet.document)
         return document.replace_strict(texts, return_dtype=pl.String(), default=None)
 
-    def joined(self, origins: Sequence[str]) -> pl.Series:
+    def join_origins(self, origins: Sequence[str]) -> pl.Series:
         """Several origins joined by a slash; null where one is."""
         parts = [self.origin(origin) for origin in origins]
         return parts[0] if len(parts) == 1 else pl.select(pl.concat_str(parts, separator="/")).to_series()
@@ -158,49 +158,49 @@ class _Parts:
         """The quality in the contract's words where they are known."""
         if not options.quality:
             return pl.repeat("good", len(self.sheet.line), dtype=pl.String(), eager=True)
-        word = written(self.sheet.column(options.quality)).alias("word")
+        word = own_texts(self.sheet.column(options.quality)).alias("word")
         named = quality_of("word")
         if options.qualities:
             named = pl.col("word").replace_strict(dict(options.qualities), default=named, return_dtype=pl.String())
         return word.to_frame().select(named).to_series()
 
     def version(self, name: str) -> tuple[pl.Series, pl.Series]:
-        """The whole numbers of a column, and which of its cells hold something else."""
-        given = written(self.sheet.column(name))
+        """The whole numbers of a column, and which of its cells have other content."""
+        given = own_texts(self.sheet.column(name))
         version = given.cast(pl.Int64(), strict=False)
         return version, version.is_null() & given.is_not_null()
 
-    def cells(self, name: str, wanted: pl.Series) -> pl.DataFrame:
+    def cells(self, name: str, is_rescued: pl.Series) -> pl.DataFrame:
         """The wanted cells of a column with their own text."""
-        if not wanted.any():
+        if not is_rescued.any():
             return OWN.to_frame()
-        return self.sheet.value(name).filter(wanted).select(OWN.names())
+        return self.sheet.value(name).filter(is_rescued).select(OWN.names())
 
 
 def _series(frame: pl.DataFrame, prefix: pl.Series | None, options: RecordsOptions) -> pl.Expr:
     if prefix is not None:
-        joined = pl.concat_str(prefix, "measurement", separator="/") if options.wide else pl.lit(prefix)
+        series_id = pl.concat_str(prefix, "measurement", separator="/") if options.wide else pl.lit(prefix)
     elif options.device:
-        joined = pl.concat_str("device_id", "measurement", separator="/")
+        series_id = pl.concat_str("device_id", "measurement", separator="/")
     else:
-        joined = pl.col("measurement")
-    return joined.alias("series_id")
+        series_id = pl.col("measurement")
+    return series_id.alias("series_id")
 
 
 def _misfits(cells: pl.DataFrame) -> pl.DataFrame:
     return _rescue(cells["misfit"], cells["key"], cells["misfit"].is_not_null())
 
 
-def _rescue(own: pl.Series, key: pl.Series, wanted: pl.Series) -> pl.DataFrame:
+def _rescue(own: pl.Series, key: pl.Series, is_rescued: pl.Series) -> pl.DataFrame:
     """Cells that each stay with their own reading."""
-    if not wanted.any():
+    if not is_rescued.any():
         return RESCUES.to_frame()
-    row = wanted.arg_true().cast(pl.Int64())
+    row = is_rescued.arg_true().cast(pl.Int64())
     return pl.DataFrame({"row": row, "key": key.gather(row), "own": own.gather(row)})
 
 
 def _without_values(frame: pl.DataFrame, is_missing: pl.Series) -> pl.DataFrame:
-    """The readings with those that mean missing set to no value and bad quality."""
+    """The readings; where `is_missing` is true they have no value and bad quality."""
     return frame.with_columns(
         pl.when(~is_missing).then("value").alias("value"),
         pl.when(~is_missing).then("text").alias("text"),

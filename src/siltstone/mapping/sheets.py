@@ -1,4 +1,4 @@
-"""Records of any format under one view: a column of a part, cells of values, and what nobody asked for."""
+"""Records of any format under one interface: columns of parts, cells of values, and all other cells."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,24 +11,18 @@ import polars as pl
 from siltstone.formats.documents import BadRecord, Lane, Records
 from siltstone.formats.ndjson.members import NULL, TEXT, Members
 from siltstone.mapping import cells
+from siltstone.mapping.readings import ReadRecords
 from siltstone.model.arrays import Ints
 
 OWN = pl.Schema({"record": pl.Int64(), "key": pl.String(), "own": pl.String()})
 
 
-class Sheet(Protocol):
-    """Records in order of document and line; both have an entry per record."""
-
-    @property
-    def document(self) -> Ints: ...
-    @property
-    def line(self) -> Ints: ...
-    @property
-    def bad(self) -> Sequence[BadRecord]: ...
+class Sheet(ReadRecords, Protocol):
+    """Records in order of document and line."""
 
     @property
     def names(self) -> Sequence[str]:
-        """The columns that there are."""
+        """The names of all columns."""
 
     def column(self, name: str) -> pl.Series:
         """A cell of each record, null where it has none: text, or of the type that the file gives it."""
@@ -41,8 +35,8 @@ class Sheet(Protocol):
         """The cells of some columns, by record, then in the order of columns, as `value` has them. NDJSON has none
         where a record lacks the key."""
 
-    def others(self, known: Collection[str]) -> pl.DataFrame:
-        """The cells with content that are in no known column: `record`, `key`, `own`."""
+    def others(self, named: Collection[str]) -> pl.DataFrame:
+        """The cells with content outside the named columns: `record`, `key`, `own`."""
 
     def is_empty(self) -> pl.Series:
         """Which records have no content at all."""
@@ -66,6 +60,10 @@ class MemberSheet:
     def bad(self) -> Sequence[BadRecord]:
         return self.members.bad
 
+    @property
+    def lane(self) -> Lane:
+        return "typed"
+
     @cached_property
     def names(self) -> Sequence[str]:
         """The keys that occur, in order of sight."""
@@ -74,12 +72,12 @@ class MemberSheet:
 
     def column(self, name: str) -> pl.Series:
         """The plain text of a member of each record."""
-        return self._spread(name, ["text"])["text"]
+        return self._one_per_record(name, ["text"])["text"]
 
     def value(self, name: str) -> pl.DataFrame:
         """A cell for each record, without content where it lacks the key."""
         return _cells_of(
-            self._spread(name, ["text", "kind", "own"]).with_columns(
+            self._one_per_record(name, ["text", "kind", "own"]).with_columns(
                 pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"),
                 pl.lit(name).alias("key"),
                 pl.col("kind").fill_null(NULL),
@@ -87,15 +85,15 @@ class MemberSheet:
         )
 
     def cells(self, names: Sequence[str]) -> pl.DataFrame:
-        """The cells that there are."""
+        """The cells of those members that occur."""
         frame = self.members.frame
         if set(names) != set(self.names):
             frame = frame.filter(pl.col("key").is_in(list(names)))
         return _cells_of(frame)
 
-    def others(self, known: Collection[str]) -> pl.DataFrame:
-        """Members of unknown keys, and those that repeat a key."""
-        left = [name for name in self.names if name not in set(known)]
+    def others(self, named: Collection[str]) -> pl.DataFrame:
+        """Members with other keys, and members that repeat a key."""
+        left = [name for name in self.names if name not in set(named)]
         frame, repeated = self.members.frame, self.members.repeated
         frame = frame.filter(pl.col("key").is_in(left) & (pl.col("kind") != NULL)) if left else frame.clear()
         frame = pl.concat([frame, repeated]) if repeated.height else frame
@@ -105,24 +103,24 @@ class MemberSheet:
         """Records of nulls only."""
         frame = self.members.frame
         filled = np.zeros(len(self.line), np.bool_)
-        known = frame["record"] if (frame["kind"] != NULL).all() else frame.filter(pl.col("kind") != NULL)["record"]
-        filled[known.to_numpy()] = True
+        full = frame["record"] if (frame["kind"] != NULL).all() else frame.filter(pl.col("kind") != NULL)["record"]
+        filled[full.to_numpy()] = True
         return pl.Series(~filled)
 
-    def _spread(self, name: str, columns: Sequence[str]) -> pl.DataFrame:
+    def _one_per_record(self, name: str, columns: Sequence[str]) -> pl.DataFrame:
         """A row per record of the members of one key."""
         frame = self.members.frame
-        found = frame.filter(pl.col("key") == name)
-        if found.height == len(self.line):
-            return found.select(columns)
+        members = frame.filter(pl.col("key") == name)
+        if members.height == len(self.line):
+            return members.select(columns)
         place = pl.repeat(None, len(self.line), dtype=pl.Int64(), eager=True)
-        place = place.scatter(found["record"], pl.int_range(found.height, eager=True))
-        return found.select(pl.col(columns).gather(place))
+        place = place.scatter(members["record"], pl.int_range(members.height, eager=True))
+        return members.select(pl.col(columns).gather(place))
 
 
 def _cells_of(members: pl.DataFrame) -> pl.DataFrame:
-    found = cells.of_members(members["text"], members["kind"], members["own"])
-    return members.select("record", "key", _own_member().alias("own")).hstack(found)
+    values = cells.of_members(members["text"], members["kind"], members["own"])
+    return members.select("record", "key", _own_member().alias("own")).hstack(values)
 
 
 def _own_member() -> pl.Expr:
@@ -134,9 +132,9 @@ def _own_member() -> pl.Expr:
 
 @dataclass(frozen=True)
 class ColumnSheet:
-    """Records of a format with columns. `cells_as` says what they hold: `types` what the columns' types say, `texts`
-    of CSV, that are numbers by their looks with `decimal` as their mark, `tokens` the own texts of JSON values.
-    `objects` are the nested columns whose fields stand for them."""
+    """Records of a format with columns. `cells_as` says what the cells are: `types`: values of the columns' types;
+    `texts`: CSV, where a text that looks like a number with the mark `decimal` is one; `tokens`: JSON values, given as
+    their own texts. `objects` are nested columns that are replaced by their fields."""
 
     records: Records
     cells_as: Literal["types", "texts", "tokens"] = "types"
@@ -161,7 +159,17 @@ class ColumnSheet:
 
     @cached_property
     def _columns(self) -> Mapping[str, pl.Series]:
-        found: dict[str, pl.Series] = {}
+        """The first column of each name, in order."""
+        first: dict[str, pl.Series] = {}
+        for column in self._all_columns:
+            first.setdefault(column.name, column)
+        return first
+
+    @cached_property
+    def _all_columns(self) -> list[pl.Series]:
+        """The columns in order, each object's fields in its place, named by their paths. A field may have the name of
+        another column."""
+        columns: list[pl.Series] = []
         waiting = [(column.name, column) for column in reversed(self.records.frame.get_columns())]
         while waiting:
             name, column = waiting.pop()
@@ -169,8 +177,8 @@ class ColumnSheet:
                 fields = [(f"{name}.{f}", column.struct.field(f)) for f in column.struct.fields]
                 waiting += reversed(fields)
             else:
-                found.setdefault(name, column)
-        return found
+                columns.append(column.alias(name))
+        return columns
 
     def column(self, name: str) -> pl.Series:
         """The column, all null where the file has none."""
@@ -186,14 +194,14 @@ class ColumnSheet:
 
     def value(self, name: str) -> pl.DataFrame:
         """A cell for each record."""
-        return self._interleaved([name])
+        return self._cells_by_record([name])
 
     def cells(self, names: Sequence[str]) -> pl.DataFrame:
         """A cell for each record and column."""
         by_type: dict[pl.DataType, list[str]] = {}
         for name in names:
             by_type.setdefault(self._columns[name].dtype, []).append(name)
-        parts = [self._interleaved(alike) for alike in by_type.values()]
+        parts = [self._cells_by_record(alike) for alike in by_type.values()]
         if not parts:
             return OWN.to_frame().hstack(cells.CELLS.to_frame())
         if len(parts) == 1:
@@ -201,25 +209,25 @@ class ColumnSheet:
         order = {name: place for place, name in enumerate(names)}
         return pl.concat(parts).sort("record", pl.col("key").replace_strict(order, return_dtype=pl.Int64()))
 
-    def others(self, known: Collection[str]) -> pl.DataFrame:
-        """Cells with content in columns without a part."""
+    def others(self, named: Collection[str]) -> pl.DataFrame:
+        """Cells with content in other columns, and in columns that repeat the name of an earlier one."""
         parts = [
-            pl.DataFrame({"own": cells.written(column)})
-            .select(pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"), pl.lit(name).alias("key"), "own")
+            pl.DataFrame({"own": cells.own_texts(column)})
+            .select(pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"), pl.lit(column.name).alias("key"), "own")
             .drop_nulls("own")
-            for name, column in self._columns.items()
-            if name not in known
+            for column in self._all_columns
+            if column.name not in named or column is not self._columns[column.name]
         ]
         return pl.concat([OWN.to_frame(), *parts]).sort("record", maintain_order=True)
 
     def is_empty(self) -> pl.Series:
-        """Records whose every cell is null."""
+        """Records that have only null cells."""
         frame = self.records.frame
         if not frame.width:
             return pl.repeat(True, len(self.line), dtype=pl.Boolean(), eager=True)
         return frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
 
-    def _interleaved(self, names: Sequence[str]) -> pl.DataFrame:
+    def _cells_by_record(self, names: Sequence[str]) -> pl.DataFrame:
         """The cells of columns of one type, by record."""
         rows, width = len(self.line), len(names)
         column = pl.concat([self._columns.get(name, self.column(name)).rename("") for name in names])
@@ -227,15 +235,15 @@ class ColumnSheet:
             column = column.gather(np.arange(rows * width).reshape(width, rows).T.ravel())
         match self.cells_as:
             case "types":
-                found = cells.of_column(column)
+                values = cells.of_column(column)
             case "texts":
-                found = cells.of_texts(column, self.decimal)
+                values = cells.of_texts(column, self.decimal)
             case "tokens":
-                found = cells.of_tokens(column)
+                values = cells.of_tokens(column)
         return pl.DataFrame(
             {
                 "record": np.repeat(np.arange(rows, dtype=np.int64), width),
                 "key": pl.Series(names, dtype=pl.String()).gather(np.tile(np.arange(width), rows)),
-                "own": cells.written(column),
+                "own": cells.own_texts(column),
             }
-        ).hstack(found)
+        ).hstack(values)

@@ -4,26 +4,26 @@ A row that the next version of a file lacks is gone, so a file counts whole or n
 like a deletion. An empty file says that nothing is left.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import polars as pl
 
 from siltstone.errors import Unreadable
 from siltstone.formats.compression import inflate
-from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules
+from siltstone.formats.documents import Document, Item, Opened, Parsed, ParseRules
 from siltstone.formats.ndjson.lanes import parse
 from siltstone.mapping.dataset import Keyed
+from siltstone.mapping.keyed import count_by_document, refuse_without_key, with_empty_documents
 from siltstone.model.schema import Schema
 
 _BOM = b"\xef\xbb\xbf"
 _POLARS_TYPE = {"string": pl.String(), "double": pl.Float64()}
 
-Shape = Callable[[pl.DataFrame, Sequence[Document], Rules], pl.DataFrame]
+Shape = Callable[[pl.DataFrame, Sequence[Document]], pl.DataFrame]
 """The contract's columns from a frame that has every column of the form, `_rescued`, `document`, `line`, and `ts`:
 when the file was uploaded (microseconds)."""
 
@@ -38,7 +38,7 @@ class Form:
     key: tuple[str, ...]
 
 
-def open_snapshot(item: Item, form: Form, rules: Rules) -> Opened:
+def open_snapshot(item: Item, form: Form, rules: ParseRules) -> Opened:
     """The document of a file (gzip, zstd or text); Unreadable where any part of it can't be read or lacks its key."""
     if not item.data.removeprefix(_BOM).strip():
         return Opened(Document(item.index, b"", path=item.path, modified_us=item.modified_us))
@@ -52,19 +52,15 @@ def open_snapshot(item: Item, form: Form, rules: Rules) -> Opened:
     return Opened(document)
 
 
-def snapshot_rows(documents: Sequence[Document], form: Form, rules: Rules) -> list[Keyed]:
-    """Every row of the documents; those without rows are counted as of no record."""
+def snapshot_rows(documents: Sequence[Document], form: Form, rules: ParseRules) -> list[Keyed]:
+    """Every row of the documents; a document without rows is counted with 0 records."""
     closed = replace(rules, max_columns=len(form.columns.columns))  # a key without a column is rescued
     texts = [document for document in documents if document.text.strip()]
-    found = [_keyed(p, documents, form, rules) for p in (parse(texts, form.columns, closed)[0] if texts else ())]
-    empty = {document.index: 0 for document in documents if not document.text.strip()}
-    if empty:
-        nothing = pl.DataFrame(schema={"ts": pl.Int64(), "document": pl.Int64(), "line": pl.Int64()})
-        found.append(Keyed("typed", nothing, (), empty))
-    return found
+    parts = parse(texts, form.columns, closed)[0] if texts else ()
+    return with_empty_documents([_keyed(part, documents, form) for part in parts], documents)
 
 
-def _is_sure(line: bytes, keys: Sequence[str], rules: Rules) -> bool:
+def _is_sure(line: bytes, keys: Sequence[str], rules: ParseRules) -> bool:
     """Whether a line is blank, or a flat object with its keys: nothing can be wrong with it as a whole."""
     if not line.strip():
         return True
@@ -78,7 +74,7 @@ def _is_sure(line: bytes, keys: Sequence[str], rules: Rules) -> bool:
     return is_flat and all(isinstance(record.get(key), str) for key in keys)
 
 
-def _keyed(parsed: Parsed, documents: Sequence[Document], form: Form, rules: Rules) -> Keyed:
+def _keyed(parsed: Parsed, documents: Sequence[Document], form: Form) -> Keyed:
     by_index = {document.index: document for document in documents}
     frame = pl.DataFrame(parsed.table)
     absent = [pl.lit(None, _POLARS_TYPE[c.kind]).alias(c.name) for c in form.columns.columns if c.name not in frame]
@@ -89,19 +85,6 @@ def _keyed(parsed: Parsed, documents: Sequence[Document], form: Form, rules: Rul
         line=parsed.line,
         ts=np.array([uploaded[i] for i in parsed.document], np.int64),
     )
-    frame = form.shape(frame, documents, rules)
-    is_keyless = frame.select(pl.any_horizontal(pl.col(form.key).is_null())).to_series()
-    bad = list(parsed.bad)
-    for index, line in frame.filter(is_keyless).select("document", "line").iter_rows():
-        document = by_index[index]
-        reason = f"{' or '.join(form.key)} is missing"
-        bad.append(BadRecord(index, line, int(document.offsets[line]), reason, document.lines[line]))
-    frame = frame.filter(~is_keyless)
-    bad.sort(key=lambda record: (record.document, record.line))
-    return Keyed(parsed.lane, frame, bad, rows_by_document(frame["document"].to_numpy()))
-
-
-def rows_by_document(document: npt.NDArray[np.int64]) -> Mapping[int, int]:
-    """How many rows each document has, of those that occur."""
-    indices, counts = np.unique(document, return_counts=True)
-    return dict(zip(indices.tolist(), counts.tolist(), strict=True))
+    frame = form.shape(frame, documents)
+    keyed = Keyed(parsed.lane, frame, parsed.bad, count_by_document(parsed.document))
+    return refuse_without_key(keyed, form.key, documents)

@@ -17,8 +17,8 @@ class Account:
 
     Records: `records_in + rows_split = rows_out + records_quarantined + duplicates_dropped + keys_superseded +
     records_empty` once `deferred` is 0; a deferred record belongs to another partition and is accounted for by the
-    task that writes it there. `rows_split` are the rows beyond the first that records gave, `records_empty` the
-    records that gave none, `keys_superseded` rows that others with the same key replaced, now or in a later run.
+    task that writes it there. `rows_split` are the second and further rows of records, `records_empty` the records
+    that gave no row, `keys_superseded` the rows that another row with the same key replaced, in this run or later.
     Cells (of the rows out): `keys_seen = cells_stored + nulls + values_rescued`.
     """
 
@@ -44,22 +44,22 @@ class Account:
 
     def problems(self) -> list[str]:
         """The sums that do not close, each as a sentence; empty when all is accounted for."""
-        found = []
+        problems = []
         went = self.rows_out + self.records_quarantined + self.duplicates_dropped + self.deferred
         if self.records_in + self.rows_split != went + self.keys_superseded + self.records_empty:
             more = f" + {self.rows_split:,} rows more of them" if self.rows_split else ""
             superseded = f" + {self.keys_superseded:,} superseded" if self.keys_superseded else ""
             empty = f" + {self.records_empty:,} without a row" if self.records_empty else ""
-            found.append(
+            problems.append(
                 f"{self.records_in:,} records in{more}, but {self.rows_out:,} rows out + {self.records_quarantined:,} "
                 f"quarantined + {self.duplicates_dropped:,} duplicates{superseded}{empty} + {self.deferred:,} deferred"
             )
         if self.keys_seen != self.cells_stored + self.nulls + self.values_rescued:
-            found.append(
+            problems.append(
                 f"{self.keys_seen:,} keys seen, but {self.cells_stored:,} cells stored + {self.nulls:,} nulls "
                 f"+ {self.values_rescued:,} rescued"
             )
-        return found
+        return problems
 
 
 _COUNTS = tuple(f.name for f in fields(Account))
@@ -72,9 +72,9 @@ class FileAccount:
 
     `state` is `ingested`, `quarantined` (no row could be read), `noted` (same content under a new etag) or, not kept
     in the ledger, `deferred` (it changed or vanished between listing and reading: the next run sees it again).
-    `rows_kept` are rows of a former version that stay, since this one gave none, and `duplicates_kept` those of its
-    lines that rows of other files stand for; `folders` the partitions of rows that this run did not write: such rows,
-    or those that were there already for its repeated lines.
+    `rows_kept` are rows of the file's former version, which stay because this version gave none; `duplicates_kept` are
+    lines of that version that equal a row of another file. `folders` are the partitions of rows that this run did not
+    write: the rows kept, or earlier rows that equal repeated lines of the file.
     """
 
     path: str

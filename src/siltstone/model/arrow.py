@@ -1,6 +1,6 @@
-"""Columns handed over between numpy and Arrow, without pandas.
+"""Columns of numpy and Arrow turned into each other, without pandas.
 
-pyarrow imports pandas, where there is one, whenever it takes a list or gives an array to numpy: half a second in each
+pyarrow imports pandas, if it is installed, whenever it takes a list or gives an array to numpy: half a second in each
 worker. polars does not.
 """
 
@@ -39,7 +39,7 @@ def coded_texts(values: pl.Series) -> pa.DictionaryArray:
 
 
 def coded_at(values: pl.Series, places: npt.NDArray[Any]) -> pa.DictionaryArray:
-    """A column of texts, of which there are few: for each row the one at a place."""
+    """A column with few different texts: for each row the text at its place."""
     encoded = values.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string()).dictionary_encode()
     if encoded.null_count:
         indices = pl.Series(encoded.indices).cast(pl.Int32()).gather(places).to_arrow()
@@ -49,7 +49,7 @@ def coded_at(values: pl.Series, places: npt.NDArray[Any]) -> pa.DictionaryArray:
 
 
 def compact(table: pa.Table) -> pa.Table:
-    """The rows, with texts whose dictionaries have more entries than there are rows coded anew."""
+    """The rows; a dictionary of texts with more entries than rows is built again."""
     for place, column in enumerate(table.columns):
         if pa.types.is_dictionary(column.type) and len(column.chunk(0).dictionary) > len(table):
             plain = column.cast(column.type.value_type).dictionary_encode().cast(column.type)

@@ -58,9 +58,9 @@ class Field:
 class Contract:
     """One table: columns in order are `leading`, then `added`, then the record columns, which are open-ended.
 
-    `key` names the columns that tell one row from all others: rows with an equal one are settled by the dataset's
-    policy. A contract without a key takes every row. Of a `history` contract `time` and `valid_to` bound the instants
-    at which a row was true, and the key tells whose row it is.
+    `key` names the columns that identify a row: the dataset's policy says which rows with an equal key stay. A contract
+    without a key takes every row. In a `history` contract `time` and `valid_to` bound the instants at which a row was
+    true, and the key names the entity.
     `statistics` names the columns that carry min, max and null count in the Delta log; readers skip files by them.
     `leading` record columns come first in the schema because Delta readers expect statistics there.
     """

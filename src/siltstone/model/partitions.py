@@ -1,4 +1,4 @@
-"""Which sites may name a folder: the one rule for paths, rows and the configuration."""
+"""Which sites may name a folder: one rule for paths, rows and the configuration."""
 
 import re
 
@@ -6,5 +6,5 @@ _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def is_safe(site: str) -> bool:
-    """Whether a site is a partition value as it stands: no way out of the table, and no reader takes it for null."""
+    """Whether a site can be a partition value: its folder is inside the table, and no reader takes it for null."""
     return bool(_SAFE.fullmatch(site) and site.strip(".") and site != "__HIVE_DEFAULT_PARTITION__")

@@ -51,13 +51,13 @@ class Schema:
         """The column of a key, or None when the table has none for it yet."""
         return self._by_key.get(key) or self._by_folded_key.get(key.lower())
 
-    def extended(self, found: Iterable[tuple[str, Kind]], limit: int | None = None) -> "Schema":
+    def extended(self, keys: Iterable[tuple[str, Kind]], limit: int | None = None) -> "Schema":
         """This schema with a column for each (key, kind) that has none, up to `limit` columns in all; the order of
-        `found` decides names."""
+        `keys` decides names."""
         columns = list(self.columns)
         by_folded_key = {c.key.lower() for c in columns}
         taken = {c.name.lower() for c in columns} | {r.lower() for r in self.reserved}
-        for key, kind in found:
+        for key, kind in keys:
             if key.lower() in by_folded_key or (limit is not None and len(columns) >= limit):
                 continue
             plain = name = _REFUSED.sub("_", key) or "_"
@@ -82,7 +82,7 @@ class Schema:
 
 
 def _endings(key: str) -> Iterator[str]:
-    """What tells names apart: more and more digits of the key's SHA-256, then numbers behind them."""
+    """Endings that make a name unique: more and more digits of the key's SHA-256, then numbers after them."""
     digest = hashlib.sha256(key.encode()).hexdigest()
     yield from (digest[:digits] for digits in range(8, 65, 8))
     yield from (f"{digest}_{number}" for number in count(2))

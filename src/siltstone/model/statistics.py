@@ -12,7 +12,7 @@ Bounds = tuple[Any, Any, int]
 
 
 class Instant(int):
-    """Microseconds since 1970, to tell them from plain integers."""
+    """Microseconds since 1970, as a type of their own beside plain integers."""
 
 
 def merged(earlier: Bounds | None, column: pa.ChunkedArray) -> Bounds:
@@ -20,8 +20,8 @@ def merged(earlier: Bounds | None, column: pa.ChunkedArray) -> Bounds:
     is_time, nulls = pa.types.is_timestamp(column.type), column.null_count
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries().unique().cast(column.type.value_type)
-    found = pc.min_max(column.cast(pa.int64()) if is_time else column).as_py()
-    low, high = found["min"], found["max"]
+    bounds = pc.min_max(column.cast(pa.int64()) if is_time else column).as_py()
+    low, high = bounds["min"], bounds["max"]
     if is_time:
         low, high = (None if us is None else Instant(us) for us in (low, high))
     if earlier is None:
@@ -52,13 +52,13 @@ def from_json(statistics: Mapping[str, Any], time: str) -> dict[str, tuple[Any, 
     """The least and greatest value of each column, of the column `time` in microseconds, from statistics in the form
     of the Delta log."""
     sides = [statistics["minValues"], statistics["maxValues"]]
-    found = {name: (sides[0].get(name), sides[1].get(name)) for name in statistics["nullCount"]}
-    low, high = (None if text is None else _exact(datetime.fromisoformat(text)) for text in found[time])
-    return {**found, time: (low, high)}
+    bounds = {name: (sides[0].get(name), sides[1].get(name)) for name in statistics["nullCount"]}
+    low, high = (None if text is None else _exact(datetime.fromisoformat(text)) for text in bounds[time])
+    return {**bounds, time: (low, high)}
 
 
 def overlaps(one: Mapping[str, tuple[Any, Any]], other: Mapping[str, tuple[Any, Any]]) -> bool:
-    """Whether rows within both bounds may be equal in every bounded column; unknown bounds may hold anything."""
+    """Whether rows within both bounds may be equal in every bounded column; unknown bounds may have any value."""
     for name in one.keys() & other.keys():
         (low, high), (other_low, other_high) = one[name], other[name]
         if None not in (low, high, other_low, other_high) and (low > other_high or other_low > high):
@@ -68,8 +68,8 @@ def overlaps(one: Mapping[str, tuple[Any, Any]], other: Mapping[str, tuple[Any, 
 
 def _exact(value: Any) -> Any:
     if isinstance(value, datetime):
-        whole = value.replace(microsecond=0)
-        return Instant(int(whole.timestamp()) * 1_000_000 + value.microsecond)
+        seconds = value.replace(microsecond=0)
+        return Instant(int(seconds.timestamp()) * 1_000_000 + value.microsecond)
     return value
 
 

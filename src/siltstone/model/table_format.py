@@ -44,13 +44,13 @@ def format_of(header: Mapping[str, Any], root: str) -> TableFormat:
     """
     if KEY not in header:
         return FIRST
-    told = header[KEY]
-    if not isinstance(told, Mapping) or not all(_is_valid(told.get(name), first) for name, first in _FIELDS.items()):
+    given = header[KEY]
+    if not isinstance(given, Mapping) or not all(_is_valid(given.get(name), first) for name, first in _FIELDS.items()):
         raise TableFormatError(
-            f"{root} says of its format {told!r}, which siltstone {__version__} does not understand",
+            f"{root} says of its format {given!r}, which siltstone {__version__} does not understand",
             "Upgrade siltstone here if a newer one wrote the table; else restore its newest manifest from a backup.",
         )
-    return TableFormat(**{name: told[name] for name in _FIELDS})
+    return TableFormat(**{name: given[name] for name in _FIELDS})
 
 
 def _is_valid(value: Any, first: int | str) -> bool:
@@ -58,15 +58,15 @@ def _is_valid(value: Any, first: int | str) -> bool:
     return type(value) is type(first) and (bool(value) if isinstance(value, str) else value >= 1)
 
 
-def check_format(told: TableFormat, root: str, *, writes: bool) -> None:
+def check_format(fmt: TableFormat, root: str, *, writes: bool) -> None:
     """Raise TableFormatError where this siltstone may not read a table, or with `writes` not write it."""
-    needs = [("reading", told.min_reader_version, told.min_reader_release)]
+    needs = [("reading", fmt.min_reader_version, fmt.min_reader_release)]
     if writes:
-        needs.append(("writing", told.min_writer_version, told.min_writer_release))
+        needs.append(("writing", fmt.min_writer_version, fmt.min_writer_release))
     if unmet := [(use, release) for use, version, release in needs if version > KNOWN]:
         use, release = unmet[-1]
         raise TableFormatError(
-            f"{root} has format {told.version}, and {use} it needs siltstone {release} or newer; this is {__version__}",
+            f"{root} has format {fmt.version}, and {use} it needs siltstone {release} or newer; this is {__version__}",
             "Upgrade siltstone here, then run it again (docs/upgrading.md).",
         )
 
@@ -76,9 +76,9 @@ def next_format(headers: Iterable[Mapping[str, Any]], root: str, needed: TableFo
     less. `headers` are theirs, newest first; fields of theirs that are not known are kept."""
     row: dict[str, Any] = asdict(needed)
     for header in headers:
-        told = asdict(format_of(header, root))
+        fmt = asdict(format_of(header, root))
         for names in _TOGETHER:
-            if told[names[0]] > row[names[0]]:
-                row |= {name: told[name] for name in names}
+            if fmt[names[0]] > row[names[0]]:
+                row |= {name: fmt[name] for name in names}
         row = {**header.get(KEY, {}), **row}
     return row

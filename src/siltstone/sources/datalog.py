@@ -1,16 +1,15 @@
 """The mining fleet's datalogs: one gzipped NDJSON file per device and hour, `{site}/{device}/{YYYYMMDDHH}/...`.
 
-A row's time is its `heartbeat`, never its folder: epoch seconds, milliseconds, microseconds or nanoseconds, told by
-magnitude. The folder gives the site, the device and, by a measured shift, the day where most rows will land.
+A row's time is its `heartbeat`, never its folder: epoch seconds, milliseconds, microseconds or nanoseconds, by
+their magnitude. The folder gives the site, the device and, by a measured shift, the day where most rows will land.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +17,21 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.compression import inflate, inflate_head
-from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, Rules, row_cells
-from siltstone.formats.ndjson.lanes import parse
-from siltstone.mapping.dataset import Dataset, Place, Wide
+from siltstone.formats.compression import inflate_head
+from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, ParseRules, row_cells
+from siltstone.formats.ndjson.lanes import open_ndjson, parse
+from siltstone.mapping.dataset import Dataset, Place, Wide, WideDataset
+from siltstone.mapping.rules import Rules
+from siltstone.mapping.source_options import SourceOptions, zone_problems
 from siltstone.model.arrays import Ints
 from siltstone.model.arrow import to_arrow
-from siltstone.model.contracts import DATALOG, INVALID_PARTITION, Contract, Policy
+from siltstone.model.contracts import DATALOG, INVALID_PARTITION
+from siltstone.model.kinds import KINDS
 from siltstone.model.partitions import is_safe
 from siltstone.model.schema import Schema
 from siltstone.model.time_zones import iso, local_days
 
 CONTRACTS = (DATALOG,)
-LAYOUT = "{site}/{device}/{YYYYMMDDHH}/{YYYYMMDDHH}.txt.gz"
 TIME_KEY = "heartbeat"
 UNITS = ("s", "ms", "us", "ns")
 HINTS = {"heartbeat": "bigint", "unitno": "string", "deviceid": "string"}
@@ -52,23 +53,44 @@ class Stamped:
     reasons: dict[int, str]
 
 
-def datasets(options: Mapping[str, Any]) -> tuple[Dataset, ...]:
+@dataclass(frozen=True)
+class Options(SourceOptions):
+    """- `zone`: IANA zone of the local date `hiveperiod`.
+    - `hints`: kind by key (double, bigint, int, boolean, string or json) of columns that the table has not yet.
+    """
+
+    earliest: str = "2015-01-01"
+    zone: str = "Asia/Makassar"
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The kinds that every fleet has, and the hints, which win."""
+        return {**HINTS, **self.hints}
+
+    def problems(self) -> Iterator[str]:
+        """Each contradiction, beginning with the key that it is about."""
+        yield from zone_problems(self.zone)
+        yield from super().problems()
+        for key, kind in self.hints.items():
+            if kind not in KINDS:
+                yield f"hints.{key}: {kind!r} is no kind; known: {', '.join(KINDS)}"
+
+
+def datasets(options: Options) -> tuple[Dataset, ...]:
     """The one dataset; its options are all in the rules."""
     return (Datalog(),)
 
 
-@dataclass(frozen=True)
-class Datalog:
+class Datalog(WideDataset):
     """Files of the fleet to rows of the wide table."""
 
-    name: str = "datalog"
-    source: str = "datalog"
-    contract: Contract = DATALOG
-    layout: str = LAYOUT
-    policy: Policy = "lines"
-    whole: bool = False
-    is_by_hour: bool = True
-    time_units: Sequence[str] = UNITS
+    name = "datalog"
+    layout = "{site}/{device}/{YYYYMMDDHH}/{YYYYMMDDHH}.txt.gz"
+    contract = DATALOG
+    policy = "lines"
+    is_by_hour = True
+    time_units = UNITS
 
     def locate(self, path: str) -> Place | None:
         return locate(path)
@@ -81,28 +103,25 @@ class Datalog:
         return partition_of(place, shift_hours)
 
     def first_unit(self, head: bytes) -> str:
-        """The unit in the first record of a file's first bytes; "" when that can't be told."""
+        """The unit in the first record of a file's first bytes; "" if it can't be read."""
         return unit_of(inflate_head(head))
 
-    def open(self, item: Item, rules: Rules) -> Opened:
-        inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
-        document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
-        cut = document.cut_record if inflated.damage and inflated.data else item.data
-        return Opened(document, inflated.damage, cut)
+    def open(self, item: Item, rules: ParseRules) -> Opened:
+        return open_ndjson(item, rules)
 
     def rows(self, documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[list[Wide], Schema]:
         by_index = {d.index: d for d in documents}
         parts, grown = parse(documents, schema, rules)
         stamps = [stamp(p.table, _uploaded(p, by_index), rules) for p in parts]
-        untimed = _untimed(parts, stamps, by_index)
-        if untimed and len(grown.columns) > len(schema.columns):
+        refusals = _refusals(parts, stamps, by_index)
+        if refusals and len(grown.columns) > len(schema.columns):
             # A refused record must not shape the table: what is new is found again without it.
-            lines = {index: {bad.line for bad in group} for index, group in groupby(untimed, lambda b: b.document)}
+            lines = {index: {bad.line for bad in group} for index, group in groupby(refusals, lambda b: b.document)}
             kept = [d.without(lines[d.index]) if d.index in lines else d for d in documents]
             wide, grown = self.rows(kept, schema, rules)
-            wide[0] = replace(wide[0], bad=[*untimed, *wide[0].bad])
+            wide[0] = replace(wide[0], bad=[*refusals, *wide[0].bad])
             return wide, grown
-        return [_wide(p, s, _untimed([p], [s], by_index), by_index) for p, s in zip(parts, stamps, strict=True)], grown
+        return [_wide(p, s, _refusals([p], [s], by_index), by_index) for p, s in zip(parts, stamps, strict=True)], grown
 
 
 def _uploaded(part: Parsed, documents: Mapping[int, Document]) -> Ints:
@@ -110,23 +129,23 @@ def _uploaded(part: Parsed, documents: Mapping[int, Document]) -> Ints:
     return np.array([documents[int(i)].modified_us for i in indices], np.int64)[places]
 
 
-def _untimed(
+def _refusals(
     parts: Sequence[Parsed], stamps: Sequence["Stamped"], documents: Mapping[int, Document]
 ) -> list[BadRecord]:
     """The records without a usable time, in order of document and line."""
-    found = []
+    refusals = []
     for part, stamped in zip(parts, stamps, strict=True):
         for row, reason in stamped.reasons.items():
             index, line = int(part.document[row]), int(part.line[row])
             offset, raw = documents[index].record(line)
-            found.append(BadRecord(index, line, offset, reason, raw))
-    return sorted(found, key=lambda bad: (bad.document, bad.line))
+            refusals.append(BadRecord(index, line, offset, reason, raw))
+    return sorted(refusals, key=lambda bad: (bad.document, bad.line))
 
 
-def _wide(part: Parsed, stamped: "Stamped", untimed: list[BadRecord], documents: Mapping[int, Document]) -> Wide:
+def _wide(part: Parsed, stamped: "Stamped", refusals: list[BadRecord], documents: Mapping[int, Document]) -> Wide:
     """The rows with a usable time."""
-    bad = [*part.bad, *untimed]
-    if not untimed:
+    bad = [*part.bad, *refusals]
+    if not refusals:
         columns = part.table, part.document, part.line, stamped.ts_us, stamped.day, stamped.unit
         return Wide(part.lane, *columns, bad, part.cells, part.keys, part.nulls)
     refused = np.array(sorted(stamped.reasons), np.int64)
@@ -190,12 +209,12 @@ def _local_day(hour: datetime, shift_hours: int) -> str:
 
 @lru_cache(maxsize=1_024)
 def site_partition(site: str) -> str:
-    """The site as a partition value; what is unsafe in a path becomes `_invalid` (source_file keeps the original)."""
+    """The site as a partition value; an unsafe one becomes `_invalid` (source_file keeps the original)."""
     return site if is_safe(site) else INVALID_PARTITION
 
 
 def unit_of(head: bytes) -> str:
-    """The unit in the first record of a file's beginning; "" when that can't be told."""
+    """The unit in the first record of a file's beginning; "" if it can't be read."""
     line, _, _ = head.partition(b"\n")
     try:
         record = orjson.loads(line)
@@ -208,24 +227,24 @@ def unit_of(head: bytes) -> str:
 def stamp(table: pa.Table, uploaded_us: Ints, rules: Rules) -> Stamped:
     """The instant and local day of each row, from its heartbeat in exact integers (nanoseconds are cut, not rounded).
 
-    `uploaded_us` has each row's file upload time. Rows whose heartbeat is missing, no integer or out of the rules'
-    bounds get a reason.
+    `uploaded_us` has each row's file upload time. A row gets a reason if its heartbeat is missing, no integer, or out
+    of the rules' bounds.
     """
     rows = table.num_rows
     heartbeat = _column(table, TIME_KEY, rows)
-    known, value = heartbeat.is_not_null().to_numpy(), heartbeat.fill_null(0).to_numpy()
+    has_heartbeat, value = heartbeat.is_not_null().to_numpy(), heartbeat.fill_null(0).to_numpy()
     unit = np.searchsorted(_UNIT_BOUNDS, value, side="right").astype(np.int8)
     factor, divisor = np.array([10**6, 10**3, 1, 1])[unit], np.array([1, 1, 1, 10**3])[unit]
     positive = np.maximum(value, 0)
     ts_us = positive * factor // divisor
-    usable = known & (value > 0) & (ts_us >= rules.earliest_us) & (ts_us <= uploaded_us + rules.future_us)
+    usable = has_heartbeat & (value > 0) & (ts_us >= rules.earliest_us) & (ts_us <= uploaded_us + rules.future_us)
     reasons = {
-        int(row): _reason(bool(known[row]), int(value[row]), int(ts_us[row]), int(uploaded_us[row]), rules)
+        int(row): _reason(bool(has_heartbeat[row]), int(value[row]), int(ts_us[row]), int(uploaded_us[row]), rules)
         for row in np.flatnonzero(~usable)
     }
     day = np.zeros(rows, np.int32)
     day[usable] = local_days(ts_us[usable], rules.zone)
-    return Stamped(ts_us, day, np.where(known, unit, -1).astype(np.int8), reasons)
+    return Stamped(ts_us, day, np.where(has_heartbeat, unit, -1).astype(np.int8), reasons)
 
 
 def _column(table: pa.Table, name: str, rows: int) -> pl.Series:
@@ -234,8 +253,8 @@ def _column(table: pa.Table, name: str, rows: int) -> pl.Series:
     return pl.Series(table.column(name))
 
 
-def _reason(known: bool, value: int, ts_us: int, uploaded_us: int, rules: Rules) -> str:
-    if not known:
+def _reason(has_heartbeat: bool, value: int, ts_us: int, uploaded_us: int, rules: Rules) -> str:
+    if not has_heartbeat:
         return "heartbeat is missing or no integer"
     if value <= 0:
         return f"heartbeat {value} is no time"

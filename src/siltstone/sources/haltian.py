@@ -7,24 +7,26 @@ Files without rows are normal. The export is called beta by its vendor, so colum
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import BadRecord, Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules, Records, require_columns
 from siltstone.formats.parquet.reader import open_parquet, read_parquet
-from siltstone.mapping.dataset import Keyed, Place
+from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.events import Field, readings_of, without_repeats
-from siltstone.mapping.exact import exact, spoken
-from siltstone.mapping.misfits import rescued
-from siltstone.mapping.readings import finished
-from siltstone.model.contracts import READINGS, Contract, Policy, history_contract
+from siltstone.mapping.exact import exact, with_texts
+from siltstone.mapping.keyed import count_by_document, refuse_without_key, with_empty_documents
+from siltstone.mapping.misfits import rescue_columns
+from siltstone.mapping.readings import keyed_readings
+from siltstone.mapping.rules import Rules
+from siltstone.mapping.source_options import SourceOptions
+from siltstone.model.contracts import READINGS, Contract, history_contract
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 
@@ -115,33 +117,28 @@ _FILE = re.compile(
 _FOLDER = re.compile(r"(?:^|/)(?P<entity>[A-Za-z0-9]+)/(?P<year>[0-9]{4})(?:/(?P<month>[0-9]{2}))?/?$")
 
 
-def datasets(options: Mapping[str, Any]) -> tuple["Measurements | Entity", ...]:
-    """The readings, and one dataset for each entity and relationship. There are no options."""
+def datasets(options: SourceOptions) -> tuple["Measurements | Entity", ...]:
+    """The readings, and one dataset for each entity and relationship. It has no options of its own."""
     return (Measurements(), *(Entity(entity, contract) for entity, contract in ENTITIES.items()))
 
 
-@dataclass(frozen=True)
-class Measurements:
+class Measurements(Dataset):
     """All files of measurements. Exports may repeat what earlier ones had, so equal rows count once."""
 
-    name: str = f"{SOURCE}.measurements"
-    source: str = SOURCE
-    contract: Contract = READINGS
-    layout: str = LAYOUT.replace("{entity}", PREFIX + "{name}")
-    policy: Policy = "distinct"
-    whole: bool = False
-    is_by_hour: bool = True
-    time_units: tuple[str, ...] = ()
+    name = f"{SOURCE}.measurements"
+    layout = LAYOUT.replace("{entity}", PREFIX + "{name}")
+    policy = "distinct"
+    is_by_hour = True
 
     def locate(self, path: str) -> Place | None:
         """The measurement as the device: a row is repeated only among the files of one measurement."""
-        found = _located(path)
-        return Place("", found.entity, found.hour) if found and found.entity.startswith(PREFIX) else None
+        parts = _parse_path(path)
+        return Place("", parts.entity, parts.hour) if parts and parts.entity.startswith(PREFIX) else None
 
     def is_before(self, folder: str, since: datetime) -> bool:
         return _is_before(folder, since)
 
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         opened = open_parquet(item, rules)
         fields = MEASUREMENTS[_measurement(item.path)]
         types = _types(opened, "deviceId", "ts", *(field.name for field in fields))
@@ -152,60 +149,41 @@ class Measurements:
         return opened
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
-        by_index = {document.index: document for document in documents}
         by_measurement: dict[str, list[Any]] = {}
         for document in documents:
             by_measurement.setdefault(_measurement(document.path), []).append(document)
-        found = []
+        parts = []
         for measurement, group in by_measurement.items():
             fields = MEASUREMENTS[measurement]
             uploaded_us = min(document.modified_us for document in group)
             bounds_us = rules.earliest_us, uploaded_us + rules.future_us
             for records in read_parquet(group, coded=True):
                 once, repeated = without_repeats(records, [field.name for field in fields], bounds_us)
-                keyed = finished(
-                    readings_of(once, measurement, fields, SOURCE),
-                    documents,
-                    rules,
-                    lambda document, line: by_index[document].record(line),
-                    lane=records.lane,
-                    bad=records.bad,
-                    records=_counts(records),
-                    repeated=repeated,
-                )
-                found.append(keyed)
-        return _with_empty(found, documents), schema
+                readings = readings_of(once, measurement, fields, SOURCE)
+                parts.append(keyed_readings(readings, records, documents, rules, repeated=repeated))
+        return with_empty_documents(parts, documents), schema
 
 
-@dataclass(frozen=True)
-class Entity:
+class Entity(Dataset):
     """The files of one entity or relationship, each a full snapshot."""
 
-    entity: str
-    contract: Contract
-    source: str = SOURCE
-    policy: Policy = "last"
-    whole: bool = True
-    is_by_hour: bool = True
-    time_units: tuple[str, ...] = ()
+    whole = True
+    is_by_hour = True
 
-    @property
-    def name(self) -> str:
-        return f"{SOURCE}.{self.entity}"
-
-    @property
-    def layout(self) -> str:
-        return LAYOUT.replace("{entity}", self.entity)
+    def __init__(self, entity: str, contract: Contract) -> None:
+        self.entity, self.contract = entity, contract
+        self.name = f"{SOURCE}.{entity}"
+        self.layout = LAYOUT.replace("{entity}", entity)
 
     def locate(self, path: str) -> Place | None:
         """The place, with the folder of the export (an organization's) as the site: a snapshot is whole within it."""
-        found = _located(path)
-        return Place(found.root, self.entity, found.hour) if found and found.entity == self.entity else None
+        parts = _parse_path(path)
+        return Place(parts.root, self.entity, parts.hour) if parts and parts.entity == self.entity else None
 
     def is_before(self, folder: str, since: datetime) -> bool:
         return _is_before(folder, since)
 
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         opened = open_parquet(item, rules, coded=False)
         types = _types(opened, *self.contract.key, *NEEDED.get(self.entity, ()))
         for name in self.contract.key:
@@ -215,13 +193,12 @@ class Entity:
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
         hours = {document.index: _hour_us(document.path) for document in documents}
-        found = [
-            _with_ids(
-                Keyed(records.lane, self._frame(records, hours), (), _counts(records)), self.contract.key, documents
-            )
+        parts = [
+            Keyed(records.lane, self._frame(records, hours), (), count_by_document(records.document))
             for records in read_parquet(documents)
         ]
-        return _with_empty(found, documents), schema
+        with_key = [refuse_without_key(part, self.contract.key, documents) for part in parts]
+        return with_empty_documents(with_key, documents), schema
 
     def _frame(self, records: Records, hours: Mapping[int, int]) -> pl.DataFrame:
         """The contract's columns of the records, what they can't hold in `_rescued`; `ts` is the snapshot's hour."""
@@ -235,7 +212,7 @@ class Entity:
             for name in kinds
             if kept[name].null_count() > frame[name].null_count()
         }
-        texts = rescued(spoken(frame.select(*lost)), lost) if lost else None
+        texts = rescue_columns(with_texts(frame.select(*lost)), lost) if lost else None
         document = pl.Series(records.document, dtype=pl.Int64())
         return kept.with_columns(
             pl.lit(None, pl.String()).alias("_rescued") if texts is None else texts.alias("_rescued"),
@@ -246,34 +223,34 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Located:
+class _PathParts:
     root: str
     entity: str
     hour: datetime
 
 
 @lru_cache(maxsize=65_536)
-def _located(path: str) -> _Located | None:
+def _parse_path(path: str) -> _PathParts | None:
     """What a path says, by its name; None for unknown entities and where the folder is another entity's."""
     match = _FILE.fullmatch(path)
     if match is None or match["entity"] not in _KNOWN:
         return None
     try:
-        return _Located(match["root"] or "", match["entity"], datetime.strptime(match["hour"], "%Y_%m_%d_%H"))
+        return _PathParts(match["root"] or "", match["entity"], datetime.strptime(match["hour"], "%Y_%m_%d_%H"))
     except ValueError:
         return None
 
 
 def _measurement(path: str) -> str:
-    found = _located(path)
-    assert found is not None, f"{path} is of no measurement"
-    return found.entity.removeprefix(PREFIX)
+    parts = _parse_path(path)
+    assert parts is not None, f"{path} is of no measurement"
+    return parts.entity.removeprefix(PREFIX)
 
 
 def _hour_us(path: str) -> int:
-    found = _located(path)
-    assert found is not None, f"{path} is of no entity"
-    return int(found.hour.replace(tzinfo=UTC).timestamp()) * 1_000_000
+    parts = _parse_path(path)
+    assert parts is not None, f"{path} is of no entity"
+    return int(parts.hour.replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _is_before(folder: str, since: datetime) -> bool:
@@ -286,41 +263,11 @@ def _is_before(folder: str, since: datetime) -> bool:
 
 
 def _types(opened: Opened, *needed: str) -> Mapping[str, pa.DataType]:
-    """The types of the columns needed; Unreadable names those that the file has not."""
+    """The types of the columns needed. Raises Unreadable with the names of missing columns."""
     schema: pa.Schema = opened.document.schema
-    if missing := [name for name in needed if name not in schema.names]:
-        raise Unreadable(f"it has no column {', no column '.join(missing)}; it has {', '.join(schema.names) or 'none'}")
+    require_columns(schema.names, *needed)
     return {name: schema.field(name).type for name in needed}
 
 
 def _is_text(kind: pa.DataType) -> bool:
     return kind in (pa.string(), pa.large_string(), pa.string_view())
-
-
-def _counts(records: Records) -> dict[int, int]:
-    indices, counts = np.unique(records.document, return_counts=True)
-    return dict(zip(indices.tolist(), counts.tolist(), strict=True))
-
-
-def _with_ids(keyed: Keyed, key: Sequence[str], documents: Sequence[Any]) -> Keyed:
-    """The rows with an id; others are refused."""
-    is_without = keyed.frame.select(pl.any_horizontal(pl.col(key).is_null())).to_series()
-    if not is_without.any():
-        return keyed
-    by_index = {document.index: document for document in documents}
-    bad = []
-    records = dict(keyed.records)
-    for index, line in keyed.frame.filter(is_without).select("document", "line").iter_rows():
-        offset, raw = by_index[index].record(line)
-        bad.append(BadRecord(index, line, offset, f"{' or '.join(key)} is missing", raw))
-        records[index] -= 1
-    return replace(keyed, frame=keyed.frame.filter(~is_without), bad=bad, records=records)
-
-
-def _with_empty(found: list[Keyed], documents: Sequence[Any]) -> list[Keyed]:
-    """The rows found, and an entry for the documents that have none."""
-    told = {index for keyed in found for index in keyed.records}
-    if empty := {document.index: 0 for document in documents if document.index not in told}:
-        nothing = pl.DataFrame(schema={"ts": pl.Int64(), "document": pl.Int64(), "line": pl.Int64()})
-        found.append(Keyed("typed", nothing, (), empty))
-    return found

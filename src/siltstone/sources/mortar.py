@@ -1,9 +1,9 @@
 """Mortar: building sensors, one CSV per stream, to readings.
 
-Two kinds of file, told by their headers:
+Two kinds of file, recognized by their headers:
 
-- `{uuid}.csv`, a time column and a value column whose name is the stream's label; further columns go to `_rescued`;
-- time,id,value,type,label,site, whatever the file's name, as the sample data of the Mortar project have it; the Brick
+- `{uuid}.csv`, a time column and a value column, named by the stream's label; further columns go to `_rescued`;
+- time,id,value,type,label,site, whatever the file's name, as in the sample data of the Mortar project; the Brick
   class `type` goes to `_rescued`.
 
 The site is the collection: the configured one, else the record's `site`, else the name of the file's folder. A time
@@ -13,28 +13,25 @@ without a zone is local in the configured one. A value that is no number is kept
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import orjson
 import polars as pl
 
-from siltstone.errors import ConfigError, Unreadable
+from siltstone.errors import Unreadable
 from siltstone.formats.csv import CsvDocument, open_text, read_csv
-from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules, Records
 from siltstone.mapping.dataset import Dataset, Keyed, Place
-from siltstone.mapping.instants import parsed_instants, refusal
-from siltstone.mapping.readings import finished, rescued_text
-from siltstone.model.contracts import READINGS, Contract, Policy
+from siltstone.mapping.instants import parse_instants, refusal
+from siltstone.mapping.readings import keyed_readings, rescue_text
+from siltstone.mapping.rules import Rules
+from siltstone.mapping.source_options import SourceOptions, folder_problems, zone_problems
 from siltstone.model.schema import Schema
-
-CONTRACTS = (READINGS,)
-LAYOUT = "{collection}/{uuid}.csv"
 
 _PATH = re.compile(r"(?:(?:^|/)(?P<folder>[^/]+)/|^/?)(?P<stem>[^/._][^/]*)\.csv(?:\.gz|\.zst)?$", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -42,44 +39,48 @@ _SIX = ("time", "id", "value", "type", "label", "site")
 _EXACT = float(1 << 53)
 
 
-def datasets(options: Mapping[str, Any]) -> tuple[Dataset, ...]:
-    """The one dataset. Options: `collection` ("": from records and folders), `time_column` and `zone` of files named by
-    UUID, `duplicates` (a policy). Raises ConfigError for an unknown policy."""
-    policy = options.get("duplicates", "last")
-    known = [p for p in get_args(Policy) if p not in ("lines", "version")]
-    if policy not in known:
-        raise ConfigError([f"sources.mortar.duplicates: {policy!r}; expected one of {', '.join(known)}"])
-    collection, time_column = options.get("collection", ""), options.get("time_column", "datetime")
-    return (Mortar(policy, collection, time_column, options.get("zone", "UTC")),)
-
-
 @dataclass(frozen=True)
-class Mortar:
-    """Streams of sensors to readings."""
+class Options(SourceOptions):
+    """- `collection`: building or dataset of all files; "": the rows' own site, else the folder's name.
+    - `time_column`: of the files named by a UUID.
+    - `zone`: IANA zone of times without an offset.
+    - `duplicates`: which of the readings with one series and instant stays.
+    """
 
-    policy: Policy = "last"
     collection: str = ""
     time_column: str = "datetime"
     zone: str = "UTC"
-    name: str = "mortar"
-    source: str = "mortar"
-    contract: Contract = READINGS
-    layout: str = LAYOUT
-    whole: bool = False
-    is_by_hour: bool = False
-    time_units: Sequence[str] = ()
+    duplicates: Literal["all", "distinct", "first", "last", "error"] = "last"
+
+    def problems(self) -> Iterator[str]:
+        """Each contradiction, beginning with the key that it is about."""
+        yield from zone_problems(self.zone)
+        yield from super().problems()
+        yield from folder_problems("collection", self.collection)
+
+
+def datasets(options: Options) -> tuple[Dataset, ...]:
+    """The one dataset."""
+    return (Mortar(options),)
+
+
+class Mortar(Dataset):
+    """Streams of sensors to readings."""
+
+    name = "mortar"
+    layout = "{collection}/{uuid}.csv"
+
+    def __init__(self, options: Options) -> None:
+        self.policy = options.duplicates
+        self.collection, self.time_column, self.zone = options.collection, options.time_column, options.zone
 
     def locate(self, path: str) -> Place | None:
-        """The stream by the file's name; its collection is told by the file itself unless it is configured."""
-        named = _named(path)
+        """The stream by the file's name; its collection is the configured one, else the file itself says it."""
+        named = _folder_and_stem(path)
         return None if named is None else Place(self.collection, named[1], likely_site=named[0])
 
-    def is_before(self, folder: str, since: datetime) -> bool:
-        """Never: folders say nothing of time."""
-        return False
-
-    def open(self, item: Item, rules: Rules) -> Opened:
-        """Raises Unreadable for what is neither of the two kinds of file."""
+    def open(self, item: Item, rules: ParseRules) -> Opened:
+        """Raises Unreadable if it is neither of the two kinds of file."""
         opened = open_text(item, rules)
         header, stem = opened.document.header, _stem(item.path)
         if _is_six(header):
@@ -87,8 +88,8 @@ class Mortar:
         if not _UUID.fullmatch(stem):
             raise Unreadable(f"its name is no UUID and its header not {','.join(_SIX)}: {', '.join(header)[:200]}")
         if self.time_column not in header:
-            found = f"found {', '.join(header)[:200]}"
-            raise Unreadable(f"no time column {self.time_column!r}, {found}: set sources.mortar.time_column")
+            columns = f"found {', '.join(header)[:200]}"
+            raise Unreadable(f"no time column {self.time_column!r}, {columns}: set sources.mortar.time_column")
         if opened.document.named < 2:
             raise Unreadable(f"its header names no column of values: {', '.join(header)[:200]}")
         if not (self.collection or _folder(item.path)):
@@ -97,18 +98,18 @@ class Mortar:
 
     def rows(self, documents: Sequence[CsvDocument], schema: Schema, rules: Rules) -> tuple[list[Keyed], Schema]:
         by_index = {document.index: document for document in documents}
-        found = []
+        parts = []
         for records in read_csv([d for d in documents if _is_six(d.header)]):
-            frame, told = self._six(records, by_index)
+            frame, stream = self._six(records, by_index)
             extras = dict.fromkeys(by_index, frame.columns[2:])
-            found.append(self._keyed(records, frame, told, extras, by_index, rules))
+            parts.append(self._keyed(records, frame, stream, extras, by_index, rules))
         streams = [_by_place(d, self.time_column) for d in documents if not _is_six(d.header)]
         for records in read_csv(streams):
-            told = self._told_by_files(records, by_index)
+            stream = self._streams_of_files(records, by_index)
             extras = {d.index: _values(d.header, self.time_column)[1:] for d in documents}
             frame = records.frame.select(sorted(records.frame.columns))
-            found.append(self._keyed(records, frame, told, extras, by_index, rules))
-        return found, schema
+            parts.append(self._keyed(records, frame, stream, extras, by_index, rules))
+        return parts, schema
 
     def _six(self, records: Records, documents: Mapping[int, CsvDocument]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The records' time, value and further columns, and what they say of their streams.
@@ -121,8 +122,8 @@ class Mortar:
         series = {name: str(uuid5(NAMESPACE_URL, name)) for name in runs["id"].drop_nulls().unique()}
         folders = {index: _folder(document.path) for index, document in documents.items()}
         site = pl.coalesce("site", pl.col("document").replace_strict(folders, return_dtype=pl.String()))
-        types = {text: rescued_text({"type": text}) for text in runs["type"].drop_nulls().unique()}
-        told = runs.select(
+        types = {text: rescue_text({"type": text}) for text in runs["type"].drop_nulls().unique()}
+        streams = runs.select(
             site=pl.lit(self.collection) if self.collection else site,
             series_id=pl.col("id").replace_strict(series, default=None, return_dtype=pl.String()),
             device_id="id",
@@ -130,39 +131,37 @@ class Mortar:
             _rescued=pl.col("type").replace_strict(types, default=None, return_dtype=pl.String()),
         )
         frame = records.frame.select("time", "value", pl.exclude(_SIX))
-        return frame, told[is_new.cum_sum() - 1]
+        return frame, streams[is_new.cum_sum() - 1]
 
-    def _told_by_files(self, records: Records, documents: Mapping[int, CsvDocument]) -> pl.DataFrame:
+    def _streams_of_files(self, records: Records, documents: Mapping[int, CsvDocument]) -> pl.DataFrame:
         """What the file of each record says of its stream by its name, folder and header."""
         indices, places = np.unique(records.document, return_inverse=True)
-        told = []
+        streams = []
         for document in (documents[index] for index in indices.tolist()):
             label, site = _values(document.header, self.time_column)[0], self.collection or _folder(document.path)
-            told.append((site, _stem(document.path), f"urn:{site}/{label}", label, None))
+            streams.append((site, _stem(document.path), f"urn:{site}/{label}", label, None))
         columns = ("site", "series_id", "device_id", "measurement", "_rescued")
-        return pl.DataFrame(told, schema=dict.fromkeys(columns, pl.String()), orient="row")[places]
+        return pl.DataFrame(streams, schema=dict.fromkeys(columns, pl.String()), orient="row")[places]
 
     def _keyed(
         self,
         records: Records,
         frame: pl.DataFrame,
-        told: pl.DataFrame,
+        streams: pl.DataFrame,
         extras: Mapping[int, Sequence[str]],
         documents: Mapping[int, CsvDocument],
         rules: Rules,
     ) -> Keyed:
-        """The readings of records, given as time, value and further columns, whose names `extras` has by document."""
-        counted = np.unique(records.document, return_counts=True)
-        counts = dict(zip(counted[0].tolist(), counted[1].tolist(), strict=True))
+        """The readings of records. `frame` has time, value and further columns, named by document in `extras`."""
         time, value = frame.to_series(0), frame.to_series(1)
-        us, nanos = parsed_instants(time, self.zone)
+        us, nanos = parse_instants(time, self.zone)
         number = _numbers(value)
-        readings = told.with_columns(
+        readings = streams.with_columns(
             ts=us,
             ts_nanos=nanos,
             **_values_of(value, number),
             source=pl.lit(self.source),
-            _rescued=_rescued(told["_rescued"], _odd_values(frame, number, records, extras)),
+            _rescued=_add_rescued(streams["_rescued"], _odd_values(frame, number, records, extras)),
             document=records.document,
             line=records.line,
         )
@@ -170,17 +169,12 @@ class Mortar:
             reasons = {text: refusal(text, self.zone) for text in time.filter(us.is_null()).unique()}
             reason = time.replace_strict(reasons, default=None, return_dtype=pl.String())
             readings = readings.with_columns(reason=reason).filter(~_are_empty(frame))
-
-        def raw(index: int, line: int) -> tuple[int, bytes]:
-            return documents[index].record(line)
-
-        touched = [documents[index] for index in counts]
-        return finished(readings, touched, rules, raw, lane=records.lane, bad=records.bad, records=counts)
+        return keyed_readings(readings, records, list(documents.values()), rules)
 
 
 @lru_cache(maxsize=65_536)
-def _named(path: str) -> tuple[str, str] | None:
-    """The folder's name and the file's without its endings, a UUID in small letters; None for what is no CSV."""
+def _folder_and_stem(path: str) -> tuple[str, str] | None:
+    """The folder's name and the file's without its endings, a UUID in small letters; None if it is no CSV."""
     match = _PATH.search(path)
     if match is None:
         return None
@@ -190,11 +184,11 @@ def _named(path: str) -> tuple[str, str] | None:
 
 
 def _folder(path: str) -> str:
-    return (_named(path) or ("", ""))[0]
+    return (_folder_and_stem(path) or ("", ""))[0]
 
 
 def _stem(path: str) -> str:
-    return (_named(path) or ("", ""))[1]
+    return (_folder_and_stem(path) or ("", ""))[1]
 
 
 def _is_six(header: Sequence[str]) -> bool:
@@ -202,7 +196,7 @@ def _is_six(header: Sequence[str]) -> bool:
 
 
 def _values(header: Sequence[str], time_column: str) -> list[str]:
-    """The columns of a file named by UUID that are not its time: the label, then those that it has no use for."""
+    """The columns of a file named by UUID that are not its time: the label, then further ones."""
     return [name for name in header if name != time_column]
 
 
@@ -220,7 +214,7 @@ def _are_empty(frame: pl.DataFrame) -> pl.Series:
 
 
 def _numbers(text: pl.Series) -> pl.Series:
-    """The nearest doubles, `NaN` and infinities too; null for what is no number."""
+    """The nearest doubles, `NaN` and infinities too; null where the text is no number."""
     number = text.cast(pl.Float64(), strict=False)
     if number.null_count() == text.null_count():
         return number
@@ -229,16 +223,16 @@ def _numbers(text: pl.Series) -> pl.Series:
 
 def _values_of(text: pl.Series, number: pl.Series) -> dict[str, pl.Series]:
     """The columns `value`, `text`, `kind` and `quality` of readings, from the values' texts and numbers."""
-    found = pl.DataFrame({"number": number, "given": text}).select(
+    values = pl.DataFrame({"number": number, "given": text}).select(
         value=pl.when(pl.col("number").is_finite()).then("number"),
         text=pl.when(pl.col("number").is_null()).then("given"),
     )
-    is_text, is_none = found["text"].is_not_null(), found["value"].is_null() & found["text"].is_null()
-    words = found.select(
+    is_text, is_none = values["text"].is_not_null(), values["value"].is_null() & values["text"].is_null()
+    words = values.select(
         kind=pl.when(is_text).then(pl.lit("string")).otherwise(pl.lit("double")),
         quality=pl.when(is_none).then(pl.lit("bad")).otherwise(pl.lit("good")),
     )
-    return {column.name: column for column in (*found, *words)}
+    return {column.name: column for column in (*values, *words)}
 
 
 def _odd_values(
@@ -250,13 +244,13 @@ def _odd_values(
         if column.name not in frame.columns[:2] and column.null_count() < len(column):
             is_odd |= column.is_not_null()
     rows = is_odd.arg_true().to_list()
-    found: dict[int, dict[str, str]] = {}
+    odd_values: dict[int, dict[str, str]] = {}
     for row, (_, value, *further) in zip(rows, frame.filter(is_odd).iter_rows(), strict=True):
         names = extras[int(records.document[row])]
-        found[row] = {name: cell for name, cell in zip(names, further, strict=False) if cell is not None}
+        odd_values[row] = {name: cell for name, cell in zip(names, further, strict=True) if cell is not None}
         if value is not None and not _is_exact(value):
-            found[row]["value"] = value
-    return {row: odd for row, odd in found.items() if odd}
+            odd_values[row]["value"] = value
+    return {row: odd for row, odd in odd_values.items() if odd}
 
 
 def _is_exact(text: str) -> bool:
@@ -270,9 +264,9 @@ def _is_exact(text: str) -> bool:
     return not text.strip().lstrip("+-").isdigit() or int(text) == int(number)
 
 
-def _rescued(held: pl.Series, odd: Mapping[int, Mapping[str, str]]) -> pl.Series:
+def _add_rescued(rescued: pl.Series, odd: Mapping[int, Mapping[str, str]]) -> pl.Series:
     """`_rescued` of each row, with the odd values of some added to what it holds."""
     if not odd:
-        return held
-    both = [{**orjson.loads(held[row] or "{}"), **values} for row, values in odd.items()]
-    return held.scatter(list(odd), [rescued_text(values) for values in both])
+        return rescued
+    both = [{**orjson.loads(rescued[row] or "{}"), **values} for row, values in odd.items()]
+    return rescued.scatter(list(odd), [rescue_text(values) for values in both])

@@ -5,76 +5,51 @@ See `records_options` for the block. Nothing that a record holds is lost: what t
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from siltstone.formats.avro.lanes import open_avro, read_avro
-from siltstone.formats.compression import inflate
 from siltstone.formats.csv import open_text, read_csv
-from siltstone.formats.documents import Document, Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules, Records
+from siltstone.formats.ndjson.lanes import open_ndjson
 from siltstone.formats.ndjson.members import objects_of, read_members
 from siltstone.formats.ndjson.shapes import read_shapes
 from siltstone.formats.parquet.reader import open_parquet, read_parquet
-from siltstone.mapping.dataset import Keyed, Place
-from siltstone.mapping.readings import finished
-from siltstone.mapping.records_options import PATH, RecordsOptions, records_options
+from siltstone.mapping.dataset import Dataset, Keyed, Place
+from siltstone.mapping.readings import keyed_readings
+from siltstone.mapping.records_options import PATH, RecordsOptions
+from siltstone.mapping.rules import Rules
 from siltstone.mapping.shapes import columns_of, of_path, readings
 from siltstone.mapping.sheets import ColumnSheet, MemberSheet, Sheet
-from siltstone.model.contracts import READINGS, Contract, Policy
 from siltstone.model.schema import Schema
 
-CONTRACTS = (READINGS,)
+HAS_BLOCKS = True
+Options = RecordsOptions
 
 
-def datasets(options: Mapping[str, Any]) -> tuple["RecordsDataset", ...]:
-    """The one dataset of a block, which has its `name`."""
-    name = str(options["name"]).removeprefix("records.")
-    return (RecordsDataset(f"records.{name}", records_options(options)),)
+def datasets(options: RecordsOptions, block: str) -> tuple["RecordsDataset", ...]:
+    """The one dataset of a block."""
+    return (RecordsDataset(f"records.{block}", options),)
 
 
-@dataclass(frozen=True)
-class RecordsDataset:
+class RecordsDataset(Dataset):
     """The files of one block, as readings."""
 
-    name: str
-    options: RecordsOptions
+    def __init__(self, name: str, options: RecordsOptions) -> None:
+        self.name, self.options = name, options
+        self.layout = options.pattern or "**/*"
+        self.policy = options.duplicates
 
     @property
     def source(self) -> str:
+        """The whole name: each block is a source of its own."""
         return self.name
 
-    @property
-    def contract(self) -> Contract:
-        return READINGS
-
-    @property
-    def layout(self) -> str:
-        return self.options.pattern or "**/*"
-
-    @property
-    def policy(self) -> Policy:
-        return self.options.duplicates
-
-    @property
-    def whole(self) -> bool:
-        return False
-
-    @property
-    def is_by_hour(self) -> bool:
-        return False
-
-    @property
-    def time_units(self) -> Sequence[str]:
-        return ()
-
     def locate(self, path: str) -> Place | None:
-        """The place of a file that the pattern takes. What the path says of the series tells whose files may hold
-        equal keys; where it says nothing, any two may."""
+        """The place of a file that the pattern takes. Files may have equal keys only if their paths say the same of
+        the series; if paths say nothing of it, any two files may."""
         if not self._is_taken(path):
             return None
         site = of_path(self.options.site, path) or ""
@@ -83,11 +58,7 @@ class RecordsDataset:
         parts = self.options.series or (self.options.device, self.options.measurement)
         return Place(site, "/".join(of_path(part, path) or "" for part in parts if part.startswith(PATH)))
 
-    def is_before(self, folder: str, since: datetime) -> bool:
-        """Never: folders tell no hour."""
-        return False
-
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         """The document of a file by its format."""
         match self.options.format:
             case "csv":
@@ -97,17 +68,11 @@ class RecordsDataset:
             case "parquet":
                 return open_parquet(item, rules)
             case "ndjson":
-                return _open_ndjson(item, rules)
+                return open_ndjson(item, rules)
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
-        """Every reading of the documents; a reading has no columns but those of the contract."""
-        options = self.options
-        earliest = datetime.fromisoformat(options.earliest).replace(tzinfo=UTC)
-        rules = replace(
-            rules,
-            earliest_us=int(earliest.timestamp()) * 1_000_000,
-            future_us=options.future_hours * 3_600_000_000,
-        )
+        """Every reading of the documents; a reading has only columns of the contract."""
+        rules = replace(rules, earliest_us=self.options.earliest_us, future_us=self.options.future_us)
         return list(self._keyed(documents, rules)), schema
 
     def _keyed(self, documents: Sequence[Any], rules: Rules) -> Iterator[Keyed]:
@@ -118,28 +83,19 @@ class RecordsDataset:
             if options.value or options.skip_empty:
                 records, others = read_shapes(documents, rules)
                 if records is not None:
-                    yield self._finished(ColumnSheet(records, "tokens"), documents, rules, records.lane)
+                    yield self._readings(ColumnSheet(records, "tokens"), documents, rules)
             if others:
                 members = read_members(others, rules, objects)
-                keyed = self._finished(MemberSheet(members), documents, rules, "typed")
+                keyed = self._readings(MemberSheet(members), documents, rules)
                 yield from _by_lane(keyed, members.careful)
             return
         for records in _read(options.format, documents):
             sheet = ColumnSheet(records, "texts" if options.format == "csv" else "types", objects, options.decimal)
-            yield self._finished(sheet, documents, rules, records.lane)
+            yield self._readings(sheet, documents, rules)
 
-    def _finished(self, sheet: Sheet, documents: Sequence[Any], rules: Rules, lane: Any) -> Keyed:
-        by_index = {d.index: d for d in documents}
-        counted = np.unique(sheet.document, return_counts=True)
-        return finished(
-            readings(sheet, self.name, self.options, {index: d.path for index, d in by_index.items()}),
-            documents,
-            rules,
-            lambda index, line: _record(by_index[index], line),
-            lane=lane,
-            bad=sheet.bad,
-            records=dict(zip(*(c.tolist() for c in counted), strict=True)),
-        )
+    def _readings(self, sheet: Sheet, documents: Sequence[Any], rules: Rules) -> Keyed:
+        frame = readings(sheet, self.name, self.options, {document.index: document.path for document in documents})
+        return keyed_readings(frame, sheet, documents, rules)
 
     def _is_taken(self, path: str) -> bool:
         if self.options.pattern:
@@ -156,31 +112,15 @@ def _read(form: str, documents: Sequence[Any]) -> Sequence[Records]:
     return read_parquet(documents)
 
 
-def _open_ndjson(item: Item, rules: Rules) -> Opened:
-    inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
-    document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
-    if not inflated.damage:
-        return Opened(document)
-    return Opened(document, inflated.damage, document.cut_record if inflated.data else item.data)
-
-
-def _record(document: Any, line: int) -> tuple[int, bytes]:
-    """The byte offset and the bytes of a record."""
-    if isinstance(document, Document):
-        return document.byte + int(document.offsets[line - document.line]), document.lines[line - document.line]
-    found: tuple[int, bytes] = document.record(line)
-    return found
-
-
 def _by_lane(keyed: Keyed, careful: Any) -> Iterator[Keyed]:
-    """The documents of the fast lane, then those of the careful one."""
+    """The rows of documents that the fast lane read, then the rows of the others."""
     if not careful:
         yield keyed
         return
     is_careful = keyed.frame["document"].is_in(list(careful))
-    for lane, mask, wanted in (("typed", ~is_careful, False), ("careful", is_careful, True)):
-        records = {index: count for index, count in keyed.records.items() if (index in careful) == wanted}
-        bad = [b for b in keyed.bad if (b.document in careful) == wanted]
+    for lane, mask, in_lane in (("typed", ~is_careful, False), ("careful", is_careful, True)):
+        records = {index: count for index, count in keyed.records.items() if (index in careful) == in_lane}
+        bad = [b for b in keyed.bad if (b.document in careful) == in_lane]
         if records or bad:
             yield replace(keyed, lane=lane, frame=keyed.frame.filter(mask), bad=bad, records=records)  # type: ignore[arg-type]
 
@@ -189,5 +129,5 @@ def _by_lane(keyed: Keyed, careful: Any) -> Iterator[Keyed]:
 def _glob(pattern: str) -> re.Pattern[str]:
     """What a path must end with, from a folder's name on."""
     parts = re.split(r"(\*\*/|\*|\?)", pattern)
-    known = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("(?:^|/)" + "".join(known.get(part) or re.escape(part) for part in parts) + "$")
+    translations = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("(?:^|/)" + "".join(translations.get(part) or re.escape(part) for part in parts) + "$")

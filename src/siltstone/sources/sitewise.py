@@ -5,11 +5,11 @@ under `agg` -> `aggregates`, `asset_metadata/asset_{assetId}.ndjson` -> `assets`
 `asset_hierarchy_metadata/{parentAssetId}_{hierarchyId}.ndjson` -> `asset_hierarchy`.
 
 What a path says is a hint only: a file's start is exclusive, so its rows may be of the next day, and the series and
-quality are those of the rows. The schema is the one inside the file; it contradicts the documentation here and there.
+quality come from the rows. The schema comes from the file; it contradicts the documentation in some places.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -20,12 +20,14 @@ import polars as pl
 
 from siltstone.errors import Unreadable
 from siltstone.formats.avro.lanes import open_avro, read_avro
-from siltstone.formats.documents import Document, Item, Opened, Records, Rules
-from siltstone.mapping.dataset import Keyed, Place
+from siltstone.formats.documents import Document, Item, Opened, ParseRules, Records
+from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.epochs import instants
-from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, joined, nothing, rescued
-from siltstone.mapping.readings import finished, quality_of
-from siltstone.mapping.snapshots import Form, Shape, open_snapshot, rows_by_document, snapshot_rows
+from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, join_rescued, nothing, rescue_columns
+from siltstone.mapping.readings import keyed_readings, quality_of
+from siltstone.mapping.rules import Rules
+from siltstone.mapping.snapshots import Form, Shape, open_snapshot, snapshot_rows
+from siltstone.mapping.source_options import SourceOptions, folder_problems
 from siltstone.model.contracts import (
     BY_DATE_AND_SITE,
     READINGS,
@@ -35,7 +37,6 @@ from siltstone.model.contracts import (
     Column,
     Contract,
     Field,
-    Policy,
     history_contract,
 )
 from siltstone.model.kinds import Kind
@@ -107,9 +108,21 @@ _FILES = {
 _CALENDAR_S = 253_402_300_800  # the year 10000: no later date can be shown
 
 
-def datasets(options: Mapping[str, Any]) -> tuple["Series | Metadata", ...]:
-    """The four datasets. Option `site`: the constant site of every row, "" for none."""
-    site = str(options.get("site") or "")
+@dataclass(frozen=True)
+class Options(SourceOptions):
+    """- `site`: of all rows, such as the plant's name; "": none."""
+
+    site: str = ""
+
+    def problems(self) -> Iterator[str]:
+        """Each contradiction, beginning with the key that it is about."""
+        yield from super().problems()
+        yield from folder_problems("site", self.site)
+
+
+def datasets(options: Options) -> tuple["Series | Metadata", ...]:
+    """The four datasets."""
+    site = options.site
     return (
         Series("sitewise.raw", READINGS, "raw", site, ("seriesId", "timeInSeconds")),
         Series("sitewise.agg", AGGREGATES, "agg", site, ("seriesId", "timeInSeconds", "resolution")),
@@ -118,25 +131,17 @@ def datasets(options: Mapping[str, Any]) -> tuple["Series | Metadata", ...]:
     )
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(Dataset):
     """Avro files of one series each. `prefix` begins their names; `needed` are fields that a schema must have."""
 
-    name: str
-    contract: Contract
-    prefix: str
-    site: str
-    needed: tuple[str, ...]
-    policy: Policy = "version"
-    whole: bool = False
-    is_by_hour: bool = True
-    time_units: tuple[str, ...] = ()
-    source: str = "sitewise"
+    policy = "version"
+    is_by_hour = True
 
-    @property
-    def layout(self) -> str:
+    def __init__(self, name: str, contract: Contract, prefix: str, site: str, needed: tuple[str, ...]) -> None:
+        self.name, self.contract = name, contract
+        self.prefix, self.site, self.needed = prefix, site, needed
         folders = "startYear={Y}/startMonth={M}/startDay={D}/seriesBucket={XX}"
-        return f"{self.prefix}/{folders}/{self.prefix}_{{timeSeriesId}}_{{start}}_{{quality}}.avro"
+        self.layout = f"{prefix}/{folders}/{prefix}_{{timeSeriesId}}_{{start}}_{{quality}}.avro"
 
     def locate(self, path: str) -> Place | None:
         """The series, and the hour of the start in the name; of the folder, should the two contradict each other."""
@@ -149,7 +154,7 @@ class Series:
         end = _end_of(*match.groups()) if match else None
         return end is not None and end <= since
 
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         opened = open_avro(item, rules)
         fields = _fields(opened.document.writer)
         missing = [name for name in self.needed if name not in fields]
@@ -158,46 +163,25 @@ class Series:
         return opened
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
-        by_index = {document.index: document for document in documents}
         shape = _readings if self.contract is READINGS else _aggregates
-        found = [
-            finished(
-                shape(records).with_columns(
-                    source=pl.lit("sitewise"), site=pl.lit(self.site), document=records.document, line=records.line
-                ),
-                documents,
-                rules,
-                lambda document, line: by_index[document].record(line),
-                lane=records.lane,
-                bad=records.bad,
-                records=rows_by_document(records.document),
-            )
+        shared = {"source": pl.lit(self.source), "site": pl.lit(self.site)}
+        return [
+            keyed_readings(shape(records).with_columns(**shared), records, documents, rules)
             for records in read_avro(documents)
-        ]
-        return found, schema
+        ], schema
 
 
-@dataclass(frozen=True)
-class Metadata:
+class Metadata(Dataset):
     """NDJSON files that each show the present rows of one asset, or of one parent in one hierarchy."""
 
-    name: str
-    contract: Contract
-    layout: str
-    policy: Policy = "last"
-    whole: bool = False
-    is_by_hour: bool = False
-    time_units: tuple[str, ...] = ()
-    source: str = "sitewise"
+    def __init__(self, name: str, contract: Contract, layout: str) -> None:
+        self.name, self.contract, self.layout = name, contract, layout
 
     def locate(self, path: str) -> Place | None:
         match = _FILES[self.contract.table].search(path) if not path.endswith(".avro") else None
         return match and Place("", match["id"])
 
-    def is_before(self, folder: str, since: datetime) -> bool:
-        return False
-
-    def open(self, item: Item, rules: Rules) -> Opened:
+    def open(self, item: Item, rules: ParseRules) -> Opened:
         return open_snapshot(item, _FORMS[self.contract.table], rules)
 
     def rows(self, documents: Sequence[Any], schema: Schema, rules: Rules) -> tuple[Sequence[Keyed], Schema]:
@@ -205,7 +189,7 @@ class Metadata:
 
 
 def _readings(records: Records) -> pl.DataFrame:
-    """The rows of raw files under the names of READINGS, `ts` as microseconds, `reason` where it can't be told."""
+    """The rows of raw files under the names of READINGS, `ts` as microseconds, `reason` where it can't be read."""
     frame = records.frame
     lost: dict[str, pl.Expr] = {}
     value, text, kind = nothing(pl.Float64()), nothing(pl.String()), nothing(pl.String())
@@ -247,17 +231,17 @@ def _aggregates(records: Records) -> pl.DataFrame:
     lost = {name: pl.col(name).is_not_null() & number.is_null() for name, number in numbers.items()}
     ids, run = _series_runs(frame)
     values = frame.select(as_text(frame, "resolution").alias("resolution"), **numbers)
-    found = _with_shared(frame, [ids[run], values], lost, ("resolution", *_METRICS))
+    rows = _with_shared(frame, [ids[run], values], lost, ("resolution", *_METRICS))
     if values["resolution"].null_count():
         missing = pl.when(pl.col("resolution").is_null()).then(pl.lit("its resolution is missing"))
-        found = found.with_columns(reason=pl.coalesce("reason", missing))
-    return found
+        rows = rows.with_columns(reason=pl.coalesce("reason", missing))
+    return rows
 
 
 def _series_runs(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     """`series_id` and `quality` of each run of rows where both stay, and the run of each row.
 
-    A file has one series and mostly one quality, so what is done to their texts is done once per file.
+    A file has one series and mostly one quality, so their texts are handled once per file.
     """
     words = frame.select(
         as_text(frame, "seriesId").alias("series_id"),
@@ -283,7 +267,7 @@ def _with_shared(
         version = as_integer(frame, "recordVersion")
         lost["recordVersion"] = pl.col("recordVersion").is_not_null() & version.is_null()
         parts.append(frame.select(version=version))
-    texts = rescued(frame, lost)
+    texts = rescue_columns(frame, lost)
     if texts is not None:
         parts.append(texts.alias("_rescued").to_frame())
     return pl.concat([*parts, instants(frame, "timeInSeconds", "offsetInNanos")], how="horizontal")
@@ -292,14 +276,16 @@ def _with_shared(
 _SHARED = ("seriesId", "timeInSeconds", "offsetInNanos", "quality", "recordVersion")
 
 
-def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) -> pl.DataFrame:
+def _assets(frame: pl.DataFrame, documents: Sequence[Document]) -> pl.DataFrame:
     """Asset rows with instants as such. The snapshot is of the file's upload: rows of one file may have several dates
     of their last update, or none, and an old one may come back."""
     dates = ["asset_creation_date", "asset_last_update_date"]
     is_date = {name: pl.col(name).is_between(0, _CALENDAR_S, closed="left") for name in dates}
-    texts = rescued(frame, {name: pl.col(name).is_not_null() & ~is_date[name] for name in dates})
+    texts = rescue_columns(frame, {name: pl.col(name).is_not_null() & ~is_date[name] for name in dates})
     if texts is not None:
-        frame = frame.with_columns(texts.alias("_odd")).with_columns(_rescued=joined("_rescued", "_odd")).drop("_odd")
+        frame = (
+            frame.with_columns(texts.alias("_odd")).with_columns(_rescued=join_rescued("_rescued", "_odd")).drop("_odd")
+        )
     dated = {
         name: pl.when(is_date[name]).then((pl.col(name) * 1e6).round().cast(pl.Int64(), strict=False)) for name in dates
     }
@@ -310,7 +296,7 @@ def _assets(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) ->
     )
 
 
-def _hierarchy(frame: pl.DataFrame, documents: Sequence[Document], rules: Rules) -> pl.DataFrame:
+def _hierarchy(frame: pl.DataFrame, documents: Sequence[Document]) -> pl.DataFrame:
     """Hierarchy rows with what the names of their files say."""
     names = {document.index: _FILES[HIERARCHY.table].search(document.path) for document in documents}
     return frame.with_columns(

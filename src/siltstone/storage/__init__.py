@@ -86,19 +86,19 @@ class Storage:
         return cls(row["root"], Access(**row["access"]))
 
     def exists(self) -> bool:
-        """Whether there is such a folder; on S3, whether any object is below it."""
+        """Whether the folder exists; on S3, whether any object is below it."""
         with explained("list", self.root):
             return self._store.exists()
 
     def make(self) -> None:
-        """Create the root folder where the store needs one. Raises UsageError where no table can safely be."""
+        """Create the root folder if the store needs one. Raises UsageError if the place is not safe for a table."""
         with explained("create", self.root):
             self._store.make()
 
     def objects(self, prefix: str = "", enter: Callable[[str], bool] | None = None) -> pl.DataFrame:
         """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once.
 
-        Objects directly in a folder whose URI `enter` refuses may be missing, where that spares looking at them.
+        Objects directly in a folder may be missing if `enter` refuses the URI of the folder.
         """
         with explained("list", self.uri(prefix)):
             return self._store.objects(prefix, enter)
@@ -109,12 +109,12 @@ class Storage:
             return sorted(self._store.folders())
 
     def read(self, path: str) -> Fetched | None:
-        """A whole object, or None if there is none (any more)."""
+        """A whole object, or None if it does not exist (any more)."""
         with explained("read", self.uri(path)):
             return self._store.read(path)
 
     def read_head(self, path: str, length: int) -> bytes:
-        """The first `length` bytes of an object, fewer where it ends before, none if it is gone."""
+        """The first `length` bytes of an object, fewer if it is shorter, none if it does not exist any more."""
         with explained("read", self.uri(path)):
             try:
                 return self._store.read_range(path, 0, length)
@@ -122,27 +122,27 @@ class Storage:
                 return b""
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
-        """Bytes [start, end) of an object, fewer where it ends before."""
+        """Bytes [start, end) of an object, fewer if it is shorter."""
         with explained("read", self.uri(path)):
             return self._store.read_range(path, start, end)
 
     def size(self, path: str) -> int:
-        """An object's bytes; 0 if there is none."""
+        """An object's size in bytes; 0 if it does not exist."""
         with explained("read", self.uri(path)):
             return self._store.size(path)
 
     def put(self, path: str, data: bytes) -> bool:
-        """Create an object in one step; False if one of that name is there already, by another call of this."""
+        """Create an object in one step; False if another call has already created one of that name."""
         with explained("write", self.uri(path)):
             return self._store.put(path, data)
 
     def delete(self, path: str) -> None:
-        """Delete an object; none of that name is no error."""
+        """Delete an object; it is no error if it does not exist."""
         with explained("delete", self.uri(path)):
             self._store.delete(path)
 
     def rename(self, path: str, new: str) -> None:
-        """Give an object another name; one that has got it already is no error."""
+        """Give an object another name; it is no error if that was done before."""
         with explained("rename", self.uri(path)):
             try:
                 self._store.rename(path, new)
@@ -185,7 +185,7 @@ class Sink:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what was written, in hex digits, once it is closed."""
+        """The SHA-256 of the written bytes, in hex digits, once the object is closed."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:

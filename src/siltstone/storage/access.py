@@ -73,7 +73,7 @@ def _bucket_store(access: Access, bucket: str) -> S3Store:
 
 
 def delta_options(access: Access, bucket: str) -> dict[str, str]:
-    """What delta-rs must be told for one handle, with the credentials of this moment: never keep or print it."""
+    """The options of delta-rs for one handle, with the credentials of this moment: never keep or print them."""
     endpoint = access.bucket_endpoint(bucket)
     keys = _Credentials(access.profile)()
     token = keys.get("token")
@@ -103,7 +103,7 @@ def delta_options(access: Access, bucket: str) -> dict[str, str]:
 
 @lru_cache
 def boto3_client(access: Access, bucket: str) -> Any:
-    """A boto3 client for the few objects whose names obstore refuses."""
+    """A boto3 client, for the few objects with names that obstore refuses."""
     from botocore.config import Config
 
     style: Any = {"addressing_style": "path" if access.by_path(bucket) else "virtual"}
@@ -119,7 +119,7 @@ class _Credentials:
     """What boto3's chain finds (environment, profile, role), renewed by it before it ends."""
 
     def __init__(self, profile: str) -> None:
-        with _found(profile):
+        with _explain_credentials(profile):
             self._credentials = _session(profile).get_credentials()
         if self._credentials is None:
             raise StorageError(
@@ -129,7 +129,7 @@ class _Credentials:
         self._profile = profile
 
     def __call__(self) -> "S3Credential":
-        with _found(self._profile):
+        with _explain_credentials(self._profile):
             keys = self._credentials.get_frozen_credentials()
         return {
             "access_key_id": keys.access_key,
@@ -147,12 +147,12 @@ def _session(profile: str) -> Any:
     core = botocore.session.Session(profile=profile or None)
     if "AWS_METADATA_SERVICE_NUM_ATTEMPTS" not in os.environ:
         core.set_config_variable("metadata_service_num_attempts", _ASK_ROLE_TIMES)
-    with _found(profile):
+    with _explain_credentials(profile):
         return boto3.Session(botocore_session=core)
 
 
 @contextmanager
-def _found(profile: str) -> Iterator[None]:
+def _explain_credentials(profile: str) -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ProfileNotFound
 
     try:
@@ -162,7 +162,7 @@ def _found(profile: str) -> Iterator[None]:
     except BotoCoreError as error:
         named = f" of profile {profile}" if profile else ""
         raise StorageError(
-            f"can't get the credentials{named} for S3: {error}", "Log in anew, then run again."
+            f"can't get the credentials{named} for S3: {error}", "Log in again, then run the command again."
         ) from error
 
 
@@ -172,11 +172,11 @@ def _region(access: Access, bucket: str) -> str:
     is."""
     session = _session(access.profile)
     region: str = access.region or session.region_name or ("us-east-1" if access.endpoint else "")
-    return region or _told_region(access.profile, bucket)
+    return region or _bucket_region(access.profile, bucket)
 
 
-def _told_region(profile: str, bucket: str) -> str:
-    """What the bucket answers, also to those who may not read it."""
+def _bucket_region(profile: str, bucket: str) -> str:
+    """The region that the bucket answers, also if it may not be read."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     _Credentials(profile)()  # where they are missing or can't be renewed, this says so; a region would not help
@@ -186,5 +186,5 @@ def _told_region(profile: str, bucket: str) -> str:
         answer = error.response
     except BotoCoreError as error:
         raise StorageError(f"can't ask s3://{bucket} for its region: {error}", "Set storage.region.") from error
-    told: str = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", "us-east-1")
-    return told
+    region: str = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", "us-east-1")
+    return region

@@ -49,16 +49,16 @@ def whole(call: Callable[[], Result]) -> Result:
 
 
 def reason(error: Exception) -> str:
-    """What an error of the operating system, obstore or delta-rs says, on one line; of a store's XML answer only the
-    code and the message, since the rest repeats what was signed."""
-    if told := getattr(error, "strerror", None):
-        return str(told)
+    """The message of an error of the operating system, obstore or delta-rs, on one line. Of a store's XML answer it has
+    only the code and the message: the rest repeats the signed request."""
+    if strerror := getattr(error, "strerror", None):
+        return str(strerror)
     text = _ANSI.sub("", str(error)).partition("Debug source:")[0]
-    answer = [found[1] for tag in ("Code", "Message") if (found := re.search(f"<{tag}>([^<]*)</{tag}>", text))]
+    answer = [match[1] for tag in ("Code", "Message") if (match := re.search(f"<{tag}>([^<]*)</{tag}>", text))]
     text = " ".join(_XML.sub("", text).replace("↳", " ").split())
-    told = f"{text} {': '.join(answer)}" if answer else text
-    told = told.rstrip(". ")
-    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}..."
+    strerror = f"{text} {': '.join(answer)}" if answer else text
+    strerror = strerror.rstrip(". ")
+    return strerror if len(strerror) <= _LONGEST else f"{strerror[:_LONGEST]}..."
 
 
 def _next_move(uri: str, error: Exception) -> str:

@@ -113,8 +113,8 @@ def _files_below(
             continue
         seen.add(folder)
         try:
-            with os.scandir(folder) as found:
-                entries = list(found)
+            with os.scandir(folder) as scan:
+                entries = list(scan)
         except (FileNotFoundError, NotADirectoryError):
             continue
         for entry in entries if enter is None else _entered(entries, enter):
@@ -147,8 +147,8 @@ def _entered(entries: Sequence["os.DirEntry[str]"], enter: Callable[[str], bool]
     """
     refused = {e.path for e in entries if e.is_dir(follow_symlinks=False) and not enter(e.path)}
     for path in sorted(refused):
-        with os.scandir(path) as found:
-            kinds = {e.is_dir() for e in found}
+        with os.scandir(path) as scan:
+            kinds = {e.is_dir() for e in scan}
         if kinds:
             return entries if True in kinds else [e for e in entries if e.path not in refused]
     return entries

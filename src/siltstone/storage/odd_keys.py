@@ -1,6 +1,6 @@
-"""Objects whose keys obstore refuses (`a//b`, `.`, control characters), which some uploaders make: through boto3.
+"""Objects with keys that obstore refuses (`a//b`, `.`, control characters), which some uploaders make: by boto3.
 
-obstore refuses a whole listing for one of them. This way costs ten times the CPU, so it is taken only then.
+obstore refuses a whole listing because of one such key. boto3 takes ten times the CPU, so it is used only then.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ Result = TypeVar("Result")
 def listed(access: Access, bucket: str, top: str) -> pl.DataFrame:
     """Every object below a key, columns as LISTED."""
     pages = boto3_client(access, bucket).get_paginator("list_objects_v2")
-    found = _told(lambda: list(pages.paginate(Bucket=bucket, Prefix=f"{top}/" if top else "")))
+    answers = _as_os_errors(lambda: list(pages.paginate(Bucket=bucket, Prefix=f"{top}/" if top else "")))
     rows = [
         (o["Key"].removesuffix("/"), o["Size"], o["ETag"].strip('"'), round(o["LastModified"].timestamp() * 1e6))
-        for page in found
+        for page in answers
         for o in page.get("Contents", ())
     ]
     return pl.DataFrame(rows, schema=LISTED, orient="row")
 
 
 def read(access: Access, bucket: str, key: str) -> Fetched | None:
-    """A whole object, or None if there is none."""
+    """A whole object, or None if it does not exist."""
     from botocore.exceptions import ClientError
 
     def fetch() -> Fetched:
@@ -37,7 +37,7 @@ def read(access: Access, bucket: str, key: str) -> Fetched | None:
         return Fetched(answer["Body"].read(), answer["ETag"].strip('"'))
 
     try:
-        return _told(fetch)
+        return _as_os_errors(fetch)
     except OSError as error:
         cause = error.__cause__
         if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in ("NoSuchKey", "404"):
@@ -45,8 +45,8 @@ def read(access: Access, bucket: str, key: str) -> Fetched | None:
         raise
 
 
-def _told(call: Callable[[], Result]) -> Result:
-    """boto3's errors as OSError, which callers explain."""
+def _as_os_errors(call: Callable[[], Result]) -> Result:
+    """What the call returns; boto3's errors become OSError, which callers explain."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

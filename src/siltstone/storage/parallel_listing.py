@@ -35,8 +35,8 @@ def listed(store: S3Store, top: str, calls_at_once: int) -> pl.DataFrame:
         starts = _folders(store, top, keys, calls_at_once)
     picked = starts[:: max(1, len(starts) // (4 * calls_at_once))]
     bounds: list[_Range] = list(pairwise([None, *picked, None]))
-    found = ahead(lambda r: whole(partial(_in_range, store, top, r)), bounds, [0] * len(bounds), calls_at_once)
-    return pl.concat(found)
+    parts = ahead(lambda r: whole(partial(_in_range, store, top, r)), bounds, [0] * len(bounds), calls_at_once)
+    return pl.concat(parts)
 
 
 def _folders(store: S3Store, top: str, keys: pl.Series, calls_at_once: int) -> Sequence[str]:
@@ -46,8 +46,8 @@ def _folders(store: S3Store, top: str, keys: pl.Series, calls_at_once: int) -> S
     levels = sorted(slashes)[len(slashes) // 2] if len(slashes) else 0
     folders = [top]
     for _ in range(levels):
-        found = ahead(partial(_inside, store), folders, [0] * len(folders), calls_at_once)
-        folders = sorted(name for names in found for name in names)
+        parts = ahead(partial(_inside, store), folders, [0] * len(folders), calls_at_once)
+        folders = sorted(name for names in parts for name in names)
         if len(folders) >= 2 * calls_at_once:
             break
     return [] if folders == [top] else folders
@@ -58,7 +58,7 @@ def _inside(store: S3Store, folder: str) -> Sequence[str]:
 
 
 def _in_range(store: S3Store, top: str, bounds: _Range, most_batches: int | None = None) -> pl.DataFrame:
-    """The objects whose keys come after the first bound and not after the second, by their bytes."""
+    """The objects with keys after the first bound and not after the second, in the order of bytes."""
     after, last = bounds
     batches = [LISTED.to_frame()]
     stream = obstore.list(store, top, offset=after, chunk_size=_BATCH, return_arrow=True)

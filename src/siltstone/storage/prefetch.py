@@ -20,17 +20,17 @@ def ahead(
     more than 32 MiB by the given sizes. An error comes at its item's turn; nothing is begun after it.
     """
     under_way: deque[tuple[Future[Result], int]] = deque()
-    held = 0
+    held_bytes = 0
     pool = ThreadPoolExecutor(calls_at_once)
     is_open = True
     try:
         for item, size in zip(items, sizes, strict=False):
-            while len(under_way) >= 2 * calls_at_once or (len(under_way) > 1 and held + size > _HELD_BYTES):
+            while len(under_way) >= 2 * calls_at_once or (len(under_way) > 1 and held_bytes + size > _HELD_BYTES):
                 future, taken = under_way.popleft()
-                held -= taken
+                held_bytes -= taken
                 yield future.result()
             under_way.append((pool.submit(work, item), size))
-            held += size
+            held_bytes += size
         pool.shutdown(wait=False)  # what was begun is still done
         is_open = False
         while under_way:

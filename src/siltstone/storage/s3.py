@@ -1,7 +1,7 @@
 """A bucket of S3, or of a store that speaks its protocol, through obstore.
 
-obstore tries again after 5xx answers, broken connections and timeouts. What it can't know is settled here: a create
-whose answer was lost is told from one that lost to another writer by a token of its own, an upload by its size.
+obstore tries again after 5xx answers, broken connections and timeouts. It can't know whether a request without
+an answer was carried out; that is found out here: a created object has a token of its writer, an upload its size.
 """
 
 import tempfile
@@ -66,12 +66,12 @@ class S3Bucket:
         """All of them, whatever `enter` says: a thousand keys cost one call, and so does looking into one folder."""
         top = self._key(prefix)
         try:
-            found = ranges.listed(self._store, top, self.calls_at_once)
+            listed = ranges.listed(self._store, top, self.calls_at_once)
         except InvalidPathError:
-            found = odd_keys.listed(self._access, self._bucket, top)
-        found = found.filter(pl.col("key") != top)
+            listed = odd_keys.listed(self._access, self._bucket, top)
+        listed = listed.filter(pl.col("key") != top)
         below = f"{self._root}/" if self._root else ""
-        frame = found.with_columns(
+        frame = listed.with_columns(
             path=pl.col("key").str.strip_prefix(below), uri=pl.concat_str(pl.lit(f"s3://{self._bucket}/"), "key")
         )
         # The marker that a console makes of a folder `a/` looks like an object `a` of 0 bytes.
@@ -168,7 +168,7 @@ class S3Bucket:
 
 
 class _Upload:
-    """A single put, or parts, under a name that nobody else writes to: what is there in full size is ours."""
+    """A single put, or parts, under a name that nobody else writes to: an object of the full size is ours."""
 
     def __init__(self, bucket: S3Bucket, path: str) -> None:
         self._bucket, self._path, self._written = bucket, path, 0

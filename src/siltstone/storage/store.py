@@ -1,4 +1,4 @@
-"""What a kind of storage must be able to do; `disk` and `bucket` do it."""
+"""What a kind of storage must be able to do; `local` and `s3` do it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Fetched:
 
 
 class Writer(Protocol):
-    """A file being written; nothing is seen of it before `close`."""
+    """A file being written; no reader sees it before `close`."""
 
     def write(self, data: bytes, /) -> int: ...
 
@@ -28,7 +28,10 @@ class Writer(Protocol):
 
 
 class Store(Protocol):
-    """Objects below a root; the errors are those of the library beneath."""
+    """Objects below a root. Each method does what the method of `Storage` with its name says.
+
+    Errors are the ones of the library that does the work; `Storage` explains them.
+    """
 
     calls_at_once: int
     """How many calls it answers faster together than one after the other; 1: none."""

@@ -29,7 +29,7 @@ from siltstone.formats.avro.careful import read_careful
 from siltstone.formats.avro.fast import read_fast
 from siltstone.formats.avro.lanes import AvroDocument, open_avro, read_avro
 from siltstone.formats.avro.values import long_bytes
-from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules, Records
 from support.places import SAMPLES
 from support.rounds import examples
 
@@ -90,7 +90,7 @@ def readings(series: str, first: int, count: int) -> list[dict[str, Any]]:
 
 
 def opened(data: bytes, index: int = 0, **rules: Any) -> Opened:
-    return open_avro(Item(index, f"{index}.avro", 7, data), Rules(**rules))
+    return open_avro(Item(index, f"{index}.avro", 7, data), ParseRules(**rules))
 
 
 def document(data: bytes, index: int = 0) -> AvroDocument:
@@ -584,12 +584,12 @@ def test_deflate_data_may_end_with_a_part_of_its_checksum_and_with_nothing_else(
     buffer = io.BytesIO()
     fastavro.writer(buffer, schema, [{"x": n} for n in range(50)], codec="deflate")  # leaves three bytes of it
     data = buffer.getvalue()
-    (records,) = read_avro([open_avro(Item(0, "a", 0, data), Rules()).document])
+    (records,) = read_avro([open_avro(Item(0, "a", 0, data), ParseRules()).document])
     assert records.frame["x"].to_list() == list(range(50))
     sync = data[-16:]
     spoiled = data[:-17] + bytes([data[-17] ^ 1]) + sync
     with pytest.raises(Unreadable, match="3 bytes behind the deflate data"):
-        open_avro(Item(0, "a", 0, spoiled), Rules())
+        open_avro(Item(0, "a", 0, spoiled), ParseRules())
 
 
 def test_a_header_beyond_all_measure_is_refused() -> None:
@@ -597,4 +597,4 @@ def test_a_header_beyond_all_measure_is_refused() -> None:
     buffer = io.BytesIO()
     fastavro.writer(buffer, schema, [], metadata={"note": "x" * (1 << 20)})
     with pytest.raises(Unreadable, match=r"Avro header of .* bytes is over 1 MiB"):
-        open_avro(Item(0, "a", 0, buffer.getvalue()), Rules())
+        open_avro(Item(0, "a", 0, buffer.getvalue()), ParseRules())

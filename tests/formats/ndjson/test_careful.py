@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
+from siltstone.formats.documents import BadRecord, Document, Parsed, ParseRules
 from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.lanes import parse
 from siltstone.model.contracts import Column
@@ -20,11 +20,11 @@ from siltstone.model.schema import Schema
 from support.parsing import BASE, assert_same, cells_of, columns, document, rows_by_key
 from support.rounds import examples
 
-RULES = Rules()
+RULES = ParseRules()
 EMPTY = Schema(())
 
 
-def read(*lines: str | bytes, schema: Schema = EMPTY, rules: Rules = RULES) -> tuple[Parsed, Schema]:
+def read(*lines: str | bytes, schema: Schema = EMPTY, rules: ParseRules = RULES) -> tuple[Parsed, Schema]:
     return parse_careful(document(*lines), schema, rules)
 
 
@@ -90,17 +90,17 @@ def test_a_line_that_is_no_record_is_bad_and_its_neighbours_stay(line: bytes, re
 
 def test_a_long_line_is_told_by_length_and_hash_and_not_kept() -> None:
     line = b'{"a":"' + b"x" * 60 + b'"}'  # 68 bytes
-    parsed, _ = read('{"a":"y"}', line, rules=Rules(max_line_bytes=67))
+    parsed, _ = read('{"a":"y"}', line, rules=ParseRules(max_line_bytes=67))
     digest = hashlib.sha256(line).hexdigest()
     assert parsed.bad == [BadRecord(0, 1, 10, f"line of 68 bytes is over limits.max_line_kb, sha256 {digest}", b"")]
-    assert read(line, rules=Rules(max_line_bytes=68))[0].bad == []
+    assert read(line, rules=ParseRules(max_line_bytes=68))[0].bad == []
 
 
 @pytest.mark.parametrize("value", ["1", "null", '"x"'])
 def test_a_record_of_too_many_keys_is_bad(value: str) -> None:
     line = "{" + ",".join(f'"k{i}":{value}' for i in range(5)) + "}"
-    assert reasons(read(line, rules=Rules(max_keys=4))[0]) == ["over limits.max_keys (4 keys)"]
-    assert reasons(read(line, rules=Rules(max_keys=5))[0]) == []
+    assert reasons(read(line, rules=ParseRules(max_keys=4))[0]) == ["over limits.max_keys (4 keys)"]
+    assert reasons(read(line, rules=ParseRules(max_keys=5))[0]) == []
 
 
 def test_the_cut_last_line_of_a_truncated_document_is_no_bad_record() -> None:
@@ -224,7 +224,7 @@ def test_a_value_that_fits_no_kind_brings_no_column(value: str) -> None:
 
 
 def test_a_hint_rules_the_kind_and_is_compared_without_case() -> None:
-    rules = Rules(hints={"SERIAL": "bigint", "code": "string"})
+    rules = ParseRules(hints={"SERIAL": "bigint", "code": "string"})
     parsed, schema = read('{"serial":9007199254740993,"code":5}', '{"code":"05"}', rules=rules)
     assert [(c.key, c.kind) for c in schema.columns] == [("serial", "bigint"), ("code", "string")]
     assert rows_by_key(parsed, schema) == [
@@ -274,14 +274,14 @@ def test_a_repeated_key_is_seen_whatever_stands_before_the_colon(line: str) -> N
 
 
 def test_values_beyond_the_cap_on_columns_are_rescued() -> None:
-    parsed, schema = read('{"a":1,"b":2,"c":"x"}', '{"c":null,"a":2}', rules=Rules(max_columns=2))
+    parsed, schema = read('{"a":1,"b":2,"c":"x"}', '{"c":null,"a":2}', rules=ParseRules(max_columns=2))
     assert [c.key for c in schema.columns] == ["a", "b"]
     assert rows_by_key(parsed, schema) == [{"a": 1.0, "b": 2.0, "_rescued": '{"c":"\\"x\\""}'}, {"a": 2.0}]
 
 
 def test_5000_new_keys_stop_at_the_cap() -> None:
     line = "{" + ",".join(f'"k{i}":{i}' for i in range(5_000)) + "}"
-    parsed, schema = read(line, schema=BASE, rules=Rules(max_columns=103))
+    parsed, schema = read(line, schema=BASE, rules=ParseRules(max_columns=103))
     assert len(schema.columns) == 103
     assert parsed.cells is not None
     assert parsed.cells.tolist() == [[5_000, 100, 0, 4_900]]
@@ -367,7 +367,7 @@ def test_every_value_is_found_again_whatever_the_order_of_the_documents(
     base = Schema((Column("a", "double", "a"),), ("ts", "_rescued"))
     for order in itertools.permutations(range(len(files))):
         documents = [document(*map(text_of, files[i]), index=i) for i in order]
-        parts, schema = parse(documents, base, Rules(hints=hints, max_columns=5))
+        parts, schema = parse(documents, base, ParseRules(hints=hints, max_columns=5))
         assert sum(part.table.num_rows for part in parts) == sum(map(len, files))
         for part in parts:
             assert list(part.bad) == []
@@ -378,7 +378,7 @@ def test_every_value_is_found_again_whatever_the_order_of_the_documents(
 
 
 def test_a_carriage_return_before_a_colon_hides_no_repeated_key() -> None:
-    parsed, _ = parse_careful(Document(0, b'{"a"\r:1,"a":2}\n'), Schema(()), Rules())
+    parsed, _ = parse_careful(Document(0, b'{"a"\r:1,"a":2}\n'), Schema(()), ParseRules())
     assert parsed.table.to_pylist() == [{"a": 1.0, "_rescued": '{"a":"2"}'}]
     assert parsed.cells is not None
     assert parsed.cells.tolist() == [[2, 1, 0, 1]]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.formats.documents import Document, Parsed, Rules
+from siltstone.formats.documents import Document, Parsed, ParseRules
 from siltstone.formats.ndjson import structure_counts as marks
 from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.fast import parse_inferred, parse_typed
@@ -20,7 +20,7 @@ from siltstone.model.schema import Schema
 from support.parsing import assert_same, cells_of, columns, document, rows_by_key
 from support.rounds import examples
 
-RULES = Rules()
+RULES = ParseRules()
 KNOWN = columns(d="double", s="string", t="string", i="bigint", j="int", b="boolean", n="json")
 
 
@@ -46,7 +46,7 @@ def test_the_typed_lane_gives_every_column_of_the_schema_and_the_place_of_each_r
 
 def test_the_inferred_lane_brings_new_columns_in_order_of_sight() -> None:
     files = [document('{"x":1,"f":true}', '{"x":2.5,"é":"y","gone":null}')]
-    result = parse_inferred(files, columns(d="double"), Rules(hints={"F": "boolean"}))
+    result = parse_inferred(files, columns(d="double"), ParseRules(hints={"F": "boolean"}))
     assert result is not None
     parsed, schema = result
     assert [(c.key, c.kind) for c in schema.columns] == [
@@ -170,8 +170,8 @@ def test_a_text_that_looks_like_an_array_only_costs_time() -> None:
 
 def test_lines_over_the_limit_are_refused_before_parsing() -> None:
     line = document('{"s":"' + "x" * 100 + '"}')
-    assert parse_typed([line], KNOWN, Rules(max_line_bytes=50)) is None
-    assert parse_typed([line], KNOWN, Rules(max_line_bytes=300)) is not None
+    assert parse_typed([line], KNOWN, ParseRules(max_line_bytes=50)) is None
+    assert parse_typed([line], KNOWN, ParseRules(max_line_bytes=300)) is not None
 
 
 def test_thousands_of_tiny_documents_are_proven_at_once() -> None:
@@ -197,13 +197,13 @@ def test_a_document_of_many_blocks_is_counted_to_its_last_byte() -> None:
 
 def test_more_columns_than_the_cap_are_refused() -> None:
     line = document('{"x":1,"y":2}')
-    assert parse_inferred([line], columns(d="double"), Rules(max_columns=2)) is None
-    assert parse_inferred([line], columns(d="double"), Rules(max_columns=3)) is not None
+    assert parse_inferred([line], columns(d="double"), ParseRules(max_columns=2)) is None
+    assert parse_inferred([line], columns(d="double"), ParseRules(max_columns=3)) is not None
 
 
 @pytest.mark.parametrize("hint", ["string", "int", "json", "boolean"])
 def test_a_value_against_its_hint_is_refused(hint: str) -> None:
-    assert parse_inferred([document('{"x":1.5}')], Schema(()), Rules(hints={"x": hint})) is None
+    assert parse_inferred([document('{"x":1.5}')], Schema(()), ParseRules(hints={"x": hint})) is None
 
 
 def test_two_spellings_of_one_column_are_refused() -> None:
@@ -218,7 +218,9 @@ def test_no_text_no_proof() -> None:
     assert parse_inferred([Document(0, b"\xef\xbb\xbf")], KNOWN, RULES) is None
 
 
-def assert_as_careful(documents: list[Document], parsed: Parsed, schema: Schema, base: Schema, rules: Rules) -> None:
+def assert_as_careful(
+    documents: list[Document], parsed: Parsed, schema: Schema, base: Schema, rules: ParseRules
+) -> None:
     """The careful lane, document by document, has the same rows, places, counts and columns."""
     rows: list[dict[str, Any]] = []
     places: list[tuple[int, int]] = []
@@ -314,12 +316,12 @@ FILES = st.lists(st.lists(LINES, max_size=3), min_size=1, max_size=4)
 def test_whenever_a_fast_lane_answers_the_careful_lane_says_the_same(
     files: list[list[str]], hints: dict[str, str], ends: bool, block: int
 ) -> None:
-    rules = Rules(hints=hints)
+    rules = ParseRules(hints=hints)
     with patch.object(marks, "_BLOCK", block):
         assert_lanes_agree(files, rules, ends)
 
 
-def assert_lanes_agree(files: list[list[str]], rules: Rules, ends: bool) -> None:
+def assert_lanes_agree(files: list[list[str]], rules: ParseRules, ends: bool) -> None:
     documents = [
         Document(i, "\n".join(lines).encode() + (b"\n" if ends and lines else b"")) for i, lines in enumerate(files)
     ]

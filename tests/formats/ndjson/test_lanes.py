@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.formats.documents import Document, Rules, row_cells
+from siltstone.formats.documents import Document, ParseRules, row_cells
 from siltstone.formats.ndjson import lanes as ndjson
 from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.lanes import parse
@@ -14,7 +14,7 @@ from siltstone.model.schema import Schema
 from support.parsing import cells_of, columns, document, rows_by_key
 from support.rounds import examples
 
-RULES = Rules()
+RULES = ParseRules()
 
 
 def test_known_keys_take_the_typed_lane_and_new_ones_the_inferred() -> None:
@@ -58,7 +58,7 @@ def test_an_object_against_a_scalar_loses_neither() -> None:
 
 def test_keys_beyond_the_cap_are_rescued_in_every_lane() -> None:
     lines = ['{"a":1}', '{"b":2}', '{"c":3}']
-    parts, schema = parse([document(*lines)], Schema(()), Rules(max_columns=2))
+    parts, schema = parse([document(*lines)], Schema(()), ParseRules(max_columns=2))
     assert ([p.lane for p in parts], [c.key for c in schema.columns]) == (["careful"], ["a", "b"])
     assert rows_by_key(parts[0], schema)[2] == {"_rescued": '{"c":"3"}'}
 
@@ -133,7 +133,7 @@ def test_one_odd_line_of_thousands_takes_only_its_piece_to_the_careful_lane() ->
 
 def test_a_long_line_among_many_short_ones_is_not_cut_forever() -> None:
     lines = ['{"d":1}'] * 600 + ['{"d":1,"x":"' + "y" * 400_000 + '"}']
-    parts, _ = parse([document(*lines)], columns(d="double"), Rules(max_line_bytes=1_000))
+    parts, _ = parse([document(*lines)], columns(d="double"), ParseRules(max_line_bytes=1_000))
     assert [b.line for p in parts for b in p.bad] == [600]
     assert sum(p.table.num_rows for p in parts) == 600
 
@@ -172,7 +172,7 @@ ODD_LINES = st.sampled_from(
 @example(["\ufeff{}", "\ufeff{}", "\ufeff{}"], False, True, 3)
 def test_pieces_change_nothing(lines: list[str], ends: bool, truncated: bool, pieces: int) -> None:
     text = "\n".join(lines).encode() + (b"\n" if ends and lines else b"")
-    whole, rules, base = Document(4, text, truncated), Rules(max_line_bytes=60), columns(d="double", s="string")
+    whole, rules, base = Document(4, text, truncated), ParseRules(max_line_bytes=60), columns(d="double", s="string")
     with patch.multiple(ndjson, _FEW_LINES=1, _PIECES=pieces):
         parts, schema = parse([whole], base, rules)
     careful, careful_schema = parse_careful(whole, base, rules)

@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.formats.documents import Document, Rules
+from siltstone.formats.documents import Document, ParseRules
 from siltstone.formats.ndjson.members import BOOLEAN, JSON, MISFIT, NULL, NUMBER, TEXT, objects_of, read_members
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 from support.parsing import document
@@ -17,7 +17,7 @@ KINDS = {"null": NULL, "number": NUMBER, "boolean": BOOLEAN, "string": TEXT, "js
 
 
 def members(*lines: str | bytes, objects: frozenset[str] = frozenset()) -> list[tuple[int, str, str | None, int]]:
-    found = read_members([document(*lines)], Rules(), objects)
+    found = read_members([document(*lines)], ParseRules(), objects)
     return found.frame.select("record", "key", "text", "kind").rows()
 
 
@@ -34,8 +34,8 @@ def test_each_value_keeps_its_kind_and_its_text() -> None:
     ]
     assert members(flat) == expected
     assert members(line) == [(*m[:2], '{"x":[]}', JSON) if m[1] == "e" else m for m in expected]
-    assert read_members([document(flat)], Rules()).careful == set()
-    assert read_members([document(line)], Rules()).careful == {0}
+    assert read_members([document(flat)], ParseRules()).careful == set()
+    assert read_members([document(line)], ParseRules()).careful == {0}
 
 
 def test_members_of_named_objects_stand_for_them_in_both_lanes() -> None:
@@ -54,7 +54,7 @@ def test_members_of_named_objects_stand_for_them_in_both_lanes() -> None:
 
 
 def test_a_repeated_key_counts_once_and_the_others_are_kept_apart() -> None:
-    found = read_members([document('{"a":1,"a":2}', '{"a":3}')], Rules())
+    found = read_members([document('{"a":1,"a":2}', '{"a":3}')], ParseRules())
     assert found.frame.select("record", "key", "text").rows() == [(0, "a", "1"), (1, "a", "3")]
     assert found.repeated.select("record", "key", "text").rows() == [(0, "a", "2")]
 
@@ -62,7 +62,7 @@ def test_a_repeated_key_counts_once_and_the_others_are_kept_apart() -> None:
 def test_bad_lines_are_refused_with_their_place_and_the_others_stay() -> None:
     first = document('{"a":1}', "", '{"a":"x}', b'{"a":"\xff"}', '{"a":2} ', index=3)
     second = Document(5, b'{"a":4}\r\n{"a":[5', truncated=True)
-    found = read_members([first, second], Rules())
+    found = read_members([first, second], ParseRules())
     assert found.frame["text"].to_list() == ["1", "2", "4"]
     assert (found.document.tolist(), found.line.tolist()) == ([3, 3, 5], [0, 4, 0])
     assert [(b.document, b.line, b.offset, b.raw) for b in found.bad] == [
@@ -74,7 +74,7 @@ def test_bad_lines_are_refused_with_their_place_and_the_others_stay() -> None:
 
 def test_limits_hold_in_both_lanes() -> None:
     long, wide, deep = '{"a":"' + "x" * 90 + '"}', '{"a":1,"b":2,"c":3}', '{"a":{"b":{"c":{}}}}'
-    found = read_members([document(long, wide, deep)], Rules(max_line_bytes=90, max_keys=2, max_depth=2))
+    found = read_members([document(long, wide, deep)], ParseRules(max_line_bytes=90, max_keys=2, max_depth=2))
     assert [b.reason.partition(" (")[0] for b in found.bad] == [
         "line of 98 bytes is over limits.max_line_kb",
         "over limits.max_keys",
@@ -107,7 +107,7 @@ JUNK = st.text(st.sampled_from('{}[]":,\\ \t\r\x01ante1.-+Eé'), max_size=24)
 def test_all_lines_at_once_say_what_each_line_says_alone(lines: list[str], wide: bool) -> None:
     if wide:
         lines = [line.replace(":", " : ").replace(",", " ,") for line in lines]
-    found = read_members([document(*lines)], Rules())
+    found = read_members([document(*lines)], ParseRules())
     expected: list[list[Token]] = []
     bad = []
     for number, line in enumerate(lines):

@@ -1,6 +1,6 @@
 """Narrow flat records by one pattern per shape; what has no such shape is left to others."""
 
-from siltstone.formats.documents import Document, Rules
+from siltstone.formats.documents import Document, ParseRules
 from siltstone.formats.ndjson.shapes import read_shapes
 from support.parsing import document
 
@@ -8,7 +8,7 @@ from support.parsing import document
 def test_values_by_their_own_text_whatever_the_shape_of_their_line() -> None:
     first = document('{"a":1.50, "b":"x"}', '{ "b" : null , "a" : true }', '{"a":"é"}', index=4)
     second = Document(7, b'{"a":-1e5,"b":"1"}\r\n{"b":"","c":0}')
-    records, others = read_shapes([first, second], Rules())
+    records, others = read_shapes([first, second], ParseRules())
     assert records is not None
     assert others == []
     assert records.frame.to_dict(as_series=False) == {
@@ -34,7 +34,7 @@ def test_a_file_with_a_line_of_no_shape_is_left_whole() -> None:
     ]
     documents = [document('{"a":1}', line, index=i) for i, line in enumerate(odd_lines)]
     plain = document('{"a":2}', '{"a":3}', index=99)
-    records, others = read_shapes([documents[0], plain, *documents[1:]], Rules())
+    records, others = read_shapes([documents[0], plain, *documents[1:]], ParseRules())
     assert records is not None
     assert (records.frame["a"].to_list(), records.document.tolist()) == (["2", "3"], [99, 99])
     assert [d.index for d in others] == list(range(len(odd_lines)))
@@ -42,6 +42,6 @@ def test_a_file_with_a_line_of_no_shape_is_left_whole() -> None:
 
 def test_over_long_lines_and_bytes_that_are_no_utf_8_are_left() -> None:
     long, latin = document('{"a":"' + "x" * 90 + '"}'), document(b'{"a":"\xff"}', index=1)
-    assert read_shapes([long], Rules(max_line_bytes=90)) == (None, [long])
-    assert read_shapes([latin], Rules()) == (None, [latin])
-    assert read_shapes([document()], Rules()) == (None, [document()])
+    assert read_shapes([long], ParseRules(max_line_bytes=90)) == (None, [long])
+    assert read_shapes([latin], ParseRules()) == (None, [latin])
+    assert read_shapes([document()], ParseRules()) == (None, [document()])

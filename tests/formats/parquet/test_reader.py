@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Rules
+from siltstone.formats.documents import Item, ParseRules
 from siltstone.formats.parquet.reader import ParquetDocument, open_parquet, read_parquet
 
 NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
@@ -28,8 +28,8 @@ def written(*rows: dict[str, Any], **more: pa.DataType) -> bytes:
     return data
 
 
-def opened(*files: bytes, rules: Rules | None = None) -> list[ParquetDocument]:
-    return [open_parquet(Item(n, f"f{n}", 0, data), rules or Rules()).document for n, data in enumerate(files)]
+def opened(*files: bytes, rules: ParseRules | None = None) -> list[ParquetDocument]:
+    return [open_parquet(Item(n, f"f{n}", 0, data), rules or ParseRules()).document for n, data in enumerate(files)]
 
 
 def test_types_stay_exactly_what_they_are() -> None:
@@ -87,8 +87,8 @@ def test_a_file_that_would_grow_without_bounds_is_refused_and_a_large_usual_one_
     pq.write_table(table, sink, use_dictionary=False, compression="zstd")
     data = sink.getvalue().to_pybytes()
     with pytest.raises(Unreadable, match=r"limits\.max_decompressed_mb"):
-        opened(data, rules=Rules(max_text_bytes=1 << 20))
-    assert opened(WHOLE, rules=Rules(max_text_bytes=100))[0].table.num_rows == 100
+        opened(data, rules=ParseRules(max_text_bytes=1 << 20))
+    assert opened(WHOLE, rules=ParseRules(max_text_bytes=100))[0].table.num_rows == 100
 
 
 def test_a_byte_that_changed_on_the_way_is_found_by_the_checksum_of_its_page() -> None:
@@ -112,4 +112,4 @@ def test_rows_of_nothing_without_end_are_refused() -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"x": pa.nulls(3_000_000, pa.int64())}), sink)
     with pytest.raises(Unreadable, match="3,000,000 rows, more than"):
-        opened(sink.getvalue().to_pybytes(), rules=Rules(max_text_bytes=256 << 10))
+        opened(sink.getvalue().to_pybytes(), rules=ParseRules(max_text_bytes=256 << 10))

@@ -66,10 +66,10 @@ def _rows(payload: bytes, count: int, readers: Sequence[Value]) -> list[tuple[An
 
 
 def _frame(writer: bytes, cells: Sequence[list[Any]]) -> pl.DataFrame:
-    found = []
+    columns = []
     for (name, kind), values in zip(resolved(writer).parts, cells, strict=True):
         dtype = column_type(kind) or pl.String()
         is_instant = dtype == pl.Date or dtype == pl.Datetime
         number = pl.Int32() if dtype == pl.Date else pl.Int64()
-        found.append(pl.Series(name, values, dtype=number if is_instant else dtype).cast(dtype))
-    return pl.DataFrame(found)
+        columns.append(pl.Series(name, values, dtype=number if is_instant else dtype).cast(dtype))
+    return pl.DataFrame(columns)

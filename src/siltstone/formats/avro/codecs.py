@@ -13,10 +13,9 @@ import zstandard
 from isal import isal_zlib
 
 from siltstone.errors import Unreadable
+from siltstone.formats.size_caps import STEP, ZSTD_FEED, SizeCap
 
-_STEP = 4 << 20
-_RATIO_FLOOR = 64 << 20
-_ZSTD_FEED = 1 << 10  # a bomb's 4 bytes become 128 KiB: small bites keep the memory between two checks flat
+_XZ_MEMORY = 64 << 20  # bytes
 _SNAPPY_RATIO = 32  # a copy of 64 bytes takes 3
 _CRC_BYTES = 4
 _DeflateError = cast(type[Exception], isal_zlib.error)
@@ -27,51 +26,42 @@ class BadBlock(ValueError):
 
 
 class Budget:
-    """What the blocks of one file may still become: at most `max_bytes` in all and, over 64 MiB, `max_ratio` times the
-    `size` bytes of the file."""
+    """The bytes that the blocks of one file have become, `spent`, under one cap for the whole file."""
 
-    __slots__ = ("_max_bytes", "_max_ratio", "_size", "_whole", "left")
+    __slots__ = ("_cap", "_most", "spent")
 
     def __init__(self, size: int, max_bytes: int, max_ratio: int) -> None:
-        self._size, self._max_bytes, self._max_ratio = size, max_bytes, max_ratio
-        self.left = self._whole = min(max_bytes, max(_RATIO_FLOOR, max_ratio * size))
-
-    @property
-    def spent(self) -> int:
-        """Bytes that came."""
-        return self._whole - self.left
+        self._cap = SizeCap("its blocks are", size, max_bytes, max_ratio)
+        self._most = self._cap.bytes
+        self.spent = 0
 
     def check(self, more: int) -> None:
         """Raises Unreadable if `more` bytes are too many."""
-        if more <= self.left:
-            return
-        if self.spent + more > self._max_bytes:
-            raise Unreadable(f"its blocks are over limits.max_decompressed_mb ({self._max_bytes >> 20} MiB)")
-        stored = f"({self._max_ratio} times the {self._size:,} bytes stored)"
-        raise Unreadable(f"its blocks are over limits.max_ratio {stored}")
+        if self.spent + more > self._most:
+            self._cap.check(self.spent + more)
 
     def spend(self, more: int) -> None:
-        """Count what a block became."""
+        """Count what a block became. Raises Unreadable if that is too much."""
         self.check(more)
-        self.left -= more
+        self.spent += more
 
 
 Unpack = Callable[[bytes, Budget], bytes]
 
 
 def codec(name: str) -> Unpack:
-    """What unpacks the blocks of a codec: raises BadBlock where it can't, Unreadable where a cap stops it."""
+    """The function that unpacks the blocks of a codec. It raises BadBlock for a damaged block, Unreadable at a cap."""
     if name not in _CODECS:
         raise Unreadable(f"Avro codec {name[:40]!r} is not known: {', '.join(_CODECS)} are read")
     return _CODECS[name]
 
 
-def _stored(data: bytes, budget: Budget) -> bytes:
+def _unpack_none(data: bytes, budget: Budget) -> bytes:
     budget.spend(len(data))
     return data
 
 
-def _snappy(data: bytes, budget: Budget) -> bytes:
+def _unpack_snappy(data: bytes, budget: Budget) -> bytes:
     length = _preamble(data)
     if length > _SNAPPY_RATIO * len(data):
         raise BadBlock(f"snappy can't make {length:,} bytes of {len(data):,}")
@@ -95,27 +85,27 @@ def _preamble(data: bytes) -> int:
     raise BadBlock("a snappy block without its length")
 
 
-def _deflate(data: bytes, budget: Budget) -> bytes:
+def _unpack_deflate(data: bytes, budget: Budget) -> bytes:
     stream = isal_zlib.decompressobj(wbits=-15)
-    return _stepped(stream, data, budget, _DeflateError, "deflate")
+    return _unpack_in_steps(stream, data, budget, _DeflateError, "deflate")
 
 
-def _bzip2(data: bytes, budget: Budget) -> bytes:
-    return _stepped(bz2.BZ2Decompressor(), data, budget, OSError, "bzip2")
+def _unpack_bzip2(data: bytes, budget: Budget) -> bytes:
+    return _unpack_in_steps(bz2.BZ2Decompressor(), data, budget, OSError, "bzip2")
 
 
-def _xz(data: bytes, budget: Budget) -> bytes:
-    stream = lzma.LZMADecompressor(memlimit=_RATIO_FLOOR)
-    return _stepped(stream, data, budget, lzma.LZMAError, "xz")
+def _unpack_xz(data: bytes, budget: Budget) -> bytes:
+    stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+    return _unpack_in_steps(stream, data, budget, lzma.LZMAError, "xz")
 
 
-def _stepped(stream: Any, data: bytes, budget: Budget, errors: type[Exception], name: str) -> bytes:
+def _unpack_in_steps(stream: Any, data: bytes, budget: Budget, errors: type[Exception], name: str) -> bytes:
     """The text of a stream that gives it in steps; it must end with the data."""
     parts: list[bytes] = []
     length, feed = 0, data
     try:
         while True:
-            part = stream.decompress(feed, _STEP)
+            part = stream.decompress(feed, STEP)
             feed = getattr(stream, "unconsumed_tail", b"")
             length += len(part)
             budget.check(length)
@@ -136,17 +126,17 @@ def _stepped(stream: Any, data: bytes, budget: Budget, errors: type[Exception], 
 
 
 def _is_checksum(tail: bytes, text: bytes) -> bool:
-    """Whether the bytes behind deflate data are of zlib's checksum, which some writers leave there, cut or whole."""
+    """Whether the bytes after deflate data are zlib's checksum, or its beginning: some writers leave them there."""
     return zlib.adler32(text).to_bytes(4, "big").startswith(tail)
 
 
-def _zstandard(data: bytes, budget: Budget) -> bytes:
+def _unpack_zstandard(data: bytes, budget: Budget) -> bytes:
     parts: list[bytes] = []
     length = position = 0
     try:
         stream = _zstd(threading.get_ident()).decompressobj(read_across_frames=False)
         while not stream.eof:
-            feed = data[position : position + _ZSTD_FEED]
+            feed = data[position : position + ZSTD_FEED]
             if not feed:
                 raise BadBlock("broken zstandard: it has no end")
             part = stream.decompress(feed)
@@ -171,10 +161,10 @@ def _zstd(thread: int) -> zstandard.ZstdDecompressor:
 
 _SNAPPY = pa.Codec("snappy")
 _CODECS: Mapping[str, Unpack] = {
-    "null": _stored,
-    "deflate": _deflate,
-    "snappy": _snappy,
-    "zstandard": _zstandard,
-    "bzip2": _bzip2,
-    "xz": _xz,
+    "null": _unpack_none,
+    "deflate": _unpack_deflate,
+    "snappy": _unpack_snappy,
+    "zstandard": _unpack_zstandard,
+    "bzip2": _unpack_bzip2,
+    "xz": _unpack_xz,
 }

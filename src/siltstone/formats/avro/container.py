@@ -12,7 +12,7 @@ from siltstone.formats.avro.codecs import BadBlock, Budget, Unpack, codec
 from siltstone.formats.avro.schema import resolved
 from siltstone.formats.avro.values import BROKEN, Misread, long_at, record
 from siltstone.formats.compression import inflate
-from siltstone.formats.documents import Item, Opened, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules
 
 _MAGIC = b"Obj\x01"
 _WRAPPED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
@@ -63,7 +63,7 @@ class AvroDocument:
         return 0, b""
 
 
-def open_avro(item: Item, rules: Rules) -> Opened:
+def open_avro(item: Item, rules: ParseRules) -> Opened:
     """The document of an Avro container file, plain or within gzip or zstd.
 
     What blocks become is capped as texts are (`rules.max_text_bytes` and, over 64 MiB, `rules.max_ratio`). Of a file
@@ -165,7 +165,9 @@ def _text(data: bytes, at: int) -> tuple[bytes, int]:
     return data[at : at + length], at + length
 
 
-def _blocks(data: bytes, end: int, header: _Header, budget: Budget, rules: Rules) -> tuple[list[Block], str, bytes]:
+def _blocks(
+    data: bytes, end: int, header: _Header, budget: Budget, rules: ParseRules
+) -> tuple[list[Block], str, bytes]:
     """The blocks behind the metadata's end; why some are missing, and the bytes of the first place of damage."""
     sync = data[end : end + _SYNC_BYTES]
     blocks: list[Block] = []
@@ -176,18 +178,18 @@ def _blocks(data: bytes, end: int, header: _Header, budget: Budget, rules: Rules
             block, at = _block(data, at, sync, header, budget)
             blocks.append(block)
         except (BadBlock, *BROKEN) as error:
-            found = data.find(sync, at)
-            places.append(f"broken Avro block: {_why(error)}" if found >= 0 else "Avro file cut short")
-            if rules.salvage == "none" or (rules.salvage == "truncated" and found >= 0):
+            marker = data.find(sync, at)
+            places.append(f"broken Avro block: {_why(error)}" if marker >= 0 else "Avro file cut short")
+            if rules.salvage == "none" or (rules.salvage == "truncated" and marker >= 0):
                 raise Unreadable(_damage(places, blocks)) from None
-            behind = len(data) if found < 0 else found + _SYNC_BYTES
+            behind = len(data) if marker < 0 else marker + _SYNC_BYTES
             cut = cut or data[at:behind]
             at = behind
     return blocks, _damage(places, blocks), cut
 
 
 def _damage(places: Sequence[str], blocks: Sequence[Block]) -> str:
-    """What is wrong with a file at some places, "" at none."""
+    """What is wrong with a file, by the places of damage; "" without any."""
     if not places:
         return ""
     more = f" and {len(places) - 1:,} more like it" if len(places) > 1 else ""

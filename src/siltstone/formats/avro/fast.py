@@ -41,15 +41,15 @@ def plan(writer: bytes) -> list[Field] | None:
 
 
 def read_fast(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[AvroDocument]]:
-    """The rows of documents with one writer schema that could be proven to be what their blocks hold, and the documents
-    for which they could not."""
+    """The rows of documents with one writer schema, where a proof shows that they are what the blocks hold, and the
+    documents without such a proof."""
     fields = plan(documents[0].writer)
     if fields is None:
         return None, list(documents)
-    joined = _joined(documents, fields)
+    joined = _join(documents, fields)
     frame = _decoded(joined)
     if frame is None:
-        return _halved(documents)
+        return _read_by_halves(documents)
     lost = {int(owner) for owner in joined.owners[~proven(joined, frame, fields)]}
     if lost:
         kept, more = [d for i, d in enumerate(documents) if i not in lost], [documents[i] for i in sorted(lost)]
@@ -64,8 +64,8 @@ def read_fast(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[A
     return records, []
 
 
-def _halved(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[AvroDocument]]:
-    """The same for documents one of which polars refused: it does not say which."""
+def _read_by_halves(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[AvroDocument]]:
+    """The same for documents when polars refused one of them: it does not say which, so they are halved."""
     if len(documents) == 1:
         return None, list(documents)
     half = len(documents) // 2
@@ -73,11 +73,11 @@ def _halved(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[Avr
 
 
 def _merged(
-    found: Sequence[tuple[Records | None, list[AvroDocument]]], lost: list[AvroDocument]
+    parts: Sequence[tuple[Records | None, list[AvroDocument]]], lost: list[AvroDocument]
 ) -> tuple[Records | None, list[AvroDocument]]:
     """Results for some documents, and others that were lost before, as one."""
-    records = [r for r, _ in found if r is not None]
-    return (_together(records) if records else None), [d for _, more in found for d in more] + lost
+    records = [r for r, _ in parts if r is not None]
+    return (_together(records) if records else None), [d for _, more in parts for d in more] + lost
 
 
 def _together(records: Sequence[Records]) -> Records:
@@ -91,7 +91,7 @@ def _together(records: Sequence[Records]) -> Records:
     )
 
 
-def _joined(documents: Sequence[AvroDocument], fields: Sequence[Field]) -> Joined:
+def _join(documents: Sequence[AvroDocument], fields: Sequence[Field]) -> Joined:
     head = _head(fields)
     parts, starts, sizes, counts, owners = [head], [], [], [], []
     at = len(head)
@@ -113,7 +113,7 @@ def _joined(documents: Sequence[AvroDocument], fields: Sequence[Field]) -> Joine
 
 
 def _head(fields: Sequence[Field]) -> bytes:
-    """The header of a container whose blocks polars reads as the fields: their numbers for names, no logical types."""
+    """The header of a container with which polars reads the fields: numbers as their names, no logical types."""
     named = []
     for i, field in enumerate(fields):
         shape: object = "int" if field.kind.shape == "enum" else field.kind.shape
@@ -138,12 +138,12 @@ def _decoded(joined: Joined) -> pl.DataFrame | None:
 
 def _columns(frame: pl.DataFrame, fields: Sequence[Field]) -> pl.DataFrame:
     """The columns under their names, with the types that they mean."""
-    found = []
+    columns = []
     for series, field in zip(frame.get_columns(), fields, strict=True):
         if field.kind.shape == "enum":
             symbols = pl.Series(field.kind.symbols, dtype=pl.String())
             series = symbols.gather(series) if field.kind.symbols else series.cast(pl.String())
         elif series.dtype == pl.Binary:
             series = series.bin.encode("base64")
-        found.append(series.cast(column_type(field.kind) or series.dtype).alias(field.name))
-    return pl.DataFrame(found)
+        columns.append(series.cast(column_type(field.kind) or series.dtype).alias(field.name))
+    return pl.DataFrame(columns)

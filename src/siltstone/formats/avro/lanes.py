@@ -1,4 +1,4 @@
-"""Avro container files to rows: all files of one schema at once, those that can't be proven record by record."""
+"""Avro container files to rows: all files of one schema at once; files without a proof record by record."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ __all__ = ["AvroDocument", "open_avro", "read_avro"]
 def read_avro(documents: Sequence[AvroDocument]) -> list[Records]:
     """Every record of the documents, by writer schema and lane, in order of document and line.
 
-    Columns and their types are those of the schema in the file: see `avro_schema`. A block that can't be decoded is one
-    bad record: see `avro_careful`.
+    Columns and types come from the schema in the file: see `avro.schema`. A block that can't be decoded is one
+    bad record: see `avro.careful`.
     """
     groups: dict[bytes, list[AvroDocument]] = {}
     for document in documents:
         groups.setdefault(document.writer, []).append(document)
-    found: list[Records] = []
+    parts: list[Records] = []
     for group in groups.values():
         records, unproven = read_fast(group)
-        found += [] if records is None else [records]
+        parts += [] if records is None else [records]
         if unproven:
             careful = {id(document) for document in unproven}
-            found.append(read_careful([d for d in group if id(d) in careful]))
-    return found
+            parts.append(read_careful([d for d in group if id(d) in careful]))
+    return parts

@@ -128,7 +128,7 @@ class _Column:
         return cls(field, False, nulls, _numbers(series, _STORED[shape]) if shape in _STORED else None)
 
     def cells(self, begin: int, end: int) -> "_Cells":
-        """Those of some rows, with their lengths."""
+        """The cells of some rows, with their lengths."""
         branch = int(self.field.null is not None)
         if self.is_empty:
             return _Cells(self, None, None, 0, branch)
@@ -154,7 +154,7 @@ class _Cells:
     lengths: Lengths
 
     def check(self, octets: Array, places: Ints, is_sound: Bools) -> None:
-        """Clear the rows whose cell, at its place, holds a byte that does not mean what was read."""
+        """Clear the rows with a cell in the file that does not encode the value that was read."""
         null, kind = self.column.field.null, self.column.field.kind
         if null is not None:
             expected = _BRANCH[null] if self.column.is_empty else _BRANCH[1 - null]

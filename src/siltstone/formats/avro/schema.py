@@ -46,8 +46,8 @@ class Type:
     @property
     def branches(self) -> list["Type"]:
         """The branches of a union that are not null; else the type itself."""
-        found = [part for _, part in self.parts] if self.shape == "union" else [self]
-        return [part for part in found if part.shape != "null"]
+        branches = [part for _, part in self.parts] if self.shape == "union" else [self]
+        return [part for part in branches if part.shape != "null"]
 
 
 @lru_cache(maxsize=256)
@@ -69,46 +69,46 @@ def resolved(text: bytes) -> Type:
     return record
 
 
-def _type(schema: Any, space: str, known: dict[str, Type], depth: int) -> Type:
+def _type(schema: Any, space: str, by_name: dict[str, Type], depth: int) -> Type:
     if depth > _MAX_DEPTH:
         raise ValueError(f"nested over {_MAX_DEPTH} levels")
     if isinstance(schema, str):
         if schema in _PRIMITIVES:
             return Type(cast(Shape, schema), least=_LEAST.get(schema, 1))
-        return known.get(f"{space}.{schema}") or known[schema]
+        return by_name.get(f"{space}.{schema}") or by_name[schema]
     if isinstance(schema, list):
-        return Type("union", parts=[("", _type(branch, space, known, depth + 1)) for branch in schema])
+        return Type("union", parts=[("", _type(branch, space, by_name, depth + 1)) for branch in schema])
     shape = schema["type"]
     if not isinstance(shape, str) or shape not in ("record", "error", "enum", "fixed", "array", "map", *_PRIMITIVES):
-        return _type(shape, space, known, depth + 1)
+        return _type(shape, space, by_name, depth + 1)
     if shape in ("array", "map"):
-        element = _type(schema["items" if shape == "array" else "values"], space, known, depth + 1)
+        element = _type(schema["items" if shape == "array" else "values"], space, by_name, depth + 1)
         return Type("array" if shape == "array" else "map", parts=[("", element)])
-    found = Type(cast(Shape, "record" if shape == "error" else shape), least=_LEAST.get(shape, 1))
-    found.logical, found.precision, found.scale = _logical(schema)
+    type_ = Type(cast(Shape, "record" if shape == "error" else shape), least=_LEAST.get(shape, 1))
+    type_.logical, type_.precision, type_.scale = _logical(schema)
     if shape in ("record", "error", "enum", "fixed"):
-        space = _name(schema, space, found, known)
+        space = _name(schema, space, type_, by_name)
     if shape == "fixed":
-        found.size = found.least = _whole(schema["size"])
+        type_.size = type_.least = _whole(schema["size"])
     elif shape == "enum":
-        found.symbols = tuple(str(symbol) for symbol in schema["symbols"])
-    elif found.shape == "record":
-        found.least = 0  # as far as it is known to those within that name it
-        found.parts = [(str(f["name"]), _type(f["type"], space, known, depth + 1)) for f in schema["fields"]]
-        found.least, found.leaves = sum(p.least for _, p in found.parts), sum(p.leaves for _, p in found.parts)
-        if found.leaves > _MAX_LEAVES:
+        type_.symbols = tuple(str(symbol) for symbol in schema["symbols"])
+    elif type_.shape == "record":
+        type_.least = 0  # as far as it is known to those within that name it
+        type_.parts = [(str(f["name"]), _type(f["type"], space, by_name, depth + 1)) for f in schema["fields"]]
+        type_.least, type_.leaves = sum(p.least for _, p in type_.parts), sum(p.leaves for _, p in type_.parts)
+        if type_.leaves > _MAX_LEAVES:
             raise ValueError(f"a record of over {_MAX_LEAVES:,} values")
-    return found
+    return type_
 
 
-def _name(schema: Mapping[str, Any], space: str, found: Type, known: dict[str, Type]) -> str:
+def _name(schema: Mapping[str, Any], space: str, type_: Type, by_name: dict[str, Type]) -> str:
     """The namespace that holds inside a named type, which is known from now on."""
     name, own = str(schema["name"]), schema.get("namespace", space)
     if "." in name:
         own, _, name = name.rpartition(".")
-    known[f"{own}.{name}" if own else name] = found
+    by_name[f"{own}.{name}" if own else name] = type_
     if own:
-        known.setdefault(name, found)
+        by_name.setdefault(name, type_)
     return str(own or "")
 
 

@@ -65,12 +65,12 @@ def long_bytes(number: int) -> bytes:
 def columns(writer: bytes) -> list[tuple[str, Value]]:
     """The fields of a writer schema by name, each with what reads its cells: for the types see `avro_schema`; an
     instant is its number."""
-    found = []
+    columns = []
     for name, kind in resolved(writer).parts:
         is_json = column_type(kind) is None
         cell = _Readers(as_json=is_json).of(kind)
-        found.append((name, _as_text(cell) if is_json else cell))
-    return found
+        columns.append((name, _as_text(cell) if is_json else cell))
+    return columns
 
 
 @lru_cache(maxsize=256)
@@ -119,10 +119,10 @@ class _Readers:
         fields: list[tuple[str, Value]] = []
 
         def read(data: bytes, at: int) -> tuple[Any, int]:
-            held = {}
+            values = {}
             for name, field in fields:
-                held[name], at = field(data, at)
-            return held, at
+                values[name], at = field(data, at)
+            return values, at
 
         self._records[id(kind)] = read
         fields += [(name, self.of(part)) for name, part in kind.parts]

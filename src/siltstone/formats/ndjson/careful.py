@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from siltstone.formats.documents import BadRecord, Document, Parsed, Rules
+from siltstone.formats.documents import BadRecord, Document, Parsed, ParseRules
 from siltstone.formats.ndjson.structure_counts import has_blank_before_colon, has_risky_escape
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 from siltstone.model.contracts import ARROW_TYPE, Column
@@ -44,7 +44,7 @@ class _Record:
     rescued_count: int = 0
 
 
-def parse_careful(document: Document, schema: Schema, rules: Rules) -> tuple[Parsed, Schema]:
+def parse_careful(document: Document, schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema]:
     """Every record of one document, and the schema with the columns that its values brought.
 
     An unterminated last line of a truncated document that is no record is the damage itself, and no bad record.
@@ -80,7 +80,7 @@ def parse_careful(document: Document, schema: Schema, rules: Rules) -> tuple[Par
     return parsed, schema
 
 
-def _read(line: bytes, schema: Schema, rules: Rules) -> tuple[_Record, Schema]:
+def _read(line: bytes, schema: Schema, rules: ParseRules) -> tuple[_Record, Schema]:
     if len(line) > rules.max_line_bytes:
         digest = hashlib.sha256(line).hexdigest()
         raise BadJson(f"line of {len(line):,} bytes is over limits.max_line_kb, sha256 {digest}")
@@ -93,10 +93,10 @@ def _read(line: bytes, schema: Schema, rules: Rules) -> tuple[_Record, Schema]:
         raise BadJson(f"not UTF-8: {error.reason} at byte {error.start} of the line") from None
     tokens = scan_object(text, max_keys=rules.max_keys, max_depth=rules.max_depth)
     schema = _with_new_columns(tokens, schema, rules)
-    return _placed(tokens, schema), schema
+    return _assign_columns(tokens, schema), schema
 
 
-def _quick(line: bytes, schema: Schema, rules: Rules) -> _Record | None:
+def _quick(line: bytes, schema: Schema, rules: ParseRules) -> _Record | None:
     """The record when it is plain: no repeated key, every value fits, every column known; else None."""
     try:
         members = orjson.loads(line)
@@ -135,19 +135,19 @@ _FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 
 
-def _with_new_columns(tokens: Sequence[Token], schema: Schema, rules: Rules) -> Schema:
-    """The schema with a column for each unknown key whose value fits the kind that the rule gives it."""
+def _with_new_columns(tokens: Sequence[Token], schema: Schema, rules: ParseRules) -> Schema:
+    """The schema, with a new column for each unknown key with a value that fits the kind of the new column."""
     room = max(rules.max_columns - len(schema.columns), 0)
-    found: dict[str, tuple[str, Kind]] = {}
+    new: dict[str, tuple[str, Kind]] = {}
     for token in tokens:
-        if token.kind in _BORN_AS and token.key.lower() not in found and schema.column_for(token.key) is None:
+        if token.kind in _BORN_AS and token.key.lower() not in new and schema.column_for(token.key) is None:
             kind = hinted(token.key, _BORN_AS[token.kind], rules.hints)
-            if len(found) < room and _fitted(token, kind) is not _MISFIT:
-                found[token.key.lower()] = (token.key, kind)
-    return schema.extended(found.values()) if found else schema
+            if len(new) < room and _fitted(token, kind) is not _MISFIT:
+                new[token.key.lower()] = (token.key, kind)
+    return schema.extended(new.values()) if new else schema
 
 
-def _placed(tokens: Sequence[Token], schema: Schema) -> _Record:
+def _assign_columns(tokens: Sequence[Token], schema: Schema) -> _Record:
     """Each token in its column, or rescued; nulls only counted."""
     record = _Record({}, len(tokens), 0)
     valued: list[tuple[Token, Column | None]] = []
@@ -219,8 +219,8 @@ def _as_integer(text: str, bound: int) -> Any:
 def _is_whole(text: str) -> bool:
     """Whether a decimal is an integer to its last digit, however small its fraction."""
     mantissa, _, exponent = text.lower().partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    fraction, digits = fraction.rstrip("0"), whole.lstrip("-0")
+    integer, _, fraction = mantissa.partition(".")
+    fraction, digits = fraction.rstrip("0"), integer.lstrip("-0")
     if not fraction and not digits:
         return True
     lowest = -len(fraction) if fraction else len(digits) - len(digits.rstrip("0"))
@@ -228,17 +228,17 @@ def _is_whole(text: str) -> bool:
 
 
 def _table(rows: Sequence[_Record], schema: Schema) -> pa.Table:
-    """The rows' cells as columns of those that occur, in the schema's order, and `_rescued`."""
+    """The rows' cells as a table of the columns that occur, in the schema's order, and `_rescued`."""
     present = {name for row in rows for name in row.cells}
     arrays = {
         column.name: pa.array([row.cells.get(column.name) for row in rows], ARROW_TYPE[column.kind])
         for column in schema.columns
         if column.name in present
     }
-    arrays["_rescued"] = pa.array(_rescued_texts(rows), pa.large_string())
+    arrays["_rescued"] = pa.array(_rescue_texts(rows), pa.large_string())
     return pa.table(arrays)
 
 
-def _rescued_texts(rows: Sequence[_Record]) -> Iterator[str | None]:
+def _rescue_texts(rows: Sequence[_Record]) -> Iterator[str | None]:
     for row in rows:
         yield orjson.dumps(row.rescued).decode() if row.rescued else None

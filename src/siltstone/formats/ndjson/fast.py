@@ -2,8 +2,8 @@
 
 polars' typed reader refuses most of what does not fit, but it passes over unknown keys and all but the first of
 repeated ones, takes numbers, booleans and nested values into text columns, turns a lone surrogate into NUL and
-rounds integers beyond 2^53. The proof counts (see `marks`), in text that polars took for JSON, without escaped quotes
-or surrogates and without blanks before a colon:
+rounds integers beyond 2^53. The proof counts (see `structure_counts`), in text that polars took for JSON,
+without escaped quotes or surrogates and without blanks before a colon:
 
 - cells: key marks less null marks, `":` less `":n` and `": n`, is the number of non-null cells stored;
 - quotes: `"` is twice the key marks plus twice the text cells stored.
@@ -28,7 +28,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Document, Lane, Parsed, Rules
+from siltstone.formats.documents import Document, Lane, Parsed, ParseRules
 from siltstone.formats.ndjson.structure_counts import StructureCounts, count_marks, has_line_over, has_risky_escape
 from siltstone.model.arrays import Ints
 from siltstone.model.kinds import Kind
@@ -60,35 +60,35 @@ class _Joined:
         return count_marks(self.text, self.starts)
 
 
-def parse_fast(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+def parse_fast(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     """Rows by the typed lane, else by the inferred one, and the schema with the columns found; None if unproven.
 
     Where polars refuses the text with known types, inferred ones would not help: it is no JSON, or a value is not of
     its column's type.
     """
-    joined = _joined(documents, rules)
+    joined = _join(documents, rules)
     if joined is None:
         return None
     if not _types(schema):
-        return _inferred(joined, schema, rules)
+        return _infer(joined, schema, rules)
     frame = _typed_frame(joined, schema)
     if frame is None:
         return None
     typed = _proven(joined, frame, "typed")
-    return _inferred(joined, schema, rules) if typed is None else (typed, schema)
+    return _infer(joined, schema, rules) if typed is None else (typed, schema)
 
 
-def parse_typed(documents: Sequence[Document], schema: Schema, rules: Rules) -> Parsed | None:
+def parse_typed(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> Parsed | None:
     """Rows read with the known schema, or None when that can't be proven to hold every value."""
-    joined = _joined(documents, rules)
+    joined = _join(documents, rules)
     frame = None if joined is None else _typed_frame(joined, schema)
     return None if joined is None or frame is None else _proven(joined, frame, "typed")
 
 
-def parse_inferred(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+def parse_inferred(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     """Rows read with types inferred over the whole text, and the schema with the columns found; None if unproven."""
-    joined = _joined(documents, rules)
-    return None if joined is None else _inferred(joined, schema, rules)
+    joined = _join(documents, rules)
+    return None if joined is None else _infer(joined, schema, rules)
 
 
 def _types(schema: Schema) -> dict[str, pl.DataType]:
@@ -106,7 +106,7 @@ def _typed_frame(joined: _Joined, schema: Schema) -> pl.DataFrame | None:
     return frame.rename({c.key: c.name for c in schema.columns if c.kind != "json"})
 
 
-def _inferred(joined: _Joined, schema: Schema, rules: Rules) -> tuple[Parsed, Schema] | None:
+def _infer(joined: _Joined, schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     if joined.marks is None:
         return None
     try:
@@ -114,14 +114,14 @@ def _inferred(joined: _Joined, schema: Schema, rules: Rules) -> tuple[Parsed, Sc
     except _REFUSALS:
         return None
     frame = frame.drop([name for name, dtype in frame.schema.items() if dtype == pl.Null])
-    found: list[tuple[str, Kind]] = []
+    kinds: list[tuple[str, Kind]] = []
     for key, dtype in frame.schema.items():
         kind = _KIND_OF.get(type(dtype))
         if kind is None:
             return None
         if schema.column_for(key) is None:
-            found.append((key, hinted(key, kind, rules.hints)))
-    extended = schema.extended(_in_order_of_sight(found, frame, joined.text))
+            kinds.append((key, hinted(key, kind, rules.hints)))
+    extended = schema.extended(_in_order_of_sight(kinds, frame, joined.text))
     if len(extended.columns) > max(rules.max_columns, len(schema.columns)):
         return None
     conformed = _conformed(frame, extended)
@@ -129,15 +129,15 @@ def _inferred(joined: _Joined, schema: Schema, rules: Rules) -> tuple[Parsed, Sc
     return None if parsed is None else (parsed, extended)
 
 
-def _in_order_of_sight(found: list[tuple[str, Kind]], frame: pl.DataFrame, text: bytes) -> list[tuple[str, Kind]]:
+def _in_order_of_sight(kinds: list[tuple[str, Kind]], frame: pl.DataFrame, text: bytes) -> list[tuple[str, Kind]]:
     """New keys by the place of their first value, as the careful lane meets them; polars has an order of its own."""
-    if len(found) < 2:
-        return found
-    rows = frame.select(pl.col(key).is_not_null().arg_max() for key, _ in found).row(0)
+    if len(kinds) < 2:
+        return kinds
+    rows = frame.select(pl.col(key).is_not_null().arg_max() for key, _ in kinds).row(0)
     lines = text.split(b"\n")
     places = {row: _places(lines[row]) for row in set(rows)}
-    order = sorted(range(len(found)), key=lambda i: (rows[i], places[rows[i]].get(found[i][0], -1)))
-    return [found[i] for i in order]
+    order = sorted(range(len(kinds)), key=lambda i: (rows[i], places[rows[i]].get(kinds[i][0], -1)))
+    return [kinds[i] for i in order]
 
 
 def _places(line: bytes) -> dict[str, int]:
@@ -177,7 +177,7 @@ def _conformed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
     return frame.select(selected)
 
 
-def _joined(documents: Sequence[Document], rules: Rules) -> _Joined | None:
+def _join(documents: Sequence[Document], rules: ParseRules) -> _Joined | None:
     """The documents as one text, or None when a rule of the proof is broken before any parsing."""
     parts = [_ended(d.text) for d in documents]
     text = b"".join(parts)

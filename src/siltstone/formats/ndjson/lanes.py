@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from siltstone.formats.documents import Document, Parsed, Rules
+from siltstone.formats.compression import inflate
+from siltstone.formats.documents import Document, Item, Opened, Parsed, ParseRules
 from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.fast import parse_fast
 from siltstone.model.schema import Schema
@@ -11,7 +12,19 @@ _PIECES = 8
 _FEW_LINES = 512  # by the careful lane in 0.1 s
 
 
-def parse(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[list[Parsed], Schema]:
+def open_ndjson(item: Item, rules: ParseRules) -> Opened:
+    """The document of an NDJSON file: gzip, zstd or plain text, recognized by its content.
+
+    Raises Unreadable with the reason when the file gives nothing.
+    """
+    inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage=rules.salvage)
+    document = Document(item.index, inflated.data, inflated.truncated, path=item.path, modified_us=item.modified_us)
+    if not inflated.damage:
+        return Opened(document)
+    return Opened(document, inflated.damage, document.cut_record if inflated.data else item.data)
+
+
+def parse(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> tuple[list[Parsed], Schema]:
     """Rows and bad records of all documents, and the schema with the columns they brought.
 
     Many documents are tried as one text, first with the known schema, then with inferred types; where no proof is
@@ -30,11 +43,11 @@ def parse(documents: Sequence[Document], schema: Schema, rules: Rules) -> tuple[
     else:
         half = len(documents) // 2
         parts = [list(documents[:half]), list(documents[half:])]
-    found: list[Parsed] = []
+    parts_parsed: list[Parsed] = []
     for part in parts:
         parsed, schema = parse(part, schema, rules)
-        found += parsed
-    return found, schema
+        parts_parsed += parsed
+    return parts_parsed, schema
 
 
 def _pieces(document: Document) -> list[Document]:

@@ -3,7 +3,7 @@
 Where columns need one type, `ndjson` is the way. Here a value keeps its kind and its text, so that `5`, `5.0`, `"5"`
 and `true` of one key stay what they are, and an instant keeps all its digits.
 
-`members_fast` takes lines apart all at once; those that it has no proof for go to `tokens`, one by one.
+`members_fast` takes all lines apart at once; lines without a proof go to `tokens`, one by one.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from siltstone.formats.documents import BadRecord, Document, Rules
+from siltstone.formats.documents import BadRecord, Document, ParseRules
 from siltstone.formats.ndjson.members_fast import BOOLEAN, JSON, MEMBERS, MISFIT, NULL, NUMBER, TEXT, Block
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 from siltstone.model.arrays import Ints
@@ -30,10 +30,10 @@ class Members:
     """The members of all records, in order of record.
 
     `document` and `line` (from 0) have an entry per record. `frame` has a row per member: `record` (index into them),
-    `key` (a dotted path where objects were descended into), `text` (of a string what it says, else the value's own
-    text), `kind`, and `own`, the value's text in the file where `text` and `kind` don't tell it, else null. `repeated`
-    has such rows for the second and further members of one key in a record. `careful` are the documents with a line
-    that went through the careful lane.
+    `key` (a dotted path for members of nested objects), `text` (the content of a string, else the value's own
+    text), `kind`, and `own`: the value's text in the file if `text` and `kind` don't give it, else null. `repeated`
+    has the same columns for second and further members with one key in a record. `careful` has the documents with a
+    line that the careful lane read.
     """
 
     frame: pl.DataFrame
@@ -44,8 +44,8 @@ class Members:
     careful: Collection[int] = field(default_factory=frozenset)
 
 
-def read_members(documents: Sequence[Document], rules: Rules, objects: Collection[str] = ()) -> Members:
-    """The members of every record; `objects` are the dotted paths of objects whose members stand for them."""
+def read_members(documents: Sequence[Document], rules: ParseRules, objects: Collection[str] = ()) -> Members:
+    """The members of every record; `objects` are the dotted paths of objects that are replaced by their members."""
     texts = [_ended(d.text) for d in documents]
     lines = np.array([text.count(b"\n") for text in texts], np.int64)
     first = np.cumsum(lines) - lines
@@ -60,7 +60,7 @@ def read_members(documents: Sequence[Document], rules: Rules, objects: Collectio
         odd.append(block.odd + base)
         base += block.lines
     where = _Places(documents, first)
-    careful, bad = _careful(np.concatenate([*odd, _none()]), where, rules, objects)
+    careful, bad = _read_carefully(np.concatenate([*odd, _none()]), where, rules, objects)
     known = np.concatenate([*records, np.array([line for line, _ in careful], np.int64)])
     frame = pl.concat([MEMBERS.to_frame(), *frames])
     if careful:
@@ -110,7 +110,7 @@ class _Places:
     first: Ints
 
     def position(self, line: int) -> int:
-        """Which of the documents holds a line."""
+        """The document of a line."""
         return int(np.searchsorted(self.first, line, side="right")) - 1
 
     def of(self, lines: Ints) -> tuple[Ints, Ints]:
@@ -121,11 +121,11 @@ class _Places:
         return (index[at], lines + shift[at]) if len(lines) else (_none(), _none())
 
 
-def _careful(
-    lines: Ints, where: _Places, rules: Rules, objects: Collection[str]
+def _read_carefully(
+    lines: Ints, where: _Places, rules: ParseRules, objects: Collection[str]
 ) -> tuple[list[tuple[int, list[tuple[str, str | None, int, str | None]]]], list[BadRecord]]:
-    """The members (key, text, kind, own text) of each given line, and those lines that are no records."""
-    found, bad = [], []
+    """The members (key, text, kind, own text) of each given line, and the lines that are no records."""
+    members, bad = [], []
     for number in lines.tolist():
         at = where.position(number)
         document = where.documents[at]
@@ -134,7 +134,7 @@ def _careful(
         if not line or line.isspace():
             continue
         try:
-            found.append((number, _scanned(line, rules, objects)))
+            members.append((number, _scan(line, rules, objects)))
         except BadJson as error:
             is_cut = place == len(document.lines) - 1 and not document.text.endswith(b"\n")
             if document.truncated and is_cut:
@@ -142,10 +142,10 @@ def _careful(
             raw = b"" if len(line) > rules.max_line_bytes else line
             offset = document.byte + int(document.offsets[place])
             bad.append(BadRecord(document.index, document.line + place, offset, str(error), raw))
-    return found, bad
+    return members, bad
 
 
-def _scanned(line: bytes, rules: Rules, objects: Collection[str]) -> list[tuple[str, str | None, int, str | None]]:
+def _scan(line: bytes, rules: ParseRules, objects: Collection[str]) -> list[tuple[str, str | None, int, str | None]]:
     if len(line) > rules.max_line_bytes:
         raise BadJson(f"line of {len(line):,} bytes is over limits.max_line_kb")
     try:
@@ -155,8 +155,8 @@ def _scanned(line: bytes, rules: Rules, objects: Collection[str]) -> list[tuple[
     return [_member(token) for token in _flat(text, "", rules, objects)]
 
 
-def _flat(text: str, path: str, rules: Rules, objects: Collection[str]) -> Iterator[Token]:
-    """The members of an object, those of the named objects in their place."""
+def _flat(text: str, path: str, rules: ParseRules, objects: Collection[str]) -> Iterator[Token]:
+    """The members of an object; each of the named objects is replaced by its members."""
     for token in scan_object(text, max_keys=rules.max_keys, max_depth=rules.max_depth):
         key = f"{path}{token.key}"
         if token.kind == "json" and token.text[0] == "{" and key in objects:

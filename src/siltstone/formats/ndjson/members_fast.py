@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Rules
+from siltstone.formats.documents import ParseRules
 from siltstone.model.arrays import Bytes, Ints, Mask
 
 NULL, NUMBER, BOOLEAN, TEXT, JSON, MISFIT = range(6)
@@ -26,7 +26,7 @@ _MOST_BLANKS = 64
 _MOST_CELLS = 1 << 26
 
 
-# Marks by byte, and classes of marks once strings are told from what stands between them.
+# Marks by byte, and classes of marks once strings are separated from the text between them.
 _END, _QUOTE, _OPEN, _CLOSE, _COLON, _COMMA, _ARRAY, _BLANK, _ODD = range(1, 10)
 _MARKS = bytearray(256)
 for _byte in range(32):
@@ -66,7 +66,7 @@ class Block:
     odd: Ints
 
     @classmethod
-    def of(cls, text: bytes, rules: Rules, objects: Collection[str]) -> "Block":
+    def of(cls, text: bytes, rules: ParseRules, objects: Collection[str]) -> "Block":
         """The lines of a text that ends with a line's end."""
         text, broken = _as_utf8(text)
         marks = _Marks.of(text)
@@ -107,10 +107,10 @@ def _is_utf8(line: bytes) -> bool:
 
 @dataclass
 class _Marks:
-    """The marks outside strings, in order, with one line end ahead of all.
+    """The marks outside strings, in order, after one line end that stands before all.
 
-    `start` and `end` are the bytes that a mark takes, of a string with its quotes; `line` is its line, whose end
-    belongs to it; `odd` tells lines without a proof.
+    `start` and `end` are the bytes of a mark, for a string with its quotes; `line` is its line, with the line's end;
+    `odd` is true for lines without a proof.
     """
 
     mark: Bytes
@@ -189,7 +189,7 @@ class _Marks:
         self.odd[self.line[1:][~allowed]] = True
         self.bare_start, self.bare_end, self.depth = start, end, depth
 
-    def check_limits(self, rules: Rules) -> None:
+    def check_limits(self, rules: ParseRules) -> None:
         """Mark lines as odd that are too long, too deep or have too many keys."""
         ends = self.end[self.mark == _END]
         self.odd |= np.diff(ends) - 1 > rules.max_line_bytes
@@ -199,7 +199,7 @@ class _Marks:
 
 
 def _members(text: bytes, marks: _Marks, objects: Collection[str]) -> pl.DataFrame:
-    """The members of proven lines; lines whose values or keys have no proof are marked as odd."""
+    """The members of proven lines; a line with a key or value without a proof is marked as odd."""
     colon = np.flatnonzero(marks.mark == _COLON)
     colon = colon[~marks.odd[marks.line[colon]]]
     depth = marks.depth[colon]

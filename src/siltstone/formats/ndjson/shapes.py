@@ -1,7 +1,7 @@
 """NDJSON of few and narrow shapes: flat records of up to a dozen keys, taken apart by one pattern per shape.
 
-The pattern of a shape matches nothing but a JSON object with its keys in its order and plain values, so a line that
-it matches is understood to the last byte. Files with any other line are for `members`.
+The pattern of a shape matches only a JSON object with its keys in its order and plain values, so every byte of a line
+that it matches is understood. Files with any other line are for `members`.
 """
 
 import re
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from siltstone.formats.documents import Document, Records, Rules
+from siltstone.formats.documents import Document, ParseRules, Records
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
 from siltstone.model.arrays import Ints
 
@@ -23,7 +23,7 @@ _VALUE = (
 )
 
 
-def read_shapes(documents: Sequence[Document], rules: Rules) -> tuple[Records | None, list[Document]]:
+def read_shapes(documents: Sequence[Document], rules: ParseRules) -> tuple[Records | None, list[Document]]:
     """The records of the documents that hold shapes only, and the other documents.
 
     The frame has a column of text for each key: each value's own text, null where it is null or the key is missing.
@@ -39,7 +39,7 @@ def read_shapes(documents: Sequence[Document], rules: Rules) -> tuple[Records | 
     size = len(documents)
     counts = np.diff(np.searchsorted(ends, np.cumsum([len(t) for t in texts]), side="right"), prepend=0)
     place = np.repeat(np.arange(size), counts)
-    frame, row = _shaped(lines, rules)
+    frame, row = _read_shaped(lines, rules)
     is_left = np.bincount(place, minlength=size) != np.bincount(place[row], minlength=size)
     if is_left.all() or not len(row):
         return None, list(documents)
@@ -60,7 +60,7 @@ def _lines(text: bytes, ends: Ints) -> pl.Series:
     return pl.Series(pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(text)))
 
 
-def _shaped(lines: pl.Series, rules: Rules) -> tuple[pl.DataFrame, Ints]:
+def _read_shaped(lines: pl.Series, rules: ParseRules) -> tuple[pl.DataFrame, Ints]:
     """The records of lines that have one of the first shapes, and their lines, ascending."""
     left = np.arange(len(lines))
     parts: list[pl.DataFrame] = []
@@ -88,7 +88,7 @@ def _shaped(lines: pl.Series, rules: Rules) -> tuple[pl.DataFrame, Ints]:
     return frame.with_columns(pl.when(pl.all() != "null").then(pl.all()).name.keep()) if frame.width else frame, row
 
 
-def _shape(line: str, rules: Rules) -> list[str] | None:
+def _shape(line: str, rules: ParseRules) -> list[str] | None:
     """The keys of a record in their order, if it is flat and narrow and no key needs an escape."""
     try:
         tokens = scan_object(line, max_keys=min(rules.max_keys, _MOST_KEYS), max_depth=rules.max_depth)

@@ -1,4 +1,4 @@
-"""What the bytes of JSON text tell without parsing: the marks that the proof of the fast lanes counts.
+"""Counts of marks in the bytes of JSON text, without parsing: the proof of the fast lanes uses them.
 
 A *key mark* is `":`, a *null mark* is a key mark followed by `n`, at once or behind one blank. In valid JSON without
 escaped quotes every quote begins or ends a string. So, without blanks before colons, every key has one key mark, and
@@ -87,9 +87,9 @@ class _Count:
 
 def _equal(text: Bytes, start: int, byte: int, out: Mask) -> None:
     """Whether each byte from `start` on is `byte`; False behind the end of the text."""
-    there = text[start : start + len(out)]
-    np.equal(there, byte, out=out[: len(there)])
-    out[len(there) :] = False
+    same_place = text[start : start + len(out)]
+    np.equal(same_place, byte, out=out[: len(same_place)])
+    out[len(same_place) :] = False
 
 
 def count_cells(text: bytes) -> tuple[int, int]:

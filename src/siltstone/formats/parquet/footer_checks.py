@@ -92,20 +92,20 @@ class Footer:
     @property
     def groups(self) -> Sequence[Struct]:
         """The row groups."""
-        found: Sequence[Struct] = self.struct[4][1][1]
-        return found
+        groups: Sequence[Struct] = self.struct[4][1][1]
+        return groups
 
     def rows(self, group: int) -> int:
         return int(self.groups[group][3][1])
 
     def columns(self, group: int) -> Iterator[Struct]:
-        """What is said of the pages of each column in a row group, in the order of `leaves`."""
+        """What the footer says about the pages of each column in a row group, in the order of `leaves`."""
         for chunk in self.groups[group][1][1][1]:
             yield chunk[3][1]
 
 
 def checked_footer(text: bytes, end: int) -> Footer:
-    """What a footer says whose text begins at `end`, where the pages end. Raises ValueError where it contradicts
+    """The content of a footer; its text begins at `end`, where the pages end. Raises ValueError if it contradicts
     itself or the file."""
     try:
         struct, length = decoded(text)
@@ -191,7 +191,7 @@ def _check(footer: Footer, end: int) -> None:
     if len(codecs) > 1:
         raise ValueError("its columns are compressed in different ways")
     if rows != footer.struct[3][1]:
-        raise ValueError(f"it tells of {footer.struct[3][1]:,} rows, its row groups of {rows:,}")
+        raise ValueError(f"it says {footer.struct[3][1]:,} rows, its row groups {rows:,}")
 
 
 def _check_column(column: Struct, leaf: Leaf, rows: int, at: int) -> int:
@@ -201,7 +201,7 @@ def _check_column(column: Struct, leaf: Leaf, rows: int, at: int) -> int:
     if column[1][1] != leaf.type or tuple(column[3][1][1]) != leaf.path:
         raise ValueError(f"a column is not {leaf.name} as the schema has it")
     if values and (dictionary_at != at or (data_at <= at if 11 in column else data_at != at)):
-        raise ValueError(f"the pages of {leaf.name} are not behind those before them")
+        raise ValueError(f"the pages of {leaf.name} do not follow the pages before them")
     if column[7][1] < 0 or (values != rows if not leaf.lists else values < rows):
         raise ValueError(f"{leaf.name} has {values:,} values in {rows:,} rows")
     if 16 in column:
@@ -220,19 +220,19 @@ def _check_levels(column: Struct, leaf: Leaf, rows: int) -> None:
         raise ValueError(f"{leaf.name} has other levels of nulls than the schema says")
     if lists and (len(lists) != leaf.lists + 1 or sum(lists) != values or lists[0] != rows):
         raise ValueError(f"{leaf.name} has other levels of lists than the schema says")
-    told = column.get(12, (_STRUCT, {}))[1].get(3)
-    if nulls and told is not None and told[1] != values - nulls[-1]:
+    stated = column.get(12, (_STRUCT, {}))[1].get(3)
+    if nulls and stated is not None and stated[1] != values - nulls[-1]:
         raise ValueError(f"{leaf.name} has two different numbers of nulls")
 
 
 def _check_statistics(column: Struct, leaf: Leaf) -> None:
-    """Readers skip row groups by them, and take a column that is all null for one that is not there."""
-    found, values = column[12][1], column[5][1]
-    _has(found, _STATISTICS)
-    bounds: dict[int, Any] = {field: found[field][1] for field in (1, 2, 5, 6) if field in found}
+    """Readers skip row groups by statistics, and take a column of nulls for a missing one."""
+    counts, values = column[12][1], column[5][1]
+    _has(counts, _STATISTICS)
+    bounds: dict[int, Any] = {field: counts[field][1] for field in (1, 2, 5, 6) if field in counts}
     if any(bounds.get(old, bounds.get(new)) != bounds.get(new, bounds.get(old)) for old, new in ((1, 5), (2, 6))):
         raise ValueError(f"{leaf.name} has two different bounds")
-    nulls = found.get(3, (_LONG, 0))[1]
+    nulls = counts.get(3, (_LONG, 0))[1]
     if not 0 <= nulls <= values or (bounds and nulls == values):
         raise ValueError(f"{leaf.name} has more nulls than values")
     if leaf.type == _TEXT and 5 in bounds and 6 in bounds and bounds[6] > bounds[5]:

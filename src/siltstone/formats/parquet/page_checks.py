@@ -1,6 +1,6 @@
-"""Whether the stored pages of a Parquet column are those that were written, without decoding them.
+"""Whether the stored pages of a Parquet column are as they were written, without decoding them.
 
-A checksum is of a page's content alone, so its header is held against the footer. Source: parquet.thrift.
+A checksum covers only a page's content, so the header is compared with the footer. Source: parquet.thrift.
 """
 
 import re
@@ -32,7 +32,7 @@ _WIDTH = {1: 4, 2: 8, 4: 4, 5: 8}  # bytes of an int32, int64, float, double
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """`plain_bytes` are those of the content before it was compressed."""
+    """`plain_bytes`: size of the content before it was compressed."""
 
     kind: int
     values: int
@@ -68,7 +68,7 @@ def check_headers(read: Callable[[int, int], bytes], column: Struct) -> bool:
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError("the header of a page is damaged") from error
     if not is_sound:
-        raise ValueError("its pages are not those that its footer tells of")
+        raise ValueError("its pages are not the ones that its footer describes")
     return all(page.has_checksum for page in pages)
 
 
@@ -87,8 +87,8 @@ class _Head:
 
 def _head(read: Callable[[int, int], bytes], at: int, end: int) -> _Head:
     data = read(at, min(_USUAL_HEADER, end - at))
-    if found := _usual(data):
-        return found
+    if usual := _usual(data):
+        return usual
     try:
         header, header_bytes = decoded(data)
     except ValueError:
@@ -101,11 +101,11 @@ def _head(read: Callable[[int, int], bytes], at: int, end: int) -> _Head:
     expected = {_VALUES: (_INT, values), _ENCODING: (_INT, encoding), **_LEVELS[kind]}
     if unused in inner:
         expected[unused] = inner[unused]
-    whole: Struct = {_KIND: (_INT, kind), _PLAIN_BYTES: (_INT, plain_bytes), _STORED_BYTES: (_INT, stored_bytes)}
+    full_header: Struct = {_KIND: (_INT, kind), _PLAIN_BYTES: (_INT, plain_bytes), _STORED_BYTES: (_INT, stored_bytes)}
     if _CRC in header:
-        whole[_CRC] = (_INT, header[_CRC][1])
-    whole[_HEAD[kind]] = (_STRUCT, expected)
-    if header != whole or values < 0 or plain_bytes < 0 or stored_bytes < 0:
+        full_header[_CRC] = (_INT, header[_CRC][1])
+    full_header[_HEAD[kind]] = (_STRUCT, expected)
+    if header != full_header or values < 0 or plain_bytes < 0 or stored_bytes < 0:
         raise ValueError("the header of a page is damaged")
     return _Head(kind, values, encoding, plain_bytes, stored_bytes, header_bytes, _CRC in header)
 
@@ -124,19 +124,19 @@ _USUAL = {
 def _usual(data: bytes) -> _Head | None:
     """The same of a header as most are, five times as fast; None for another one."""
     kind = _DICTIONARY if data[1:2] == b"\x04" else _DATA
-    found = _USUAL[kind].match(data)
-    if found is None:
+    match = _USUAL[kind].match(data)
+    if match is None:
         return None
-    plain_bytes, stored_bytes, _, values, encoding = (_number(text or b"") for text in found.groups()[:5])
-    at = found.end()
-    if found[6] != b"\x00":  # statistics
+    plain_bytes, stored_bytes, _, values, encoding = (_number(text or b"") for text in match.groups()[:5])
+    at = match.end()
+    if match[6] != b"\x00":  # statistics
         try:
             at = decoded(data, at)[1] + 1
         except ValueError:
             return None
     if data[at - 1 : at + 1] != b"\x00\x00" or min(plain_bytes, stored_bytes, values) < 0:
         return None
-    return _Head(kind, values, encoding, plain_bytes, stored_bytes, at + 1, found[3] is not None)
+    return _Head(kind, values, encoding, plain_bytes, stored_bytes, at + 1, match[3] is not None)
 
 
 def _number(text: bytes) -> int:
@@ -147,11 +147,11 @@ def _number(text: bytes) -> int:
 
 
 def _agree(pages: Sequence[_Head], column: Struct) -> bool:
-    """Whether the pages are those that the footer tells of: a dictionary comes first, and there is one at most."""
+    """Whether the pages are as the footer says: at most one dictionary, and it comes first."""
     before_data = column[_DATA_AT][1] - column[_DICTIONARY_AT][1] if _DICTIONARY_AT in column else 0
     first, data = pages[0], [page for page in pages if page.kind == _DATA]
-    told = column.get(_ENCODINGS)
-    encodings = {(one[1][1], one[2][1]): one[3][1] for one in told[1][1]} if told else None
+    stated = column.get(_ENCODINGS)
+    encodings = {(one[1][1], one[2][1]): one[3][1] for one in stated[1][1]} if stated else None
     width = _WIDTH.get(column[_TYPE][1])
     return bool(
         sum(page.values for page in data) == column[_ALL_VALUES][1]
@@ -196,7 +196,7 @@ def _header(page: _Page, unused: Struct) -> Struct:
 def _are_as_told(pages: Sequence[_Page], column: Struct) -> bool:
     before_data = column[_DATA_AT][1] - column[_DICTIONARY_AT][1] if _DICTIONARY_AT in column else 0
     first = pages[0]
-    encodings = {(told[1][1], told[2][1]): told[3][1] for told in column[_ENCODINGS][1][1]}
+    encodings = {(stated[1][1], stated[2][1]): stated[3][1] for stated in column[_ENCODINGS][1][1]}
     return bool(
         sum(page.values for page in pages if page.kind == _DATA) == column[_ALL_VALUES][1]
         and sum(page.plain_bytes + page.header_bytes for page in pages) == column[_ALL_BYTES][1]

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
-from siltstone.formats.documents import Item, Opened, Records, Rules
+from siltstone.formats.documents import Item, Opened, ParseRules, Records
+from siltstone.formats.size_caps import RATIO_FLOOR
 
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
-_RATIO_FLOOR = 64 << 20
 _USUAL_RATIO = 16
 _CELLS_A_BYTE = 8  # nulls take a bit each in memory, and next to nothing in the file
 _CHECKED: dict[str, Any] = {"pre_buffer": False, "page_checksum_verification": True}
@@ -40,7 +40,7 @@ class ParquetDocument:
         return 0, orjson.dumps(row, default=str)
 
 
-def open_parquet(item: Item, rules: Rules, *, coded: bool = True) -> Opened:
+def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened:
     """The document of a file, its texts as dictionaries if `coded`: faster where many rows have the same ones.
 
     Raises Unreadable where it is none, is cut, encrypted, or has a page that can't be decoded; and where it would grow
@@ -64,7 +64,7 @@ def open_parquet(item: Item, rules: Rules, *, coded: bool = True) -> Opened:
     size = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
     if size > rules.max_text_bytes and size > _USUAL_RATIO * len(data):
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_decompressed_mb allows")
-    if size > _RATIO_FLOOR and size > rules.max_ratio * len(data):
+    if size > RATIO_FLOOR and size > rules.max_ratio * len(data):
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_ratio allows")
     if len(set(schema.names)) < len(schema.names):
         raise Unreadable("two of its columns have one name")
@@ -84,7 +84,7 @@ def open_parquet(item: Item, rules: Rules, *, coded: bool = True) -> Opened:
 def read_parquet(documents: Sequence[ParquetDocument], *, coded: bool = False) -> list[Records]:
     """Every row of the documents, by schema, in order of document and row.
 
-    Names and types are those of the files (dictionaries as their values, or, `coded`, all texts as categories).
+    Names and types come from the files (dictionaries as their values; if `coded`, all texts as categories).
     """
     groups: dict[tuple[tuple[str, str], ...], list[ParquetDocument]] = {}
     for document in documents:
@@ -98,8 +98,8 @@ def _records(documents: Sequence[ParquetDocument], *, coded: bool) -> Records:
     rows = np.array([document.table.num_rows for document in documents], np.int64)
     document_of = np.repeat(np.array([document.index for document in documents], np.int64), rows)
     begins = np.repeat(np.cumsum(rows) - rows, rows)
-    whole = pa.concat_tables([document.table for document in documents])
-    return Records("typed", _frame(whole, texts), document_of, np.arange(len(begins)) - begins)
+    table = pa.concat_tables([document.table for document in documents])
+    return Records("typed", _frame(table, texts), document_of, np.arange(len(begins)) - begins)
 
 
 def _frame(table: pa.Table, coded: Sequence[str] = ()) -> pl.DataFrame:

@@ -15,8 +15,8 @@ _NEAR = 16  # a field whose id is that much greater than the one before has its 
 
 
 def decoded(data: bytes, start: int = 0) -> tuple[Struct, int]:
-    """The struct that begins at `start`, and where it ends. Raises ValueError when there is none, and for one that is
-    written otherwise than as short as it can be: of each struct there is one spelling."""
+    """The struct that begins at `start`, and where it ends. Raises ValueError if the bytes are no struct, or not
+    the shortest form of one: each struct has only one form."""
     try:
         return _struct(data, start, 0)
     except IndexError as error:
@@ -33,7 +33,7 @@ def encoded(struct: Mapping[int, tuple[int, Any]]) -> bytes:
 def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
     if depth > _DEEPEST:
         raise ValueError("a Thrift struct is nested too deep")
-    found: Struct = {}
+    struct: Struct = {}
     field = 0
     while head := data[at]:
         at += 1
@@ -43,16 +43,16 @@ def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
         else:
             before = field
             field, at = _int(data, at)
-            if 0 < field - before < _NEAR or field in found:
+            if 0 < field - before < _NEAR or field in struct:
                 raise ValueError("a Thrift struct has a field in two places, or not as short as it can be")
         if kind in _INTS and (byte := data[at]) < _ONE_MORE:  # most of what there is, so not by way of a function
-            found[field], at = (kind, (byte >> 1) ^ -(byte & 1)), at + 1
+            struct[field], at = (kind, (byte >> 1) ^ -(byte & 1)), at + 1
         elif kind in (_TRUE, _FALSE):
-            found[field] = kind, kind == _TRUE
+            struct[field] = kind, kind == _TRUE
         else:
             value, at = _value(data, at, kind, depth)
-            found[field] = kind, value
-    return found, at + 1
+            struct[field] = kind, value
+    return struct, at + 1
 
 
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
