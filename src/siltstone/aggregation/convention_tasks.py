@@ -1,8 +1,8 @@
 """Aggregates as another system defines them: tasks that read all points of some series and ask the convention."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -76,21 +76,8 @@ class ConventionTask:
     low: str = ""
     high: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "terms": self.terms.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "ConventionTask":
-        places = {name: Storage.from_dict(row[name]) for name in ("table", "out")}
-        lists = {"partitions": tuple(tuple(p) for p in row["partitions"]), "window": tuple(row["window"])}
-        values = {"terms": AggregateSpec.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])}
-        return cls(**{**row, **places, **lists, **values})
-
     def run(self) -> FinishedFiles:
         return _written(self)
-
-    def result(self, row: Mapping[str, Any]) -> FinishedFiles:
-        return FinishedFiles(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
 
 def _written(task: ConventionTask) -> FinishedFiles:

@@ -1,9 +1,8 @@
 """The tasks that make rows of states: each takes a range of series through all of its files."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -42,9 +41,6 @@ def finish_tasks(states: int) -> int:
     return max(1, min(_FEW_TASKS, round(states / _FEWEST)), round(states / _MOST))
 
 
-_LISTS = ("states", "window", "before", "after", "earlier", "later", "stored", "dates")
-
-
 @dataclass(frozen=True)
 class FinishTask:
     """Series whose names (site, NUL, series) lie in [low, high) ("": no bound).
@@ -78,22 +74,8 @@ class FinishTask:
     replaced: str = ""
     dates: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "terms": self.terms.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "FinishTask":
-        names = ("table", "folder", "edges", "base")
-        places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
-        lists = {name: tuple(row[name]) for name in _LISTS}
-        values = {"terms": AggregateSpec.from_dict(row["terms"]), "sizes": Sizes(**row["sizes"])}
-        return cls(**{**row, **places, **lists, **values})
-
     def run(self) -> "FinishedFiles":
         return _written(self)
-
-    def result(self, row: Mapping[str, Any]) -> "FinishedFiles":
-        return FinishedFiles(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
 
 def in_windows(task: FinishTask, found: Sequence[StatesFound], count: int) -> list[FinishTask]:
@@ -133,9 +115,6 @@ class FinishedFiles:
     points: int
     series: int
     provisional: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "outputs": [o.as_dict() for o in self.outputs]}
 
 
 def _written(task: FinishTask) -> FinishedFiles:

@@ -1,9 +1,9 @@
 """The tasks that read data files: each makes partial states of some row groups and writes them to a file."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import polars as pl
@@ -51,21 +51,8 @@ class StateTask:
     edges: Storage | None = None
     rows: tuple[int, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "terms": self.terms.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "StateTask":
-        lists = {name: tuple(row[name]) for name in ("files", "groups", "window", "rows")}
-        names = ("table", "out", "edges")
-        places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
-        return cls(**{**row, **lists, **places, "terms": AggregateSpec.from_dict(row["terms"])})
-
     def run(self) -> "StatesFound":
         return _found(self)
-
-    def result(self, row: Mapping[str, Any]) -> "StatesFound":
-        return StatesFound(**{**row, "counted": PointCounts(**row["counted"])})
 
 
 @dataclass(frozen=True)
@@ -80,9 +67,6 @@ class StatesFound:
     counted: PointCounts
     first_us: int = 0
     last_us: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _found(task: StateTask) -> StatesFound:

@@ -1,6 +1,6 @@
 """The tasks that join two tables as of a time: each takes a window, with the rows of the right side beside it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,11 +43,6 @@ class Side:
     rows: StoredRows
     wanted: AggregateSpec
     files: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Side":
-        files = tuple((path, place) for path, place in row["files"])
-        return cls(StoredRows.from_dict(row["rows"]), AggregateSpec.from_dict(row["wanted"]), files)
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -95,17 +90,6 @@ class AsofTask:
     work: Storage
     writing: SortedFiles
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "AsofTask":
-        made: dict[str, Any] = {name: Side.from_dict(row[name]) for name in ("left", "right")}
-        made |= {name: Storage.from_dict(row[name]) for name in ("table", "work")}
-        lists = {name: tuple(row[name]) for name in ("beside", "window")}
-        joining = JoinSpec(**{**row["joining"], "by": tuple(row["joining"]["by"])})
-        return cls(**{**row, **made, **lists, "joining": joining, "writing": SortedFiles.from_dict(row["writing"])})
-
     def run(self) -> TaskTotals:
         on, unit = self.left.rows.time, self.left.rows.unit
         made = TaskTotals()
@@ -117,9 +101,6 @@ class AsofTask:
         contract = contract_of_join(self.left, self.right, self.joining)
         made.outputs += self.writing.written(contract, rows.sort(unit, on, maintain_order=True))
         return made
-
-    def result(self, row: Mapping[str, Any]) -> TaskTotals:
-        return TaskTotals.from_dict(row)
 
     def _left(self, made: TaskTotals) -> pl.DataFrame:
         """The wanted rows of the window; rows without a time are of the first one, and left out."""

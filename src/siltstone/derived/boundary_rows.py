@@ -3,11 +3,10 @@ beside it, a window of time needs no other file to know what was before it and w
 
 import io
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -37,11 +36,6 @@ class StoredRows:
     place: str
     columns: tuple[tuple[str, str], ...]
     values: tuple[str, ...] = ()
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "StoredRows":
-        lists = {"columns": tuple((n, k) for n, k in row["columns"]), "values": tuple(row["values"])}
-        return cls(**{**row, "table": Storage.from_dict(row["table"]), **lists})
 
     @property
     def by(self) -> tuple[str, ...]:
@@ -115,14 +109,6 @@ class BoundaryTask:
     wanted: AggregateSpec
     table: Storage
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "BoundaryTask":
-        places = {"rows": StoredRows.from_dict(row["rows"]), "table": Storage.from_dict(row["table"])}
-        return cls(**{**row, **places, "by": tuple(row["by"]), "wanted": AggregateSpec.from_dict(row["wanted"])})
-
     def run(self) -> "BoundaryRows":
         name, rows = kept_as(self.path), self.rows
         if self.table.size(name):
@@ -148,18 +134,12 @@ class BoundaryTask:
         sides = [nearest(frame, self.by, self.rows.time, last=last) for last in (False, True)]
         return pl.concat(sides).unique(maintain_order=True)
 
-    def result(self, row: Mapping[str, Any]) -> "BoundaryRows":
-        return BoundaryRows(**row)
-
 
 @dataclass(frozen=True)
 class BoundaryRows:
     """How many rows a task kept."""
 
     rows: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def kept_as(path: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -45,10 +45,6 @@ class SortedFiles:
         group_bytes = round(config.compaction.row_group_mb * (1 << 20))
         return cls(table.storage, sizes_of(config), group_bytes, table.is_staged, source)
 
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "SortedFiles":
-        return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
-
     def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[NewFile]:
         """Files of the sorted rows, those of each UTC date in its partition; `complete` adds what they lack, part by
         part."""
@@ -89,13 +85,6 @@ class TaskTotals:
     repeated: int = 0
     series: int = 0
     matched: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "TaskTotals":
-        return cls(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
     @classmethod
     def of(cls, parts: Sequence["TaskTotals"]) -> "TaskTotals":

@@ -1,8 +1,8 @@
 """The tasks that put series on a grid: each streams the points of a window of time, with those beside it, once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,22 +85,8 @@ class ResampleTask:
     from_start: bool
     writing: SortedFiles
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "ResampleTask":
-        places = {"rows": StoredRows.from_dict(row["rows"]), "writing": SortedFiles.from_dict(row["writing"])}
-        places |= {name: Storage.from_dict(row[name]) for name in ("table", "work")}
-        lists = {name: tuple(row[name]) for name in ("beside", "window")}
-        lists["sites"] = tuple((site, tuple(paths)) for site, paths in row["sites"])
-        return cls(**{**row, **places, **lists, "terms": AggregateSpec.from_dict(row["terms"])})
-
     def run(self) -> TaskTotals:
         return _Resampling(self).run()
-
-    def result(self, row: Mapping[str, Any]) -> TaskTotals:
-        return TaskTotals.from_dict(row)
 
 
 class _Resampling:

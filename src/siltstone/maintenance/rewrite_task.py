@@ -1,10 +1,9 @@
 """A task that writes data files of one partition anew as one sorted run: to settle them, or to drop superseded rows."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -44,20 +43,8 @@ class RewriteTask:
     is_staged: bool = False
     positions: tuple[int, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "schema": self.schema.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "RewriteTask":
-        plain = {name: tuple(row[name]) for name in ("partition", "files", "drop", "positions")}
-        table, schema, sizes = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"]), Sizes(**row["sizes"])
-        return cls(**{**row, **plain, "table": table, "schema": schema, "sizes": sizes})
-
     def run(self) -> "Rewritten":
         return _rewritten(self)
-
-    def result(self, row: Mapping[str, Any]) -> "Rewritten":
-        return Rewritten(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
 
 @dataclass(frozen=True)
@@ -77,9 +64,6 @@ class Rewritten:
     @property
     def rows(self) -> int:
         return sum(o.rows for o in self.outputs)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "outputs": [o.as_dict() for o in self.outputs]}
 
 
 def _rewritten(task: RewriteTask) -> Rewritten:
