@@ -1,7 +1,7 @@
 """Where the ticks of an axis are, and what they say: clock and calendar of a zone, and round numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -70,13 +70,13 @@ def _clock_ticks(start_us: int, end_us: int, zone: str, step_s: int) -> list[Tic
     return found
 
 
-def _dated(days: Iterator[date], zone: str, start_us: int, end_us: int, label: "object") -> list[Tick]:
+def _dated(days: Iterator[date], zone: str, start_us: int, end_us: int, label: Callable[[date], str]) -> list[Tick]:
     found: list[Tick] = []
     year = None
     for day in days:
         at = _instant_us(datetime.combine(day, datetime.min.time()), zone)
         if start_us <= at <= end_us:
-            found.append(Tick(at, label(day), str(day.year) if day.year != year else ""))  # type: ignore[operator]
+            found.append(Tick(at, label(day), str(day.year) if day.year != year else ""))
             year = day.year
     return found
 
