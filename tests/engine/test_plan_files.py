@@ -10,9 +10,10 @@ import pytest
 
 import siltstone
 from siltstone.aggregation.convention_tasks import ConventionTask
-from siltstone.aggregation.finish_tasks import FinishedFiles, FinishTask
+from siltstone.aggregation.finish_tasks import Boundaries, Boundary, FinishedFiles, FinishTask, Inputs, PreviousOutput
 from siltstone.aggregation.series_points import PointCounts
 from siltstone.aggregation.spec import AggregateSpec, rows_of
+from siltstone.aggregation.state_files import SeriesRange
 from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
@@ -59,26 +60,17 @@ TASKS = [
     StateTask(TABLE, WORK, ("f",), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
     FinishTask(
         TABLE,
-        WORK,
-        WORK,
-        ("s",),
-        "a",
-        "b",
+        Inputs(WORK, ("s",), PreviousOutput(INPUT, ("f",), "keys")),
+        Boundaries(WORK, Boundary(("e1",), ("s0",)), Boundary(("e2",), ("s2",))),
         TERMS,
         (3, 4),
         5,
         SETTINGS.sizes,
         6,
         True,
-        ("e1",),
-        ("e2",),
-        ("s0",),
-        ("s2",),
-        1,
-        INPUT,
-        ("f",),
-        "keys",
+        SeriesRange("a", "b"),
         ("2025-12-10",),
+        1,
     ),
     ConventionTask(
         *(TABLE, WORK, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, SETTINGS.sizes, 6),

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_convention, partitions_of, units_between
-from siltstone.aggregation.input_table import check_columns, existing, input_table
+from siltstone.aggregation.input_table import InputVersion, input_table
 from siltstone.aggregation.output_table import check_kind, check_same
 from siltstone.aggregation.read_plan import Period, latest_us
 from siltstone.aggregation.spec import AggregateSpec
@@ -52,15 +52,12 @@ def _aggregated(
     progress: Progress,
 ) -> dict[str, Any]:
     """One attempt: against one version of the input and one of the output."""
-    source.recover()
-    snapshot = existing(source)
-    check_columns(source, snapshot, terms)
+    stored = InputVersion.of(source, terms).stored
     storage = open_root(output_uri, config.storage)
     table = table_at(storage, contract_of_convention(terms), config.compaction.format)
     check_kind(table)
     planned = PlannedTable.of(table)
     check_same(table, planned.newest, terms, period, source.storage.root)
-    stored = source.files(snapshot)
     latest = latest_us(stored, source.contract) or 0
     watermark = latest if period.end_us == LATEST_US else max(latest, period.end_us)
     tasks = _tasks(source, stored, table, terms, period, watermark, config)

@@ -1,6 +1,8 @@
 """The table that an aggregate is made of: found, and held against what is asked for."""
 
 import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from siltstone import sources
 from siltstone.aggregation.output_table import output_at
@@ -8,6 +10,7 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.contracts import READINGS
+from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.open import table_at
@@ -41,6 +44,23 @@ def _instead(storage: Storage) -> str:
     if output_at(storage) is not None:
         return "That is a table of aggregates: siltstone rollup makes coarser ones, siltstone asof joins them."
     return "Give the folder of one, such as LAKE/readings, or LAKE/datalog and --columns; siltstone show LAKE tells."
+
+
+@dataclass(frozen=True)
+class InputVersion:
+    """One version of a table to aggregate, with its data files."""
+
+    table: Table
+    snapshot: Snapshot
+    stored: Sequence[DataFile]
+
+    @classmethod
+    def of(cls, table: Table, terms: AggregateSpec) -> "InputVersion":
+        """The newest version. Raises UsageError where it lacks a column of the terms."""
+        table.recover()
+        snapshot = existing(table)
+        check_columns(table, snapshot, terms)
+        return cls(table, snapshot, table.files(snapshot))
 
 
 def check_columns(table: Table, snapshot: Snapshot, terms: AggregateSpec) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from siltstone.aggregation.finish_tasks import edge_of
+from siltstone.aggregation.finish_tasks import boundary_points
 from siltstone.aggregation.state_files import NamedStates, numbered, read_states, stored_states, write_states
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import OWN_EDGES
@@ -61,4 +61,4 @@ def _is_beside(file: DataFile, limit: int, *, is_before: bool) -> bool:
 def _nearest(parts: Sequence[NamedStates], *, is_before: bool) -> NamedStates:
     """Of each series the last point of all, or the first one."""
     whole = numbered(parts)
-    return replace(whole, rows=edge_of(whole.rows, is_before=is_before))
+    return replace(whole, rows=boundary_points(whole.rows, is_before=is_before))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -102,6 +102,37 @@ class AggregateSpec:
         if not (self.sites or self.series or self.devices or self.measurements):
             return np.ones(len(about), bool)
         return np.array([self.wants(*one) for one in about], bool)
+
+
+@dataclass(frozen=True)
+class RollupSpec:
+    """What a rollup is asked for: its buckets and measures. What is None or has no entry is as in the base."""
+
+    every: str
+    zone: str | None = None
+    origin: str = ""
+    measures: tuple[str, ...] = ()
+    empty: Empty | None = None
+
+    def of(self, base: AggregateSpec) -> AggregateSpec:
+        """The aggregate to make of the base's states. Raises UsageError where they lack what a measure needs."""
+        measures = self.measures or base.measures
+        lacking = [name for name in measures if not fields_of([name]) <= base.fields]
+        if lacking:
+            raise UsageError(
+                f"the base's states say nothing of {', '.join(lacking)}",
+                f"Make the base with --measure {' --measure '.join(lacking)} too.",
+            )
+        if TIME_IN_STATE in measures and TIME_IN_STATE not in base.measures:
+            raise UsageError("the base has no times in states", f"Make it with --measure {TIME_IN_STATE}.")
+        zone = base.zone if self.zone is None else self.zone
+        empty = base.empty if self.empty is None else self.empty
+        spec = replace(base, every=self.every, zone=zone, origin=self.origin, measures=measures, empty=empty)
+        if spec.quantiles and not base.quantiles:
+            raise UsageError(
+                "the base has no quantiles", "Make it with one, such as --measure p50; all come from the same."
+            )
+        return spec
 
 
 def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:

@@ -58,6 +58,9 @@ class SeriesRange:
         return names.select((name >= self.low) & is_below).to_series()
 
 
+EVERY_SERIES = SeriesRange()
+
+
 @dataclass(frozen=True)
 class NamedStates:
     """Rows of states (columns ROWS, those of OPTIONAL where they are wanted), whose `series` is a place in `names`
@@ -171,7 +174,7 @@ def _bytes(out: Storage, path: str) -> bytes:
 
 
 def stored_states(
-    table: Storage, paths: Sequence[str], fields: Collection[str], wanted: SeriesRange = SeriesRange()
+    table: Storage, paths: Sequence[str], fields: Collection[str], wanted: SeriesRange = EVERY_SERIES
 ) -> NamedStates:
     """The states of the wanted series in data files of an output table: rows with points; `bucket` is 0. Of the columns
     and long tables that states may have, those among `fields`; where values are texts, also the extremes."""
@@ -189,7 +192,7 @@ def stored_states(
                 for name in (name for name in EXTREMES if name not in fields):
                     state = state.append_column(name, _states_in(file, [name])[name])
             known, series = series_in(file)
-        if wanted != SeriesRange():
+        if wanted != EVERY_SERIES:
             is_wanted = wanted.among(known).to_numpy()[series]
             state, series = state.filter(to_arrow(is_wanted)), series[is_wanted]
         found.append(state.drop_columns(["texts"]).append_column("series", to_arrow(series + before)))

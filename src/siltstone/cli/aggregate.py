@@ -161,23 +161,13 @@ def run_rollup(args: argparse.Namespace, engine_of: Any) -> int:
     """Roll up as the arguments say, print the summary; 0."""
     config = config_of(args)
     from siltstone.aggregation.rollup import rollup_table
-    from siltstone.aggregation.spec import checked_measures
+    from siltstone.aggregation.spec import RollupSpec, checked_measures
 
     measures = checked_measures(tuple(args.measure)) if args.measure else ()
+    spec = RollupSpec(args.every, args.zone, args.origin, measures, args.empty)
     with Reporter() as progress:
         engine: Engine = engine_of(args.engine, config)
-        summary = rollup_table(
-            args.base,
-            args.output,
-            args.every,
-            args.zone,
-            args.origin,
-            measures,
-            config,
-            engine,
-            progress,
-            empty=args.empty,
-        )
+        summary = rollup_table(args.base, args.output, spec, config, engine, progress)
     print_aggregated(summary, as_json=args.json)
     return 0
 
