@@ -1,4 +1,4 @@
-"""The aggregate job: files of a table become states, states become rows, one commit makes them an output table."""
+"""The aggregate job: data files become states, states become rows, and one commit puts them into the output table."""
 
 import time
 import uuid
@@ -78,10 +78,10 @@ def aggregate_table(
 ) -> dict[str, Any]:
     """Bring an output table of aggregates up to date with a table of readings or a wide one; the run's summary.
 
-    Only the buckets that new, changed or gone data files touch are computed again, but with `full` all.
+    Only the buckets are computed again that new, changed or removed data files touch; with `full` all are.
 
-    Raises UsageError, StorageError, AccountsError, and LostRaceError when other runs committed to the output again and
-    again.
+    Raises UsageError, StorageError, AccountsError, and LostRaceError if other runs committed to the output first again
+    and again.
     """
     started = time.time()
     source = input_table(input_uri, terms, config)
@@ -131,20 +131,20 @@ class _AggregateRun:
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """A folder for what tasks hand to each other; what this run wrote there goes with it, and what is left of runs
-        that died once it is old."""
+        """Within it the work folder exists, for files that one task writes and another one reads. At the end the files
+        of this run are deleted, and old files of runs that died."""
         self._work.make()
         try:
             yield
         finally:
             horizon_us = (time.time() - self._config.vacuum.grace_hours * 3600) * 1e6
-            found = self._work.objects()
+            objects = self._work.objects()
             spare = pl.col("path").str.starts_with(self._name) | (pl.col("modified_us") < horizon_us)
-            list(self._work.ahead(self._work.delete, found.filter(spare)["path"]))
+            list(self._work.ahead(self._work.delete, objects.filter(spare)["path"]))
 
     @property
     def _watermark(self) -> int:
-        """Where what is known ends: the latest instant of the table, or a later end of the period."""
+        """The instant at which what is known ends: the latest one in the input, or the end of the period if later."""
         latest = latest_us(self._stored, self._source.contract) or 0
         return latest if self._period.end_us == LATEST_US else max(latest, self._period.end_us)
 
@@ -204,7 +204,7 @@ class _AggregateRun:
         return added, [files[path] for path in files if path not in now and not has_successor(path, headers, now)]
 
     def _dates(self, index: RowIndex, touched: pl.DataFrame, files: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The dates to write anew; `files`: the data files that are new or gone."""
+        """The dates to write; `files`: the data files that are new or removed, as `described`."""
         buckets, (start, end) = self._terms.buckets, self._span
         was, carries = self._output.newest["watermark_us"], self._terms.empty == "carry"
         known_until = min(was, self._watermark)
@@ -225,12 +225,12 @@ class _AggregateRun:
         write_keys(self._work, path, keys)
         return path
 
-    def _keys(self, found: Sequence[StatesFound]) -> pl.DataFrame:
-        keys = [read_states(self._work, f.path).keys for f in found if f.path]
+    def _keys(self, files: Sequence[StatesFound]) -> pl.DataFrame:
+        keys = [read_states(self._work, f.path).keys for f in files if f.path]
         return pl.concat([pl.DataFrame(schema=KEYS), *keys]).unique()
 
     def _read_touched(self, touched: pl.DataFrame) -> list[StatesFound]:
-        """The states of the touched buckets, from all data files that have points in them."""
+        """The states of the touched buckets (columns KEYS), from all data files in which points of them may be."""
         numbers = touched["bucket"].to_numpy()
         starts, ends = self._terms.buckets.bounds(np.array([numbers.min(), numbers.max()]))
         window = int(starts[0]), int(ends[1])
@@ -259,7 +259,8 @@ class _AggregateRun:
         return tasks
 
     def _edge_task(self, file: DataFile, window: Window) -> StateTask:
-        """Its file of edges serves every period that has all of the data file's points on one side."""
+        """The task that writes the boundary points of a data file. The same file serves every period that has all
+        points of the data file on one side."""
         first, last = bounds_of(file, self._source.contract)
         is_whole = window[0] <= first and last < window[1]
         return replace(self._task([file], (), EVER if is_whole else window), edges=self._edges)
@@ -339,7 +340,7 @@ class _AggregateRun:
 
     def _commit(
         self,
-        found: Sequence[StatesFound],
+        files: Sequence[StatesFound],
         written: Sequence[FinishedFiles],
         boundaries: Boundaries,
         removed: Sequence[DataFile],
@@ -347,7 +348,7 @@ class _AggregateRun:
         touched: int | None = None,
     ) -> dict[str, Any]:
         total = PointCounts()
-        for one in found:
+        for one in files:
             total.add(one.counted)
         summary = {
             "table": self._table.storage.root,
@@ -375,8 +376,8 @@ class _AggregateRun:
         return commit(self._output, "aggregate", summary, self._terms.as_dict(), outputs, removed, extras, problems)
 
     def _problems(self, total: PointCounts, expected: int, points: int) -> list[str]:
-        """What is wrong unless every row that was read is accounted for, and the rows that were written hold every
-        point: `points` of them, `expected` ones that were read now or are in rows of before."""
+        """What is wrong, nothing if every row that was read is accounted for and the rows that were written have all
+        points: `points` were written, `expected` were read now or are in rows of earlier runs that stay."""
         problems = []
         if points != expected:
             problems.append(f"{expected:,} points were to be written, {points:,} are in the rows that were")

@@ -1,4 +1,4 @@
-"""An output table made by another system's convention; always whole, since its rows don't merge."""
+"""An output table made by the convention of another system; every run writes all rows, since they don't merge."""
 
 import time
 from collections.abc import Sequence
@@ -33,16 +33,16 @@ def aggregate_by_convention(
     engine: Engine,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Write a table of what `terms.convention` says of each series and window; the run's summary. Windows go from a
-    series' first point to the latest instant of the table, or to the end of the period."""
+    """Write a table with the measures of each series and window as `terms.convention` defines them; the run's summary.
+    Windows go from the first point of a series to the latest instant of the table, or to the end of the period."""
     started = time.time()
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, period, config, engine, progress
-    summary = attempted(lambda: _aggregated(*given), output_uri, progress)
+    summary = attempted(lambda: _aggregate(*given), output_uri, progress)
     return {**summary, "seconds": round(time.time() - started, 3)}
 
 
-def _aggregated(
+def _aggregate(
     source: Table,
     output_uri: str,
     terms: AggregateSpec,
@@ -116,6 +116,6 @@ def _tasks(
 
 
 def _may_have(file: DataFile, unit: str, low: str, high: str) -> bool:
-    """Whether a data file may have rows of the units in [low, high); rows without a unit are before all."""
+    """Whether a data file may have rows of the units in [low, high); no unit is sorted before all units."""
     first, last = file.bounds.get(unit, (None, None))
     return not low or first is None or last is None or (str(last) >= low and (not high or str(first) < high))

@@ -1,4 +1,4 @@
-"""The table that an aggregate is made of: found, and held against what is asked for."""
+"""The table that an aggregate is made of: opened, and compared with what is asked for."""
 
 import difflib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from siltstone.table.open import table_at
 
 
 def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
-    """The table to aggregate; UsageError where there is none, or not of the kind that the terms ask for."""
+    """The table to aggregate. Raises UsageError if there is none, or if it is of another kind than the terms need."""
     storage = open_root(uri, config.storage)
     name = storage.root.rstrip("/").rpartition("/")[2]
     contract = READINGS if name == READINGS.table else sources.contract_of(name)
@@ -38,7 +38,7 @@ def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
 
 
 def _instead(storage: Storage) -> str:
-    """What to give instead of a folder that is no table to aggregate."""
+    """The next move for a user who gave a folder that is no table to aggregate."""
     if storage.child(READINGS.table).exists():
         return f"That is a lake: give {storage.root}/{READINGS.table}."
     if output_at(storage) is not None:
@@ -64,12 +64,12 @@ class InputVersion:
 
 
 def check_columns(table: Table, snapshot: Snapshot, terms: AggregateSpec) -> None:
-    """Raise UsageError where a wide table lacks a column that is asked for."""
-    there = snapshot.schema.by_name
-    if not (unknown := [column for column in terms.columns if column not in there]):
+    """Raise UsageError if a wide table lacks a column that is asked for."""
+    existing_columns = snapshot.schema.by_name
+    if not (unknown := [column for column in terms.columns if column not in existing_columns]):
         return
-    near = [n for column in unknown for n in difflib.get_close_matches(column, there, 1)]
-    some = f"It has {', '.join(sorted(there)[:12])}{' ...' if len(there) > 12 else ''}."
+    near = [n for column in unknown for n in difflib.get_close_matches(column, existing_columns, 1)]
+    some = f"It has {', '.join(sorted(existing_columns)[:12])}{' ...' if len(existing_columns) > 12 else ''}."
     raise UsageError(
         f"{table.storage.root} has no column {', '.join(unknown)}",
         f"Did you mean {', '.join(near)}? {some}" if near else some,
@@ -77,7 +77,7 @@ def check_columns(table: Table, snapshot: Snapshot, terms: AggregateSpec) -> Non
 
 
 def existing(table: Table) -> Snapshot:
-    """The newest version of a table; UsageError where there is none."""
+    """The newest version of a table. Raises UsageError if there is no table."""
     snapshot = table.snapshot()
     if snapshot is None:
         raise UsageError(f"no table at {table.storage.root}", "siltstone compact SOURCE INPUT LAKE makes one.")

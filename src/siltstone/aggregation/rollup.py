@@ -198,7 +198,7 @@ def _tasks(
 
 
 def _cuts(base: Table, stored: Sequence[DataFile], count: int) -> list[str]:
-    """Names between which lie about equally many rows of the largest file."""
+    """Names of series that cut the rows of the largest file into `count` parts of about the same size."""
     if count == 1:
         return []
     largest = max(stored, key=lambda f: f.rows)

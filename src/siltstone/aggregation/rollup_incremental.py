@@ -41,8 +41,8 @@ class RollupPlan:
 def inputs_of(stored: Sequence[DataFile], header: Mapping[str, Any]) -> dict[str, Any]:
     """All that a rollup is made of, as its manifest keeps it: date and path of the base's data files, and what the
     base's newest run said of the time around them."""
-    told = {name: header.get(name, []) for name in _STORED}
-    return {"files": sorted([s.partition[0], s.path] for s in stored), "told": told}
+    base_header = {name: header.get(name, []) for name in _STORED}
+    return {"files": sorted([s.partition[0], s.path] for s in stored), "told": base_header}
 
 
 def plan_rollup(
