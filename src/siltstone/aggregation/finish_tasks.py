@@ -15,11 +15,11 @@ from siltstone.aggregation.state_files import (
     ROWS,
     NamedStates,
     SeriesRange,
-    numbered,
     read_keys,
     read_states,
+    renumber,
     stored_states,
-    unfolded,
+    unfold,
 )
 from siltstone.aggregation.state_tasks import StatesFound
 from siltstone.aggregation.text_rows import textual_rows
@@ -29,7 +29,7 @@ from siltstone.model.periods import EVER, Window
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage
 from siltstone.table.writer import PartitionWriter
-from siltstone.timeseries.measures import finished
+from siltstone.timeseries.measures import measures_of
 from siltstone.timeseries.states import COLUMNS, OPTIONAL
 
 _FEW_TASKS, _FEWEST, _MOST = 4, 300_000, 4_000_000  # tasks, and states of each
@@ -163,8 +163,8 @@ def _finish(task: FinishTask) -> FinishedFiles:
         return FinishedFiles([], 0, 0, 0)
     rows = rows.with_columns(bucket=pl.Series(terms.buckets.number(rows["first_ts"].to_numpy()), dtype=pl.Int64))
     interpretations = terms.read_as(names.rows())
-    measured = finished(
-        unfolded(rows),
+    measured = measures_of(
+        unfold(rows),
         interpretations,
         terms.buckets,
         task.watermark_us,
@@ -194,7 +194,7 @@ def _states(task: FinishTask) -> tuple[NamedStates, pl.DataFrame]:
     inner = [*own, *left.nearest(is_before=True), *right.nearest(is_before=False), *_previous_states(task)]
     if not inner:
         return NamedStates.none(), NamedStates.none().names
-    states = numbered(inner)
+    states = renumber(inner)
     missing = {name: pl.lit(None, COLUMNS[name]) for name in task.terms.fields if name not in states.rows.columns}
     columns = [name for name in ROWS if name in missing or name in states.rows.columns]
     rows = states.rows.with_columns(**missing).select(columns)
@@ -221,7 +221,7 @@ class _BoundaryStates:
         """One state for each series, of the point that is nearest to the window; no states where there is no file."""
         if not self.points and not self.others:
             return []
-        states = numbered([*self.points, *self.others])
+        states = renumber([*self.points, *self.others])
         return [replace(states, rows=boundary_points(states.rows, is_before=is_before))]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from siltstone.aggregation.spec import AggregateSpec
-from siltstone.aggregation.state_files import NAME, NamedStates, numbered, opened_output, series_in
+from siltstone.aggregation.state_files import NAME, NamedStates, opened_output, renumber, series_in
 from siltstone.model.arrow import to_numpy
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage
@@ -156,7 +156,7 @@ def read_row_index(table: Storage, stored: Sequence[DataFile], terms: AggregateS
         return NamedStates(pl.DataFrame(columns, schema=schema), names, {})
 
     none = NamedStates(pl.DataFrame(schema=schema), NamedStates.none().names, {})
-    merged = numbered([none, *table.ahead(read, stored)])
+    merged = renumber([none, *table.ahead(read, stored)])
     rows = merged.rows.sort("series", "bucket")
     series, bucket, n, points = (rows[name].to_numpy() for name in schema)
     looks_ahead = np.array([how.looks_ahead for how in terms.read_as(merged.names.rows())], bool)

@@ -7,11 +7,11 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.aggregation.spec import SECONDS, TIME_IN_STATE, AggregateSpec
-from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
+from siltstone.aggregation.state_files import INNER, TEXT, fold, without_repeats
 from siltstone.model.arrow import coded_at
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.model.kinds import Kind
-from siltstone.timeseries.measures import Finished
+from siltstone.timeseries.measures import MeasuredRows
 from siltstone.timeseries.states import COLUMNS, EXTREMES, KEY
 
 STATE = "state"
@@ -67,33 +67,35 @@ def contract_of(terms: AggregateSpec) -> Contract:
     )
 
 
-def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series, terms: AggregateSpec) -> pl.DataFrame:
+def table_of(
+    measured: MeasuredRows, texts: Mapping[float, str], textual: pl.Series, terms: AggregateSpec
+) -> pl.DataFrame:
     """The rows nearly as they are stored, sorted by series and bucket, with their `date`. `series` is still a number,
     and the fields of `state` are columns of their own: "state.n" is its field n.
 
     `texts`: number -> the text that it stands for. `textual`: which of the rows have texts as values; measures that are
     numbers made of values are null in these.
     """
-    rows = finished.rows
+    rows = measured.rows
     if textual.any():
         numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
         instants = [n for n in ("min_ts", "max_ts") if n in rows.columns]
         rows = rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, *instants))
     if terms.integral_unit != "s":
         rows = rows.with_columns(pl.col("integral") / SECONDS[terms.integral_unit])
-    states = folded(finished.states)
+    states = fold(measured.states)
     spare = [name for name in EXTREMES if name in states.columns and name not in terms.fields]
     is_text = {name: pl.col(name.removesuffix("_ts")).is_in(list(texts)) for name in spare}  # kept for text values only
     states = states.with_columns(pl.when(is_text[name]).then(name).alias(name) for name in spare)
-    if texts or finished.states.times.height:
+    if texts or measured.states.times.height:
         states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
-    states = shared(states).rename({name: _INSIDE + name for name in states.columns if name not in KEY})
+    states = without_repeats(states).rename({name: _INSIDE + name for name in states.columns if name not in KEY})
     if states.height == rows.height:  # each row has points, and both are in order
         rows = rows.hstack(states.drop(KEY))
     else:
         rows = rows.join(states, on=KEY, how="left", maintain_order="left")
     if terms.wants_times:
-        rows = rows.join(in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
+        rows = rows.join(in_state(measured.times, texts), on=KEY, how="left", maintain_order="left")
         is_enough = pl.col("pct_good") >= terms.min_pct_good
         rows = rows.with_columns(pl.when(is_enough).then(TIME_IN_STATE).alias(TIME_IN_STATE))
         key, value = (pl.element().struct.field(name) for name in ("key", "value"))

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from siltstone.aggregation.finish_tasks import boundary_points
-from siltstone.aggregation.state_files import NamedStates, numbered, read_states, stored_states, write_states
+from siltstone.aggregation.state_files import NamedStates, read_states, renumber, stored_states, write_states
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import OWN_EDGES
 from siltstone.model.periods import FAR_US, Window
@@ -61,5 +61,5 @@ def _is_beside(file: DataFile, limit: int, *, is_before: bool) -> bool:
 
 def _nearest(parts: Sequence[NamedStates], *, is_before: bool) -> NamedStates:
     """One state for each series: its last point in all parts, or without `is_before` its first one."""
-    merged = numbered(parts)
+    merged = renumber(parts)
     return replace(merged, rows=boundary_points(merged.rows, is_before=is_before))

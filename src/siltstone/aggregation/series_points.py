@@ -100,10 +100,10 @@ class ReadingPoints:
         if self._last is not None and goes_on:
             about[0] = self._last  # its first row, in an earlier table, decides how the series is read
         self._last = about[-1]
-        wanted = self._terms.wanted([(site, series, device, name) for site, series, _, device, name in about])
-        first = len(self.names.about) - int(goes_on and wanted[0])
-        self.names.about[first:] = [a for a, is_wanted in zip(about, wanted, strict=True) if is_wanted]
-        numbers = np.cumsum(wanted) - 1 + first
+        is_chosen = self._terms.which([(site, series, device, name) for site, series, _, device, name in about])
+        first = len(self.names.about) - int(goes_on and is_chosen[0])
+        self.names.about[first:] = [a for a, chosen in zip(about, is_chosen, strict=True) if chosen]
+        numbers = np.cumsum(is_chosen) - 1 + first
         columns = [n for n in ("ts", "value", "text", "ts_nanos", "version") if n in table.column_names]
         has_quality = "quality" in table.column_names
         quality = _qualities(table["quality"]) if has_quality else np.full(table.num_rows, GOOD, np.int8)
@@ -112,10 +112,10 @@ class ReadingPoints:
             series=pl.Series(np.repeat(numbers, lengths)),
             quality=pl.Series(quality),
         )
-        if wanted.all():
+        if is_chosen.all():
             return rows
-        self.counted.left_out += int(lengths[~wanted].sum())
-        return rows.filter(pl.Series(np.repeat(wanted, lengths)))
+        self.counted.left_out += int(lengths[~is_chosen].sum())
+        return rows.filter(pl.Series(np.repeat(is_chosen, lengths)))
 
     def _points(self, frame: pl.DataFrame) -> Iterator[NumberedPoints]:
         """The points of rows."""
@@ -249,8 +249,8 @@ class WidePoints:
 
     def _column(self, rows: pl.DataFrame, units: Sequence[str], code: Ints, column: str) -> Iterator[NumberedPoints]:
         """The points of a column, of all units that are asked for."""
-        wanted = np.array([self._terms.wants(self._site, f"{unit}/{column}", unit, column) for unit in units])
-        kept = rows[column].is_not_null().to_numpy() & wanted[code]
+        is_chosen = np.array([self._terms.wants(self._site, f"{unit}/{column}", unit, column) for unit in units])
+        kept = rows[column].is_not_null().to_numpy() & is_chosen[code]
         if not kept.any():
             return
         ts, of, value = rows["ts"].to_numpy()[kept], code[kept], self._values(rows[column].filter(pl.Series(kept)))
@@ -283,7 +283,7 @@ class WidePoints:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return any(is_one(kind) for is_one in (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string))
+    return any(chosen(kind) for chosen in (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string))
 
 
 _SILENT: Mapping[str, tuple[object, ...]] = {"text": (), "version": (), "ts_nanos": (0,), "quality": ("good",)}

@@ -81,7 +81,7 @@ class AggregateSpec:
     def kept(self) -> frozenset[str]:
         """The optional columns of states that a table stores, and the names of the long tables."""
         long = {"times": self.wants_times, "sketch": bool(self.quantiles)}
-        return self.fields.union(name for name, is_wanted in long.items() if is_wanted)
+        return self.fields.union(name for name, is_kept in long.items() if is_kept)
 
     @property
     def wants_times(self) -> bool:
@@ -96,9 +96,9 @@ class AggregateSpec:
     def wants(self, site: str, series: str, device: str | None, measurement: str | None) -> bool:
         """Whether a series is asked for: every filter that is given must have a pattern that fits."""
         pairs = ((self.sites, site), (self.series, series), (self.devices, device), (self.measurements, measurement))
-        return all(not wanted or any(fnmatchcase(text or "", w) for w in wanted) for wanted, text in pairs)
+        return all(not given or any(fnmatchcase(text or "", pattern) for pattern in given) for given, text in pairs)
 
-    def wanted(self, about: Sequence[tuple[str, str, str | None, str | None]]) -> npt.NDArray[np.bool_]:
+    def which(self, about: Sequence[tuple[str, str, str | None, str | None]]) -> npt.NDArray[np.bool_]:
         """Which series are asked for, boolean; `about` has for each its site, id, device and measurement."""
         if not (self.sites or self.series or self.devices or self.measurements):
             return np.ones(len(about), bool)

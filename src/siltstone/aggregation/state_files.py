@@ -24,8 +24,8 @@ from siltstone.timeseries.states import (
     TIMES,
     States,
     columns_of,
-    in_order,
-    stacked,
+    sort_rows,
+    stack_rows,
 )
 
 INNER = tuple(name for name in COLUMNS if name not in KEY)
@@ -88,7 +88,7 @@ class NamedStates:
         return self.names.select(NAME)[self.rows["series"]].hstack(self.rows.select("bucket"))
 
 
-def numbered(parts: Sequence[NamedStates]) -> NamedStates:
+def renumber(parts: Sequence[NamedStates]) -> NamedStates:
     """All states with common numbers of series, sorted by series and site as data files are."""
     names = pl.concat([part.names for part in parts]).unique(NAME, keep="first").sort("series_id", "site")
     numbers = names.select(NAME).with_row_index("number").cast({"number": pl.Int64})
@@ -96,10 +96,10 @@ def numbered(parts: Sequence[NamedStates]) -> NamedStates:
     for part in parts:
         places = part.names.select(NAME).join(numbers, on=NAME, how="left", maintain_order="left")["number"]
         rows.append(part.rows.with_columns(series=places.gather(part.rows["series"])))
-    return NamedStates(stacked(rows), names, {k: v for part in parts for k, v in part.texts.items()})
+    return NamedStates(stack_rows(rows), names, {k: v for part in parts for k, v in part.texts.items()})
 
 
-def folded(states: States) -> pl.DataFrame:
+def fold(states: States) -> pl.DataFrame:
     """The rows of states with a column for each long table: a list of its entries, sorted by value or key; null where a
     state has none."""
     rows = states.rows
@@ -113,8 +113,8 @@ def folded(states: States) -> pl.DataFrame:
     return rows
 
 
-def unfolded(rows: pl.DataFrame) -> States:
-    """The states of rows as `folded` makes them, sorted by series and time."""
+def unfold(rows: pl.DataFrame) -> States:
+    """The states of rows as `fold` makes them, sorted by series and time."""
     long = {}
     for name, schema in (("times", TIMES), ("sketch", SKETCH)):
         entries = rows.select(*KEY, name).filter(pl.col(name).list.len() > 0).explode(name).unnest(name)
@@ -123,13 +123,13 @@ def unfolded(rows: pl.DataFrame) -> States:
             if entries.height
             else pl.DataFrame(schema=schema)
         )
-    return States(in_order(rows.select(columns_of(rows))), long["times"], long["sketch"])
+    return States(sort_rows(rows.select(columns_of(rows))), long["times"], long["sketch"])
 
 
 def write_states(out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str]) -> None:
     """Write states and the names of their series (columns ABOUT), in which the numbers of series are places."""
     labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
-    parts = [_arrow_bytes(frame, out) for frame in (names, labels, folded(states))]
+    parts = [_arrow_bytes(frame, out) for frame in (names, labels, fold(states))]
     lengths = b"".join(len(part).to_bytes(_LENGTHS, "little") for part in parts[:2])
     out.put(path, lengths + b"".join(parts))
 
@@ -205,7 +205,7 @@ def stored_states(
         return NamedStates.none()
     joined = pl.DataFrame(pa.concat_tables(parts, promote_options="default"))
     missing = {name: pl.lit(None, kind) for name, kind in FOLDED.items() if name not in joined.columns}
-    rows = unshared(joined.filter(pl.col("first_ts").is_not_null()))
+    rows = with_repeats(joined.filter(pl.col("first_ts").is_not_null()))
     rows = rows.with_columns(bucket=pl.lit(0, pl.Int64()), **missing)
     rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name in rows.columns)
     return NamedStates(rows, pl.concat(names), texts)
@@ -232,7 +232,7 @@ def _states_in(file: DataFileReader, fields: Collection[str]) -> pa.Table:
     return pa.table(dict(zip([f.name for f in state.type], state.flatten(), strict=True)))
 
 
-def shared(rows: pl.DataFrame) -> pl.DataFrame:
+def without_repeats(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of states as they are stored: a field that is equal to another one by rule is null."""
     same = {f"{used}_{part}": end for used, end in _SAME.items() for part in ("ts", "value")}
     says_more = [pl.when(pl.col(f"{end}_quality") == BAD).then(name).alias(name) for name, end in same.items()]
@@ -241,8 +241,8 @@ def shared(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def unshared(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of states from stored ones: the opposite of `shared`."""
+def with_repeats(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of states from stored ones: the opposite of `without_repeats`."""
     equal_to = {f"{used}_{part}": f"{end}_{part}" for used, end in _SAME.items() for part in ("ts", "value")}
     is_used = {name: pl.col(f"{other.partition('_')[0]}_quality") > BAD for name, other in equal_to.items()}
     same = [pl.when(is_used[name]).then(other).otherwise(name).alias(name) for name, other in equal_to.items()]

@@ -21,7 +21,7 @@ from siltstone.timeseries import kernel
 from siltstone.timeseries.buckets import AllTime
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.intervals import SeriesRules
-from siltstone.timeseries.states import EXTREMES, KEY, States, joined, united
+from siltstone.timeseries.states import EXTREMES, KEY, States, concat_states, merge_states
 
 _BATCH_ROWS = 1 << 19
 _CHUNK_BYTES = 32 << 20
@@ -232,10 +232,10 @@ def _states(task: StateTask, reader: ReadingPoints | WidePoints, tables: Iterato
         waiting.append(states)
         waiting_rows += len(states)
         if waiting_rows > _UNITE_ROWS:
-            waiting = [united(joined(waiting), SeriesRules.of(interpretations), times=terms.wants_times)]
+            waiting = [merge_states(concat_states(waiting), SeriesRules.of(interpretations), times=terms.wants_times)]
             waiting_rows = 0
     if not waiting:
         return States.empty()
-    merged = joined(waiting)
+    merged = concat_states(waiting)
     is_light = not merged.times.height and not merged.sketch.height and task.edges is None
-    return merged if is_light else united(merged, SeriesRules.of(interpretations), times=terms.wants_times)
+    return merged if is_light else merge_states(merged, SeriesRules.of(interpretations), times=terms.wants_times)
