@@ -1,4 +1,4 @@
-"""Tables that are made of others as a whole: opened, written by date, checked and committed."""
+"""Tables that a run makes of others as a whole: opened, written by date, checked and committed."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ Completed = Callable[[pl.DataFrame], pl.DataFrame]
 
 @dataclass(frozen=True)
 class SortedFiles:
-    """Where tasks write files, how large, and what the table that they read is called."""
+    """Where tasks write files of sorted rows, and how large; `source` is the name of the table that they read."""
 
     table: Storage
     sizes: Sizes
@@ -45,9 +45,9 @@ class SortedFiles:
         group_bytes = round(config.compaction.row_group_mb * (1 << 20))
         return cls(table.storage, sizes_of(config), group_bytes, table.is_staged, source)
 
-    def written(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[NewFile]:
-        """Files of the sorted rows, those of each UTC date in its partition; `complete` adds what they lack, part by
-        part."""
+    def write(self, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows) -> list[NewFile]:
+        """Write the sorted rows, each UTC date to files of its partition; the files. `complete` adds missing columns to
+        one part of the rows after the other."""
         schema = base_schema(contract)
         outputs: list[NewFile] = []
         dated = rows.with_columns(pl.col(contract.time.name).dt.date().alias("#date"))
@@ -74,8 +74,8 @@ class SortedFiles:
 
 @dataclass
 class TaskTotals:
-    """What a task read and wrote: `rows` of data files and `beside` its window, of which `points`, `left_out` and
-    `repeated` ones; series, or rows `matched`."""
+    """What a task read and wrote: the number of rows read (`beside` of them outside its window), of these used as
+    points, left out and repeated; the number of series, or of rows matched."""
 
     outputs: list[NewFile] = field(default_factory=list)
     rows: int = 0
@@ -88,16 +88,16 @@ class TaskTotals:
 
     @classmethod
     def of(cls, parts: Sequence["TaskTotals"]) -> "TaskTotals":
-        """All together."""
-        whole = cls()
+        """The sums of all."""
+        totals = cls()
         for part in parts:
-            for name in vars(whole):
-                setattr(whole, name, getattr(whole, name) + getattr(part, name))
-        return whole
+            for name in vars(totals):
+                setattr(totals, name, getattr(totals, name) + getattr(part, name))
+        return totals
 
 
 class DerivedTable:
-    """A table that a run makes anew, unless it was made of the same files with the same terms before."""
+    """A table that a run replaces as a whole, unless it was made of the same files with the same terms."""
 
     def __init__(self, uri: str, contract: Contract, kind: str, terms: Mapping[str, Any], config: Config) -> None:
         self._kind, self._terms = kind, json.loads(json.dumps(terms))
@@ -120,18 +120,18 @@ class DerivedTable:
             )
 
     def is_of(self, files: Sequence[str]) -> bool:
-        """Whether the table is what the files say."""
+        """Whether the table was made of exactly these files."""
         return bool(self._planned.newest) and self._planned.newest["files"] == sorted(files)
 
     def commit(self, summary: Mapping[str, Any], outputs: Sequence[NewFile], files: Sequence[str]) -> dict[str, Any]:
-        """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
-        first."""
+        """Replace all data files in one commit; the summary. Raises AccountsError, and Refused if another run has
+        committed first."""
         extras = {"files": sorted(files)}
         return commit(self._planned, self._kind, summary, self._terms, outputs, self._planned.stored, extras)
 
 
 def _newest(table: Table) -> Mapping[str, Any]:
-    """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
+    """The header of the newest run; of kind "another" if the table has other columns."""
     try:
         return newest_header(table)
     except TableFormatError:
@@ -155,21 +155,21 @@ def ends_beside(
     files: Sequence[Span],
     parts: Sequence[Window],
     by: Sequence[str],
-    wanted: AggregateSpec,
+    filters: AggregateSpec,
     out: DerivedTable,
     engine: Engine,
     progress: Progress,
 ) -> list[tuple[str, str]]:
-    """The names of the files in `out.work` with the rows before and after each window, made of the first and last rows
-    of every data file, which are kept for the next run."""
-    meaning = json.dumps([rows.columns, rows.values, list(by), wanted.as_dict()])
+    """For each window the names of the files in `out.work` with the rows nearest before and after it. They are made of
+    the boundary rows of data files, which stay in the table's folder for the next run."""
+    meaning = json.dumps([rows.columns, rows.values, list(by), filters.as_dict()])
     folder = hashlib.sha256(meaning.encode()).hexdigest()[:16]
     kept = out.table.storage.child(FOLDER, "edges", folder)
     for place in (kept, out.work):
         place.make()
     others = outside(files, parts)
     tasks = [
-        BoundaryTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), wanted, kept)
+        BoundaryTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), filters, kept)
         for file in others
     ]
     engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))
