@@ -1,6 +1,5 @@
 """The configuration as tasks need it: bytes and microseconds."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,11 +21,6 @@ class Settings:
     memory_bytes: int
     raw_bytes: int
     rules: Rules
-
-
-def settings_from(row: Mapping[str, Any]) -> Settings:
-    """Settings from their `asdict`."""
-    return Settings(**{**row, "sizes": Sizes(**row["sizes"]), "rules": Rules(**row["rules"])})
 
 
 _COMMON = {"earliest": "1970-01-01", "future_hours": 24}  # of a source without a section of its own
