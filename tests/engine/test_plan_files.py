@@ -3,31 +3,38 @@
 import importlib
 import json
 import pkgutil
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import pytest
 
 import siltstone
 from siltstone.aggregation.convention_tasks import ConventionTask
-from siltstone.aggregation.finish_tasks import FinishTask
+from siltstone.aggregation.finish_tasks import Boundaries, Boundary, FinishedFiles, FinishTask, Inputs, PreviousOutput
+from siltstone.aggregation.series_points import PointCounts
 from siltstone.aggregation.spec import AggregateSpec, rows_of
-from siltstone.aggregation.state_tasks import StateTask
+from siltstone.aggregation.state_files import SeriesRange
+from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
 from siltstone.config.task_settings import settings_of
 from siltstone.derived.asof_tasks import AsofTask, JoinSpec, Side
-from siltstone.derived.boundary_rows import BoundaryTask, StoredRows
+from siltstone.derived.boundary_rows import BoundaryRows, BoundaryTask, StoredRows
+from siltstone.derived.output_table import TaskTotals
 from siltstone.derived.resample_tasks import ResampleTask
-from siltstone.engine.plan_files import class_of, plan_of
-from siltstone.errors import SiltstoneError
+from siltstone.engine.codec import decode, encode
+from siltstone.engine.plan_files import class_of, plan_of, result_of
+from siltstone.errors import AccountsError, SiltstoneError, UsageError
 from siltstone.ingest.history_task import HistoryTask
 from siltstone.ingest.keyed_task import KeyedTask
-from siltstone.ingest.task_spec import FormerVersion, SourceFile
+from siltstone.ingest.task_spec import FormerVersion, IngestReport, SourceFile
 from siltstone.ingest.wide_task import WideTask
-from siltstone.maintenance.rewrite_task import RewriteTask
-from siltstone.maintenance.verify_tasks import DataCheck, SourceCheck
+from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
+from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck, SourceFound, SourcesFound, Sums
 from siltstone.model.access import Access
-from siltstone.model.data_files import DataFile
+from siltstone.model.accounts import Account, FileAccount
+from siltstone.model.contracts import Column
+from siltstone.model.data_files import DataFile, NewFile
 from siltstone.storage import Storage
 from siltstone.table.writer import WriterSettings
 from support.parsing import BASE
@@ -54,23 +61,14 @@ TASKS = [
     StateTask(TABLE, WORK, ("f",), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
     FinishTask(
         WRITING,
-        WORK,
-        WORK,
-        ("s",),
-        "a",
-        "b",
+        Inputs(WORK, ("s",), PreviousOutput(INPUT, ("f",), "keys")),
+        Boundaries(WORK, Boundary(("e1",), ("s0",)), Boundary(("e2",), ("s2",))),
         TERMS,
         (3, 4),
         5,
-        ("e1",),
-        ("e2",),
-        ("s0",),
-        ("s2",),
-        1,
-        INPUT,
-        ("f",),
-        "keys",
+        SeriesRange("a", "b"),
         ("2025-12-10",),
+        1,
     ),
     ConventionTask(
         *(TABLE, WRITING, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, "low", "high"),
@@ -80,21 +78,58 @@ TASKS = [
         *(ROWS, RUNS, (("S", ("f",)),), ("b",), AggregateSpec("1h"), "previous", 7, (3, 4), True, WRITING, "datalog"),
     ),
     AsofTask(SIDE, SIDE, NEAREST, ("b",), (3, 4), RUNS, WRITING),
-    DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": [5, None, 0]}),
+    DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": (5, None, 0)}),
+]
+NEW = NewFile("f", DAY, 5, 6, 7, {"numRecords": 6, "minValues": {"ts": "2025-12-10T02:10:18.123456Z"}}, "sha", True)
+ACCOUNT = FileAccount("p", 1, "e", "ff", time_units={"s": 2}, outputs=["o"], account=Account(records_in=1, rows_out=1))
+RESULTS = [
+    IngestReport([ACCOUNT], [NEW], [Column("x", "double", "X")], {"in/a": {"2025-12-10": 3}}, "q", {"f": [1, 2]}),
+    Rewritten([NEW], 4, {"in/a": 2}, {"in/b": [1, 2, 3, 4]}),
+    SourcesFound({"in/a": SourceFound("sha", 1, 2, Sums(3, 4, (1 << 64) - 1), "cut", False)}),
+    DataFound({"in/a": Sums(3, 4, 5)}, ["f: 3 rows, the log says 4"]),
+    StatesFound("s", 1, 2, ["S\0a"], PointCounts(3, 2, 1, 0), -5, 6),
+    FinishedFiles([NEW], 1, 2, 3),
+    BoundaryRows(3),
+    TaskTotals([NEW], 1, 2, 3, 4, 5, 6, 7),
 ]
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
 def test_a_task_survives_its_plan_file(task: Any) -> None:
     plan = json.loads(plan_of(task))
-    assert class_of(plan["kind"]).from_dict(plan["task"]) == task
+    assert decode(class_of(plan["kind"]), plan["task"]) == task
+    assert plan_of(decode(class_of(plan["kind"]), plan["task"])) == plan_of(task)  # with bounds, which == leaves out
 
 
 def test_every_kind_of_task_is_tried_here() -> None:
     modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(siltstone.__path__, "siltstone.")]
     classes = {c for m in modules for c in vars(m).values() if isinstance(c, type) and c.__module__ == m.__name__}
-    tasks = {c for c in classes if hasattr(c, "from_dict") and hasattr(c, "run") and not c.__subclasses__()}
-    assert {type(task) for task in TASKS} == tasks
+    names = {c: {field.name for field in fields(c)} for c in classes if is_dataclass(c) and not c.__subclasses__()}
+    have_table = {c for c in names if "table" in names[c] or hasattr(c, "table")}  # a field, or a property
+    assert {type(task) for task in TASKS} == {c for c in have_table if callable(getattr(c, "run", None))}
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
+def test_a_result_comes_back_as_the_class_that_run_is_annotated_with(result: Any) -> None:
+    tasks = [task for task in TASKS if result_class(task) is type(result)]
+    for task in tasks:
+        assert result_of(task, json.dumps({"result": encode(result)}).encode()) == result
+    assert tasks
+
+
+def test_every_kind_of_result_is_tried_here() -> None:
+    assert {result_class(task) for task in TASKS} == {type(result) for result in RESULTS}
+
+
+def result_class(task: Any) -> Any:
+    return get_type_hints(type(task).run)["return"]
+
+
+def test_the_error_of_a_task_comes_back_as_its_class() -> None:
+    with pytest.raises(UsageError, match=r"^no such zone\. Give another\.$"):
+        result_of(TASKS[0], json.dumps({"error": ["UsageError", "no such zone. Give another."]}).encode())
+    with pytest.raises(AccountsError, match="1 record is lost"):
+        result_of(TASKS[0], json.dumps({"error": ["AccountsError", "1 record is lost"]}).encode())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Data files written anew: merged in order, without the rows of superseded sources, older ones completed."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from siltstone.engine.plan_files import plan_of, run_plan
+from siltstone.engine.codec import encode
+from siltstone.engine.plan_files import plan_of, result_of, run_plan
 from siltstone.errors import AccountsError, StorageError
 from siltstone.maintenance import rewrite_task as rewriting
-from siltstone.maintenance.rewrite_task import RewriteTask
 from siltstone.model.contracts import TIMESTAMP
 from siltstone.model.data_files import Sizes
 from siltstone.storage import Storage
@@ -176,9 +175,8 @@ def test_a_target_near_the_largest_size_is_met_however_coarse_the_row_groups(rig
 def test_a_task_and_its_result_travel_as_json(rig: Rig) -> None:
     path = rig.store([("U1", 0, "a"), ("U1", 1, "b")], schema=WIDE, speed=pa.array([1.5, 2.5]))
     task = rig.task(path, drop=("a",), schema=WIDE)
-    assert RewriteTask.from_dict(json.loads(json.dumps(task.as_dict()))) == task
     (rig.root / "plan.json").write_bytes(plan_of(task))
-    result = task.result(json.loads(run_plan(Storage(str(rig.root)).as_dict(), "plan.json")))
+    result = result_of(task, run_plan(encode(Storage(str(rig.root))), "plan.json"))
     assert rig.rows(result) == [("U1", 1, "b")]
     assert (result.dropped, result.cells) == ({"a": 1}, 3)
 

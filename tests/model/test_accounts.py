@@ -51,13 +51,6 @@ def test_a_copy_has_an_account_of_its_own() -> None:
     assert original.account == Account(records_in=1, rows_out=1)
 
 
-def test_a_file_account_survives_its_dictionary() -> None:
-    account = FileAccount(
-        "p", 1, "e", "ff", "quarantined", "salvaged", "cut", {"s": 2}, ["o"], Account(records_in=1, deferred=1)
-    )
-    assert FileAccount.from_dict(account.as_dict()) == account
-
-
 def test_total_adds_all_files() -> None:
     files = [FileAccount("a", 1, "", account=Account(rows_out=2)), FileAccount("b", 1, "", account=Account(rows_out=3))]
     assert total(files) == Account(rows_out=5)

@@ -14,7 +14,7 @@ from siltstone.aggregation.spec import MEASURES, AggregateSpec, rows_of
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
 from siltstone.plotting import picture
-from siltstone.plotting.gap_marks import told
+from siltstone.plotting.gap_marks import gap_text
 from siltstone.plotting.gaps import Gap, gaps_of
 from siltstone.plotting.panels import panel_of
 from siltstone.plotting.series_rows import SeriesPatterns, open_aggregates, read_series
@@ -131,9 +131,9 @@ def test_a_gap_in_words(how: Interpretation, words: str) -> None:
     gaps = gaps_of(rows, how, 4 * HOUR)
     panel = panel_of("level", (), how.kind, "min", rows, gaps)
     span = 0, 4 * HOUR
-    assert told(panel, gaps[0], span, "UTC") == f"1 Jan 1970 01:00 to 03:00\nno points, so no buckets\n{words}"
+    assert gap_text(panel, gaps[0], span, "UTC") == f"1 Jan 1970 01:00 to 03:00\nno points, so no buckets\n{words}"
     of_points_alone = panel_of("level", (), how.kind, "n", rows, gaps)
-    assert told(of_points_alone, gaps[0], span, "UTC").endswith("no buckets")
+    assert gap_text(of_points_alone, gaps[0], span, "UTC").endswith("no buckets")
 
 
 RULES = """

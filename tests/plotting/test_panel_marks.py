@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from siltstone.plotting.gap_marks import told
+from siltstone.plotting.gap_marks import gap_text
 from siltstone.plotting.gaps import Gap
 from siltstone.plotting.layout import Heading, bounds_of, scene_of
 from siltstone.plotting.palette import GOOD, MISSING, REST, STATES, VALUE
@@ -96,7 +96,7 @@ def test_a_text_that_holds_is_no_number_to_draw() -> None:
     shown = panel(*ROWS, measure="time_weighted_average", gaps=(text,))
     assert [line for line in drawn(shown, Line) if line.width < 1.5] == []
     assert bounds_of(shown, FRAME.span)[1] < 10
-    assert told(shown, text, FRAME.span, "UTC").endswith("\noff holds")
+    assert gap_text(shown, text, FRAME.span, "UTC").endswith("\noff holds")
     assert [b.x for b in drawn(shown, Box) if b.fill == GOOD] == [0, 300, 200], "it covers the time"
 
 

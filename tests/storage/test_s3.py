@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from siltstone.engine.codec import encode
 from siltstone.errors import StorageError, UsageError
 from siltstone.model.access import Access
 from siltstone.storage import Fetched, access, open_root
@@ -319,7 +320,7 @@ def test_delta_gets_the_keys_of_the_moment_and_no_plan_gets_any(
     assert (options["aws_access_key_id"], options["aws_secret_access_key"]) == ("key-of-the-tests", SECRET)
     assert (options["aws_endpoint"], options["aws_allow_http"]) == (bucket.server.url, "true")
     assert options["aws_conditional_put"] == "etag"
-    for told in (json.dumps(storage.as_dict()), repr(storage), repr(storage.__reduce__())):
+    for told in (json.dumps(encode(storage)), repr(storage), repr(storage.__reduce__())):
         assert SECRET not in told
         assert "key-of-the-tests" not in told
     assert open_root("/tmp").delta_options() is None

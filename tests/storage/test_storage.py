@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from siltstone.engine.codec import decode, encode
 from siltstone.errors import StorageError, UsageError
 from siltstone.storage import OBJECTS, Fetched, Storage, join, open_root
 
@@ -212,7 +213,7 @@ def test_work_ahead_gives_its_results_in_order(store: Storage) -> None:
 
 def test_a_storage_travels_as_plain_values(store: Storage) -> None:
     store.put("x", b"1")
-    for other in (Storage.from_dict(json.loads(json.dumps(store.as_dict()))), pickle.loads(pickle.dumps(store))):
+    for other in (decode(Storage, json.loads(json.dumps(encode(store)))), pickle.loads(pickle.dumps(store))):
         assert other == store
         assert other.size("x") == 1
 

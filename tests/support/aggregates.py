@@ -13,9 +13,10 @@ from deltalake import DeltaTable
 from siltstone.aggregation.aggregate import aggregate_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.rollup import rollup_table
-from siltstone.aggregation.spec import AggregateSpec, checked_measures, rows_of
+from siltstone.aggregation.spec import AggregateSpec, RollupSpec, checked_measures, rows_of
 from siltstone.config.load import load_config
 from siltstone.config.series_rules import load_interpretations
+from siltstone.timeseries.measures import Empty
 from support.fleet import InProcess, quiet
 from support.haltian import Rows, file_of, path_of
 from support.plant import Plant
@@ -106,22 +107,12 @@ class Aggregates:
         measures: Sequence[str] = (),
         *,
         origin: str = "",
-        empty: str | None = None,
+        empty: Empty | None = None,
     ) -> dict[str, Any]:
         """Make this table of the states of `base`."""
         config = load_config([], self.settings)
-        return rollup_table(
-            str(self.base),
-            str(self.root),
-            every,
-            zone,
-            origin,
-            checked_measures(tuple(measures)) if measures else (),
-            config,
-            InProcess(),
-            quiet,
-            empty=empty,
-        )
+        spec = RollupSpec(every, zone, origin, checked_measures(tuple(measures)) if measures else (), empty)
+        return rollup_table(str(self.base), str(self.root), spec, config, InProcess(), quiet)
 
     def frame(self) -> pl.DataFrame:
         """Every row, in order of site, series and bucket."""

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siltstone.timeseries import intervals as pieces
 from siltstone.timeseries import kernel
-from siltstone.timeseries import measures as finishing
-from siltstone.timeseries import states as parts
 from siltstone.timeseries.interpretation import Interpretation
+from siltstone.timeseries.intervals import SeriesRules
+from siltstone.timeseries.measures import measures_of
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Points
+from siltstone.timeseries.states import COLUMNS, OF_MEASURE, OPTIONAL, States, concat_states, fields_of, merge_states
 from support import reference
 from support.rounds import examples
 from support.strategies import DAY, HOUR, MINUTE, Case, Every, cases, points_of, splits
@@ -34,18 +34,18 @@ def states_of(points: Points, interpretations: Sequence[Interpretation], width: 
 
 
 def put_together(found: Sequence[Any], interpretations: Sequence[Interpretation]) -> Any:
-    return parts.united(parts.joined(found), pieces.SeriesRules.of(list(interpretations)))
+    return merge_states(concat_states(found), SeriesRules.of(list(interpretations)))
 
 
 def rolled(states: Any, interpretations: Sequence[Interpretation], fine: int, coarse: int) -> Any:
     coarser = (pl.col("bucket") * fine // coarse).alias("bucket")
     frames = (frame.with_columns(coarser) for frame in (states.rows, states.times, states.sketch))
-    return put_together([parts.States(*frames)], interpretations)
+    return put_together([States(*frames)], interpretations)
 
 
 def told(states: Any, case: Case, width: int, empty: str = "skip") -> list[Row]:
     """A dict for each row in order, time_in_state in it."""
-    found = finishing.finished(states, case.interpretations, Every(width), case.watermark, empty=empty)
+    found = measures_of(states, case.interpretations, Every(width), case.watermark, empty=empty)
     times: dict[tuple[int, int], dict[float, float]] = {}
     for series, bucket, value, us in found.times.select("series", "bucket", "value", "us").iter_rows():
         times.setdefault((series, bucket), {})[value] = us / 1e6
@@ -164,18 +164,18 @@ def test_any_split_by_time_gives_the_same(data: st.DataObject, case: Case, width
 
 @settings(max_examples=examples(20), deadline=None)
 @example(AT_THE_LIMITS, "min_ts", "carry")
-@given(cases(), st.sampled_from([*parts.OF_MEASURE, "integral"]), st.sampled_from(["skip", "carry"]))
+@given(cases(), st.sampled_from([*OF_MEASURE, "integral"]), st.sampled_from(["skip", "carry"]))
 def test_a_measure_alone_is_what_it_is_among_all(case: Case, measure: str, empty: str) -> None:
     """Minutes that hold what it needs and nothing else, rolled up to hours."""
-    fields, ways = parts.fields_of([measure]), case.interpretations
+    fields, ways = fields_of([measure]), case.interpretations
     minutes = kernel.states(case.points, ways, Every(MINUTE), fields=fields)
-    assert set(minutes.rows.columns) == (set(parts.COLUMNS) - parts.OPTIONAL) | fields
+    assert set(minutes.rows.columns) == (set(COLUMNS) - OPTIONAL) | fields
     alone = told(rolled(minutes, ways, MINUTE, HOUR), case, HOUR, empty)
     among = told(rolled(states_of(case.points, ways, MINUTE), ways, MINUTE, HOUR), case, HOUR, empty)
     shared = ("series", "bucket", measure, "n", "n_bad", "covered_s", "good_s", "carried_in", "first_ts", "last_ts")
     assert [[row[name] for name in shared] for row in alone] == [[row[name] for name in shared] for row in among]
-    told_of = {name for name, needed in parts.OF_MEASURE.items() if fields.issuperset(needed)}
-    assert told_of == {name for name in parts.OF_MEASURE if name in alone[0]}
+    told_of = {name for name, needed in OF_MEASURE.items() if fields.issuperset(needed)}
+    assert told_of == {name for name in OF_MEASURE if name in alone[0]}
 
 
 @settings(max_examples=examples(20), deadline=None)

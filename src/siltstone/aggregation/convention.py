@@ -1,4 +1,4 @@
-"""An output table made by another system's convention; always whole, since its rows don't merge."""
+"""An output table made by the convention of another system; every run writes all rows, since they don't merge."""
 
 import time
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from siltstone.aggregation.convention_tasks import ConventionTask, contract_of_convention, partitions_of, units_between
-from siltstone.aggregation.input_table import check_columns, existing, input_table
+from siltstone.aggregation.input_table import InputVersion, input_table
 from siltstone.aggregation.output_table import check_kind, check_same
 from siltstone.aggregation.read_plan import Period, latest_us
 from siltstone.aggregation.spec import AggregateSpec, with_rules_of
@@ -35,16 +35,16 @@ def aggregate_by_convention(
     engine: Engine,
     progress: Progress,
 ) -> ConventionSummary:
-    """Write a table of what `terms.convention` says of each series and window; the run's summary. Windows go from a
-    series' first point to the latest instant of the table, or to the end of the period."""
+    """Write a table with the measures of each series and window as `terms.convention` defines them; the run's summary.
+    Windows go from the first point of a series to the latest instant of the table, or to the end of the period."""
     started = time.time()
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, period, config, engine, progress
-    summary = retry(lambda: _aggregated(*given), output_uri, progress)
+    summary = retry(lambda: _aggregate(*given), output_uri, progress)
     return replace(summary, seconds=round(time.time() - started, 3))
 
 
-def _aggregated(
+def _aggregate(
     source: Table,
     output_uri: str,
     terms: AggregateSpec,
@@ -54,16 +54,13 @@ def _aggregated(
     progress: Progress,
 ) -> ConventionSummary:
     """One attempt: against one version of the input and one of the output."""
-    source.recover()
-    snapshot = existing(source)
-    check_columns(source, snapshot, terms)
+    stored = InputVersion.of(source, terms).stored
     storage = open_root(output_uri, config.storage)
     table = table_at(storage, contract_of_convention(terms), config.compaction.format)
     check_kind(table)
     planned = PlannedTable.of(table)
     terms = with_rules_of(terms_of(planned.newest), terms)
     check_same(table, planned.newest, terms, period, source.storage.root)
-    stored = source.files(snapshot)
     latest = latest_us(stored, source.contract) or 0
     watermark = latest if period.end_us == LATEST_US else max(latest, period.end_us)
     tasks = _tasks(source, stored, table, terms, period, watermark, config)
@@ -118,6 +115,6 @@ def _tasks(
 
 
 def _may_have(file: DataFile, unit: str, low: str, high: str) -> bool:
-    """Whether a data file may have rows of the units in [low, high); rows without a unit are before all."""
+    """Whether a data file may have rows of the units in [low, high); no unit is sorted before all units."""
     first, last = file.bounds.get(unit, (None, None))
     return not low or first is None or last is None or (str(last) >= low and (not high or str(first) < high))

@@ -1,8 +1,8 @@
-"""Aggregates as another system defines them: tasks that read all points of some series and ask the convention."""
+"""Tasks that make aggregates as another system defines them: each reads all points of some series."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -25,12 +25,13 @@ from siltstone.timeseries.conventions import Window, evaluate, stamps_us
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import GOOD, Ints, Points
 
-_TRIED = 64  # rows of each part that are looked at to find where it ends
+_TRIED = 64  # rows of each part that are sampled to find where it ends
 _ABOUT = ("site", "source", "device_id", "measurement")
 
 
 def contract_of_convention(terms: AggregateSpec) -> Contract:
-    """The contract of a table made by a convention: `stamp` is how it dates a window."""
+    """The contract of a table made by a convention. Its column `stamp` is the time that the convention gives a
+    window."""
     texts = Column("series_id", "string", "series_id")
     columns = [
         *(Column(name, "string", name) for name in _ABOUT),
@@ -56,9 +57,12 @@ def contract_of_convention(terms: AggregateSpec) -> Contract:
 
 @dataclass(frozen=True)
 class ConventionTask:
-    """The data files of one site (`partitions`: those of one partition together), whose series are evaluated in the
-    windows that start in `window`; what is known ends at the watermark. Of the units in [low, high) alone ("": no
-    bound); rows without a unit are before all."""
+    """Evaluates the series in data files of one site, in the windows that start in `window`, and writes the rows to
+    `out`. What is known ends at the watermark.
+
+    `partitions` lists the paths of each partition. Only units in [low, high) are read; "" is no bound, and rows without
+    a unit come before all units.
+    """
 
     table: Storage
     writing: WriterSettings
@@ -73,23 +77,11 @@ class ConventionTask:
     low: str = ""
     high: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "terms": self.terms.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "ConventionTask":
-        places = {"table": Storage.from_dict(row["table"]), "writing": WriterSettings.from_dict(row["writing"])}
-        lists = {"partitions": tuple(tuple(p) for p in row["partitions"]), "window": tuple(row["window"])}
-        return cls(**{**row, **places, **lists, "terms": AggregateSpec.from_dict(row["terms"])})
-
     def run(self) -> FinishedFiles:
-        return _written(self)
-
-    def result(self, row: Mapping[str, Any]) -> FinishedFiles:
-        return FinishedFiles(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
+        return _evaluate(self)
 
 
-def _written(task: ConventionTask) -> FinishedFiles:
+def _evaluate(task: ConventionTask) -> FinishedFiles:
     frames = [frame for about, points in _series(task) if (frame := _rows(task, about, points)) is not None]
     if not frames:
         return FinishedFiles([], 0, 0, 0)
@@ -102,13 +94,13 @@ def _written(task: ConventionTask) -> FinishedFiles:
 
 
 def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Points]]:
-    """Every series with all of its points."""
-    terms, whole = task.terms, (EARLIEST_US, LATEST_US)
-    held: dict[tuple[str | None, ...], list[Points]] = {}
+    """For every series what is known of it (values of ABOUT), and all of its points."""
+    terms, all_time = task.terms, (EARLIEST_US, LATEST_US)
+    points_of: dict[tuple[str | None, ...], list[Points]] = {}
     for files in task.partitions:
-        reader: ReadingPoints | WidePoints = ReadingPoints(terms, task.site, whole)
+        reader: ReadingPoints | WidePoints = ReadingPoints(terms, task.site, all_time)
         if terms.columns:
-            reader = WidePoints(terms, task.site, whole, task.unit, task.time, task.source)
+            reader = WidePoints(terms, task.site, all_time, task.unit, task.time, task.source)
         with ExitStack() as open_files:
             for read in reader.of(_tables(task, files, open_files)):
                 for place, (start, end) in enumerate(zip(read.points.starts[:-1], read.points.starts[1:], strict=True)):
@@ -116,9 +108,9 @@ def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Poin
                     part = read.points
                     about = reader.names.about[read.first + place]
                     points = Points(np.array([0, end - start]), part.ts[own], part.value[own], part.quality[own])
-                    held.setdefault(about, []).append(points)
-    for about, parts in held.items():
-        yield about, _joined(parts)
+                    points_of.setdefault(about, []).append(points)
+    for about, parts in points_of.items():
+        yield about, _concatenated(parts)
 
 
 def _tables(task: ConventionTask, files: Sequence[str], open_files: ExitStack) -> Iterator[pa.Table]:
@@ -138,27 +130,28 @@ def _tables(task: ConventionTask, files: Sequence[str], open_files: ExitStack) -
 
 
 def _groups(task: ConventionTask, path: str) -> tuple[int, ...]:
-    """The row groups of a data file that may have rows of the task's units, by their statistics."""
+    """The row groups of a data file in which rows of the task's units may be, by their statistics."""
     with opened(task.table, path) as file:
         footer = file.metadata
     place = footer.schema.names.index(task.unit)
-    found = []
+    groups = []
     for group in range(footer.num_row_groups):
-        told = footer.row_group(group).column(place).statistics
+        statistics = footer.row_group(group).column(place).statistics
         is_apart = (
-            (told is not None and told.has_min_max and told.has_null_count)
-            and (not told.null_count or bool(task.low))
-            and (told.max < task.low or (bool(task.high) and told.min >= task.high))
+            (statistics is not None and statistics.has_min_max and statistics.has_null_count)
+            and (not statistics.null_count or bool(task.low))
+            and (statistics.max < task.low or (bool(task.high) and statistics.min >= task.high))
         )
         if not is_apart:
-            found.append(group)
-    return tuple(found)
+            groups.append(group)
+    return tuple(groups)
 
 
-def _joined(parts: Sequence[Points]) -> Points:
+def _concatenated(parts: Sequence[Points]) -> Points:
+    """The points of one series in order of time; no two parts overlap."""
     ordered = sorted((p for p in parts if len(p.ts)), key=lambda p: int(p.ts[0]))
-    whole = [np.concatenate([getattr(p, name) for p in ordered]) for name in ("ts", "value", "quality")]
-    return Points(np.array([0, len(whole[0])]), *whole)
+    columns = [np.concatenate([getattr(p, name) for p in ordered]) for name in ("ts", "value", "quality")]
+    return Points(np.array([0, len(columns[0])]), *columns)
 
 
 def _rows(task: ConventionTask, about: tuple[str | None, ...], points: Points) -> pl.DataFrame | None:
@@ -172,7 +165,7 @@ def _rows(task: ConventionTask, about: tuple[str | None, ...], points: Points) -
     how: Interpretation = terms.interpretations.of(source, device, measurement, series)
     usable = ~np.isin(points.value, how.sentinels)
     kept = Points(points.starts, points.ts, points.value, np.where(usable, points.quality, 0).astype(np.int8))
-    found = evaluate(terms.convention, kept, windows, terms.measures, how)
+    measures = evaluate(terms.convention, kept, windows, terms.measures, how)
     places = np.searchsorted(points.ts[points.quality == GOOD], np.concatenate((starts, ends)))
     counts = places[len(starts) :] - places[: len(starts)]
     texts = dict(zip(("site", "series_id", "source", "device_id", "measurement"), about, strict=True))
@@ -183,13 +176,13 @@ def _rows(task: ConventionTask, about: tuple[str | None, ...], points: Points) -
             "bucket_end": ends,
             "stamp": np.array(stamps_us(terms.convention, windows), np.int64),
             "n": counts.astype(np.int64),
-            **{name: _column(values) for name, values in found.items()},
+            **{name: _column(values) for name, values in measures.items()},
         }
     ).with_columns(pl.from_epoch(pl.col("bucket_start"), time_unit="us").dt.date().alias("date"))
 
 
 def _numbers(task: ConventionTask, ts: Ints) -> Ints:
-    """The windows from a series' first point to its last one, or to the end of the period."""
+    """The numbers of the windows from the first point of a series to its last one, or to the watermark."""
     buckets = task.terms.buckets
     first, last = buckets.number(np.array([ts[0], max(int(ts[-1]), task.watermark_us - 1)])).tolist()
     numbers = np.arange(first, last + 1)
@@ -218,19 +211,19 @@ def _files(task: ConventionTask, contract: Contract, partition: Partition, rows:
 
 def partitions_of(stored: Sequence[DataFile]) -> dict[str, list[list[DataFile]]]:
     """Site -> the data files of each of its partitions."""
-    found: dict[str, list[list[DataFile]]] = {}
+    partitions: dict[str, list[list[DataFile]]] = {}
     for partition, members in groupby(sorted(stored, key=lambda s: (s.partition, s.path)), key=lambda s: s.partition):
-        found.setdefault(partition[-1] if partition else "", []).append(list(members))
-    return found
+        partitions.setdefault(partition[-1] if partition else "", []).append(list(members))
+    return partitions
 
 
 def units_between(table: Storage, stored: Sequence[DataFile], unit: str, parts: int) -> list[str]:
-    """Units that cut the rows of the largest file into so many parts of about equally many rows, or fewer."""
+    """Units that cut the rows of the largest file into `parts` parts of about the same size, or fewer; sorted."""
     largest = max(stored, key=lambda s: s.rows)
     step = max(1, largest.rows // (_TRIED * parts))
-    found: list[str] = []
+    samples: list[str] = []
     with opened(table, largest.path, rows=largest.rows, coded=[unit]) as file:
         for batch in file.batches([unit]):
-            found += batch.column(0).take(pa.array(range(0, batch.num_rows, step))).to_pylist()
-    units = [text or "" for text in found]
+            samples += batch.column(0).take(pa.array(range(0, batch.num_rows, step))).to_pylist()
+    units = [text or "" for text in samples]
     return sorted({units[len(units) * n // parts] for n in range(1, parts)} - {""})

@@ -1,6 +1,8 @@
-"""The table that an aggregate is made of: found, and held against what is asked for."""
+"""The table that an aggregate is made of: opened, and compared with what is asked for."""
 
 import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from siltstone import sources
 from siltstone.aggregation.output_table import output_at
@@ -8,13 +10,14 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.contracts import READINGS
+from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.open import refuse_lake, table_at
 
 
 def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
-    """The table to aggregate; UsageError where there is none, or not of the kind that the terms ask for."""
+    """The table to aggregate. Raises UsageError if there is none, or if it is of another kind than the terms need."""
     storage = open_root(uri, config.storage)
     name = storage.root.rstrip("/").rpartition("/")[2]
     contract = READINGS if name == READINGS.table else sources.contract_of(name)
@@ -36,19 +39,36 @@ def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
 
 
 def _instead(storage: Storage) -> str:
-    """What to give instead of a folder that is no table to aggregate."""
+    """The next move for a user who gave a folder that is no table to aggregate."""
     if output_at(storage) is not None:
         return "That is a table of aggregates: siltstone rollup makes coarser ones, siltstone asof joins them."
     return "Give the folder of one, such as LAKE/readings, or LAKE/datalog and --columns; siltstone show LAKE tells."
 
 
+@dataclass(frozen=True)
+class InputVersion:
+    """One version of a table to aggregate, with its data files."""
+
+    table: Table
+    snapshot: Snapshot
+    stored: Sequence[DataFile]
+
+    @classmethod
+    def of(cls, table: Table, terms: AggregateSpec) -> "InputVersion":
+        """The newest version. Raises UsageError where it lacks a column of the terms."""
+        table.recover()
+        snapshot = existing(table)
+        check_columns(table, snapshot, terms)
+        return cls(table, snapshot, table.files(snapshot))
+
+
 def check_columns(table: Table, snapshot: Snapshot, terms: AggregateSpec) -> None:
-    """Raise UsageError where a wide table lacks a column that is asked for."""
-    there = snapshot.schema.by_name
-    if not (unknown := [column for column in terms.columns if column not in there]):
+    """Raise UsageError if a wide table lacks a column that is asked for."""
+    existing_columns = snapshot.schema.by_name
+    if not (unknown := [column for column in terms.columns if column not in existing_columns]):
         return
-    near = [n for column in unknown for n in difflib.get_close_matches(column, there, 1)]
-    some = f"It has {', '.join(sorted(there)[:12])}{' ...' if len(there) > 12 else ''}."
+    near = [n for column in unknown for n in difflib.get_close_matches(column, existing_columns, 1)]
+    some = f"It has {', '.join(sorted(existing_columns)[:12])}{' ...' if len(existing_columns) > 12 else ''}."
     raise UsageError(
         f"{table.storage.root} has no column {', '.join(unknown)}",
         f"Did you mean {', '.join(near)}? {some}" if near else some,
@@ -56,7 +76,7 @@ def check_columns(table: Table, snapshot: Snapshot, terms: AggregateSpec) -> Non
 
 
 def existing(table: Table) -> Snapshot:
-    """The newest version of a table; UsageError where there is none."""
+    """The newest version of a table. Raises UsageError if there is no table."""
     snapshot = table.snapshot()
     if snapshot is None:
         raise UsageError(f"no table at {table.storage.root}", "siltstone compact SOURCE INPUT LAKE makes one.")

@@ -1,4 +1,4 @@
-"""The output table: its contract, and finished rows as it stores them, with the states that rollups work from."""
+"""The output table: its contract, and rows of measures as it stores them, with the states that rollups need."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.aggregation.spec import SECONDS, TIME_IN_STATE, AggregateSpec
-from siltstone.aggregation.state_files import INNER, TEXT, folded, shared
+from siltstone.aggregation.state_files import INNER, TEXT, fold, without_repeats
 from siltstone.model.arrow import coded_at
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
 from siltstone.model.kinds import Kind
-from siltstone.timeseries.measures import Finished
+from siltstone.timeseries.measures import MeasuredRows
 from siltstone.timeseries.states import COLUMNS, EXTREMES, KEY
 
 STATE = "state"
@@ -46,7 +46,7 @@ _ABOUT: Mapping[str, Kind] = dict.fromkeys(("site", "source", "device_id", "meas
 _NESTED = (
     Field(TIME_IN_STATE, pa.map_(pa.string(), _REAL), "state -> seconds; null where it was not asked for"),
     Field(SHARE_IN_STATE, pa.map_(pa.string(), _REAL), "state -> share of the covered time"),
-    Field(STATE, STATE_TYPE, "what a rollup needs; null in rows without points, and what is told twice once"),
+    Field(STATE, STATE_TYPE, "what a rollup needs; null in rows without points, and in fields equal to another field"),
 )
 _INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
 
@@ -67,33 +67,35 @@ def contract_of(terms: AggregateSpec) -> Contract:
     )
 
 
-def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series, terms: AggregateSpec) -> pl.DataFrame:
-    """The rows as they are stored, in order of series and bucket, with their `date`; still with the number of their
-    series, and what is in `state` in columns of their own, named "state." and so on.
+def table_of(
+    measured: MeasuredRows, texts: Mapping[float, str], textual: pl.Series, terms: AggregateSpec
+) -> pl.DataFrame:
+    """The rows nearly as they are stored, sorted by series and bucket, with their `date`. `series` is still a number,
+    and the fields of `state` are columns of their own: "state.n" is its field n.
 
-    `texts`: those that values stand for. `textual`: which of the finished rows have texts; what is told of their values
-    as numbers is null.
+    `texts`: number -> the text that it stands for. `textual`: which of the rows have texts as values; measures that are
+    numbers made of values are null in these.
     """
-    rows = finished.rows
+    rows = measured.rows
     if textual.any():
         numbers = [n for n, kind in rows.schema.items() if kind == pl.Float64() and n not in _TRUST]
         instants = [n for n in ("min_ts", "max_ts") if n in rows.columns]
         rows = rows.with_columns(pl.when(~textual).then(n).alias(n) for n in (*numbers, *instants))
     if terms.integral_unit != "s":
         rows = rows.with_columns(pl.col("integral") / SECONDS[terms.integral_unit])
-    states = folded(finished.states)
+    states = fold(measured.states)
     spare = [name for name in EXTREMES if name in states.columns and name not in terms.fields]
-    is_text = {name: pl.col(name.removesuffix("_ts")).is_in(list(texts)) for name in spare}  # they are there for these
+    is_text = {name: pl.col(name.removesuffix("_ts")).is_in(list(texts)) for name in spare}  # kept for text values only
     states = states.with_columns(pl.when(is_text[name]).then(name).alias(name) for name in spare)
-    if texts or finished.states.times.height:
+    if texts or measured.states.times.height:
         states = states.join(_labels(states, texts), on=KEY, how="left", maintain_order="left")
-    states = shared(states).rename({name: _INSIDE + name for name in states.columns if name not in KEY})
+    states = without_repeats(states).rename({name: _INSIDE + name for name in states.columns if name not in KEY})
     if states.height == rows.height:  # each row has points, and both are in order
         rows = rows.hstack(states.drop(KEY))
     else:
         rows = rows.join(states, on=KEY, how="left", maintain_order="left")
     if terms.wants_times:
-        rows = rows.join(in_state(finished.times, texts), on=KEY, how="left", maintain_order="left")
+        rows = rows.join(in_state(measured.times, texts), on=KEY, how="left", maintain_order="left")
         is_enough = pl.col("pct_good") >= terms.min_pct_good
         rows = rows.with_columns(pl.when(is_enough).then(TIME_IN_STATE).alias(TIME_IN_STATE))
         key, value = (pl.element().struct.field(name) for name in ("key", "value"))
@@ -104,34 +106,38 @@ def table_of(finished: Finished, texts: Mapping[float, str], textual: pl.Series,
 
 _INSIDE = f"{STATE}."
 _VALUES = ("first_value", "last_value", "start_value", "stop_value", "low", "high")
-"""What of a state is a value."""
+"""The fields of a state that are values of points."""
 
 
 def _labels(states: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
-    """The texts that stand for values of each state: KEY, `texts`; none for states without any."""
-    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
-    stands = pl.col("value").is_in(known["value"].implode())
+    """For each state the texts that its values stand for: KEY and `texts`, a list of pairs; no row for states without
+    texts."""
+    labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
+    stands = pl.col("value").is_in(labels["value"].implode())
     inner = states.select(*KEY, "times").explode("times").unnest("times").select(*KEY, "value")
     values = (
         [states.select(*KEY, value=name).filter(stands) for name in _VALUES if name in states.columns] if texts else []
     )
-    found = pl.concat([*values, inner.filter(stands)]).unique().join(known, on="value").sort(*KEY, "value")
-    return found.group_by(KEY, maintain_order=True).agg(texts=pl.struct("value", "text"))
+    pairs = pl.concat([*values, inner.filter(stands)]).unique().join(labels, on="value").sort(*KEY, "value")
+    return pairs.group_by(KEY, maintain_order=True).agg(texts=pl.struct("value", "text"))
 
 
 def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
-    """The seconds in each state: KEY and lists of pairs. A number is the shortest text that names it and no other."""
-    known = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
-    told = times.join(known, on="value", how="left").with_columns(
+    """The seconds at each value: KEY and a list of pairs (text, seconds). A number becomes the shortest text that names
+    no other number."""
+    labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
+    seconds = times.join(labels, on="value", how="left").with_columns(
         key=pl.coalesce("text", pl.col("value").cast(pl.String()).str.strip_suffix(".0")),
         value=pl.col("us") / 1e6,
     )
-    told = told.group_by(*KEY, "key").agg(pl.col("value").sum())  # 1 and "1" are told alike
-    return told.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
+    seconds = seconds.group_by(*KEY, "key").agg(pl.col("value").sum())  # 1 and "1" have the same text
+    return (
+        seconds.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
+    )
 
 
 def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: AggregateSpec) -> pa.Table:
-    """The rows as data files have them. `names`: what is known of each series number."""
+    """The rows as data files have them. `names`: a row for each number of a series, columns ABOUT."""
     contract = contract_of(terms)
     series = rows["series"].to_numpy()
     columns: dict[str, Any] = {}
@@ -152,12 +158,12 @@ def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: AggregateSpec) -> p
 
 
 def _states_of(rows: pl.DataFrame) -> pa.StructArray:
-    """The states of rows, null in those without points; fields that were not asked for are null."""
+    """The column `state` of rows: null in rows without points; fields that no measure needs are null."""
     parts = []
     for field in STATE_TYPE:
         name = _INSIDE + field.name
-        there = rows[name] if name in rows.columns else None
-        parts.append(pa.nulls(rows.height, field.type) if there is None else there.to_arrow().cast(field.type))
+        column = rows[name] if name in rows.columns else None
+        parts.append(pa.nulls(rows.height, field.type) if column is None else column.to_arrow().cast(field.type))
     mask = rows[_INSIDE + "first_ts"].is_null()
     return pa.StructArray.from_arrays(parts, fields=list(STATE_TYPE), mask=mask.to_arrow() if mask.any() else None)
 

@@ -1,4 +1,4 @@
-"""The output table at a path: opened, held against what it was made with, its files against what was written."""
+"""The output table at a path: opened, and compared with the terms that it was made with."""
 
 import hashlib
 import json
@@ -18,7 +18,8 @@ from siltstone.table.open import table_at
 
 
 def output_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
-    """The table to write, of the configured format where it is new; UsageError where one of another kind is there."""
+    """The table to write, of the configured format if it is new. Raises UsageError if a table of another kind is at the
+    path."""
     storage = open_root(uri, config.storage)
     table = table_at(storage, contract_of(terms), config.compaction.format).for_writing()
     check_kind(table)
@@ -26,8 +27,8 @@ def output_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
 
 
 def check_kind(table: Table) -> None:
-    """Raise UsageError where a table is at the path that neither aggregate nor rollup has made; one that no run has
-    committed to may be theirs."""
+    """Raise UsageError if the table was made by another job than aggregate or rollup. A table to which no run has
+    committed may be theirs."""
     try:
         newest = newest_header(table)
         kind = newest.kind if newest else "aggregate"
@@ -40,13 +41,13 @@ def check_kind(table: Table) -> None:
 
 
 def newest_header(table: Table) -> RunHeader | None:
-    """What the newest run said of itself; None before the first."""
+    """The header of the newest run's manifest; None before the first run."""
     snapshot = table.snapshot()
     return None if snapshot is None else ledgers.load(table.storage, snapshot.head).newest
 
 
 def edges_of(table: Table, terms: AggregateSpec) -> Storage:
-    """Where an output keeps the edges of data files: they depend on what is read, not on the buckets."""
+    """The folder of an output with boundary points of data files: they depend on what is read, not on the buckets."""
     meaning = json.dumps([terms.columns, terms.rules, terms.series, terms.devices, terms.measurements, terms.sites])
     return table.storage.child(FOLDER, "edges", hashlib.sha256(meaning.encode()).hexdigest()[:16])
 
@@ -54,8 +55,8 @@ def edges_of(table: Table, terms: AggregateSpec) -> Storage:
 def check_same(
     table: Table, newest: RunHeader | None, terms: AggregateSpec, period: Period, source: str, *, full: bool = False
 ) -> None:
-    """Raise UsageError where an output was made with other terms or of another table than are asked for now; `full`: by
-    other rules is no matter, since every row is made anew."""
+    """Raise UsageError if an output was made with other terms, or of another table. With `full` rules may differ, since
+    every row is computed again."""
     if newest is None:
         return
     before, now = newest.terms or {}, json.loads(json.dumps(terms.as_dict()))
@@ -70,10 +71,10 @@ def check_same(
     if newest.period != [period.start_us, period.end_us]:
         other.append("period")
     if other:
-        told = [_OPTIONS.get(n) or _told(n, before.get(n), now[n]) for n in other]
-        told = [f" {told[0]}"] if len(told) == 1 else [f"\n  {line}" for line in told]
+        changes = [_OPTIONS.get(n) or _change(n, before.get(n), now[n]) for n in other]
+        changes = [f" {changes[0]}"] if len(changes) == 1 else [f"\n  {line}" for line in changes]
         raise UsageError(
-            f"{table.storage.root} was made with other terms:{''.join(told)}",
+            f"{table.storage.root} was made with other terms:{''.join(changes)}",
             "Give the same, or another folder for the output.",
         )
 
@@ -84,10 +85,10 @@ _OPTIONS = {
 }
 
 
-_FEW = 4  # values that are told as they were and as they are; of more what came and what went
+_FEW = 4  # values of both lists that are shown whole; of longer ones only what was added and removed
 
 
-def _told(name: str, before: Any, now: Any) -> str:
+def _change(name: str, before: Any, now: Any) -> str:
     option = {"devices": "device", "measurements": "measurement", "sites": "site", "measures": "measure"}.get(
         name, name
     )
@@ -105,8 +106,8 @@ def _shown(value: Any) -> str:
 
 
 def output_at(storage: Storage) -> tuple[Table, RunHeader] | None:
-    """The table of aggregates at a path, whatever its measures, and what its newest run said; None where there is
-    none."""
+    """The table of aggregates at a path, with any measures, and the header of its newest run; None if there is no such
+    table."""
     if not storage.exists():
         return None
     table = table_at(storage, contract_of(AggregateSpec("1h")))

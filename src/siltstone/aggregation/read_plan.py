@@ -1,4 +1,4 @@
-"""Which task reads what: each data file once, files whose points may interleave together, large files in parts."""
+"""Which task reads what: each data file once, files that may share series together, and large files in parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from siltstone.timeseries.buckets import Buckets
 
 @dataclass(frozen=True)
 class Period:
-    """The buckets wanted: those that start in [start_us, end_us)."""
+    """The buckets asked for: they start in [start_us, end_us)."""
 
     start_us: int = EARLIEST_US
     end_us: int = LATEST_US
@@ -37,7 +37,7 @@ class Period:
 
 @dataclass(frozen=True)
 class FilesInTime:
-    """Data files with points in a span of time, and with points before or after it; one file may be in all three."""
+    """Data files with points in a span of time, before it and after it; one file may be in all three lists."""
 
     within: list[DataFile]
     before: list[DataFile]
@@ -45,63 +45,64 @@ class FilesInTime:
 
 
 def split(stored: Sequence[DataFile], contract: Contract, span: Window) -> FilesInTime:
-    """The files by where their instants lie."""
-    found = FilesInTime([], [], [])
+    """The files by the instants in them, as their bounds tell."""
+    files = FilesInTime([], [], [])
     for file in stored:
         first, last = bounds_of(file, contract)
         if first < span[0]:
-            found.before.append(file)
+            files.before.append(file)
         if last >= span[1]:
-            found.after.append(file)
+            files.after.append(file)
         if first < span[1] and last >= span[0]:
-            found.within.append(file)
-    return found
+            files.within.append(file)
+    return files
 
 
 def bounds_of(file: DataFile, contract: Contract) -> Window:
-    """The first and the last instant of a data file; the earliest and latest of all where it does not tell them."""
+    """The first and the last instant of a data file; EARLIEST_US and LATEST_US where its bounds are unknown."""
     first, last = file.bounds.get(contract.time.name, (None, None))
     return EARLIEST_US if first is None else int(first), LATEST_US if last is None else int(last)
 
 
 def latest_us(stored: Sequence[DataFile], contract: Contract) -> int | None:
-    """The latest instant of all files; None where none tells one."""
+    """The latest instant of all files; None where no file has bounds."""
     ends = [file.bounds.get(contract.time.name, (None, None))[1] for file in stored]
     return max((int(end) for end in ends if end is not None), default=None)
 
 
 def described(file: DataFile, contract: Contract) -> dict[str, Any]:
+    """A data file of the input as the manifest of the output lists it: path, rows, site, first and last instant."""
     first, last = bounds_of(file, contract)
     site = file.partition[-1] if file.partition else ""
     return {"path": file.path, "rows": file.rows, "site": site, "first_us": first, "last_us": last}
 
 
 def overlapping(stored: Sequence[DataFile], contract: Contract, *, apart: bool = True) -> list[list[DataFile]]:
-    """The files in groups: two of one partition whose ranges of units overlap are in one, since points of a series may
-    be in both; not `apart`: all files of a partition are."""
+    """The files in groups. Two files of one partition are in one group if their ranges of units overlap: points of a
+    series may be in both. Without `apart` all files of a partition are in one group."""
     unit = contract.sort_by[0]
-    found: list[list[DataFile]] = []
+    groups: list[list[DataFile]] = []
     for _, members in groupby(sorted(stored, key=lambda s: (s.partition, s.first_unit)), key=lambda s: s.partition):
-        found.append([])
+        groups.append([])
         last: Any = None
         for file in members:
             low, high = file.bounds.get(unit, (None, None))
-            if found[-1] and apart and last is not None and low is not None and low > last:
-                found.append([])
+            if groups[-1] and apart and last is not None and low is not None and low > last:
+                groups.append([])
                 last = high
-            found[-1].append(file)
+            groups[-1].append(file)
             last = high if last is None or high is None else max(last, high)
-    return found
+    return groups
 
 
 def portions(counts: Sequence[int], most: int) -> list[tuple[int, ...]]:
     """Row groups of a file, in runs of about so many rows."""
-    found: list[list[int]] = [[]]
-    held = 0
+    runs: list[list[int]] = [[]]
+    run_rows = 0
     for group, rows in enumerate(counts):
-        if found[-1] and held + rows > most:
-            found.append([])
-            held = 0
-        found[-1].append(group)
-        held += rows
-    return [tuple(groups) for groups in found]
+        if runs[-1] and run_rows + rows > most:
+            runs.append([])
+            run_rows = 0
+        runs[-1].append(group)
+        run_rows += rows
+    return [tuple(groups) for groups in runs]

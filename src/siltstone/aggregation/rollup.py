@@ -2,18 +2,25 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 
-from siltstone.aggregation.finish_tasks import FinishTask, finish_tasks
+from siltstone.aggregation.finish_tasks import (
+    Boundaries,
+    Boundary,
+    FinishTask,
+    Inputs,
+    PreviousOutput,
+    finish_task_count,
+)
 from siltstone.aggregation.output_table import check_same, edges_of, output_at, output_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.rollup_boundaries import write_edges
-from siltstone.aggregation.rollup_incremental import RollupPlan, anew, as_told, points_of
-from siltstone.aggregation.spec import TIME_IN_STATE, AggregateSpec
+from siltstone.aggregation.rollup_incremental import RollupPlan, inputs_of, plan_rollup, points_in_base
+from siltstone.aggregation.spec import AggregateSpec, RollupSpec
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
@@ -30,56 +37,44 @@ from siltstone.table.reader import opened
 from siltstone.table.transaction import PlannedTable, commit, retry
 from siltstone.table.writer import WriterSettings
 from siltstone.timeseries.buckets import base_for
-from siltstone.timeseries.measures import Empty
-from siltstone.timeseries.states import fields_of
 
 
 def rollup_table(
     base_uri: str,
     output_uri: str,
-    every: str,
-    zone: str | None,
-    origin: str,
-    measures: Sequence[str],
+    spec: RollupSpec,
     config: Config,
     engine: Engine,
     progress: Progress,
-    *,
-    empty: Empty | None = None,
 ) -> RollupSummary:
-    """Bring an output table of coarser buckets up to date with another one's states; the run's summary. Only the dates
-    are written that changed data files of the base may tell otherwise.
+    """Bring a table of coarser buckets up to date with the states in a base, another output table; the run's summary.
+    Only dates are written with rows that changed data files of the base may change.
 
-    Raises UsageError where the buckets don't align, naming a base that does, or where the base lacks what a measure
-    needs.
+    Raises UsageError where the buckets don't align (the error names buckets that do), or where the base lacks what a
+    measure needs.
     """
     started = time.time()
-    base, rows = _base(base_uri, config)
-    if finish_tasks(rows) > 1:
+    table, rows = _base_table(base_uri, config)
+    if finish_task_count(rows) > 1:
         engine.warm_up(2, [FinishTask.__module__])
 
     def attempt() -> RollupSummary:
-        base.recover()
-        snapshot = base.snapshot()
-        header = None if snapshot is None else ledgers.load(base.storage, snapshot.head).newest
-        if snapshot is None or header is None:
-            raise UsageError(f"{base.storage.root} has no aggregates", "siltstone aggregate makes them.")
-        before = _spec_of(header)
-        terms = _terms(before, every, zone, origin, measures, empty)
-        stored = base.files(snapshot)
-        _check_aligned(before, terms, stored)
-        return _rolled(base, stored, header, terms, output_uri, config, engine, progress)
+        base = _Base.of(table)
+        terms = spec.of(base.terms)
+        _check_aligned(base, terms)
+        return _roll_up(base, terms, output_uri, config, engine, progress)
 
     return replace(retry(attempt, output_uri, progress), seconds=round(time.time() - started, 3))
 
 
-def _base(uri: str, config: Config) -> tuple[Table, int]:
-    """The table of aggregates to roll up, and how many rows it has."""
+def _base_table(uri: str, config: Config) -> tuple[Table, int]:
+    """The table of aggregates to roll up, and its number of rows."""
     storage = open_root(uri, config.storage)
-    if (found := output_at(storage)) is None:
+    output = output_at(storage)
+    if output is None:
         refuse_lake(storage)
         raise UsageError(f"{storage.root} is no table of aggregates", "Give one that siltstone aggregate has made.")
-    table, header = found
+    table, header = output
     if (convention := _spec_of(header).convention) != "default":
         raise UsageError(
             f"{storage.root} was made by the convention {convention}, whose rows don't merge",
@@ -97,91 +92,89 @@ def _spec_of(header: RunHeader) -> AggregateSpec:
     return AggregateSpec.from_dict(header.terms or {})
 
 
-def _terms(
-    before: AggregateSpec, every: str, zone: str | None, origin: str, measures: Sequence[str], empty: Empty | None
-) -> AggregateSpec:
-    """What is asked for, of what the base has."""
-    wanted = tuple(measures) or before.measures
-    lacking = [name for name in wanted if not fields_of([name]) <= before.fields]
-    if lacking:
-        raise UsageError(
-            f"the base's states say nothing of {', '.join(lacking)}",
-            f"Make the base with --measure {' --measure '.join(lacking)} too.",
-        )
-    if TIME_IN_STATE in wanted and TIME_IN_STATE not in before.measures:
-        raise UsageError("the base has no times in states", f"Make it with --measure {TIME_IN_STATE}.")
-    terms = replace(
-        before,
-        every=every,
-        zone=before.zone if zone is None else zone,
-        origin=origin,
-        measures=wanted,
-        empty=before.empty if empty is None else empty,
-    )
-    if terms.quantiles and not before.quantiles:
-        raise UsageError(
-            "the base has no quantiles", "Make it with one, such as --measure p50; all come from the same."
-        )
-    return terms
+@dataclass(frozen=True)
+class _Base:
+    """One version of the base: its data files, and the header of its newest run."""
+
+    table: Table
+    stored: Sequence[DataFile]
+    header: RunHeader
+
+    @classmethod
+    def of(cls, table: Table) -> "_Base":
+        """The newest version. Raises UsageError where no run has committed to it."""
+        table.recover()
+        snapshot = table.snapshot()
+        header = None if snapshot is None else ledgers.load(table.storage, snapshot.head).newest
+        if snapshot is None or header is None:
+            raise UsageError(f"{table.storage.root} has no aggregates", "siltstone aggregate makes them.")
+        return cls(table, table.files(snapshot), header)
+
+    @cached_property
+    def terms(self) -> AggregateSpec:
+        return _spec_of(self.header)
+
+    def window_of(self, terms: AggregateSpec) -> Window:
+        """From the first to the last coarse bucket that lies within the period of the base."""
+        start, end = self.header.window or Period(*self.header.period).span(self.terms.buckets)
+        if end < FAR_US:
+            end = int(terms.buckets.bounds(terms.buckets.number(np.array([end])))[0][0])
+        return Period(start, end).span(terms.buckets)
 
 
-def _check_aligned(before: AggregateSpec, terms: AggregateSpec, stored: Sequence[DataFile]) -> None:
-    starts = [file.bounds["bucket_start"] for file in stored if file.bounds.get("bucket_start", (None,))[0] is not None]
+def _check_aligned(base: _Base, terms: AggregateSpec) -> None:
+    """Raise UsageError where a coarse bucket begins or ends within a bucket of the base."""
+    bounds = [file.bounds.get("bucket_start", (None, None)) for file in base.stored]
+    starts = [(int(first), int(last)) for first, last in bounds if first is not None]
     if not starts:
         return
-    first, newest = min(int(s[0]) for s in starts), max(int(s[1]) for s in starts)
-    last = int(before.buckets.bounds(before.buckets.number(np.array([newest])))[1][0]) - 1
-    if not before.buckets.divides(terms.buckets, first, last):
+    first, newest = min(first for first, _ in starts), max(last for _, last in starts)
+    fine, coarse = base.terms.buckets, terms.buckets
+    last = int(fine.bounds(fine.number(np.array([newest])))[1][0]) - 1
+    if not fine.divides(coarse, first, last):
         raise UsageError(
-            f"{terms.buckets.name} can't be made of {before.buckets.name}: the edges don't meet",
-            f"Use a base of {base_for(terms.buckets, first, last)}: siltstone aggregate ... --every that.",
+            f"{coarse.name} can't be made of {fine.name}: the edges don't meet",
+            f"Use a base of {base_for(coarse, first, last)}: siltstone aggregate ... --every that.",
         )
 
 
-def _rolled(
-    base: Table,
-    stored: Sequence[DataFile],
-    header: RunHeader,
-    terms: AggregateSpec,
-    output_uri: str,
-    config: Config,
-    engine: Engine,
-    progress: Progress,
+def _roll_up(
+    base: _Base, terms: AggregateSpec, output_uri: str, config: Config, engine: Engine, progress: Progress
 ) -> RollupSummary:
+    """One attempt: with one version of the base and one of the output; the summary."""
+    source, stored, header = base.table.storage, base.stored, base.header
     table = output_table(output_uri, terms, config)
-    if table.storage.root == base.storage.root:
+    if table.storage.root == source.root:
         raise UsageError("the rollup would overwrite its base", "Give another folder.")
-    planned = PlannedTable.of(table)
-    _check_same(table, planned.newest, terms, Period(*header.period), base.storage.root)
-    about = RollupSummary(
-        table=table.storage.root, input=base.storage.root, engine=engine.name, files_known=len(stored)
-    )
-    wanted = anew(planned, base.storage, stored, header, terms)
-    if wanted is None:
+    output = PlannedTable.of(table)
+    _check_same(table, output.newest, terms, Period(*header.period), source.root)
+    about = RollupSummary(table=table.storage.root, input=source.root, engine=engine.name, files_known=len(stored))
+    plan = plan_rollup(output, source, stored, header, terms)
+    if plan is None:
         return about
-    window = _window(header, terms)
-    tasks = _tasks(base, wanted, header, terms, table, config, window)
+    window = base.window_of(terms)
+    tasks = _tasks(base, plan, terms, table, config, window)
     is_small = len(tasks) == 1  # done here before workers have started
     written = [tasks[0].run()] if is_small else engine.run(tasks, lambda _: None)
-    points, there = sum(w.points for w in written), points_of(base.storage, wanted, window, terms.buckets)
-    problems = [] if points == there else [f"{there:,} points in the base, {points:,} in the rollup"]
+    points, expected = sum(w.points for w in written), points_in_base(source, plan, window, terms.buckets)
+    problems = [] if points == expected else [f"{expected:,} points in the base, {points:,} in the rollup"]
     summary = replace(
         about,
         every=terms.buckets.name,
-        base=_spec_of(header).buckets.name,
-        rows_in=sum(f.rows for f in wanted.stored),
+        base=base.terms.buckets.name,
+        rows_in=sum(f.rows for f in plan.stored),
         points=points,
-        buckets_touched=wanted.touched,
+        buckets_touched=plan.touched,
         series=sum(w.series for w in written),
         provisional=sum(w.provisional for w in written),
         watermark_us=header.watermark_us,
     )
     outputs = [o for w in written for o in w.outputs]
     progress(f"committing {len(outputs)} files", 0, 0, 0)
-    edges = write_edges(base.storage, edges_of(base, terms), stored, header, window, edges_of(table, terms))
-    extras = {"period": header.period, "window": list(window), **edges, **as_told(stored, header)}
-    removed = [f for f in planned.stored if wanted.dates is None or f.partition[0] in wanted.dates]
-    return commit(planned, "rollup", summary, terms.as_dict(), outputs, removed, extras, problems)
+    edges = write_edges(source, edges_of(base.table, terms), stored, header, window, edges_of(table, terms))
+    extras = {"period": header.period, "window": list(window), **edges, **inputs_of(stored, header)}
+    removed = [f for f in output.stored if plan.dates is None or f.partition[0] in plan.dates]
+    return commit(output, "rollup", summary, terms.as_dict(), outputs, removed, extras, problems)
 
 
 def _check_same(table: Table, newest: RunHeader | None, terms: AggregateSpec, period: Period, root: str) -> None:
@@ -190,50 +183,28 @@ def _check_same(table: Table, newest: RunHeader | None, terms: AggregateSpec, pe
     check_same(table, newest, terms, period, root)
 
 
-def _window(header: RunHeader, terms: AggregateSpec) -> Window:
-    """The span of the coarse buckets that lie whole within the period of the base."""
-    before = _spec_of(header)
-    start, end = header.window or Period(*header.period).span(before.buckets)
-    if end < FAR_US:
-        end = int(terms.buckets.bounds(terms.buckets.number(np.array([end])))[0][0])
-    return Period(start, end).span(terms.buckets)
-
-
 def _tasks(
-    base: Table,
-    wanted: RollupPlan,
-    header: RunHeader,
-    terms: AggregateSpec,
-    table: Table,
-    config: Config,
-    window: Window,
+    base: _Base, plan: RollupPlan, terms: AggregateSpec, table: Table, config: Config, window: Window
 ) -> list[FinishTask]:
-    stored = wanted.stored
-    if wanted.dates == ():
+    if plan.dates == ():
         return []
-    count = finish_tasks(sum(f.rows for f in stored))
-    bounds = ["", *_cuts(base, stored, count), ""]
+    source, header = base.table.storage, base.header
     task = FinishTask(
         writing=WriterSettings(table.storage, sizes_of(config), group_bytes_of(config), table.is_staged),
-        folder=base.storage,
-        edges=edges_of(base, terms),
-        states=(),
-        low="",
-        high="",
+        inputs=Inputs(source, previous=PreviousOutput(source, tuple(f.path for f in plan.stored))),
+        boundaries=Boundaries(
+            edges_of(base.table, terms), Boundary(tuple(header.before)), Boundary(tuple(header.after))
+        ),
         terms=terms,
         window=window,
         watermark_us=header.watermark_us,
-        base=base.storage,
-        stored=tuple(f.path for f in stored),
-        before=tuple(header.before),
-        after=tuple(header.after),
-        dates=wanted.dates or (),
+        dates=plan.dates or (),
     )
-    return [replace(task, low=low, high=high) for low, high in pairwise(bounds)]
+    return task.for_series(_cuts(base.table, plan.stored, finish_task_count(sum(f.rows for f in plan.stored))))
 
 
 def _cuts(base: Table, stored: Sequence[DataFile], count: int) -> list[str]:
-    """Names between which lie about equally many rows of the largest file."""
+    """Names of series that cut the rows of the largest file into `count` parts of about the same size."""
     if count == 1:
         return []
     largest = max(stored, key=lambda f: f.rows)

@@ -1,4 +1,4 @@
-"""What a rollup of a period keeps of the time around its rows: rollups of it need what no row of it tells."""
+"""What a rollup of a period stores of the time around the period: rollups of it need that, and no row of it says it."""
 
 import uuid
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import polars as pl
 
-from siltstone.aggregation.finish_tasks import edge_of
-from siltstone.aggregation.state_files import NamedStates, numbered, read_states, stored_states, write_states
+from siltstone.aggregation.finish_tasks import boundary_points
+from siltstone.aggregation.state_files import NamedStates, read_states, renumber, stored_states, write_states
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import OWN_EDGES
 from siltstone.model.periods import FAR_US, Window
@@ -24,11 +24,12 @@ def write_edges(
     window: Window,
     out: Storage,
 ) -> dict[str, list[str]]:
-    """Write to `out` each series' last point before the window and its first one after it, of the base's rows and of
-    what the base itself has in `edges`. The names of the files, as manifests tell them: `before` and `after`."""
-    found: dict[str, list[str]] = {"before": [], "after": []}
+    """Write to `out` the last point of each series before the window and its first point after it; they are in rows of
+    the base, or in files of `edges` that the base has of the time around its own period. The names of the files for the
+    manifest: `before` and `after`."""
+    files: dict[str, list[str]] = {"before": [], "after": []}
     known = {"before": header.before, "after": header.after}
-    for side, limit in zip(found, window, strict=True):
+    for side, limit in zip(files, window, strict=True):
         if abs(limit) >= FAR_US:
             continue
         is_before = side == "before"
@@ -47,12 +48,12 @@ def write_edges(
         write_states(
             out, name, States(nearest.rows.select(columns_of(nearest.rows)), *none), nearest.names, nearest.texts
         )
-        found[side] = [name]
-    return found
+        files[side] = [name]
+    return files
 
 
 def _is_beside(file: DataFile, limit: int, *, is_before: bool) -> bool:
-    """Whether a data file has rows that begin before a limit, or not before it."""
+    """Whether a data file may have rows that begin before the limit, or without `is_before` at it or later."""
     first, last = file.bounds.get("bucket_start", (None, None))
     if first is None or last is None:
         return True
@@ -60,6 +61,6 @@ def _is_beside(file: DataFile, limit: int, *, is_before: bool) -> bool:
 
 
 def _nearest(parts: Sequence[NamedStates], *, is_before: bool) -> NamedStates:
-    """Of each series the last point of all, or the first one."""
-    whole = numbered(parts)
-    return replace(whole, rows=edge_of(whole.rows, is_before=is_before))
+    """One state for each series: its last point in all parts, or without `is_before` its first one."""
+    merged = renumber(parts)
+    return replace(merged, rows=boundary_points(merged.rows, is_before=is_before))

@@ -1,4 +1,4 @@
-"""Rows of a table to the points of its series: of readings a point each, of a wide table one for each value."""
+"""Rows of a table become points of its series: each reading is a point, and each value in a row of a wide table."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,8 @@ ABOUT = {name: pl.String() for name in ("site", "series_id", "source", "device_i
 
 @dataclass
 class PointCounts:
-    """Of rows that passed: rows read, points used, rows and cells that are none, and those whose time came again."""
+    """Counts of what was read: rows; points that were used; rows `left_out` since they are outside the window or of
+    another series than those asked for; rows and cells `repeated`, with a series and time that a later one has, too."""
 
     rows: int = 0
     points: int = 0
@@ -39,7 +40,8 @@ class PointCounts:
 
 @dataclass
 class SeriesNames:
-    """The series met so far, in order of number: what is known of each, and the texts that their values stand for."""
+    """The series that were read so far: `about` has for each number of a series its site, id, source, device and
+    measurement; `texts` maps numbers to the texts that they stand for."""
 
     about: list[tuple[str | None, ...]] = field(default_factory=list)
     texts: dict[float, str] = field(default_factory=dict)
@@ -50,14 +52,15 @@ class SeriesNames:
 
 @dataclass(frozen=True)
 class NumberedPoints:
-    """Points, the first of whose series has the number `first`."""
+    """Points of series that are numbered `first`, `first` + 1, and so on."""
 
     points: Points
     first: int
 
 
 class ReadingPoints:
-    """Sorted tables of readings to points; equal times of a series across two tables meet."""
+    """Makes points of sorted tables of readings. Rows of one series and instant count once, also where one table ends
+    with them and the next begins."""
 
     def __init__(self, terms: AggregateSpec, site: str, window: Window) -> None:
         self._terms, self._site, self._window = terms, site, window
@@ -75,17 +78,18 @@ class ReadingPoints:
             yield from self._points(self._held)
 
     def _with_held(self, table: pa.Table) -> pl.DataFrame:
-        """The wanted rows, those that waited before them, without those of the last instant, which wait."""
+        """The wanted rows behind those that waited, without the rows of the last instant: these wait, since the next
+        table may have more of them."""
         self.counted.rows += table.num_rows
         rows = self._numbered(table)
         if not rows.height:
             return rows
-        whole = rows if self._held is None else pl.concat([self._held, rows])
-        self._held = whole.tail(_last_instant(whole, "series"))
-        return whole.head(whole.height - self._held.height)
+        joined = rows if self._held is None else pl.concat([self._held, rows])
+        self._held = joined.tail(_last_instant(joined, "series"))
+        return joined.head(joined.height - self._held.height)
 
     def _numbered(self, table: pa.Table) -> pl.DataFrame:
-        """The rows of the series that are asked for, with the number of each one's series."""
+        """The rows of the series that are asked for, with the number of their series."""
         _, codes = coded(table["series_id"])
         begins = np.concatenate(([0], np.flatnonzero(codes[1:] != codes[:-1]) + 1))
         lengths = np.diff(np.append(begins, len(codes)))
@@ -93,12 +97,12 @@ class ReadingPoints:
         about = [(self._site, *row) for row in heads.select(pl.all().cast(pl.String())).rows()]
         goes_on = self._last is not None and self._last[1] == about[0][1]
         if self._last is not None and goes_on:
-            about[0] = self._last  # whose rows before this table have decided how it is read
+            about[0] = self._last  # its first row, in an earlier table, decides how the series is read
         self._last = about[-1]
-        wanted = self._terms.wanted([(site, series, device, name) for site, series, _, device, name in about])
-        first = len(self.names.about) - int(goes_on and wanted[0])
-        self.names.about[first:] = [a for a, is_wanted in zip(about, wanted, strict=True) if is_wanted]
-        numbers = np.cumsum(wanted) - 1 + first
+        is_chosen = self._terms.which([(site, series, device, name) for site, series, _, device, name in about])
+        first = len(self.names.about) - int(goes_on and is_chosen[0])
+        self.names.about[first:] = [a for a, chosen in zip(about, is_chosen, strict=True) if chosen]
+        numbers = np.cumsum(is_chosen) - 1 + first
         columns = [n for n in ("ts", "value", "text", "ts_nanos", "version") if n in table.column_names]
         has_quality = "quality" in table.column_names
         quality = _qualities(table["quality"]) if has_quality else np.full(table.num_rows, GOOD, np.int8)
@@ -107,10 +111,10 @@ class ReadingPoints:
             series=pl.Series(np.repeat(numbers, lengths)),
             quality=pl.Series(quality),
         )
-        if wanted.all():
+        if is_chosen.all():
             return rows
-        self.counted.left_out += int(lengths[~wanted].sum())
-        return rows.filter(pl.Series(np.repeat(wanted, lengths)))
+        self.counted.left_out += int(lengths[~is_chosen].sum())
+        return rows.filter(pl.Series(np.repeat(is_chosen, lengths)))
 
     def _points(self, frame: pl.DataFrame) -> Iterator[NumberedPoints]:
         """The points of rows."""
@@ -131,9 +135,10 @@ class ReadingPoints:
             yield NumberedPoints(Points(starts, ts, self._values(frame), frame["quality"].to_numpy()), int(series[0]))
 
     def _older(self, frame: pl.DataFrame, code: Ints, ts: Ints, again: Mask) -> Mask:
-        """Of the rows of one instant all but the newest: the greatest nanoseconds, then version, then the last one.
+        """Which rows an other row of the same series and instant replaces: all but the one with the most nanoseconds,
+        then the greatest version, then the last one.
 
-        `again`: which rows another one of the same series and instant follows.
+        `again`: which rows have the same series and instant as the next row.
         """
         shared = again | np.concatenate(([False], again[:-1]))
         missing = {name: pl.lit(None, pl.Int64()) for name in ("ts_nanos", "version") if name not in frame.columns}
@@ -148,7 +153,7 @@ class ReadingPoints:
         return older
 
     def _values(self, frame: pl.DataFrame) -> Floats:
-        """Numbers as they are; a text is the number that stands for it; NaN where there is neither."""
+        """The value of each row: a number as it is, for a text the number that stands for it, NaN without either."""
         value = frame["value"].fill_null(float("nan"))
         if "text" in frame.columns and frame["text"].null_count() < frame.height:
             texts = frame["text"].unique().drop_nulls()
@@ -161,12 +166,12 @@ class ReadingPoints:
 
 
 def text_number(text: str) -> float:
-    """The number that stands for a text as a state: 52 bits of its hash, so that equal texts have equal ones."""
+    """The number that stands for a text: 52 bits of its hash, so that equal texts have equal numbers everywhere."""
     return float(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") >> 4)
 
 
 def _last_instant(rows: pl.DataFrame, unit: str) -> int:
-    """How many rows at the end are of one series and instant."""
+    """The number of rows at the end with the series and instant of the last row."""
     ts, series = rows["ts"].to_numpy(), rows[unit].to_physical().to_numpy()
     count = 1
     while count < len(ts) and ts[-count - 1] == ts[-1] and series[-count - 1] == series[-1]:
@@ -175,15 +180,15 @@ def _last_instant(rows: pl.DataFrame, unit: str) -> int:
 
 
 def _qualities(words: pa.ChunkedArray) -> npt.NDArray[np.int8]:
-    """good or nothing said: GOOD; uncertain: UNCERTAIN; anything else: BAD."""
+    """The quality of each word: GOOD for "good" and null, UNCERTAIN for "uncertain", BAD for any other."""
     codes = {None: GOOD, "good": GOOD, "uncertain": UNCERTAIN}
     texts, places = coded(words)
-    found = np.array([codes.get(text if text is None else text.lower(), BAD) for text in texts], np.int8)
-    return np.full(len(places), GOOD, np.int8) if (found == GOOD).all() else found[places]
+    quality = np.array([codes.get(text if text is None else text.lower(), BAD) for text in texts], np.int8)
+    return np.full(len(places), GOOD, np.int8) if (quality == GOOD).all() else quality[places]
 
 
 class WidePoints:
-    """Sorted tables of a wide table to points: of each column, those of its rows that have a value."""
+    """Makes points of sorted rows of a wide table: each unit and column is a series, each value of it a point."""
 
     def __init__(self, terms: AggregateSpec, site: str, window: Window, unit: str, time: str, source: str) -> None:
         self._terms, self._site, self._window = terms, site, window
@@ -203,9 +208,9 @@ class WidePoints:
             frame = pl.DataFrame(table)
             unit = pl.col(self._unit).cast(pl.String()).fill_null("").cast(pl.Categorical())
             frame = frame.with_columns(unit, ts=pl.col(self._time).dt.epoch("us"))
-            whole = frame if self._held is None else pl.concat([self._held, frame], how="diagonal")
-            self._held = whole.tail(_last_instant(whole, self._unit))
-            yield from self._read(whole.head(whole.height - self._held.height))
+            joined = frame if self._held is None else pl.concat([self._held, frame], how="diagonal")
+            self._held = joined.tail(_last_instant(joined, self._unit))
+            yield from self._read(joined.head(joined.height - self._held.height))
         if self._held is not None:
             yield from self._read(self._held)
 
@@ -213,13 +218,13 @@ class WidePoints:
         inside = frame["ts"].is_between(*self._window, closed="left")
         self.counted.left_out += frame.height - int(inside.sum())
         frame = frame.filter(inside)
-        for units, code, rows in self._groups(self._settled(frame)):
+        for units, code, rows in self._groups(self._last_is_newest(frame)):
             for column in self._terms.columns:
                 if column in rows.columns:
                     yield from self._column(rows, units, code, column)
 
-    def _settled(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows, those of one unit and instant in order of their source files, of which the last one counts."""
+    def _last_is_newest(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows, those of one unit and instant sorted by their source files: the last one of them counts."""
         ts, unit = frame["ts"].to_numpy(), frame[self._unit].to_physical().to_numpy()
         if "source_file" not in frame.columns or not ((ts[1:] == ts[:-1]) & (unit[1:] == unit[:-1])).any():
             return frame
@@ -228,8 +233,8 @@ class WidePoints:
         return ordered.sort("{place}", "ts", "source_file", maintain_order=True).drop("{place}")
 
     def _groups(self, frame: pl.DataFrame) -> Iterator[tuple[list[str], Ints, pl.DataFrame]]:
-        """Units, the place of each row's one among them, and the rows: a first unit that goes on from the rows before
-        alone, so that the series of a group are new or one."""
+        """The rows in one or two groups: units, the place of each row's unit among them, and the rows. A first unit
+        that earlier rows had, too, is a group alone; so a group has one unit, or new ones only."""
         runs = frame[self._unit].rle().struct.unnest()
         units, lengths = runs["value"].to_list(), runs["len"].to_numpy().astype(np.int64)
         if not units:
@@ -243,8 +248,8 @@ class WidePoints:
 
     def _column(self, rows: pl.DataFrame, units: Sequence[str], code: Ints, column: str) -> Iterator[NumberedPoints]:
         """The points of a column, of all units that are asked for."""
-        wanted = np.array([self._terms.wants(self._site, f"{unit}/{column}", unit, column) for unit in units])
-        kept = rows[column].is_not_null().to_numpy() & wanted[code]
+        is_chosen = np.array([self._terms.wants(self._site, f"{unit}/{column}", unit, column) for unit in units])
+        kept = rows[column].is_not_null().to_numpy() & is_chosen[code]
         if not kept.any():
             return
         ts, of, value = rows["ts"].to_numpy()[kept], code[kept], self._values(rows[column].filter(pl.Series(kept)))
@@ -266,7 +271,7 @@ class WidePoints:
         return self._numbers[key]
 
     def _values(self, column: pl.Series) -> Floats:
-        """The cells of a column without nulls as numbers; a text is the number that stands for it."""
+        """The cells of a column without nulls as numbers; a text becomes the number that stands for it."""
         numbers = column
         if column.dtype in (pl.String, pl.Categorical):
             texts = {text: text_number(text) for text in column.cast(pl.String()).unique().to_list()}
@@ -277,27 +282,27 @@ class WidePoints:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return any(is_one(kind) for is_one in (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string))
+    return any(chosen(kind) for chosen in (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string))
 
 
 _SILENT: Mapping[str, tuple[object, ...]] = {"text": (), "version": (), "ts_nanos": (0,), "quality": ("good",)}
 
 
 def says_nothing(metadata: pq.FileMetaData) -> set[str]:
-    """The columns of a data file of readings that say by their statistics what their absence would: no text, no
-    version, no nanoseconds, good quality."""
-    found = set()
+    """The columns of a data file of readings that need not be read, since by their statistics all values are the
+    default: no text, no version, no nanoseconds, good quality."""
+    names = set()
     for place, name in enumerate(metadata.schema.names):
         chunks = [metadata.row_group(g).column(place).statistics for g in range(metadata.num_row_groups)]
         if name in _SILENT and all(s is not None and s.has_null_count for s in chunks):
             values = {v for s in chunks if s.has_min_max for v in (s.min, s.max)}
             is_null = all(s.null_count == metadata.row_group(g).num_rows for g, s in enumerate(chunks))
             if is_null or (values and values.issubset(_SILENT[name])):
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
-def needed_columns(terms: AggregateSpec, unit: str, time: str, there: Sequence[str]) -> list[str]:
-    """The columns of a data file that are read."""
-    wanted = (unit, time, "source_file", *terms.columns) if terms.columns else READ
-    return [name for name in wanted if name in there]
+def needed_columns(terms: AggregateSpec, unit: str, time: str, existing: Sequence[str]) -> list[str]:
+    """The columns to read of a data file, among its existing ones."""
+    needed = (unit, time, "source_file", *terms.columns) if terms.columns else READ
+    return [name for name in needed if name in existing]

@@ -1,4 +1,4 @@
-"""What an aggregate is asked for; plain values, so that it travels to tasks and stays in the output's manifests."""
+"""What an aggregate is asked for: plain values that travel to tasks and are stored in the output's manifests."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ MEASURES = (
     *("time_weighted_average", "integral", "transitions", "first", "last", "start_value", "end_value"),
     *("min", "min_ts", "max", "max_ts", "count", "sum", "mean", "stddev", "time_weighted_stddev", "increase"),
 )
-"""Those that are told when none is named; `time_in_state` and quantiles such as `p50` and `p99.9` cost more."""
+"""The measures when none is named; `time_in_state` and quantiles such as `p50` and `p99.9` cost more."""
 TIME_IN_STATE = "time_in_state"
 _CASE, _COUNTS = "case", "counts"  # of a stored rule in whose patterns capitals count
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -29,7 +29,8 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 @dataclass(frozen=True)
 class AggregateSpec:
-    """What gives the rows of an output their meaning. `columns`: of a wide table, each a measurement of its unit."""
+    """All that the rows of an output depend on beside the input. `columns`: the columns of a wide table to aggregate;
+    each is a measurement of the row's unit."""
 
     every: str
     zone: str = "UTC"
@@ -70,7 +71,7 @@ class AggregateSpec:
         return Interpretations(tuple(rules))
 
     def read_as(self, about: Iterable[Sequence[str | None]]) -> list[Interpretation]:
-        """How each series is read, of what is known of it: site, series, source, device, measurement."""
+        """How each series is read; `about` has for each its site, id, source, device and measurement."""
         return [self.interpretations.of(source, device, name, series) for _, series, source, device, name in about]
 
     @cached_property
@@ -80,9 +81,9 @@ class AggregateSpec:
 
     @property
     def kept(self) -> frozenset[str]:
-        """What a table keeps of all that states may have: these columns, and long tables by name."""
+        """The optional columns of states that a table stores, and the names of the long tables."""
         long = {"times": self.wants_times, "sketch": bool(self.quantiles)}
-        return self.fields.union(name for name, is_wanted in long.items() if is_wanted)
+        return self.fields.union(name for name, is_kept in long.items() if is_kept)
 
     @property
     def wants_times(self) -> bool:
@@ -90,25 +91,56 @@ class AggregateSpec:
 
     @property
     def quantiles(self) -> dict[str, float]:
-        """Name -> share, of the quantiles among the measures."""
+        """The quantiles among the measures: name -> share, such as p50 -> 0.5."""
         shares = {name: quantile_of(name) for name in self.measures}
         return {name: share for name, share in shares.items() if share is not None}
 
     def wants(self, site: str, series: str, device: str | None, measurement: str | None) -> bool:
-        """Whether a series is asked for: by every filter that is given, one of its patterns."""
+        """Whether a series is asked for: every filter that is given must have a pattern that fits."""
         pairs = ((self.sites, site), (self.series, series), (self.devices, device), (self.measurements, measurement))
-        return all(not wanted or any(fnmatchcase(text or "", w) for w in wanted) for wanted, text in pairs)
+        return all(not given or any(fnmatchcase(text or "", pattern) for pattern in given) for given, text in pairs)
 
-    def wanted(self, about: Sequence[tuple[str, str, str | None, str | None]]) -> npt.NDArray[np.bool_]:
-        """Which series are asked for, of site, series, device and measurement of each."""
+    def which(self, about: Sequence[tuple[str, str, str | None, str | None]]) -> npt.NDArray[np.bool_]:
+        """Which series are asked for, boolean; `about` has for each its site, id, device and measurement."""
         if not (self.sites or self.series or self.devices or self.measurements):
             return np.ones(len(about), bool)
         return np.array([self.wants(*one) for one in about], bool)
 
 
+@dataclass(frozen=True)
+class RollupSpec:
+    """What a rollup is asked for: its buckets and measures. What is None or has no entry is as in the base."""
+
+    every: str
+    zone: str | None = None
+    origin: str = ""
+    measures: tuple[str, ...] = ()
+    empty: Empty | None = None
+
+    def of(self, base: AggregateSpec) -> AggregateSpec:
+        """The aggregate to make of the base's states. Raises UsageError where they lack what a measure needs."""
+        measures = self.measures or base.measures
+        lacking = [name for name in measures if not fields_of([name]) <= base.fields]
+        if lacking:
+            raise UsageError(
+                f"the base's states say nothing of {', '.join(lacking)}",
+                f"Make the base with --measure {' --measure '.join(lacking)} too.",
+            )
+        if TIME_IN_STATE in measures and TIME_IN_STATE not in base.measures:
+            raise UsageError("the base has no times in states", f"Make it with --measure {TIME_IN_STATE}.")
+        zone = base.zone if self.zone is None else self.zone
+        empty = base.empty if self.empty is None else self.empty
+        spec = replace(base, every=self.every, zone=zone, origin=self.origin, measures=measures, empty=empty)
+        if spec.quantiles and not base.quantiles:
+            raise UsageError(
+                "the base has no quantiles", "Make it with one, such as --measure p50; all come from the same."
+            )
+        return spec
+
+
 def rows_of(interpretations: Interpretations) -> tuple[Mapping[str, Any], ...]:
-    """The rules as plain values, as JSON would give them back. Those in which capitals count say so beside what all
-    versions of siltstone look at: one that does not know it reads the table as if they did not."""
+    """The rules as JSON values. Those in which capitals count say so beside what all versions of siltstone look at: one
+    that does not know it reads the table as if they did not."""
     return tuple(_row_of(rule) for rule in interpretations.rules)
 
 
@@ -130,7 +162,8 @@ def with_rules_of(made: Mapping[str, Any], spec: AggregateSpec) -> AggregateSpec
 
 
 def checked_convention(name: str, measures: tuple[str, ...]) -> tuple[str, ...]:
-    """The measures of a convention that are asked for, or all that are numbers; UsageError for unknown ones."""
+    """The measures of a convention that are asked for, all usual ones if none is. Raises UsageError for a convention or
+    measure that there is not."""
     from siltstone.timeseries.conventions import MEASURES as KNOWN
 
     if name not in KNOWN:
@@ -143,7 +176,7 @@ def checked_convention(name: str, measures: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def checked_measures(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The measures in their usual order, each once; UsageError for one that is none."""
+    """The measures in their usual order, each once. Raises UsageError for a name that is no measure."""
     for name in names:
         if name not in (*MEASURES, TIME_IN_STATE) and quantile_of(name) is None:
             raise UsageError(
@@ -156,6 +189,6 @@ def checked_measures(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def quantile_of(name: str) -> float | None:
-    """0.5 of p50; None for what names no quantile."""
-    found = re.fullmatch(r"p([0-9]{1,3}(?:\.[0-9]+)?)", name)
-    return float(found[1]) / 100 if found and float(found[1]) <= 100 else None
+    """The share that a quantile's name says, 0.5 for p50; None for a name of another measure."""
+    match = re.fullmatch(r"p([0-9]{1,3}(?:\.[0-9]+)?)", name)
+    return float(match[1]) / 100 if match and float(match[1]) <= 100 else None

@@ -24,12 +24,12 @@ from siltstone.timeseries.states import (
     TIMES,
     States,
     columns_of,
-    in_order,
-    stacked,
+    sort_rows,
+    stack_rows,
 )
 
 INNER = tuple(name for name in COLUMNS if name not in KEY)
-"""What a state has of its own, beside series and bucket."""
+"""The columns of a state without series and bucket."""
 FOLDED: dict[str, pl.DataType] = {
     "times": pl.List(pl.Struct({"value": pl.Float64(), "us": pl.Int64()})),
     "sketch": pl.List(pl.Struct({"key": pl.Int32(), "count": pl.Int64()})),
@@ -40,8 +40,8 @@ ROWS: dict[str, pl.DataType] = {**COLUMNS, **FOLDED}
 KEYS: dict[str, pl.DataType] = {"site": pl.String(), "series_id": pl.String(), "bucket": pl.Int64()}
 NAME = ["site", "series_id"]
 _SAME = {"start": "first", "stop": "last"}
-"""Points of a state that are others of it, unless those are bad."""
-_LENGTHS = 8  # bytes that tell how long the names are
+"""The first usable point is the first point, unless that is bad; so with the last."""
+_LENGTHS = 8  # bytes of the length of each part
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,19 @@ class SeriesRange:
     high: str = ""
 
     def among(self, names: pl.DataFrame) -> pl.Series:
-        """Which of the names they are."""
+        """Which of the names (columns NAME) are in the range; boolean."""
         name = pl.concat_str(*NAME, separator="\0")
         is_below = name < self.high if self.high else pl.lit(value=True)
         return names.select((name >= self.low) & is_below).to_series()
 
 
+EVERY_SERIES = SeriesRange()
+
+
 @dataclass(frozen=True)
 class NamedStates:
-    """Rows of states (columns ROWS, those of OPTIONAL where they are wanted), whose `series` is a place in `names`
-    (columns ABOUT); the texts that values stand for."""
+    """States with the names of their series. `rows`: columns ROWS, of OPTIONAL those that are asked for; `series` is a
+    place in `names` (columns ABOUT). `texts`: number -> the text that it stands for."""
 
     rows: pl.DataFrame
     names: pl.DataFrame
@@ -71,12 +74,12 @@ class NamedStates:
     def none(cls) -> "NamedStates":
         return cls(pl.DataFrame(schema=ROWS), pl.DataFrame(schema=ABOUT), {})
 
-    def of(self, wanted: SeriesRange) -> "NamedStates":
-        """Those of the wanted series."""
-        if not wanted.low and not wanted.high:
+    def of(self, chosen: SeriesRange) -> "NamedStates":
+        """The states of the chosen series."""
+        if not chosen.low and not chosen.high:
             return self
         return NamedStates(
-            self.rows.filter(wanted.among(self.names).gather(self.rows["series"])), self.names, self.texts
+            self.rows.filter(chosen.among(self.names).gather(self.rows["series"])), self.names, self.texts
         )
 
     @property
@@ -85,19 +88,20 @@ class NamedStates:
         return self.names.select(NAME)[self.rows["series"]].hstack(self.rows.select("bucket"))
 
 
-def numbered(parts: Sequence[NamedStates]) -> NamedStates:
-    """All of them with one numbering: by series and site, as data files are sorted."""
+def renumber(parts: Sequence[NamedStates]) -> NamedStates:
+    """All states with common numbers of series, sorted by series and site as data files are."""
     names = pl.concat([part.names for part in parts]).unique(NAME, keep="first").sort("series_id", "site")
     numbers = names.select(NAME).with_row_index("number").cast({"number": pl.Int64})
     rows = []
     for part in parts:
         places = part.names.select(NAME).join(numbers, on=NAME, how="left", maintain_order="left")["number"]
         rows.append(part.rows.with_columns(series=places.gather(part.rows["series"])))
-    return NamedStates(stacked(rows), names, {k: v for part in parts for k, v in part.texts.items()})
+    return NamedStates(stack_rows(rows), names, {k: v for part in parts for k, v in part.texts.items()})
 
 
-def folded(states: States) -> pl.DataFrame:
-    """The rows with a column for each long table, its entries in order of value or key; null where there is nothing."""
+def fold(states: States) -> pl.DataFrame:
+    """The rows of states with a column for each long table: a list of its entries, sorted by value or key; null where a
+    state has none."""
     rows = states.rows
     for name, long in (("times", states.times), ("sketch", states.sketch)):
         if not long.height:
@@ -109,21 +113,23 @@ def folded(states: States) -> pl.DataFrame:
     return rows
 
 
-def unfolded(rows: pl.DataFrame) -> States:
-    """The states of rows as `folded` made them, in order of series and time."""
+def unfold(rows: pl.DataFrame) -> States:
+    """The states of rows as `fold` makes them, sorted by series and time."""
     long = {}
     for name, schema in (("times", TIMES), ("sketch", SKETCH)):
-        found = rows.select(*KEY, name).filter(pl.col(name).list.len() > 0).explode(name).unnest(name)
+        entries = rows.select(*KEY, name).filter(pl.col(name).list.len() > 0).explode(name).unnest(name)
         long[name] = (
-            found.select(pl.col(n).cast(t) for n, t in schema.items()) if found.height else pl.DataFrame(schema=schema)
+            entries.select(pl.col(n).cast(t) for n, t in schema.items())
+            if entries.height
+            else pl.DataFrame(schema=schema)
         )
-    return States(in_order(rows.select(columns_of(rows))), long["times"], long["sketch"])
+    return States(sort_rows(rows.select(columns_of(rows))), long["times"], long["sketch"])
 
 
 def write_states(out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str]) -> None:
-    """Write states with what is known of their series, whose numbers are places in `names`."""
+    """Write states and the names of their series (columns ABOUT), in which the numbers of series are places."""
     labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
-    parts = [_arrow_bytes(frame, out) for frame in (names, labels, folded(states))]
+    parts = [_arrow_bytes(frame, out) for frame in (names, labels, fold(states))]
     lengths = b"".join(len(part).to_bytes(_LENGTHS, "little") for part in parts[:2])
     out.put(path, lengths + b"".join(parts))
 
@@ -149,12 +155,12 @@ def write_keys(out: Storage, path: str, keys: pl.DataFrame) -> None:
 
 
 def read_keys(out: Storage, path: str) -> pl.DataFrame:
-    """Series and buckets that were written."""
+    """The keys that `write_keys` has written, columns KEYS."""
     return _frame(_bytes(out, path))
 
 
 def read_states(out: Storage, path: str) -> NamedStates:
-    """What `write_states` wrote."""
+    """The states that `write_states` has written. Raises StorageError where the file is gone."""
     data = _bytes(out, path)
     first, second = (int.from_bytes(data[at : at + _LENGTHS], "little") for at in (0, _LENGTHS))
     begin = 2 * _LENGTHS
@@ -171,12 +177,12 @@ def _bytes(out: Storage, path: str) -> bytes:
 
 
 def stored_states(
-    table: Storage, paths: Sequence[str], fields: Collection[str], wanted: SeriesRange = SeriesRange()
+    table: Storage, paths: Sequence[str], fields: Collection[str], chosen: SeriesRange = EVERY_SERIES
 ) -> NamedStates:
-    """The states of the wanted series in data files of an output table: rows with points; `bucket` is 0. Of the columns
-    and long tables that states may have, those among `fields`; where values are texts, also the extremes."""
+    """The states of the chosen series in data files of an output table, of rows with points; `bucket` is 0. Optional
+    columns and long tables are read if they are among `fields`; extremes also where values are texts."""
     always = [name for name in (*INNER, *FOLDED) if name in fields or name not in (*OPTIONAL, *FOLDED)]
-    found: list[pa.Table] = []
+    parts: list[pa.Table] = []
     names, texts = [pl.DataFrame(schema=ABOUT)], dict[float, str]()
     before = 0
     for path in paths:
@@ -188,31 +194,31 @@ def stored_states(
                 texts |= {row["value"]: row["text"] for row in labels.to_list()}
                 for name in (name for name in EXTREMES if name not in fields):
                     state = state.append_column(name, _states_in(file, [name])[name])
-            known, series = series_in(file)
-        if wanted != SeriesRange():
-            is_wanted = wanted.among(known).to_numpy()[series]
-            state, series = state.filter(to_arrow(is_wanted)), series[is_wanted]
-        found.append(state.drop_columns(["texts"]).append_column("series", to_arrow(series + before)))
-        names.append(known)
-        before += known.height
-    if not found:
+            about, series = series_in(file)
+        if chosen != EVERY_SERIES:
+            is_chosen = chosen.among(about).to_numpy()[series]
+            state, series = state.filter(to_arrow(is_chosen)), series[is_chosen]
+        parts.append(state.drop_columns(["texts"]).append_column("series", to_arrow(series + before)))
+        names.append(about)
+        before += about.height
+    if not parts:
         return NamedStates.none()
-    whole = pl.DataFrame(pa.concat_tables(found, promote_options="default"))
-    missing = {name: pl.lit(None, kind) for name, kind in FOLDED.items() if name not in whole.columns}
-    rows = unshared(whole.filter(pl.col("first_ts").is_not_null()))
+    joined = pl.DataFrame(pa.concat_tables(parts, promote_options="default"))
+    missing = {name: pl.lit(None, kind) for name, kind in FOLDED.items() if name not in joined.columns}
+    rows = with_repeats(joined.filter(pl.col("first_ts").is_not_null()))
     rows = rows.with_columns(bucket=pl.lit(0, pl.Int64()), **missing)
     rows = rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items() if name in rows.columns)
     return NamedStates(rows, pl.concat(names), texts)
 
 
 def opened_output(table: Storage, path: str, rows: int | None = None) -> DataFileReader:
-    """A data file of an output table, with so many rows by the table's log."""
+    """A data file of an output table. `rows`: the number of its rows by the table's log, which is checked."""
     return fetched(table, path, rows=rows, coded=list(ABOUT))
 
 
 def series_in(file: DataFileReader) -> tuple[pl.DataFrame, Ints]:
-    """What is known of the series in a data file of an output table (columns ABOUT), in its order; and the place of
-    each row's one among them."""
+    """The series in a data file of an output table (columns ABOUT), in their order there; and for each row the place of
+    its series among them."""
     about = file.table(list(ABOUT))
     changes = [np.diff(coded(about[name])[1]) != 0 for name in NAME]
     begins = np.append(True, np.any(changes, axis=0))[: about.num_rows]
@@ -221,23 +227,23 @@ def series_in(file: DataFileReader) -> tuple[pl.DataFrame, Ints]:
 
 
 def _states_in(file: DataFileReader, fields: Collection[str]) -> pa.Table:
-    """Fields of the states in a data file; null in rows without points."""
+    """Some fields of the column `state` of a data file; null in rows without points."""
     state = file.table([f"state.{name}" for name in fields])["state"].combine_chunks()
     return pa.table(dict(zip([f.name for f in state.type], state.flatten(), strict=True)))
 
 
-def shared(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of states as they are stored: null where a field says what another one says."""
-    told = {f"{used}_{part}": end for used, end in _SAME.items() for part in ("ts", "value")}
-    says_more = [pl.when(pl.col(f"{end}_quality") == BAD).then(name).alias(name) for name, end in told.items()]
+def without_repeats(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of states as they are stored: a field that is equal to another one by rule is null."""
+    same = {f"{used}_{part}": end for used, end in _SAME.items() for part in ("ts", "value")}
+    says_more = [pl.when(pl.col(f"{end}_quality") == BAD).then(name).alias(name) for name, end in same.items()]
     return rows.with_columns(
         *says_more, pl.when(pl.col("good_us") != pl.col("covered_us")).then("good_us").alias("good_us")
     )
 
 
-def unshared(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of states, of stored ones."""
-    told = {f"{used}_{part}": f"{end}_{part}" for used, end in _SAME.items() for part in ("ts", "value")}
-    is_used = {name: pl.col(f"{other.partition('_')[0]}_quality") > BAD for name, other in told.items()}
-    same = [pl.when(is_used[name]).then(other).otherwise(name).alias(name) for name, other in told.items()]
+def with_repeats(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of states from stored ones: the opposite of `without_repeats`."""
+    equal_to = {f"{used}_{part}": f"{end}_{part}" for used, end in _SAME.items() for part in ("ts", "value")}
+    is_used = {name: pl.col(f"{other.partition('_')[0]}_quality") > BAD for name, other in equal_to.items()}
+    same = [pl.when(is_used[name]).then(other).otherwise(name).alias(name) for name, other in equal_to.items()]
     return rows.with_columns(*same, pl.col("good_us").fill_null(pl.col("covered_us")))

@@ -1,9 +1,9 @@
 """The tasks that read data files: each makes partial states of some row groups and writes them to a file."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import polars as pl
@@ -21,7 +21,7 @@ from siltstone.timeseries import kernel
 from siltstone.timeseries.buckets import AllTime
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.intervals import SeriesRules
-from siltstone.timeseries.states import EXTREMES, KEY, States, joined, united
+from siltstone.timeseries.states import EXTREMES, KEY, States, concat_states, merge_states
 
 _BATCH_ROWS = 1 << 19
 _CHUNK_BYTES = 32 << 20
@@ -30,11 +30,15 @@ _UNITE_ROWS = 1 << 20  # of states that wait to be united
 
 @dataclass(frozen=True)
 class StateTask:
-    """Row groups of data files of one partition (`groups`: of each file, none for all), whose rows of `window` become
-    states. With several files their rows are merged. `rows`: how many each file has by the table's log. `only`: names
-    the file with the series and buckets that are wanted, "" for all. What is written to `out` has a name that begins
-    with `run_name`. With `edges` there is one state for each series of the file, kept there under the file's name: the
-    first and last point of the window are looked up, whatever the buckets."""
+    """Makes states of the rows in `window` of some data files of one partition, and writes them to a file in `out`; its
+    name begins with `run_name`.
+
+    - `groups`: the row groups to read of the only file; () for all. The rows of several files are merged.
+    - `rows`: the number of rows of each file by the table's log.
+    - `only`: a file in `out` with the keys (series, bucket) to make states for; "" for all.
+    - `edges`: where this is a folder, buckets don't matter: one state per series, with its first and last point in the
+      window, is written there, under the name of the data file, for later runs.
+    """
 
     table: Storage
     out: Storage
@@ -51,27 +55,15 @@ class StateTask:
     edges: Storage | None = None
     rows: tuple[int, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "terms": self.terms.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "StateTask":
-        lists = {name: tuple(row[name]) for name in ("files", "groups", "window", "rows")}
-        names = ("table", "out", "edges")
-        places = {name: Storage.from_dict(row[name]) if row[name] else None for name in names}
-        return cls(**{**row, **lists, **places, "terms": AggregateSpec.from_dict(row["terms"])})
-
     def run(self) -> "StatesFound":
-        return _found(self)
-
-    def result(self, row: Mapping[str, Any]) -> "StatesFound":
-        return StatesFound(**{**row, "counted": PointCounts(**row["counted"])})
+        return _read_states(self)
 
 
 @dataclass(frozen=True)
 class StatesFound:
-    """The file with the states, "" where there are none; how many; the points in them; evenly spread names of their
-    series; what was read; the first and the last instant of the states."""
+    """What a task wrote: the path of the file with the states ("" where there are none), how many states and points it
+    has, up to about 128 names of their series, evenly spread; what was counted while reading; the first and the last
+    instant of the states, microseconds."""
 
     path: str
     states: int
@@ -81,13 +73,10 @@ class StatesFound:
     first_us: int = 0
     last_us: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
-
-def _found(task: StateTask) -> StatesFound:
-    if task.edges is not None and (there := task.edges.size(_edge_name(task))):
-        return StatesFound(_edge_name(task), there, 0, [], PointCounts())
+def _read_states(task: StateTask) -> StatesFound:
+    if task.edges is not None and (size := task.edges.size(_edge_name(task))):
+        return StatesFound(_edge_name(task), size, 0, [], PointCounts())
     reader: WidePoints | ReadingPoints
     if task.terms.columns:
         reader = WidePoints(task.terms, task.site, task.window, task.unit, task.time, task.source)
@@ -110,21 +99,21 @@ def _found(task: StateTask) -> StatesFound:
 
 
 def _edge_name(task: StateTask) -> str:
-    """Named like the data file, and after the window where that is a part of it."""
+    """The name of the data file, after the window's bounds where the window is not all time."""
     name = task.files[0].rpartition("/")[2]
     return name if task.window == EVER else f"{task.window[0]}_{task.window[1]}_{name}"
 
 
 def _chosen(states: States, names: pl.DataFrame, keys: pl.DataFrame) -> States:
-    """The states of the keys alone."""
+    """The states of the keys (columns KEYS) alone."""
     numbered = names.select("site", "series_id").with_row_index("series").cast({"series": pl.Int64})
-    wanted = keys.join(numbered, on=["site", "series_id"]).select(KEY)
+    rows = keys.join(numbered, on=["site", "series_id"]).select(KEY)
     frames = (states.rows, states.times, states.sketch)
-    return States(*(f.join(wanted, on=KEY, how="semi", maintain_order="left") for f in frames))
+    return States(*(f.join(rows, on=KEY, how="semi", maintain_order="left") for f in frames))
 
 
 class ReadsFiles(Protocol):
-    """What a task says of the data files that it reads."""
+    """A task with data files to read: their table, its columns of unit and time, and the terms."""
 
     @property
     def table(self) -> Storage: ...
@@ -139,32 +128,32 @@ class ReadsFiles(Protocol):
 def tables_of(
     task: ReadsFiles, files: Sequence[str], groups: Sequence[int], open_files: ExitStack, rows: Sequence[int] = ()
 ) -> Iterator[pa.Table]:
-    """The rows of data files of one partition as one sorted run; of `groups` of the only one, where there are any.
-    `rows`: how many each has by the table's log, where that is known."""
+    """The rows of data files of one partition as tables in one sorted run; where `groups` are given, of these row
+    groups of the only file. `rows`: the number of rows of each file by the table's log, () where it is not known."""
     counts: Sequence[int | None] = rows or [None] * len(files)
-    found = [
+    readers = [
         open_files.enter_context(opened(task.table, path, rows=count, coded=None))
         for path, count in zip(files, counts, strict=True)
     ]
-    whole = pa.unify_schemas([file.schema for file in found], promote_options="permissive")
-    idle = set.intersection(*(says_nothing(file.metadata) for file in found)) if not task.terms.columns else set()
-    columns = [n for n in needed_columns(task.terms, task.unit, task.time, whole.names) if n not in idle]
-    runs = [_run(task, file, groups, [whole.field(name) for name in columns]) for file in found]
+    schema = pa.unify_schemas([file.schema for file in readers], promote_options="permissive")
+    idle = set.intersection(*(says_nothing(file.metadata) for file in readers)) if not task.terms.columns else set()
+    columns = [n for n in needed_columns(task.terms, task.unit, task.time, schema.names) if n not in idle]
+    runs = [_run(task, file, groups, [schema.field(name) for name in columns]) for file in readers]
     return runs[0] if len(runs) == 1 else merge_sorted(runs, (task.unit, task.time), _CHUNK_BYTES)
 
 
 def _run(
     task: ReadsFiles, file: DataFileReader, groups: Sequence[int], fields: Sequence[pa.Field]
 ) -> Iterator[pa.Table]:
-    """The rows of a file with all of the fields; one that it has not is null."""
-    there = set(file.schema.names)
-    columns = [field.name for field in fields if field.name in there]
+    """The rows of a file with all of the fields; null in fields that the file does not have."""
+    names = set(file.schema.names)
+    columns = [field.name for field in fields if field.name in names]
     tables = file.batches(columns, batch_rows=_BATCH_ROWS)
     if groups:
         tables = _portion(file, groups, columns, (task.unit, task.time))
     for table in tables:
         for place, field in enumerate(fields):
-            if field.name not in there:
+            if field.name not in names:
                 table = table.add_column(place, field, pa.nulls(len(table), field.type))
         yield table
 
@@ -172,8 +161,8 @@ def _run(
 def _portion(
     file: DataFileReader, groups: Sequence[int], columns: Sequence[str], order: tuple[str, str]
 ) -> Iterator[pa.Table]:
-    """The rows of some row groups of a sorted file; those of one unit and instant that a cut parts are all of the
-    portion in which they begin."""
+    """The rows of some row groups of a sorted file. Rows of one unit and instant may go on in the next row group: then
+    all of them are of the portion in which the first one is."""
     before, behind = groups[0] - 1, groups[-1] + 1
     skipped = None
     if before >= 0 and _may_share(file.metadata, before, order):
@@ -196,7 +185,7 @@ def _portion(
 
 
 def _may_share(metadata: pq.FileMetaData, group: int, order: tuple[str, str]) -> bool:
-    """Whether a row group may end with the unit and instant that the next one begins with, by their statistics."""
+    """Whether a row group may end with the unit and instant with which the next one begins, by their statistics."""
     names = metadata.schema.names
     (unit, next_unit), (time, next_time) = (
         [metadata.row_group(g).column(names.index(name)).statistics for g in (group, group + 1)] for name in order
@@ -213,7 +202,7 @@ def _last(table: pa.Table, order: tuple[str, str]) -> tuple[Any, ...]:
 
 
 def _equal_first(table: pa.Table, order: tuple[str, str], values: tuple[Any, ...]) -> int:
-    """How many rows, from the first on, have this unit and instant."""
+    """The number of rows with this unit and instant at the begin of the table."""
     columns = [pl.col(order[0]).cast(pl.String()), pl.col(order[1])]
     is_equal = pl.all_horizontal(c.eq_missing(pl.lit(v)) for c, v in zip(columns, values, strict=True))
     others = (~pl.DataFrame(table.select(order)).select(is_equal).to_series()).arg_true()
@@ -221,31 +210,32 @@ def _equal_first(table: pa.Table, order: tuple[str, str], values: tuple[Any, ...
 
 
 def _states(task: StateTask, reader: ReadingPoints | WidePoints, tables: Iterator[pa.Table]) -> States:
-    """The states of what is read; without long tables there may be several of a series and bucket."""
+    """The states of the rows that the reader gets. A series and bucket may have several where neither times in states
+    nor quantiles are asked for."""
     terms = task.terms
     fields = terms.fields if task.edges is None else frozenset()
-    ways: list[Interpretation] = []
+    interpretations: list[Interpretation] = []
     waiting: list[States] = []
-    held = 0
+    waiting_rows = 0
     for read in reader.of(tables):
         count = len(read.points.starts) - 1
-        ways += terms.read_as(reader.names.about[len(ways) :])
-        found = kernel.states(
+        interpretations += terms.read_as(reader.names.about[len(interpretations) :])
+        states = kernel.states(
             read.points,
-            ways[read.first : read.first + count],
+            interpretations[read.first : read.first + count],
             terms.buckets if task.edges is None else AllTime(),
             fields=fields.union(EXTREMES) if reader.may_have_texts else fields,  # they find a text in the middle
             times=terms.wants_times,
             sketch=bool(terms.quantiles),
             first_series=read.first,
         )
-        waiting.append(found)
-        held += len(found)
-        if held > _UNITE_ROWS:
-            waiting = [united(joined(waiting), SeriesRules.of(ways), times=terms.wants_times)]
-            held = 0
+        waiting.append(states)
+        waiting_rows += len(states)
+        if waiting_rows > _UNITE_ROWS:
+            waiting = [merge_states(concat_states(waiting), SeriesRules.of(interpretations), times=terms.wants_times)]
+            waiting_rows = 0
     if not waiting:
         return States.empty()
-    whole = joined(waiting)
-    is_light = not whole.times.height and not whole.sketch.height and task.edges is None
-    return whole if is_light else united(whole, SeriesRules.of(ways), times=terms.wants_times)
+    merged = concat_states(waiting)
+    is_light = not merged.times.height and not merged.sketch.height and task.edges is None
+    return merged if is_light else merge_states(merged, SeriesRules.of(interpretations), times=terms.wants_times)

@@ -161,20 +161,12 @@ def rollup(
     """
     config = config_or_default(config)
     from siltstone.aggregation.rollup import rollup_table
-    from siltstone.aggregation.spec import checked_measures
+    from siltstone.aggregation.spec import RollupSpec, checked_measures
 
     chosen = names_of(measures)
+    spec = RollupSpec(every, zone, origin, checked_measures(chosen) if chosen else (), empty)
     return rollup_table(
-        place_of(base),
-        place_of(output),
-        every,
-        zone,
-        origin,
-        checked_measures(chosen) if chosen else (),
-        config,
-        engine_or_local(engine, config),
-        progress or silent,
-        empty=empty,
+        place_of(base), place_of(output), spec, config, engine_or_local(engine, config), progress or silent
     )
 
 

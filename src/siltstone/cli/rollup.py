@@ -22,14 +22,14 @@ def run(args: argparse.Namespace) -> int:
     """Roll up as the arguments say, print the summary; 0."""
     config = config_of(args)
     from siltstone.aggregation.rollup import rollup_table
-    from siltstone.aggregation.spec import checked_measures
+    from siltstone.aggregation.spec import RollupSpec, checked_measures
     from siltstone.cli.printing_tables import print_aggregated
 
     given = measures_of(args)
     measures = checked_measures(given) if given else ()
-    bucket = args.every, args.zone, args.origin
+    spec = RollupSpec(args.every, args.zone, args.origin, measures, args.empty)
     with Reporter() as progress:
         engine = engine_of(args.engine, config)
-        summary = rollup_table(args.base, args.output, *bucket, measures, config, engine, progress, empty=args.empty)
+        summary = rollup_table(args.base, args.output, spec, config, engine, progress)
     print_aggregated(summary, as_json=args.json)
     return 0

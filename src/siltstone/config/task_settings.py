@@ -1,6 +1,5 @@
 """The configuration as tasks need it: bytes and microseconds."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,11 +18,6 @@ class Settings:
     memory_bytes: int
     raw_bytes: int
     rules: Rules
-
-
-def settings_from(row: Mapping[str, Any]) -> Settings:
-    """Settings from their `asdict`."""
-    return Settings(**{**row, "sizes": Sizes(**row["sizes"]), "rules": Rules(**row["rules"])})
 
 
 def sizes_of(config: Config) -> Sizes:

@@ -1,7 +1,7 @@
-"""The same aggregates on any Spark DataFrame: in notebooks, and in jobs of one's own.
+"""Time aggregates of any Spark DataFrame, for notebooks and for your own jobs.
 
-DataFrame API only, so that it runs on Spark 3.5 to 4.1 and over Spark Connect. Spark brings each series' rows together
-and in order, on disk where they are many; the kernels see them as a stream of Arrow batches.
+Only the DataFrame API is used, so it runs on Spark 3.5 to 4.1 and over Spark Connect. Spark sorts the rows by series
+and time, on disk if they are many; the kernels read them as a stream of Arrow batches.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,17 +49,21 @@ def aggregate(
 ) -> "DataFrame":
     """Time aggregates of a DataFrame with `series_id` (string), `ts` (timestamp; without a zone it is UTC), `value` (a
     number) and perhaps `text` (a state that counts instead of the number), `quality` (good or null, uncertain, anything
-    else is bad), `source`, `device_id`, `measurement`, `site`, `version`, `ts_nanos`: as siltstone's table of readings
-    has them.
+    else is bad), `source`, `device_id`, `measurement`, `site`, `version`, `ts_nanos`: the columns of siltstone's table
+    of readings.
 
-    A row for each series and bucket, with the measures of `siltstone aggregate` under their names; rows of one series
-    and instant count once, the last one by nanoseconds, version and value. `rules`: a YAML file with how series are
-    read between points, before siltstone's own rules; a series that no rule fits is a step. `interpretations` are such
-    rules that were loaded before, `interpretation` is how every series is read. `until`: where what is known ends (by
-    the clock of `zone`, if it has none of its own); else the latest instant, for which the DataFrame is read once more.
-    siltstone must be installed where Spark's workers are. The session's time zone changes nothing.
+    The result has a row for each series and bucket, with the measures of `siltstone aggregate` as columns. Of rows with
+    the same series and instant only one counts, the last by nanoseconds, version and value.
 
-    Raises UsageError for columns that are missing or no time, and words that mean nothing.
+    - `rules`: a YAML file that says how series are read between points; siltstone's own rules follow those in it. A
+      series that no rule fits is a step. `interpretations` are such rules, loaded before. `interpretation`: how every
+      series is read.
+    - `until`: the instant at which what is known ends, in local time of `zone` if it has no zone. Without it that is
+      the latest instant, for which the DataFrame is read once more.
+
+    siltstone must be installed on Spark's workers. The session's time zone has no effect.
+
+    Raises UsageError for missing columns, a `ts` that is no time, and unknown names of measures, zones or lengths.
     """
     from pyspark.sql import functions as sql
 
@@ -98,18 +102,18 @@ def aggregate(
         (latest,) = rows.agg(sql.max("ts")).head() or (None,)
         watermark = 0 if latest is None else int(latest)
     else:
-        known = until if until.tzinfo else until.replace(tzinfo=ZoneInfo(zone))
-        watermark = round(known.timestamp() * 1e6)
+        end = until if until.tzinfo else until.replace(tzinfo=ZoneInfo(zone))
+        watermark = round(end.timestamp() * 1e6)
     order = ("series_id", "ts", "ts_nanos", "version", "value", "text", "quality")
-    in_order = rows.repartition("series_id").sortWithinPartitions(*order)
+    sorted_rows = rows.repartition("series_id").sortWithinPartitions(*order)
     how = None if interpretation is None else asdict(interpretation)
-    return in_order.mapInArrow(
+    return sorted_rows.mapInArrow(
         _of_partition(terms.as_dict(), how, watermark, has_site), _schema(terms, has_site=has_site)
     )
 
 
 def _given(df: "DataFrame", name: str, kind: str) -> "SparkColumn":
-    """A column of the DataFrame, null where it has none of that name."""
+    """A column of the DataFrame; null if it has no column of that name."""
     from pyspark.sql import functions as sql
 
     return (sql.col(name) if name in df.columns else sql.lit(None)).cast(kind).alias(name)
@@ -125,7 +129,7 @@ def _schema(terms: AggregateSpec, *, has_site: bool) -> str:
 
 
 def _of_partition(terms: Mapping[str, Any], how: Mapping[str, Any] | None, watermark_us: int, has_site: bool) -> Any:
-    """A function for mapInArrow; all that it needs travels as plain values."""
+    """A function for mapInArrow; Spark sends it to workers with plain values only."""
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         import os

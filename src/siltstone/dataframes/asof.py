@@ -1,8 +1,8 @@
 """The same as-of join on any two Spark DataFrames: in notebooks, and in jobs of one's own.
 
-No window function and no join of Spark's: both sides become one DataFrame, which Spark sorts by key and time; the rows
-stream through siltstone's sorted merge (`siltstone.timeseries.asof`) as Arrow batches. Only `mapInArrow` is needed, so
-it runs on Spark 3.5 to 4.1 and over Spark Connect.
+Neither window functions nor joins of Spark are used: both sides become one DataFrame, which Spark sorts by key and
+time; the rows go as a stream of Arrow batches through siltstone's sorted merge (`siltstone.timeseries.asof`). Only
+`mapInArrow` is needed, so it runs on Spark 3.5 to 4.1 and over Spark Connect.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,20 +33,20 @@ def asof(
     how: str = "left",
     suffix: str = "_right",
 ) -> "DataFrame":
-    """The rows of `left`, each with the row of `right` of the same key whose time is nearest.
+    """The rows of `left`, each with the row of `right` that has the same key and the nearest time.
 
     - `on`: the column of timestamps in both (one without a zone is UTC, whatever the session's); `by`: the columns of
       the key. A null in either matches nothing.
     - `direction`: backward: the latest at or before the row's time, forward: the earliest at or after it, nearest: the
-      nearer of both, the earlier one of two as near. Without `allow_exact` a row at the very time does not count. Of
-      several rows of `right` with equal key and time any may be taken.
+      nearer one of both, the earlier one if both are as near. Without `allow_exact` a row at exactly the same time does
+      not count. If several rows of `right` have the same key and time, any of them may match.
     - `tolerance`: the greatest distance, such as 90s, 15m, 1h. `how`: left, or inner: only rows with a match.
 
-    Columns: those of `left`, then those of `right` but the key; a name that `left` has too gets the suffix, and so does
-    the time (`ts_right`: null where nothing matched). siltstone must be installed where Spark's workers are. A worker
-    holds the rows of one key between two right rows, not the whole key.
+    Columns: all of `left`, then all of `right` without the key. A name that `left` has, too, gets the suffix, and so
+    does the time (`ts_right`: null if nothing matched). siltstone must be installed on Spark's workers. A worker holds
+    the rows of one key between two right rows, not all rows of the key.
 
-    Raises UsageError for columns that don't fit and words that mean nothing.
+    Raises UsageError for columns that don't fit and for unknown values of parameters.
     """
     from pyspark.sql import functions as sql
     from pyspark.sql.types import StructType
@@ -96,14 +96,14 @@ def asof(
 
 
 def _kind(data_type: "DataType") -> str:
-    """The name of a type, the same for all numbers: values of one kind can be equal."""
+    """The name of a type, one for all types of numbers: values of one kind can be equal."""
     from pyspark.sql.types import NumericType
 
     return "number" if isinstance(data_type, NumericType) else data_type.typeName()
 
 
 def _of_partition(keys: Sequence[str], names: Sequence[str], options: Mapping[str, Any]) -> Any:
-    """A function for mapInArrow; all that it needs travels as plain values."""
+    """A function for mapInArrow; Spark sends it to workers with plain values only."""
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         import os
@@ -117,26 +117,27 @@ def _of_partition(keys: Sequence[str], names: Sequence[str], options: Mapping[st
 def joined_rows(
     batches: Iterable["pa.RecordBatch"], keys: Sequence[str], names: Sequence[str], options: Mapping[str, Any]
 ) -> Iterator["pa.RecordBatch"]:
-    """The joined rows of a partition, whose batches are sorted by key and time."""
+    """The joined rows of a partition. Its batches are sorted by key and time."""
     import polars as pl
     import pyarrow as pa
 
-    held: pa.Table | None = None
+    waiting: pa.Table | None = None
     for batch in batches:
         table = pa.Table.from_batches([batch])
-        whole = table if held is None else pa.concat_tables([held, table])
-        order = pl.DataFrame(whole.select([*keys, _TIME, _IS_RIGHT])).with_row_index("#row")
-        done, kept = _settled(order, keys, is_backward=options["direction"] == "backward")
-        yield from _joined(whole, order.filter(done), keys, names, options)
-        held = whole.take(order.filter(kept)["#row"].to_arrow())
-    if held is not None:
-        order = pl.DataFrame(held.select([*keys, _TIME, _IS_RIGHT])).with_row_index("#row")
-        yield from _joined(held, order, keys, names, options)
+        rows = table if waiting is None else pa.concat_tables([waiting, table])
+        order = pl.DataFrame(rows.select([*keys, _TIME, _IS_RIGHT])).with_row_index("#row")
+        is_done, is_kept = _split(order, keys, is_backward=options["direction"] == "backward")
+        yield from _join(rows, order.filter(is_done), keys, names, options)
+        waiting = rows.take(order.filter(is_kept)["#row"].to_arrow())
+    if waiting is not None:
+        order = pl.DataFrame(waiting.select([*keys, _TIME, _IS_RIGHT])).with_row_index("#row")
+        yield from _join(waiting, order, keys, names, options)
 
 
-def _settled(order: "pl.DataFrame", keys: Sequence[str], *, is_backward: bool) -> tuple["pl.Series", "pl.Series"]:
-    """Of rows of which more are to come: those to join now, which hold every left row whose answer no later row
-    changes with all that it may meet, and those to keep: the other left rows, and the right ones that they may meet."""
+def _split(order: "pl.DataFrame", keys: Sequence[str], *, is_backward: bool) -> tuple["pl.Series", "pl.Series"]:
+    """Two masks of rows that more rows will follow: the rows to join now, and those to keep for later. To join now are
+    the left rows of which no later row can change the match, and all right rows. To keep are the other left rows, and
+    the right rows that may match them or later ones."""
     import polars as pl
 
     height, last = order.height, order.tail(1)
@@ -153,10 +154,10 @@ def _settled(order: "pl.DataFrame", keys: Sequence[str], *, is_backward: bool) -
     return ~is_open, is_open | kept_right
 
 
-def _joined(
-    whole: "pa.Table", order: "pl.DataFrame", keys: Sequence[str], names: Sequence[str], options: Mapping[str, Any]
+def _join(
+    table: "pa.Table", order: "pl.DataFrame", keys: Sequence[str], names: Sequence[str], options: Mapping[str, Any]
 ) -> Iterator["pa.RecordBatch"]:
-    """The left rows among some of a table, joined."""
+    """The joined rows for the left rows in `order`, which are places of rows in the table."""
     import polars as pl
     import pyarrow as pa
 
@@ -165,8 +166,8 @@ def _joined(
     left, right = order.filter(~pl.col(_IS_RIGHT)), order.filter(pl.col(_IS_RIGHT))
     if not left.height:
         return
-    found = merged(left, right, on=_TIME, by=keys, suffix="!", **options)
+    matches = merged(left, right, on=_TIME, by=keys, suffix="!", **options)
     columns: list[Any] = []
-    for struct, rows in ((_LEFT, "#row"), (_RIGHT, "#row!")):
-        columns += whole[struct].take(found[rows].to_arrow()).combine_chunks().flatten()
+    for struct, places in ((_LEFT, "#row"), (_RIGHT, "#row!")):
+        columns += table[struct].take(matches[places].to_arrow()).combine_chunks().flatten()
     yield from pa.table(columns, names=list(names)).to_batches(_BATCH_ROWS)

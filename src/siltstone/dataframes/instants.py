@@ -1,4 +1,4 @@
-"""Instants of a Spark DataFrame as numbers, whatever the session's time zone and its kind of timestamps."""
+"""Instants of a Spark DataFrame as numbers, independent of the session's time zone and kind of timestamps."""
 
 from typing import TYPE_CHECKING
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 INSTANT = "timestamp_ltz"
-"""Spark's type of instants; `timestamp` is another one where spark.sql.timestampType says so."""
+"""Spark's type of instants; the setting spark.sql.timestampType may give `timestamp` another meaning."""
 
 
 def microseconds(df: "DataFrame", name: str) -> "Column":
-    """Microseconds since 1970 UTC (bigint, null for null) of a column of timestamps; of dates and of timestamps without
-    a zone as the clock of UTC shows them, not the one of the session's time zone.
+    """A column of timestamps as microseconds since 1970 UTC (bigint, null for null). Dates and timestamps without a
+    zone are UTC, whatever the session's time zone is.
 
     Raises UsageError for a column of another type.
     """
@@ -24,5 +24,5 @@ def microseconds(df: "DataFrame", name: str) -> "Column":
         return sql.unix_micros(column)
     if kind not in ("timestamp_ntz", "date"):
         raise UsageError(f"column {name} is a {kind}, not a time", "Give a timestamp: to_timestamp makes one.")
-    told = sql.concat(column.cast("timestamp_ntz").cast("string"), sql.lit("Z"))
-    return sql.unix_micros(told.cast(INSTANT))
+    text = sql.concat(column.cast("timestamp_ntz").cast("string"), sql.lit("Z"))
+    return sql.unix_micros(text.cast(INSTANT))

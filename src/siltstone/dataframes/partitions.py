@@ -1,4 +1,4 @@
-"""A stream of sorted Arrow batches to finished rows, for a worker of Spark."""
+"""Makes rows of measures of a stream of sorted Arrow batches, in a worker of Spark."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +14,8 @@ from siltstone.model.contracts import TIMESTAMP
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.timeseries import kernel
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.measures import finished
-from siltstone.timeseries.states import EXTREMES, States, joined
+from siltstone.timeseries.measures import measures_of
+from siltstone.timeseries.states import EXTREMES, States, concat_states
 
 _INSTANTS = ("bucket_start", "bucket_end", "min_ts", "max_ts", "first_ts", "last_ts")
 _TRUST = ("n", "n_bad", "covered_s", "good_s", "pct_good", "carried_in", "first_ts", "last_ts", "provisional")
@@ -32,8 +32,8 @@ def rows_of_partition(
     watermark_us: int,
     has_site: bool,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of all series of a partition, whose batches are sorted by series and time (columns as
-    `frames.aggregate` selects them, ts in microseconds); with `has_site` a series is followed by its site."""
+    """The rows of measures of all series of a partition. Its batches are sorted by series and time, with the columns
+    that `dataframes.aggregate` selects, ts in microseconds; with `has_site` SITE and the site follow each series id."""
     asked = AggregateSpec.from_dict(terms)
     one = None if how is None else Interpretation(**{**how, "sentinels": tuple(how["sentinels"])})
     reader = ReadingPoints(asked, "", (EARLIEST_US, LATEST_US))
@@ -42,7 +42,7 @@ def rows_of_partition(
         _, series, source, device, measurement = about
         return one or asked.interpretations.of(source, device, measurement, (series or "").partition(SITE)[0])
 
-    found: list[States] = []
+    parts: list[States] = []
     for read in reader.of(_tables(batches)):
         about = reader.names.about[read.first : read.first + len(read.points.starts) - 1]
         interpretations = [interpretation(a) for a in about]
@@ -55,13 +55,13 @@ def rows_of_partition(
             sketch=bool(asked.quantiles),
             first_series=read.first,
         )
-        found.append(states)
-    if not found:
+        parts.append(states)
+    if not parts:
         return
-    states, ways = joined(found), [interpretation(a) for a in reader.names.about]
-    done = finished(
+    states, interpretations_of_all = concat_states(parts), [interpretation(a) for a in reader.names.about]
+    measured = measures_of(
         states,
-        ways,
+        interpretations_of_all,
         asked.buckets,
         watermark_us,
         empty=asked.empty,
@@ -69,12 +69,12 @@ def rows_of_partition(
         wanted_quantiles=asked.quantiles,
         wants_times=asked.wants_times,
     )
-    ahead = pl.Series([n for n, way in enumerate(ways) if way.looks_ahead], dtype=pl.Int64)
-    rows = _without_numbers(done.rows, textual_rows(done.rows, states.rows, reader.names.texts, ahead))
+    ahead = pl.Series([n for n, rule in enumerate(interpretations_of_all) if rule.looks_ahead], dtype=pl.Int64)
+    rows = _without_numbers(measured.rows, textual_rows(measured.rows, states.rows, reader.names.texts, ahead))
     names = pl.DataFrame([(a[1] or "").partition(SITE)[::2] for a in reader.names.about], schema=_NAMES, orient="row")
     rows = rows.hstack(names[rows["series"]].with_columns(pl.col("site").replace("", None)))
     if asked.wants_times:
-        times = in_state(done.times, reader.names.texts)
+        times = in_state(measured.times, reader.names.texts)
         rows = rows.join(times, on=["series", "bucket"], how="left", maintain_order="left")
         is_enough = pl.col("pct_good") >= asked.min_pct_good
         rows = rows.with_columns(pl.when(is_enough).then(TIME_IN_STATE).alias(TIME_IN_STATE))
@@ -82,11 +82,11 @@ def rows_of_partition(
 
 
 def _without_numbers(rows: pl.DataFrame, textual: pl.Series) -> pl.DataFrame:
-    """The rows, those with texts without what is told of their values as numbers."""
+    """The rows; in those with texts, measures that are numbers made of values are null."""
     if not textual.any():
         return rows
-    told = [n for n, kind in rows.schema.items() if kind == pl.Float64() or n in ("min_ts", "max_ts")]
-    return rows.with_columns(pl.when(~textual).then(n).alias(n) for n in told if n not in _TRUST)
+    of_values = [n for n, kind in rows.schema.items() if kind == pl.Float64() or n in ("min_ts", "max_ts")]
+    return rows.with_columns(pl.when(~textual).then(n).alias(n) for n in of_values if n not in _TRUST)
 
 
 def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

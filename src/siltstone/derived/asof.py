@@ -1,4 +1,4 @@
-"""The as-of job: to each row of one table the row of another that was in force at its time, as a table."""
+"""The as-of job: writes a table of the rows of one table, each with the row of another that was valid at its time."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def asof_tables(
     left_uri: str,
     right_uri: str,
     output_uri: str,
-    wanted: tuple[AggregateSpec, AggregateSpec],
+    filters: tuple[AggregateSpec, AggregateSpec],
     joining: JoinSpec,
     config: Config,
     engine: Engine,
@@ -38,35 +38,36 @@ def asof_tables(
 ) -> AsofSummary:
     """Write a table of the rows of one table, each with the row of another as of its time; the run's summary.
 
-    `wanted`: whose filters choose the rows of either side. Raises UsageError for tables and columns that don't fit.
+    `filters`: for each side a spec of which only the filters are used, to choose rows. Raises UsageError for tables and
+    columns that don't fit.
     """
     started = time.time()
     engine.warm_up(2, [AsofTask.__module__])
-    given = (left_uri, right_uri), output_uri, wanted, joining, config, engine, progress
-    summary = retry(lambda: _joined(*given), output_uri, progress)
+    given = (left_uri, right_uri), output_uri, filters, joining, config, engine, progress
+    summary = retry(lambda: _join(*given), output_uri, progress)
     return replace(summary, seconds=round(time.time() - started, 3))
 
 
-def _joined(
+def _join(
     uris: Sequence[str],
     output_uri: str,
-    wanted: tuple[AggregateSpec, AggregateSpec],
+    filters: tuple[AggregateSpec, AggregateSpec],
     joining: JoinSpec,
     config: Config,
     engine: Engine,
     progress: Progress,
 ) -> AsofSummary:
-    """One attempt: against one version of either table and one of the output."""
-    tables = [_there(uri, config) for uri in uris]
+    """One attempt, with one version of each table and one of the output."""
+    tables = [_table(uri, config) for uri in uris]
     sides, files = [], []
-    for table, terms in zip(tables, wanted, strict=True):
+    for table, terms in zip(tables, filters, strict=True):
         side, stored = _side(table, terms)
         sides.append(side)
         files.append(spans(stored, table.contract))
     left, right = sides
     contract = contract_of_join(left, right, joining)
     roots = {"left": tables[0].storage.root, "right": tables[1].storage.root}
-    asked = {**roots, **asdict(joining), **{f"{n}_wanted": t.as_dict() for n, t in zip(roots, wanted, strict=True)}}
+    asked = {**roots, **asdict(joining), **{f"{n}_wanted": t.as_dict() for n, t in zip(roots, filters, strict=True)}}
     out = DerivedTable(output_uri, contract, "asof", asked, config)
     paths = [f"{side}/{span[0].path}" for side, own in zip(roots, files, strict=True) for span in own]
     about = AsofSummary(
@@ -78,9 +79,9 @@ def _joined(
     )
     if out.is_of(paths):
         return about
-    whole = windows([*files[0], *files[1]], EARLIEST_US, LATEST_US, _TASK_ROWS, anywhere=True)
-    parts = [window for window in whole if within(files[0], window)]
-    beside = ends_beside(right.rows, files[1], parts, joining.by, right.wanted, out, engine, progress)
+    candidates = windows([*files[0], *files[1]], EARLIEST_US, LATEST_US, _TASK_ROWS, anywhere=True)
+    parts = [window for window in candidates if within(files[0], window)]
+    beside = ends_beside(right.rows, files[1], parts, joining.by, right.filters, out, engine, progress)
     tasks = [
         AsofTask(
             left=replace(left, files=_files(left, within(files[0], window))),
@@ -94,17 +95,17 @@ def _joined(
         for window, names in zip(parts, beside, strict=True)
     ]
     try:
-        made = TaskTotals.of(
+        totals = TaskTotals.of(
             engine.run(tasks, lambda done: progress(f"joining: {done} of {len(tasks)} tasks", 0, 0, 0))
         )
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
-    _check(made, files[0], sum(o.rows for o in made.outputs), joining)
-    summary = replace(about, rows_in=made.rows, rows_left_out=made.left_out, rows_matched=made.matched)
-    return out.commit(summary, made.outputs, paths)
+    _check(totals, files[0], sum(o.rows for o in totals.outputs), joining)
+    summary = replace(about, rows_in=totals.rows, rows_left_out=totals.left_out, rows_matched=totals.matched)
+    return out.commit(summary, totals.outputs, paths)
 
 
-def _there(uri: str, config: Config) -> Table:
+def _table(uri: str, config: Config) -> Table:
     """The table at a path: one of a source, or one that aggregate, rollup or resample has made."""
     storage = open_root(uri, config.storage)
     contract = sources.contracts().get(storage.root.rstrip("/").rpartition("/")[2])
@@ -130,23 +131,23 @@ def _there(uri: str, config: Config) -> Table:
     return table
 
 
-def _side(table: Table, wanted: AggregateSpec) -> tuple[Side, list[DataFile]]:
+def _side(table: Table, filters: AggregateSpec) -> tuple[Side, list[DataFile]]:
     snapshot = table.snapshot()
     assert snapshot is not None
     names = (table.contract.time.name, *snapshot.schema.by_name)
-    return Side(stored_rows(table, names, snapshot.schema), wanted), table.files(snapshot)
+    return Side(stored_rows(table, names, snapshot.schema), filters), table.files(snapshot)
 
 
 def _files(side: Side, stored: Sequence[DataFile]) -> tuple[tuple[str, str], ...]:
     return tuple((file.path, file.partition[-1] if side.rows.place else "") for file in stored)
 
 
-def _check(made: TaskTotals, left: Sequence[Span], rows_out: int, joining: JoinSpec) -> None:
-    """Raise AccountsError unless every row of the left side was read once, and is joined, left out or unmatched."""
+def _check(totals: TaskTotals, left: Sequence[Span], rows_out: int, joining: JoinSpec) -> None:
+    """Raise AccountsError unless every row of the left table was read once, and was joined, left out or unmatched."""
     problems = []
-    if (there := sum(file.rows for file, _, _ in left)) != made.rows:
-        problems.append(f"{there:,} rows are in the left table, {made.rows:,} were read")
-    expected = made.matched if joining.how == "inner" else made.rows - made.left_out
+    if (expected_rows := sum(file.rows for file, _, _ in left)) != totals.rows:
+        problems.append(f"{expected_rows:,} rows are in the left table, {totals.rows:,} were read")
+    expected = totals.matched if joining.how == "inner" else totals.rows - totals.left_out
     if rows_out != expected:
         problems.append(f"{expected:,} rows were joined, {rows_out:,} written")
     if problems:

@@ -1,6 +1,6 @@
-"""The tasks that join two tables as of a time: each takes a window, with the rows of the right side beside it."""
+"""The tasks that join two tables as of a time: each joins the rows of a window, with right rows from around it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ _NEWEST_LAST = ("ts_nanos", "version")  # of readings of one series and time
 
 @dataclass(frozen=True)
 class JoinSpec:
-    """How rows meet; the words are those of siltstone.timeseries.asof."""
+    """How rows are joined; the fields are parameters of siltstone.timeseries.asof."""
 
     by: tuple[str, ...]
     direction: Direction = "backward"
@@ -32,23 +32,19 @@ class JoinSpec:
     how: str = "left"
     suffix: str = "_right"
 
-    def joined(self, left: pl.DataFrame, right: pl.DataFrame, on: str) -> pl.DataFrame:
+    def join(self, left: pl.DataFrame, right: pl.DataFrame, on: str) -> pl.DataFrame:
         """The rows of the left side with those of the right one."""
         return asof(left, right, on=on, **asdict(self))
 
 
 @dataclass(frozen=True)
 class Side:
-    """A table of the join: its rows, which are wanted, and the data files (path, place) with rows in the window."""
+    """A table of the join: how its rows are read, a spec of which the filters choose rows, and the data files (path,
+    place) with rows in the window."""
 
     rows: StoredRows
-    wanted: AggregateSpec
+    filters: AggregateSpec
     files: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Side":
-        files = tuple((path, place) for path, place in row["files"])
-        return cls(StoredRows.from_dict(row["rows"]), AggregateSpec.from_dict(row["wanted"]), files)
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -65,10 +61,10 @@ class Side:
 
 
 def contract_of_join(left: Side, right: Side, joining: JoinSpec) -> Contract:
-    """The contract of the joined table: the columns of both sides, those of the right one but the key after the others.
+    """The contract of the joined table: all columns of the left side, then those of the right one without the key.
     Raises UsageError for columns that don't fit."""
     on = left.rows.time
-    names = joining.joined(left.empty(), right.empty().rename({right.rows.time: on}), on).columns
+    names = joining.join(left.empty(), right.empty().rename({right.rows.time: on}), on).columns
     kinds = [*left.kinds.values(), *(kind for name, kind in right.kinds.items() if name not in joining.by)]
     columns = [Column(name, kind, name) for name, kind in zip(names, kinds, strict=True) if name != on]
     columns.sort(key=lambda column: column.name != left.rows.unit)
@@ -85,7 +81,8 @@ def contract_of_join(left: Side, right: Side, joining: JoinSpec) -> Contract:
 
 @dataclass(frozen=True)
 class AsofTask:
-    """The rows of the left side with times in `window`; right rows of other files that they may meet are `beside`."""
+    """Joins the rows of the left side with times in `window`. `beside`: files in `work` with right rows of other data
+    files that may match them."""
 
     left: Side
     right: Side
@@ -99,51 +96,37 @@ class AsofTask:
     def table(self) -> Storage:
         return self.writing.table
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "AsofTask":
-        made: dict[str, Any] = {name: Side.from_dict(row[name]) for name in ("left", "right")}
-        made |= {"work": Storage.from_dict(row["work"])}
-        lists = {name: tuple(row[name]) for name in ("beside", "window")}
-        joining = JoinSpec(**{**row["joining"], "by": tuple(row["joining"]["by"])})
-        return cls(**{**row, **made, **lists, "joining": joining, "writing": WriterSettings.from_dict(row["writing"])})
-
     def run(self) -> TaskTotals:
         on, unit = self.left.rows.time, self.left.rows.unit
         made = TaskTotals()
         left = self._left(made)
         right = self._right().rename({self.right.rows.time: on})
-        rows = self.joining.joined(left, right, on)
+        rows = self.joining.join(left, right, on)
         made.matched = rows.height - rows[f"{on}{self.joining.suffix}"].null_count()
         made.points = left.height
         contract = contract_of_join(self.left, self.right, self.joining)
         made.outputs += write_sorted(self.writing, contract, rows.sort(unit, on, maintain_order=True))
         return made
 
-    def result(self, row: Mapping[str, Any]) -> TaskTotals:
-        return TaskTotals.from_dict(row)
-
     def _left(self, made: TaskTotals) -> pl.DataFrame:
-        """The wanted rows of the window; rows without a time are of the first one, and left out."""
-        found = [self.left.empty()]
+        """The chosen rows of the window. Rows without a time count in the first window, and are left out."""
+        frames = [self.left.empty()]
         for frame in self.left.frames():
             us = frame[self.left.rows.time].dt.epoch("us").fill_null(EARLIEST_US)
             inside = frame.filter(us.is_between(*self.window, closed="left"))
-            found.append(self.left.rows.wanted(inside.drop_nulls(self.left.rows.time), self.left.wanted))
+            frames.append(self.left.rows.select_series(inside.drop_nulls(self.left.rows.time), self.left.filters))
             made.rows += inside.height
-            made.left_out += inside.height - found[-1].height
-        return pl.concat(found)
+            made.left_out += inside.height - frames[-1].height
+        return pl.concat(frames)
 
     def _right(self) -> pl.DataFrame:
-        """The wanted rows of the window, and of each key the last ones before and the first ones after it."""
+        """The chosen rows of the window, and for each key the last ones before it and the first ones after it."""
         rows = self.right.rows
         columns = self.right.empty().columns
         beside = [frame.select(columns) for name in self.beside if (frame := read_beside(self.work, name)).height]
         inside, before, after = [self.right.empty()], list(beside[:]), list(beside[:])
         for frame in self.right.frames():
-            kept = rows.wanted(frame, self.right.wanted).drop_nulls(rows.time)
+            kept = rows.select_series(frame, self.right.filters).drop_nulls(rows.time)
             us = kept[rows.time].dt.epoch("us")
             inside.append(kept.filter(us.is_between(*self.window, closed="left")))
             before.append(self._nearest([kept], last=True))
@@ -151,13 +134,13 @@ class AsofTask:
             if len(before) > _AT_ONCE:
                 before, after = [self._nearest(before, last=True)], [self._nearest(after, last=False)]
         outside = [self._nearest(before, last=True), self._nearest(after, last=False)]
-        found = pl.concat([*inside, *outside])
+        chosen = pl.concat([*inside, *outside])
         order = [name for name in _NEWEST_LAST if name in columns]
-        return found.sort(rows.time, *order, maintain_order=True)
+        return chosen.sort(rows.time, *order, maintain_order=True)
 
     def _nearest(self, frames: Sequence[pl.DataFrame], *, last: bool) -> pl.DataFrame:
         rows = self.right.rows
         us = pl.col(rows.time).dt.epoch("us")
-        is_there = us < self.window[0] if last else us >= self.window[1]
-        whole = pl.concat([self.right.empty(), *frames]).filter(is_there)
-        return nearest(whole, self.joining.by, rows.time, last=last)
+        is_outside = us < self.window[0] if last else us >= self.window[1]
+        rows_outside = pl.concat([self.right.empty(), *frames]).filter(is_outside)
+        return nearest(rows_outside, self.joining.by, rows.time, last=last)

@@ -1,13 +1,12 @@
-"""Rows of data files as they are stored, and of each file those at the first and last time of every key: with these
-beside it, a window of time needs no other file to know what was before it and what comes after."""
+"""Rows of data files as they are stored, and boundary rows: the rows at the first and the last time of every key in a
+file. With the boundary rows of other files a task knows what is before and after its window without reading these."""
 
 import io
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -21,14 +20,18 @@ from siltstone.storage import Storage
 from siltstone.table.reader import naming, opened
 
 _BATCH_ROWS = 1 << 18
-_OF = "#of"  # of a wide table, the column whose first and last rows these are
+_OF = "#of"  # the name of the column of a wide table for which a row is a first or last one
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class StoredRows:
-    """How a table's data files are read: its sort columns, the columns wanted (name, kind), the column that the last
-    part of a partition stands for ("": none). `values`: of a wide table, columns with first and last rows of their own.
+    """How the data files of a table are read.
+
+    - `unit`, `time`: the columns by which rows are sorted.
+    - `place`: the column that the last part of a partition is the value of; "" if there is none.
+    - `columns`: the columns to read, (name, kind).
+    - `values`: columns of a wide table for which first and last rows are sought one by one, as cells may be null.
     """
 
     table: Storage
@@ -38,14 +41,9 @@ class StoredRows:
     columns: tuple[tuple[str, str], ...]
     values: tuple[str, ...] = ()
 
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "StoredRows":
-        lists = {"columns": tuple((n, k) for n, k in row["columns"]), "values": tuple(row["values"])}
-        return cls(**{**row, "table": Storage.from_dict(row["table"]), **lists})
-
     @property
     def by(self) -> tuple[str, ...]:
-        """The columns that tell one series from all others."""
+        """The columns that name a series."""
         return (self.place, self.unit) if self.place else (self.unit,)
 
     @property
@@ -55,50 +53,52 @@ class StoredRows:
         return pa.schema([(self.time, TIMESTAMP), *(field for field in texts if field[0] != self.time)])
 
     def tables(self, path: str, open_files: ExitStack) -> Iterator[pa.Table]:
-        """The rows of a data file, with every column, texts coded."""
+        """The rows of a data file with all columns; texts are dictionaries."""
         texts = [field.name for field in self.schema if field.type == CODED]
         file = open_files.enter_context(opened(self.table, path, coded=texts))
-        there = [name for name in self.schema.names if name in file.schema.names]
-        for table in file.batches(there, batch_rows=_BATCH_ROWS):
+        names = [name for name in self.schema.names if name in file.schema.names]
+        for table in file.batches(names, batch_rows=_BATCH_ROWS):
             with naming(file.uri):
-                whole = self.completed(table)
-            yield whole
+                rows = self.with_all_columns(table)
+            yield rows
 
-    def completed(self, table: pa.Table) -> pa.Table:
-        """The rows with these columns alone, null where there was none."""
-        known = set(table.column_names)
-        columns = [table[f.name].cast(f.type) if f.name in known else pa.nulls(len(table), f.type) for f in self.schema]
+    def with_all_columns(self, table: pa.Table) -> pa.Table:
+        """The rows with exactly the columns of the schema; null in those that the table lacks."""
+        existing = set(table.column_names)
+        columns = [
+            table[f.name].cast(f.type) if f.name in existing else pa.nulls(len(table), f.type) for f in self.schema
+        ]
         return pa.table(columns, schema=self.schema)
 
     def frames(self, path: str, place: str) -> Iterator[pl.DataFrame]:
-        """The same with plain texts, and the place."""
+        """The rows of a data file with plain texts, and with the column `place`."""
         with ExitStack() as open_files:
             for table in self.tables(path, open_files):
                 yield self.plain(table, place)
 
     def plain(self, table: pa.Table, place: str) -> pl.DataFrame:
-        """Rows with plain texts, and the place."""
+        """The rows with plain texts, and with the column `place`."""
         frame = pl.DataFrame(table).with_columns(pl.col(pl.Categorical()).cast(pl.String()))
         return frame.with_columns(pl.lit(place).alias(self.place)) if self.place else frame
 
-    def wanted(self, frame: pl.DataFrame, terms: AggregateSpec) -> pl.DataFrame:
+    def select_series(self, frame: pl.DataFrame, terms: AggregateSpec) -> pl.DataFrame:
         """The rows of the series that the filters of `terms` ask for."""
         if not (terms.series or terms.devices or terms.measurements or terms.sites):
             return frame
         filtered = ("site", self.unit, "device_id", "measurement")
         names = [n for n in filtered if n in frame.columns]
         kinds = frame.select(names).unique()
-        told = [kinds[n].to_list() if n in names else [None] * kinds.height for n in filtered]
+        values = [kinds[n].to_list() if n in names else [None] * kinds.height for n in filtered]
         kept = [
             terms.wants(site or "", series or "", device, name)
-            for site, series, device, name in zip(*told, strict=True)
+            for site, series, device, name in zip(*values, strict=True)
         ]
         chosen = kinds.filter(pl.Series(kept, dtype=pl.Boolean()))
         return frame.join(chosen, on=names, how="semi", nulls_equal=True, maintain_order="left")
 
 
 def nearest(frame: pl.DataFrame, by: Sequence[str], time: str, *, last: bool) -> pl.DataFrame:
-    """The rows at the last, or first, time of each key."""
+    """The rows at the last time of each key, or with `last` False at the first one."""
     key = [*by, *([_OF] if _OF in frame.columns else [])]
     end = pl.col(time).max() if last else pl.col(time).min()
     return frame.filter(pl.col(time) == (end.over(key) if key else end))
@@ -106,36 +106,28 @@ def nearest(frame: pl.DataFrame, by: Sequence[str], time: str, *, last: bool) ->
 
 @dataclass(frozen=True)
 class BoundaryTask:
-    """Keeps the rows at the first and last time of each key of a data file, in the folder `table`."""
+    """Writes the boundary rows of a data file, at the first and the last time of each key, to the folder `table`."""
 
     rows: StoredRows
     path: str
     place: str
     by: tuple[str, ...]
-    wanted: AggregateSpec
+    filters: AggregateSpec
     table: Storage
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "BoundaryTask":
-        places = {"rows": StoredRows.from_dict(row["rows"]), "table": Storage.from_dict(row["table"])}
-        return cls(**{**row, **places, "by": tuple(row["by"]), "wanted": AggregateSpec.from_dict(row["wanted"])})
 
     def run(self) -> "BoundaryRows":
         name, rows = kept_as(self.path), self.rows
         if self.table.size(name):
             return BoundaryRows(0)
-        found: list[pl.DataFrame] = []
+        parts: list[pl.DataFrame] = []
         for frame in rows.frames(self.path, self.place):
-            kept = rows.wanted(frame, self.wanted).drop_nulls([*self.by, rows.time])
-            found.append(self._ends(self._by_column(kept)))
-            if len(found) > _AT_ONCE:
-                found = [self._ends(pl.concat(found, how="diagonal"))]
-        whole = self._ends(pl.concat(found, how="diagonal")) if found else pl.DataFrame()
-        _put(self.table, name, whole)
-        return BoundaryRows(whole.height)
+            kept = rows.select_series(frame, self.filters).drop_nulls([*self.by, rows.time])
+            parts.append(self._ends(self._by_column(kept)))
+            if len(parts) > _AT_ONCE:
+                parts = [self._ends(pl.concat(parts, how="diagonal"))]
+        ends = self._ends(pl.concat(parts, how="diagonal")) if parts else pl.DataFrame()
+        _put(self.table, name, ends)
+        return BoundaryRows(ends.height)
 
     def _by_column(self, frame: pl.DataFrame) -> pl.DataFrame:
         if not self.rows.values:
@@ -148,22 +140,16 @@ class BoundaryTask:
         sides = [nearest(frame, self.by, self.rows.time, last=last) for last in (False, True)]
         return pl.concat(sides).unique(maintain_order=True)
 
-    def result(self, row: Mapping[str, Any]) -> "BoundaryRows":
-        return BoundaryRows(**row)
-
 
 @dataclass(frozen=True)
 class BoundaryRows:
-    """How many rows a task kept."""
+    """The number of boundary rows that a task wrote."""
 
     rows: int
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def kept_as(path: str) -> str:
-    """The name of the rows that are kept of a data file."""
+    """The name of the file with the boundary rows of a data file."""
     return path.rpartition("/")[2]
 
 
@@ -174,18 +160,18 @@ def _put(out: Storage, path: str, frame: pl.DataFrame) -> None:
 
 
 def read_beside(out: Storage, path: str) -> pl.DataFrame:
-    """The rows beside a window; no column where there are none."""
+    """The rows of a file of `write_beside`; a frame without columns if there is no such file."""
     fetched = out.read(path)
     return pl.DataFrame() if fetched is None else pl.read_parquet(io.BytesIO(fetched.data))
 
 
 def spans(stored: Sequence[DataFile], contract: Contract) -> list[tuple[DataFile, int, int]]:
-    """Each file with its first and last instant."""
-    found = []
+    """Each file with its first and last instant, EARLIEST_US and LATEST_US if they are unknown."""
+    result = []
     for file in stored:
         first, last = file.bounds.get(contract.time.name, (None, None))
-        found.append((file, EARLIEST_US if first is None else int(first), LATEST_US if last is None else int(last)))
-    return found
+        result.append((file, EARLIEST_US if first is None else int(first), LATEST_US if last is None else int(last)))
+    return result
 
 
 Span = tuple[DataFile, int, int]
@@ -193,20 +179,20 @@ Window = tuple[int, int]
 
 
 def windows(files: Sequence[Span], start: int, end: int, most: int, *, anywhere: bool = False) -> list[Window]:
-    """[start, end) in windows of about so many rows, cut where the files of a date begin; with `anywhere` also within
-    a date that has more."""
+    """[start, end) cut into windows of about `most` rows. Cuts are where files of a date begin; with `anywhere` a date
+    with more rows is cut, too."""
     dates: dict[str, Window] = {}
     rows: dict[str, int] = {}
     for file, first, last in files:
         date = file.partition[0] if file.partition else ""
         low, high = dates.get(date, (LATEST_US, EARLIEST_US))
         dates[date], rows[date] = (min(low, first), max(high, last)), rows.get(date, 0) + file.rows
-    cuts, held = [], 0
+    cuts, window_rows = [], 0
     for date, (low, high) in sorted(dates.items(), key=lambda d: d[1]):
-        if held and held + rows[date] > most:
+        if window_rows and window_rows + rows[date] > most:
             cuts.append(low)
-            held = 0
-        held += rows[date]
+            window_rows = 0
+        window_rows += rows[date]
         pieces = -(-rows[date] // most) if anywhere else 1
         cuts += [low + (high - low) * n // pieces for n in range(1, pieces)]
     edges = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
@@ -214,32 +200,32 @@ def windows(files: Sequence[Span], start: int, end: int, most: int, *, anywhere:
 
 
 def within(files: Sequence[Span], window: Window) -> list[DataFile]:
-    """The files that may have rows in a window."""
+    """The files in which rows of a window may be."""
     return [file for file, first, last in files if last >= window[0] and first < window[1]]
 
 
 def outside(files: Sequence[Span], parts: Sequence[Window]) -> list[DataFile]:
-    """The files that lie before or after some window."""
+    """The files that lie before or after some window as a whole."""
     return [file for file, first, last in files if any(last < start or first >= end for start, end in parts)]
 
 
 def write_beside(
     work: Storage, kept: Storage, files: Sequence[Span], parts: Sequence[Window], by: Sequence[str], time: str
 ) -> list[tuple[str, str]]:
-    """For each window the names of two files in `work`: with the rows of each key at its last time of all files before
-    the window, and at its first time of all after it; none is written where there are no rows."""
+    """For each window the names of two files in `work`. The first has the rows of each key at its last time in all
+    files before the window, the second those at its first time in all files after it. Empty files are not written."""
     names = [(f"{uuid.uuid4().hex}.before", f"{uuid.uuid4().hex}.after") for _ in parts]
     for is_last in (True, False):
         waiting = sorted(files, key=lambda f: -f[2] if is_last else f[1])  # the next one comes last
-        found: list[pl.DataFrame] = []
+        nearest_rows: list[pl.DataFrame] = []
         for number in range(len(parts)) if is_last else reversed(range(len(parts))):
             start, end = parts[number]
             while waiting and (waiting[-1][2] < start if is_last else waiting[-1][1] >= end):
                 frame = read_beside(kept, kept_as(waiting.pop()[0].path))
-                found += [frame] if frame.height else []
-                if len(found) > _AT_ONCE:
-                    found = [nearest(pl.concat(found, how="diagonal"), by, time, last=is_last)]
-            if found:
-                found = [nearest(pl.concat(found, how="diagonal"), by, time, last=is_last)]
-                _put(work, names[number][0 if is_last else 1], found[0])
+                nearest_rows += [frame] if frame.height else []
+                if len(nearest_rows) > _AT_ONCE:
+                    nearest_rows = [nearest(pl.concat(nearest_rows, how="diagonal"), by, time, last=is_last)]
+            if nearest_rows:
+                nearest_rows = [nearest(pl.concat(nearest_rows, how="diagonal"), by, time, last=is_last)]
+                _put(work, names[number][0 if is_last else 1], nearest_rows[0])
     return names

@@ -1,9 +1,9 @@
-"""Tables that are made of others as a whole: opened, written by date, checked and committed."""
+"""Tables that a run makes of others as a whole: opened, written by date, checked and committed."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -34,8 +34,8 @@ Completed = Callable[[pl.DataFrame], pl.DataFrame]
 def write_sorted(
     writing: WriterSettings, contract: Contract, rows: pl.DataFrame, complete: Completed = lambda rows: rows
 ) -> list[NewFile]:
-    """Write sorted rows, those of each UTC date to files of its partition; `complete` adds columns that they lack, part
-    by part."""
+    """Write sorted rows, each UTC date to files of its partition; the files. `complete` adds missing columns to one
+    part of the rows after the other."""
     schema = base_schema(contract)
     types = {contract.time.name: contract.time.type, **{c.name: ARROW_TYPE[c.kind] for c in schema.columns}}
     outputs: list[NewFile] = []
@@ -52,8 +52,8 @@ def write_sorted(
 
 @dataclass
 class TaskTotals:
-    """What a task read and wrote: `rows` of data files and `beside` its window, of which `points`, `left_out` and
-    `repeated` ones; series, or rows `matched`."""
+    """What a task read and wrote: the number of rows read (`beside` of them outside its window), of these used as
+    points, left out and repeated; the number of series, or of rows matched."""
 
     outputs: list[NewFile] = field(default_factory=list)
     rows: int = 0
@@ -64,25 +64,18 @@ class TaskTotals:
     series: int = 0
     matched: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "TaskTotals":
-        return cls(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
-
     @classmethod
     def of(cls, parts: Sequence["TaskTotals"]) -> "TaskTotals":
-        """All together."""
-        whole = cls()
+        """The sums of all."""
+        totals = cls()
         for part in parts:
-            for name in vars(whole):
-                setattr(whole, name, getattr(whole, name) + getattr(part, name))
-        return whole
+            for name in vars(totals):
+                setattr(totals, name, getattr(totals, name) + getattr(part, name))
+        return totals
 
 
 class DerivedTable:
-    """A table that a run makes anew, unless it was made of the same files with the same terms before."""
+    """A table that a run replaces as a whole, unless it was made of the same files with the same terms."""
 
     def __init__(self, uri: str, contract: Contract, kind: str, terms: Mapping[str, Any], config: Config) -> None:
         self._kind, self._terms = kind, json.loads(json.dumps(terms))
@@ -108,13 +101,13 @@ class DerivedTable:
             )
 
     def is_of(self, files: Sequence[str]) -> bool:
-        """Whether the table is what the files say."""
+        """Whether the table was made of exactly these files."""
         newest = self._planned.newest
         return newest is not None and newest.files == sorted(files)
 
     def commit(self, summary: Made, outputs: Sequence[NewFile], files: Sequence[str]) -> Made:
-        """Replace all data files in one commit; the summary. Raises AccountsError, and Refused where another run was
-        first."""
+        """Replace all data files in one commit; the summary. Raises AccountsError, and Refused if another run has
+        committed first."""
         extras = {"files": sorted(files)}
         return commit(self._planned, self._kind, summary, self._terms, outputs, self._planned.stored, extras)
 
@@ -125,7 +118,7 @@ def stored_terms(uri: str, contract: Contract, config: Config) -> Mapping[str, A
 
 
 def _newest(table: Table) -> RunHeader | None:
-    """What the newest run said of itself; of a table whose columns none of these has, that it is another kind."""
+    """The header of the newest run, None before the first; of kind "another" if the table has other columns."""
     try:
         return newest_header(table)
     except TableFormatError:
@@ -149,21 +142,21 @@ def ends_beside(
     files: Sequence[Span],
     parts: Sequence[Window],
     by: Sequence[str],
-    wanted: AggregateSpec,
+    filters: AggregateSpec,
     out: DerivedTable,
     engine: Engine,
     progress: Progress,
 ) -> list[tuple[str, str]]:
-    """The names of the files in `out.work` with the rows before and after each window, made of the first and last rows
-    of every data file, which are kept for the next run."""
-    meaning = json.dumps([rows.columns, rows.values, list(by), wanted.as_dict()])
+    """For each window the names of the files in `out.work` with the rows nearest before and after it. They are made of
+    the boundary rows of data files, which stay in the table's folder for the next run."""
+    meaning = json.dumps([rows.columns, rows.values, list(by), filters.as_dict()])
     folder = hashlib.sha256(meaning.encode()).hexdigest()[:16]
     kept = out.table.storage.child(FOLDER, "edges", folder)
     for place in (kept, out.work):
         place.make()
     others = outside(files, parts)
     tasks = [
-        BoundaryTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), wanted, kept)
+        BoundaryTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), filters, kept)
         for file in others
     ]
     engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))

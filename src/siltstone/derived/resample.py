@@ -37,18 +37,19 @@ def resample_table(
     """Write a table of the values of series at the instants of a grid, the starts of the buckets of `terms`; the run's
     summary.
 
-    The instants go from a series' first point, or the period's start, to the latest instant of the table, or the
-    period's end (outside). `fill_as`: previous, linear, nearest, or interpretation: as the rules of `terms` say.
+    The instants go from the first point of a series, or the start of the period, to the latest instant of the table, or
+    to the end of the period (exclusive). `fill_as`: previous, linear, nearest, or interpretation, by the rules of
+    `terms`.
     """
     started = time.time()
     engine.warm_up(2, [ResampleTask.__module__])
     source = input_table(input_uri, terms, config)
     given = source, output_uri, terms, fill_as, limit_us, period, config, engine, progress
-    summary = retry(lambda: _resampled(*given), output_uri, progress)
+    summary = retry(lambda: _resample(*given), output_uri, progress)
     return replace(summary, seconds=round(time.time() - started, 3))
 
 
-def _resampled(
+def _resample(
     source: Table,
     output_uri: str,
     terms: AggregateSpec,
@@ -59,7 +60,7 @@ def _resampled(
     engine: Engine,
     progress: Progress,
 ) -> ResampleSummary:
-    """One attempt: against one version of the table and one of the output."""
+    """One attempt, with one version of the table and one of the output."""
     source.recover()
     snapshot = existing(source)
     if unknown := [c for c in terms.columns if c not in snapshot.schema.by_name]:
@@ -74,8 +75,10 @@ def _resampled(
     )
     if out.is_of(paths):
         return about
-    there = (source.contract.time.name, *snapshot.schema.by_name)
-    rows = stored_rows(source, needed_columns(terms, *source.contract.sort_by, there), snapshot.schema, terms.columns)
+    existing_columns = (source.contract.time.name, *snapshot.schema.by_name)
+    rows = stored_rows(
+        source, needed_columns(terms, *source.contract.sort_by, existing_columns), snapshot.schema, terms.columns
+    )
     latest = latest_us(stored, source.contract)
     end_us = period.end_us if period.end_us != LATEST_US else (period.start_us if latest is None else latest) + 1
     files = spans(stored, source.contract)
@@ -118,26 +121,26 @@ def _resampled(
 
 
 def _bins(files: Sequence[Span], window: Window, rows: StoredRows) -> list[tuple[tuple[str, tuple[str, ...]], ...]]:
-    """The sites of the table, each with its files of a window, in bins of about as many rows as a task reads."""
+    """The sites of the table with their files of a window, in groups with about as many rows as a task reads."""
     sites: dict[str, list[Any]] = {}
     for file, _, _ in files:
         sites.setdefault(file.partition[-1] if rows.place else "", [])
     for file in within(files, window):
         sites[file.partition[-1] if rows.place else ""].append(file)
     bins: list[list[tuple[str, tuple[str, ...]]]] = [[]]
-    held = 0
+    bin_rows = 0
     for site, own in sorted(sites.items()):
         count = sum(file.rows for file in own)
-        if held and held + count > _TASK_ROWS:
+        if bin_rows and bin_rows + count > _TASK_ROWS:
             bins.append([])
-            held = 0
+            bin_rows = 0
         bins[-1].append((site, tuple(file.path for file in own)))
-        held += count
+        bin_rows += count
     return [tuple(one) for one in bins]
 
 
 def _check(total: TaskTotals, tasks: Sequence[ResampleTask], rows: Mapping[str, int], *, is_wide: bool) -> None:
-    """Raise AccountsError unless every row of the files was read and each is a point, left out or repeated."""
+    """Raise AccountsError unless every row of the files was read, and is a point, left out or repeated."""
     problems = []
     expected = sum(rows[path] for task in tasks for _, paths in task.sites for path in paths)
     if total.rows - total.beside != expected:

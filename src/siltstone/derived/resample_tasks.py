@@ -1,8 +1,8 @@
-"""The tasks that put series on a grid: each streams the points of a window of time, with those beside it, once."""
+"""The tasks that put series on a grid: each reads the points of a window, and those around it, as one stream."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,16 +44,16 @@ RESAMPLED = Contract(
 
 @dataclass(frozen=True)
 class FillRule:
-    """How a series is filled, and how far in microseconds (None: however far)."""
+    """How a series is filled, and over how many microseconds at most (None: no limit)."""
 
     how: Filling
     limit_us: int | None
     hold_us: int | None
 
 
-def way_of(terms: AggregateSpec, fill_as: str, limit_us: int | None, about: Sequence[str | None]) -> FillRule:
-    """The way of a series (site, series, source, device, measurement): the one asked for, or as it is interpreted.
-    Between the totals of a bucketed one nothing is known."""
+def fill_rule(terms: AggregateSpec, fill_as: str, limit_us: int | None, about: Sequence[str | None]) -> FillRule:
+    """How to fill a series (`about`: site, series, source, device, measurement): as asked for, or as it is interpreted.
+    Between the totals of a bucketed series nothing is known."""
     if fill_as != "interpretation":
         return FillRule(fill_as, limit_us, limit_us)  # type: ignore[arg-type]
     _, series, source, device, measurement = about
@@ -71,8 +71,11 @@ def way_of(terms: AggregateSpec, fill_as: str, limit_us: int | None, about: Sequ
 
 @dataclass(frozen=True)
 class ResampleTask:
-    """The sites' data files (site, files of each partition that may have points in `window`) and the rows `beside` it;
-    the instants of the window go to `table`. `from_start`: whether series begin at the window's begin."""
+    """Fills the instants of the grid in `window` for the series of some sites and writes them to `table`.
+
+    `sites`: (site, its data files that may have points in the window). `beside`: files in `work` with the points around
+    the window. `from_start`: whether the instants of a series begin with the window, not with its first point.
+    """
 
     rows: StoredRows
     work: Storage
@@ -90,26 +93,12 @@ class ResampleTask:
     def table(self) -> Storage:
         return self.writing.table
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "ResampleTask":
-        places = {"rows": StoredRows.from_dict(row["rows"]), "writing": WriterSettings.from_dict(row["writing"])}
-        places |= {"work": Storage.from_dict(row["work"])}
-        lists = {name: tuple(row[name]) for name in ("beside", "window")}
-        lists["sites"] = tuple((site, tuple(paths)) for site, paths in row["sites"])
-        return cls(**{**row, **places, **lists, "terms": AggregateSpec.from_dict(row["terms"])})
-
     def run(self) -> TaskTotals:
         return _Resampling(self).run()
 
-    def result(self, row: Mapping[str, Any]) -> TaskTotals:
-        return TaskTotals.from_dict(row)
-
 
 class _Resampling:
-    """One task at work; filled instants wait until they are many, then they are sorted and written."""
+    """A running task: filled instants are collected until they are many, then sorted and written."""
 
     def __init__(self, task: ResampleTask) -> None:
         self._task, self._made = task, TaskTotals()
@@ -126,10 +115,10 @@ class _Resampling:
         return self._made
 
     def _site(self, site: str, paths: Sequence[str]) -> None:
-        task, whole = self._task, (EARLIEST_US, LATEST_US)
-        reader: ReadingPoints | WidePoints = ReadingPoints(task.terms, site, whole)
+        task, all_time = self._task, (EARLIEST_US, LATEST_US)
+        reader: ReadingPoints | WidePoints = ReadingPoints(task.terms, site, all_time)
         if task.terms.columns:
-            reader = WidePoints(task.terms, site, whole, task.rows.unit, task.rows.time, task.source)
+            reader = WidePoints(task.terms, site, all_time, task.rows.unit, task.rows.time, task.source)
         grid = _Grid(task)
         first_number = len(self._about)
         numbers: dict[str | None, int] = {}
@@ -143,13 +132,13 @@ class _Resampling:
                     if names[1] not in numbers:
                         numbers[names[1]] = len(numbers)
                         self._about.append(names)
-                        grid.add(way_of(task.terms, task.fill_as, task.limit_us, names))
+                        grid.add(fill_rule(task.terms, task.fill_as, task.limit_us, names))
                 own = np.array([numbers[names[1]] for names in about], np.int64)
                 rules = task.terms.read_as(about)
                 points = read.points
                 points = Points(points.starts, points.ts, points.value, effective(points, rules))
-                self._hold(grid.filled(own, points, list(reader.names.texts)), first_number)
-            self._hold(grid.rest(), first_number)
+                self._hold(grid.fill_up_to(own, points, list(reader.names.texts)), first_number)
+            self._hold(grid.fill_rest(), first_number)
         self._made.rows += reader.counted.rows
         self._made.points += reader.counted.points
         self._made.left_out += reader.counted.left_out
@@ -163,12 +152,12 @@ class _Resampling:
         self._made.beside += frame.height
         if frame.height:
             ordered = frame.sort(rows.unit, rows.time)
-            yield rows.completed(ordered.to_arrow(compat_level=pl.CompatLevel.oldest()))
+            yield rows.with_all_columns(ordered.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
     def _hold(self, parts: Iterator[tuple[Ints, Points]], first_number: int) -> None:
-        for series, found in parts:
-            known = found.quality > BAD
-            row = {"series": series + first_number, "ts": found.ts, "value": found.value, "known": known}
+        for series, filled in parts:
+            is_known = filled.quality > BAD
+            row = {"series": series + first_number, "ts": filled.ts, "value": filled.value, "known": is_known}
             self._held.append(pl.DataFrame(row))
             if sum(frame.height for frame in self._held) > _HELD_ROWS:
                 self._write()
@@ -185,7 +174,7 @@ class _Resampling:
         self._made.outputs += write_sorted(self._task.writing, RESAMPLED, rows, lambda part: self._named(part, names))
 
     def _named(self, rows: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
-        """The rows with what is known of their series, and values that stand for texts as these."""
+        """The rows with the columns of their series, and with texts for values that stand for texts."""
         is_text = pl.col("value").is_in(list(self._texts))
         texts = pl.col("value").replace_strict(self._texts, default=None, return_dtype=pl.String())
         return rows.hstack(names[rows["series"]]).with_columns(
@@ -195,8 +184,8 @@ class _Resampling:
 
 
 class _Grid:
-    """The instants of the series of a site, filled as far as their points have come; of each its last point, the number
-    of the next instant (UNMET before the first point) and its way."""
+    """The grid of the series of a site, filled up to the points that were read so far. For each series it has the last
+    point, the number of the next instant (_UNMET before the first point) and its fill rule."""
 
     _UNMET = -(1 << 62)
 
@@ -211,7 +200,7 @@ class _Grid:
         self._count = 0
 
     def add(self, way: FillRule) -> None:
-        """One more series."""
+        """Add a series, with the next number."""
         if self._count == len(self._way):
             more = max(1024, self._count)
             for name in ("_way", "_next", "_ts", "_value", "_quality"):
@@ -221,8 +210,9 @@ class _Grid:
         self._next[self._count] = self._UNMET
         self._count += 1
 
-    def filled(self, series: Ints, points: Points, texts: Sequence[float]) -> Iterator[tuple[Ints, Points]]:
-        """The instants up to the last of the next points of some series; `texts`: values that no line leads through."""
+    def fill_up_to(self, series: Ints, points: Points, texts: Sequence[float]) -> Iterator[tuple[Ints, Points]]:
+        """Fill the instants up to the last one of the next points of some series. `texts`: values that stand for texts;
+        a series with one is a step, since there is no line between texts."""
         ends = points.starts[1:] - 1
         if texts:
             holds_text = np.add.reduceat(np.isin(points.value, texts), points.starts[:-1]) > 0
@@ -235,14 +225,14 @@ class _Grid:
         first = points.ts[points.starts[:-1]]
         begin = np.full(len(series), start) if self._task.from_start else np.maximum(first, start)
         self._next[series] = np.where(is_new, self._buckets.number(begin - 1) + 1, self._next[series])
-        joined = self._with_last(points, series, ~is_new)
+        with_last = self._with_last(points, series, ~is_new)
         until = self._buckets.number(np.minimum(points.ts[ends], stop - 1))
         self._ts[series], self._value[series] = points.ts[ends], points.value[ends]
         self._quality[series] = points.quality[ends]
-        yield from self._instants(series, joined, until)
+        yield from self._instants(series, with_last, until)
 
-    def rest(self) -> Iterator[tuple[Ints, Points]]:
-        """The instants after the last point of every series."""
+    def fill_rest(self) -> Iterator[tuple[Ints, Points]]:
+        """Fill the instants behind the last point of every series."""
         series = np.arange(self._count)
         places = slice(0, self._count)
         points = Points(np.arange(self._count + 1), self._ts[places], self._value[places], self._quality[places])
@@ -250,7 +240,7 @@ class _Grid:
         yield from self._instants(series, points, np.repeat(last, self._count))
 
     def _with_last(self, points: Points, series: Ints, has_last: np.ndarray[Any, np.dtype[np.bool_]]) -> Points:
-        """The points, those that came last before them ahead."""
+        """The points, in each series behind its last point so far if it has one."""
         at, of = points.starts[:-1][has_last], series[has_last]
         starts = points.starts + np.concatenate(([0], np.cumsum(has_last)))
         return Points(
@@ -283,7 +273,7 @@ class _Grid:
 
 
 def _of(points: Points, series: Ints) -> Points:
-    """The points of some series alone."""
+    """The points of some of the series."""
     lengths = np.diff(points.starts)[series]
     starts = np.concatenate(([0], np.cumsum(lengths)))
     rows = np.repeat(points.starts[:-1][series] - starts[:-1], lengths) + np.arange(starts[-1])

@@ -7,10 +7,12 @@ needs no entry anywhere.
 import importlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
-from siltstone.engine.tasks import Task
-from siltstone.errors import SiltstoneError, StorageError
+from siltstone import errors
+from siltstone.engine.codec import decode, encode
+from siltstone.engine.tasks import R, Task
+from siltstone.errors import SiltstoneError, StorageError, rebuilt
 from siltstone.storage import Storage
 
 _OWN = "siltstone."
@@ -19,27 +21,40 @@ _OWN = "siltstone."
 def plan_of(task: Task[Any]) -> bytes:
     """The plan file of a task."""
     kind = type(task)
-    return json.dumps({"kind": f"{kind.__module__}:{kind.__qualname__}", "task": task.as_dict()}).encode()
+    return json.dumps({"kind": f"{kind.__module__}:{kind.__qualname__}", "task": encode(task)}).encode()
 
 
 def run_plan(table: Mapping[str, Any], path: str) -> bytes:
-    """Run the task of a plan file; its result as JSON, or the error that no retry would mend. `table` is the storage
-    as plain values.
+    """Run the task of a plan file of the table at `table`, an encoded Storage. `result_of` reads what comes back: the
+    result, or the error that no retry would mend.
 
     Raises StorageError, for Spark to try the task again.
     """
-    storage = Storage.from_dict(table)
+    storage = decode(Storage, table)
     fetched = storage.read(path)
     if fetched is None:
         raise StorageError(f"{storage.uri(path)} is gone", "Run again.")
     plan = json.loads(fetched.data)
     try:
-        result = class_of(plan["kind"]).from_dict(plan["task"]).run().as_dict()
+        outcome: dict[str, Any] = {"result": encode(decode(class_of(plan["kind"]), plan["task"]).run())}
     except StorageError:
         raise
     except SiltstoneError as error:
-        result = {"error": [type(error).__name__, str(error)]}
-    return json.dumps(result).encode()
+        outcome = {"error": [type(error).__name__, str(error)]}
+    return json.dumps(outcome).encode()
+
+
+def result_of(task: Task[R], outcome: bytes) -> R:
+    """The result of a task from what `run_plan` gave; its class is the one that the task's `run` is annotated with.
+
+    Raises the error that ended the task.
+    """
+    row = json.loads(outcome)
+    if "error" in row:
+        kind, text = row["error"]
+        raise rebuilt(getattr(errors, kind, SiltstoneError), text)
+    result: R = decode(get_type_hints(type(task).run)["return"], row["result"])
+    return result
 
 
 def class_of(kind: str) -> Any:

@@ -1,6 +1,5 @@
 """Runs tasks as Spark tasks: each reads its plan file, and writes its own files."""
 
-import json
 import os
 import re
 import threading
@@ -9,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from siltstone import errors
-from siltstone.engine.plan_files import plan_of
+from siltstone.engine.codec import encode
+from siltstone.engine.plan_files import plan_of, result_of
 from siltstone.engine.tasks import R, Task, TasksDone
-from siltstone.errors import SiltstoneError, StorageError, rebuilt
+from siltstone.errors import StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,24 +45,20 @@ class SparkEngine:
         list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
         try:
             numbers = self.spark.range(0, len(tasks), 1, len(tasks))
-            frame = numbers.mapInArrow(_spark_task(table.as_dict(), plans), "id bigint, result binary")
+            frame = numbers.mapInArrow(_spark_task(encode(table), plans), "id bigint, result binary")
             rows = _collected(self.spark, frame.collect, done)
         finally:
             list(table.ahead(table.delete, paths))
-        results = {row["id"]: json.loads(bytes(row["result"])) for row in rows}
-        for result in results.values():
-            if "error" in result:
-                kind, text = result["error"]
-                raise rebuilt(getattr(errors, kind, SiltstoneError), text)
-        return [task.result(results[i]) for i, task in enumerate(tasks)]
+        outcomes = {row["id"]: bytes(row["result"]) for row in rows}
+        return [result_of(task, outcomes[i]) for i, task in enumerate(tasks)]
 
 
 def _spark_task(
     table: Mapping[str, Any], plans: str
 ) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
-    """A function for mapInArrow: each id is a task; its result, or the error that no retry would mend, as JSON.
+    """A function for mapInArrow: each id is a task; what `run_plan` gives for it.
 
-    `table` is a storage as plain values, for the function travels.
+    `table` is an encoded Storage, since Spark sends the function to its workers.
     """
 
     def run(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:

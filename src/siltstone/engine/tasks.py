@@ -1,7 +1,7 @@
 """What engines and tasks promise each other."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from siltstone.storage import Storage
@@ -10,29 +10,20 @@ TasksDone = Callable[[int], None]
 """Called in the driver with the number of tasks that are done."""
 
 
-class Result(Protocol):
-    """What a task gives back; plain values."""
-
-    def as_dict(self) -> dict[str, Any]: ...
-
-
 T = TypeVar("T")
-R = TypeVar("R", bound=Result)
-R_co = TypeVar("R_co", bound=Result, covariant=True)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Task(Protocol[R_co]):
-    """What a task is told; plain values, so that it travels between processes, to Spark as JSON."""
+    """A piece of work: a dataclass of plain values, so that it travels to other processes, to those of Spark as JSON
+    (siltstone.engine.codec)."""
 
     @property
     def table(self) -> "Storage": ...
 
-    def run(self) -> R_co: ...
-
-    def as_dict(self) -> dict[str, Any]: ...
-
-    def result(self, row: Mapping[str, Any]) -> R_co:
-        """The result from its `as_dict`."""
+    def run(self) -> R_co:
+        """Do it. The result is a dataclass, too: the one that the method is annotated with."""
         ...
 
 

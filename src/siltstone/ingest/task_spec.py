@@ -1,11 +1,11 @@
 """What travels between the driver and its tasks: what to do, and the report of what was done; plain values only."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
 
-from siltstone.config.task_settings import Settings, settings_from
+from siltstone.config.task_settings import Settings
 from siltstone.model.accounts import FileAccount
 from siltstone.model.contracts import Column
 from siltstone.model.data_files import DataFile, NewFile, Partition
@@ -84,37 +84,6 @@ class IngestTask:
         """Read, conform, sort and write. Raises AccountsError if a file's account does not close."""
         raise NotImplementedError
 
-    def result(self, row: Mapping[str, Any]) -> "IngestReport":
-        return IngestReport.from_dict(row)
-
-    def as_dict(self) -> dict[str, Any]:
-        row = {f.name: getattr(self, f.name) for f in fields(self)}
-        files = [
-            {**dict(zip(_VALUES, _values_of(f), strict=True)), "former": f.former and asdict(f.former)}
-            for f in self.files
-        ]
-        places = {"input": self.input.as_dict(), "table": self.table.as_dict()}
-        plain = {"files": files, "stored": [asdict(s) for s in self.stored]}
-        return {**row, **places, **plain, "schema": self.schema.as_dict(), "settings": asdict(self.settings)}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "IngestTask":
-        return cls(
-            **{
-                **row,
-                "input": Storage.from_dict(row["input"]),
-                "table": Storage.from_dict(row["table"]),
-                "partition": None if row["partition"] is None else tuple(row["partition"]),
-                "known": tuple(row["known"]),
-                "stored": tuple(DataFile.from_dict(s) for s in row["stored"]),
-                "files": tuple(
-                    SourceFile(**{**f, "former": f["former"] and FormerVersion(**f["former"])}) for f in row["files"]
-                ),
-                "schema": Schema.from_dict(row["schema"]),
-                "settings": settings_from(row["settings"]),
-            }
-        )
-
 
 @dataclass
 class IngestReport:
@@ -137,35 +106,6 @@ class IngestReport:
     rewritten: list[str] = field(default_factory=list)
     adjusted: dict[str, list[int]] = field(default_factory=dict)
     carried_cells: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "files": [f.as_dict() for f in self.files],
-            "outputs": [o.as_dict() for o in self.outputs],
-            "new_columns": [asdict(c) for c in self.new_columns],
-            "deferred": self.deferred,
-            "quarantine": self.quarantine,
-            "replaced": self.replaced,
-            "kept_by": self.kept_by,
-            "rewritten": self.rewritten,
-            "adjusted": self.adjusted,
-            "carried_cells": self.carried_cells,
-        }
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "IngestReport":
-        return cls(
-            [FileAccount.from_dict(f) for f in row["files"]],
-            [NewFile.from_dict(o) for o in row["outputs"]],
-            [Column(**c) for c in row["new_columns"]],
-            row["deferred"],
-            row["quarantine"],
-            row["replaced"],
-            row["kept_by"],
-            row["rewritten"],
-            row["adjusted"],
-            row["carried_cells"],
-        )
 
 
 @dataclass(frozen=True)

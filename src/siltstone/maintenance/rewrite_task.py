@@ -1,10 +1,9 @@
 """A task that rewrites data files of one partition as one sorted run: to optimize them, or to drop replaced rows."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -45,20 +44,8 @@ class RewriteTask:
     def table(self) -> Storage:
         return self.writing.table
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "schema": self.schema.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "RewriteTask":
-        plain = {name: tuple(row[name]) for name in ("partition", "files", "drop", "positions")}
-        writing, schema = WriterSettings.from_dict(row["writing"]), Schema.from_dict(row["schema"])
-        return cls(**{**row, **plain, "writing": writing, "schema": schema})
-
     def run(self) -> "Rewritten":
         return _rewritten(self)
-
-    def result(self, row: Mapping[str, Any]) -> "Rewritten":
-        return Rewritten(**{**row, "outputs": [NewFile.from_dict(o) for o in row["outputs"]]})
 
 
 @dataclass(frozen=True)
@@ -78,9 +65,6 @@ class Rewritten:
     @property
     def rows(self) -> int:
         return sum(o.rows for o in self.outputs)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "outputs": [o.as_dict() for o in self.outputs]}
 
 
 def _rewritten(task: RewriteTask) -> Rewritten:

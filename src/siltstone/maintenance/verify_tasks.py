@@ -6,7 +6,7 @@ the same rows agree in it, whatever their order and however they are spread over
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, BinaryIO
 
@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone import sources
-from siltstone.config.task_settings import Settings, settings_from
+from siltstone.config.task_settings import Settings
 from siltstone.errors import StorageError, Unreadable
 from siltstone.formats.documents import Item
 from siltstone.mapping.dataset import Dataset, Keyed, Wide
@@ -78,22 +78,8 @@ class SourceCheck:
     schema: Schema
     settings: Settings
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "schema": self.schema.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "SourceCheck":
-        files = tuple((str(p), str(i), int(m), int(s), str(d)) for p, i, m, s, d in row["files"])
-        settings, schema = settings_from(row["settings"]), Schema.from_dict(row["schema"])
-        table, source = Storage.from_dict(row["table"]), Storage.from_dict(row["input"])
-        return cls(**{**row, "table": table, "input": source, "files": files, "schema": schema, "settings": settings})
-
     def run(self) -> "SourcesFound":
         return SourcesFound(dict(_read_again(self)))
-
-    def result(self, row: Mapping[str, Any]) -> "SourcesFound":
-        found = row["files"].items()
-        return SourcesFound({path: SourceFound(**{**f, "sums": Sums(**f["sums"])}) for path, f in found})
 
 
 @dataclass
@@ -101,9 +87,6 @@ class SourcesFound:
     """What was found, by identity."""
 
     files: dict[str, SourceFound]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -119,21 +102,10 @@ class DataCheck:
     rows: int
     sha256: str
     schema: Schema
-    bounds: Mapping[str, Sequence[Any]]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "schema": self.schema.as_dict()}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "DataCheck":
-        table, schema = Storage.from_dict(row["table"]), Schema.from_dict(row["schema"])
-        return cls(**{**row, "table": table, "partition": tuple(row["partition"]), "schema": schema})
+    bounds: Mapping[str, Bounds]
 
     def run(self) -> "DataFound":
         return _read_data(self)
-
-    def result(self, row: Mapping[str, Any]) -> "DataFound":
-        return DataFound({path: Sums(**sums) for path, sums in row["sources"].items()}, row["problems"])
 
 
 @dataclass
@@ -142,9 +114,6 @@ class DataFound:
 
     sources: dict[str, Sums]
     problems: list[str]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _read_again(task: SourceCheck) -> Iterator[tuple[str, SourceFound]]:
@@ -273,9 +242,9 @@ def _read_data(task: DataCheck) -> DataFound:
                 with naming(file.uri):
                     _add_up(found, rows, day, task.schema, contract)
                     bounds |= {name: merged(bounds.get(name), rows.column(name)) for name in task.bounds}
-            for name, said in task.bounds.items():
-                if (there := bounds.get(name, (None, None, 0))) != tuple(said):
-                    found.problems.append(f"{task.path}: {name} is within {there}, the log says {tuple(said)}")
+            for name, logged in task.bounds.items():
+                if (read := bounds.get(name, (None, None, 0))) != logged:
+                    found.problems.append(f"{task.path}: {name} is within {read}, the log says {logged}")
     except (StorageError, OSError) as error:
         begin = f"{table.uri(task.path)} can't be read: "
         said = str(error).splitlines()[0].removeprefix(begin).removesuffix(f". {NEXT_MOVE}")

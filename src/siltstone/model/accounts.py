@@ -109,14 +109,6 @@ class FileAccount:
         copied.account = Account(*_counts_of(self.account))
         return copied
 
-    def as_dict(self) -> dict[str, Any]:
-        row = dict(zip(_VALUES, _values_of(self), strict=True))
-        return {**row, "account": dict(zip(_COUNTS, _counts_of(self.account), strict=True))}
-
-    @classmethod
-    def from_dict(cls, row: dict[str, Any]) -> Self:
-        return cls(**{**row, "account": Account(**row["account"])})
-
 
 _VALUES = tuple(f.name for f in fields(FileAccount))
 _values_of = attrgetter(*_VALUES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any
 
 Partition = tuple[str, ...]
 
@@ -28,11 +28,6 @@ class DataFile:
     first_unit: str
     bounds: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, hash=False)
 
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> Self:
-        bounds = {name: (low, high) for name, (low, high) in row["bounds"].items()}
-        return cls(**{**row, "partition": tuple(row["partition"]), "bounds": bounds})
-
 
 @dataclass(frozen=True)
 class NewFile:
@@ -54,10 +49,6 @@ class NewFile:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "NewFile":
-        return cls(**{**row, "partition": tuple(row["partition"])})
 
 
 def staged(path: str) -> str:

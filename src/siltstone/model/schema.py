@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from typing import Any, cast
+from typing import cast
 
 import pyarrow as pa
 
@@ -72,13 +72,6 @@ class Schema:
     def arrow(self) -> pa.Schema:
         """Arrow fields of the record columns, in order."""
         return pa.schema([(c.name, ARROW_TYPE[c.kind]) for c in self.columns])
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"columns": [[c.name, c.kind, c.key] for c in self.columns], "reserved": list(self.reserved)}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Schema":
-        return cls(tuple(Column(*c) for c in row["columns"]), tuple(row["reserved"]))
 
 
 def _endings(key: str) -> Iterator[str]:

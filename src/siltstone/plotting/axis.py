@@ -1,7 +1,7 @@
-"""Where the ticks of an axis are, and what they say: clock and calendar of a zone, and round numbers."""
+"""The ticks of an axis and their labels: by the clock and calendar of a zone, or at round numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 @dataclass(frozen=True)
 class Tick:
-    """`at`: microseconds since 1970 UTC, or a value. `under`: a second line, of what the label leaves open."""
+    """A tick. `at`: microseconds since 1970 UTC, or a value. `under`: a second line, such as the date of a time."""
 
     at: float
     label: str
@@ -27,7 +27,7 @@ class Tick:
 
 
 def local(ts_us: int, zone: str) -> datetime:
-    """An instant on the clock of a zone."""
+    """An instant in local time of a zone."""
     return (_EPOCH + ts_us * _MICRO).astimezone(ZoneInfo(zone))
 
 
@@ -36,7 +36,7 @@ def day_text(day: date) -> str:
 
 
 def time_ticks(start_us: int, end_us: int, zone: str, most: int) -> list[Tick]:
-    """Ticks in [start, end] where the clocks of the zone show a round time; not many more than `most`."""
+    """Ticks in [start, end] at round local times of the zone; not many more than `most`."""
     span_s = max(end_us - start_us, 1) / 1e6
     for step in _CLOCK_S:
         if span_s / step <= most:
@@ -44,12 +44,14 @@ def time_ticks(start_us: int, end_us: int, zone: str, most: int) -> list[Tick]:
     for step in _DAYS:
         if span_s / _DAY_S / step <= most:
             days = _days(local(start_us, zone).date(), local(end_us, zone).date(), step)
-            return _dated(days, zone, start_us, end_us, lambda d: f"{d.day} {_NAMES[d.month - 1]}")
+            return _date_ticks(days, zone, start_us, end_us, lambda d: f"{d.day} {_NAMES[d.month - 1]}")
     step = next((m for m in _MONTHS if span_s / _MONTH_S / m <= most), _MONTHS[-1])
     months = _months(local(start_us, zone).date(), local(end_us, zone).date(), step)
     if step >= 12:
-        return [Tick(t.at, t.under or t.label) for t in _dated(months, zone, start_us, end_us, lambda d: str(d.year))]
-    return _dated(months, zone, start_us, end_us, lambda d: _NAMES[d.month - 1])
+        return [
+            Tick(t.at, t.under or t.label) for t in _date_ticks(months, zone, start_us, end_us, lambda d: str(d.year))
+        ]
+    return _date_ticks(months, zone, start_us, end_us, lambda d: _NAMES[d.month - 1])
 
 
 def _clock_ticks(start_us: int, end_us: int, zone: str, step_s: int) -> list[Tick]:
@@ -57,32 +59,34 @@ def _clock_ticks(start_us: int, end_us: int, zone: str, step_s: int) -> list[Tic
     midnight = datetime.combine(first.date(), datetime.min.time())
     wall = midnight + timedelta(seconds=(first - midnight).seconds // step_s * step_s)
     last = local(end_us, zone).replace(tzinfo=None)
-    found: list[Tick] = []
+    ticks: list[Tick] = []
     shown = None
     while wall <= last:
         at = _instant_us(wall, zone)
         is_on_the_clock = local(at, zone).replace(tzinfo=None) == wall
         if start_us <= at <= end_us and is_on_the_clock:
             label = wall.strftime("%H:%M" if step_s >= 60 else "%H:%M:%S")
-            found.append(Tick(at, label, day_text(wall.date()) if wall.date() != shown else ""))
+            ticks.append(Tick(at, label, day_text(wall.date()) if wall.date() != shown else ""))
             shown = wall.date()
         wall += timedelta(seconds=step_s)
-    return found
+    return ticks
 
 
-def _dated(days: Iterator[date], zone: str, start_us: int, end_us: int, label: "object") -> list[Tick]:
-    found: list[Tick] = []
+def _date_ticks(
+    days: Iterator[date], zone: str, start_us: int, end_us: int, label: Callable[[date], str]
+) -> list[Tick]:
+    ticks: list[Tick] = []
     year = None
     for day in days:
         at = _instant_us(datetime.combine(day, datetime.min.time()), zone)
         if start_us <= at <= end_us:
-            found.append(Tick(at, label(day), str(day.year) if day.year != year else ""))  # type: ignore[operator]
+            ticks.append(Tick(at, label(day), str(day.year) if day.year != year else ""))
             year = day.year
-    return found
+    return ticks
 
 
 def _days(first: date, last: date, step: int) -> Iterator[date]:
-    """Every so many days; weeks begin on Monday."""
+    """Every `step` days; weeks begin on Monday."""
     for number in range((first.toordinal() - 1) // step * step + 1, last.toordinal() + 1, step):
         if number > 0:
             yield date.fromordinal(number)
@@ -99,7 +103,7 @@ def _instant_us(wall: datetime, zone: str) -> int:
 
 
 def value_ticks(low: float, high: float, most: int) -> list[Tick]:
-    """Ticks in [low, high] at round numbers: about `most` of them or fewer, but two at least."""
+    """Ticks in [low, high] at round numbers: about `most` of them or fewer, but at least two."""
     raw = (high - low) / max(most, 1)
     if not (math.isfinite(raw) and raw > 0):
         return [Tick(low, number_text(low))]
@@ -112,7 +116,7 @@ def value_ticks(low: float, high: float, most: int) -> list[Tick]:
 
 
 def _axis_text(value: float, step: float, most: float) -> str:
-    """A tick's number in as many digits as tell it from the next one."""
+    """The number of a tick, with enough digits to differ from the next one."""
     if most >= 1e15 or most < 1e-4:
         return f"{value:.4g}"
     scale, suffix = next(((s, t) for s, t in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "")) if most >= s), (1.0, ""))

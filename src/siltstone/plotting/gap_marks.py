@@ -1,4 +1,4 @@
-"""The gaps between a panel's buckets as marks: the value that holds in a thin line, whether it is good, a tooltip."""
+"""The gaps between the buckets of a panel as marks: a thin line at the known value, the coverage, a tooltip."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,23 +14,23 @@ PALE = 0.45
 
 
 def holding_lines(panel: Panel, frame: Frame, anchor: float | None) -> Iterator[Mark]:
-    """A thin line where a value is known between buckets, joined to those that it touches: at their edges, or where
-    the line of their values is, that share of a bucket after its start."""
-    known = panel.is_known
-    for gap in panel.held(frame.span):
+    """A thin line where a value is known between buckets. It is connected to the values of neighbouring buckets: at the
+    edge of the bucket, or with `anchor` at that share of its length, where its own line has the value."""
+    has_value = panel.is_known
+    for gap in panel.gaps_to_draw(frame.span):
         start, end = gap.shown(frame.span)
         points: list[Point] = [(frame.x(start), frame.y(gap.first)), (frame.x(end), frame.y(gap.last))]
         before, behind = gap.after, gap.after + 1
-        if start == gap.start and before >= 0 and known[before]:
+        if start == gap.start and before >= 0 and has_value[before]:
             points.insert(0, (frame.x(_joint(panel, before, anchor, 1.0)), frame.y(panel.value[before])))
-        if end == gap.end and behind < len(known) and known[behind]:
+        if end == gap.end and behind < len(has_value) and has_value[behind]:
             points.append((frame.x(_joint(panel, behind, anchor, 0.0)), frame.y(panel.value[behind])))
         yield Line(points, VALUE, THIN)
 
 
 def holding_states(panel: Panel, frame: Frame, colours: Mapping[str, str]) -> Iterator[Mark]:
-    """The state that holds between buckets, paler than theirs."""
-    for gap in panel.held(frame.span):
+    """The state between buckets, in a paler colour than in buckets."""
+    for gap in panel.gaps_to_draw(frame.span):
         left, right = (frame.x(us) for us in gap.shown(frame.span))
         colour = colours.get(gap.state, REST)
         yield Box(left, frame.y(100.0), right - left, frame.y(0.0) - frame.y(100.0), colour, PALE)
@@ -51,11 +51,11 @@ def gap_tips(panel: Panel, frame: Frame, bottom: float, zone: str) -> Iterator[M
     for gap in panel.gaps:
         left, right = frame.x(max(gap.start, frame.span[0])), frame.x(min(gap.end, frame.span[1]))
         if left < right:
-            yield Box(left, frame.top, right - left, bottom - frame.top, tip=told(panel, gap, frame.span, zone))
+            yield Box(left, frame.top, right - left, bottom - frame.top, tip=gap_text(panel, gap, frame.span, zone))
 
 
-def told(panel: Panel, gap: Gap, span: tuple[int, int], zone: str) -> str:
-    """A gap in words."""
+def gap_text(panel: Panel, gap: Gap, span: tuple[int, int], zone: str) -> str:
+    """The tooltip of a gap."""
     lines = [period_text(max(gap.start, span[0]), min(gap.end, span[1]), zone), "no points, so no buckets"]
     if panel.holds:
         lines.append(_known(panel, gap, zone))
@@ -77,7 +77,7 @@ def _known(panel: Panel, gap: Gap, zone: str) -> str:
 
 
 def period_text(start_us: int, end_us: int, zone: str) -> str:
-    """From when to when, for people, on the clocks of a zone."""
+    """A period of time for people, in local time of a zone."""
     begin, end = local(start_us, zone), local(end_us, zone)
     shown = "%H:%M" if begin.second == end.second == 0 else "%H:%M:%S"
     day = "" if begin.date() == end.date() else f"{day_text(end.date())} "

@@ -1,5 +1,5 @@
-"""What is known of the time between a series' buckets: those without points have no row in a table made with --empty
-skip, though their value may be known all the while."""
+"""What is known of the time between the buckets of a series. In a table made with --empty skip, buckets without points
+have no row, although the value may be known in them."""
 
 import math
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from siltstone.timeseries.points import Ints
 
 EVER = 1 << 61  # microseconds: after every instant
 STATE_FIELDS = ("first_ts", "first_value", "first_quality", "last_ts", "last_value", "last_quality", "texts")
-"""What of a bucket's state tells of the time around it."""
+"""The fields of a bucket's state that say something of the time around it."""
 
 
 @dataclass(frozen=True)
 class Gap:
     """Time without buckets after the row `after` (-1: before the first row), in microseconds since 1970 UTC.
 
-    From `known_from` to `known_to` the value is known; the two are equal where nothing is known. It goes from `first`
-    to `last` in a line; both are NaN where it is a text, or where the table does not tell it. `state`: the value as
-    time in states names it; empty where the table does not tell it.
+    From `known_from` to `known_to` the value is known; the two are equal if nothing is known. The value goes from
+    `first` to `last` in a line; both are NaN if it is a text, or not in the table. `state`: the value as a text, as in
+    time in states; empty if it is not in the table.
     """
 
     after: int
@@ -40,7 +40,7 @@ class Gap:
         return self.known_from < self.known_to
 
     def shown(self, span: tuple[int, int]) -> tuple[int, int]:
-        """What of the known time is within a span; two equal instants where none is."""
+        """The part of the known time within a span: start and end, equal if there is none."""
         start, end = max(self.known_from, span[0]), min(self.known_to, span[1])
         return start, max(start, end)
 
@@ -54,12 +54,12 @@ def gaps_of(
     end_us: int = EVER,
     only_good: bool = False,
 ) -> tuple[Gap, ...]:
-    """The gaps between rows in order of time, after the last one up to the watermark, and before the first one.
+    """The gaps before, between and after rows that are sorted by time; the last one ends at the watermark.
 
-    `rows`: bucket_start, bucket_end (int64 microseconds), `state` with STATE_FIELDS, null in rows without points;
-    carried_in and perhaps start_value, which tell of the time from `begin_us` to the first row where that is given.
-    `end_us`: rows from there on were not read; a series that looks ahead tells nothing of the time before them then.
-    `only_good`: what is known but not good counts as unknown.
+    - `rows`: columns bucket_start, bucket_end (int64 microseconds); `state` with STATE_FIELDS, null without points;
+      carried_in and perhaps start_value, for the time from `begin_us` to the first row if that is given.
+    - `end_us`: rows from there on were not read. Then the last gap of a series that looks ahead is left out.
+    - `only_good`: what is known but not good counts as unknown.
     """
     if not rows.height:
         return ()
@@ -76,9 +76,9 @@ def _between(rows: pl.DataFrame, how: Interpretation, after: Ints, until: Ints, 
     following = np.minimum(after + 1, rows.height - 1)
     has_next = after + 1 < rows.height
     left, right = _ends(states, "last", after), _ends(states, "first", following)
-    nothing = np.maximum(until[after], left.ts)
+    gap_end = np.maximum(until[after], left.ts)
     right = BoundaryPoints(
-        np.where(has_next, right.ts, nothing), right.value, np.where(has_next, right.quality, np.int8(NONE))
+        np.where(has_next, right.ts, gap_end), right.value, np.where(has_next, right.quality, np.int8(NONE))
     )
     pieces = pieces_between(left, right, SeriesRules.of([how]).at(np.zeros(len(after), np.int64)))
     start = rows["bucket_end"].to_numpy()[after]
@@ -88,25 +88,25 @@ def _between(rows: pl.DataFrame, how: Interpretation, after: Ints, until: Ints, 
         known_to = np.where(pieces.is_good, known_to, known_from)
     values = pieces.at(known_from).tolist(), pieces.at(known_to).tolist()
     texts = states.field("texts").to_list()
-    found = []
+    gaps = []
     for n, (i, first, last) in enumerate(zip(after.tolist(), *values, strict=True)):
         named = {t["value"]: t["text"] for row in {i, int(following[n])} for t in texts[row] or ()}
         if first in named:
             state, first, last = named[first], math.nan, math.nan
         else:
             state = _number(first)
-        known, is_good = (int(known_from[n]), int(known_to[n])), bool(pieces.is_good[n])
-        found.append(Gap(i, int(start[n]), int(until[i]), *known, first, last, state, is_good))
-    return tuple(found)
+        known_span, is_good = (int(known_from[n]), int(known_to[n])), bool(pieces.is_good[n])
+        gaps.append(Gap(i, int(start[n]), int(until[i]), *known_span, first, last, state, is_good))
+    return tuple(gaps)
 
 
 def _before(rows: pl.DataFrame, how: Interpretation, begin_us: int | None) -> tuple[Gap, ...]:
-    """What the first row says of the time before it: of a step that it was at its start value."""
+    """The gap before the first row, if the row says what is known of it: a step had its start value."""
     start = int(rows["bucket_start"][0])
     if begin_us is None or begin_us >= start or how.kind not in ("step", "counter") or not rows["carried_in"][0]:
         return ()
-    told = rows["start_value"][0] if "start_value" in rows.columns else None
-    value, state = (math.nan, "") if told is None else (float(told), _number(told))
+    start_value = rows["start_value"][0] if "start_value" in rows.columns else None
+    value, state = (math.nan, "") if start_value is None else (float(start_value), _number(start_value))
     return (Gap(-1, begin_us, start, begin_us, start, value, value, state, how.uncertain != "keep"),)
 
 
@@ -116,5 +116,5 @@ def _ends(states: "pl.series.struct.StructNameSpace", which: str, places: Ints) 
 
 
 def _number(value: float) -> str:
-    """A number as time in states names it."""
+    """A number as a text, as in time in states."""
     return str(pl.Series([value]).cast(pl.String())[0]).removesuffix(".0")

@@ -1,4 +1,4 @@
-"""Where everything of a picture goes: panels one below the other over one axis of time, each with its coverage."""
+"""The layout of a picture: panels one below the other over one axis of time, each with its coverage."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ _LETTER = 0.6  # of the size: the mean width of a letter, about
 
 @dataclass(frozen=True)
 class Heading:
-    """What is said above the panels. `span`: the instants that the axis has to show."""
+    """The text above the panels. `span`: first and last instant of the axis, microseconds."""
 
     table: str
     every: str
@@ -63,13 +63,13 @@ def scene_of(panels: Sequence[Panel], heading: Heading) -> Scene:
 
 
 def bounds_of(panel: Panel, span: tuple[int, int]) -> tuple[float, float]:
-    """The lowest and highest value that a panel's axis shows: some more than its values in the span take."""
+    """The lowest and the highest value on the axis of a panel: the values in the span, and some room."""
     if panel.shape == "states":
         return 0.0, 100.0
     if panel.measure == "pct_good":
         return 0.0, 104.0
-    held = [value for gap in panel.held(span) for value in (gap.first, gap.last)]
-    values = np.concatenate((panel.value, panel.low, panel.high, held))
+    gap_values = [value for gap in panel.gaps_to_draw(span) for value in (gap.first, gap.last)]
+    values = np.concatenate((panel.value, panel.low, panel.high, gap_values))
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
@@ -90,7 +90,7 @@ def _heading(heading: Heading) -> Iterator[Mark]:
 
 
 def _legend(panels: Sequence[Panel], colours: dict[str, str], span: tuple[int, int]) -> tuple[list[Mark], int]:
-    """What the marks mean, in as many lines as it takes, and the pixels that more lines than one take."""
+    """The legend of the marks, in as many lines as it needs; and the height of the lines after the first, in pixels."""
     marks: list[Mark] = []
     x, y = float(_LEFT), 68
     for sample, text in _samples(panels, colours, span):
@@ -116,7 +116,7 @@ def _samples(
         yield [Box(0, -6, 24, 12, colour)], _cut(state, 12, 180)
     if any(set(times) - set(colours) for p in panels for times in p.states):
         yield [Box(0, -6, 24, 12, REST)], "other states"
-    holding = [p for p in panels if p.held(span)]
+    holding = [p for p in panels if p.gaps_to_draw(span)]
     if any(p.shape != "states" for p in holding):
         yield [Box(0, -THIN / 2, 24, THIN, VALUE)], "no points: holds"
     if any(p.shape == "states" for p in holding):
@@ -137,18 +137,18 @@ def _titles(panel: Panel, top: float) -> Iterator[Mark]:
 
 
 def _about(how: str, parts: Sequence[str], room: float) -> str:
-    """What is drawn and of which series; where that is too wide, without its longest part."""
-    whole = "  ·  ".join((how, *parts))
-    if len(parts) > 1 and len(whole) > room / (11 * _LETTER):
+    """The text on what is drawn and the series; if it is too wide, without its longest part."""
+    text = "  ·  ".join((how, *parts))
+    if len(parts) > 1 and len(text) > room / (11 * _LETTER):
         return _about(how, [part for part in parts if part != max(parts, key=len)], room)
-    return _cut(whole, 11, room)
+    return _cut(text, 11, room)
 
 
 def _grid(panel: Panel, frame: Frame, ticks: Sequence[Tick]) -> Iterator[Mark]:
-    is_drawn = panel.is_known.any() or panel.held(frame.span)
+    is_drawn = panel.is_known.any() or panel.gaps_to_draw(frame.span)
     rows = max(2, int((frame.bottom - frame.top) // 30))
-    wanted = value_ticks(frame.low, frame.high, rows if panel.shape != "states" else min(rows, 4))
-    for tick in wanted:
+    levels = value_ticks(frame.low, frame.high, rows if panel.shape != "states" else min(rows, 4))
+    for tick in levels:
         y = frame.y(tick.at)
         yield Line([(frame.left, y), (frame.right, y)], GRID)
         if is_drawn:
@@ -178,7 +178,7 @@ def _time_axis(ticks: Sequence[Tick], heading: Heading, bottom: float) -> Iterat
 
 
 def _cut(text: str, size: float, room: float) -> str:
-    """A text with its middle left out where it would be wider."""
+    """The text; without its middle if it would be wider than `room`, in pixels."""
     most = max(8, int(room / (size * _LETTER)))
     if len(text) <= most:
         return text

@@ -1,4 +1,4 @@
-"""A scene as one HTML file that needs nothing else: an inline SVG with a tooltip for each bucket."""
+"""A scene as one HTML file that needs no other file: an inline SVG with a tooltip for each bucket."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -20,7 +20,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page_of(scene: Scene) -> str:
-    """The whole file; every text of the data is escaped, and the page may load nothing."""
+    """The text of the file. Every text of the data is escaped, and the page may load nothing."""
     body = "\n".join(_marks(scene))
     name = _safe(scene.name)
     return f"""<!doctype html>
@@ -45,10 +45,10 @@ def page_of(scene: Scene) -> str:
 
 def _marks(scene: Scene) -> Iterator[str]:
     for mark in scene.marks:
-        yield _drawn(mark)
+        yield _svg_of(mark)
 
 
-def _drawn(mark: Mark) -> str:
+def _svg_of(mark: Mark) -> str:
     match mark:
         case Box():
             return _box(mark)

@@ -1,4 +1,4 @@
-"""A panel's values, band, coverage and tooltips as marks."""
+"""Values, band, coverage and tooltips of a panel as marks."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,7 +18,8 @@ _VEIL = "#ffffff"
 def marks_of(
     panel: Panel, frame: Frame, colours: Mapping[str, str], *, strip: tuple[float, float], zone: str
 ) -> Iterator[Mark]:
-    """All marks of a panel. `colours`: of states; others share one. `strip`: top and height of the coverage."""
+    """All marks of a panel. `colours`: state -> colour; other states have one in common. `strip`: top and height of the
+    coverage, in pixels."""
     if panel.shape == "states":
         yield from holding_states(panel, frame, colours)
         yield from _stacks(panel, frame, colours)
@@ -36,12 +37,12 @@ def marks_of(
     for i in range(len(panel.start)):
         left, right = frame.x(panel.start[i]), frame.x(panel.end[i])
         bottom = strip[0] + strip[1]
-        yield Box(left, frame.top, right - left, bottom - frame.top, tip=told(panel, i, zone))
+        yield Box(left, frame.top, right - left, bottom - frame.top, tip=bucket_text(panel, i, zone))
     yield from gap_tips(panel, frame, sum(strip), zone)
 
 
 def _band(panel: Panel, frame: Frame) -> Iterator[Mark]:
-    """Each bucket's lowest to highest value, from its start to its end, whatever is drawn between buckets."""
+    """The band of each bucket, from its lowest to its highest value and from its start to its end."""
     for first, last in panel.runs():
         upper: list[Point] = []
         lower: list[Point] = []
@@ -66,8 +67,8 @@ def _steps(panel: Panel, frame: Frame) -> Iterator[Mark]:
 
 
 def _slopes(panel: Panel, frame: Frame) -> Iterator[Mark]:
-    """Lines from middle to middle (of values at a bucket's start or end from there to there); a dot where a value
-    has no neighbour."""
+    """Lines from the middle of each bucket to the middle of the next (for values at the start or the end of a bucket,
+    from there); a dot for a value without neighbours."""
     at = _ANCHOR.get(panel.measure, 0.5)
     for first, last in panel.runs():
         where = panel.start[first : last + 1] * (1 - at) + panel.end[first : last + 1] * at
@@ -87,7 +88,7 @@ def _bars(panel: Panel, frame: Frame) -> Iterator[Mark]:
 
 
 def _stacks(panel: Panel, frame: Frame, colours: Mapping[str, str]) -> Iterator[Mark]:
-    """Each bucket's time in states, in per cent of its length, in the order of `colours`."""
+    """The time in states of each bucket, in per cent of its length, in the order of `colours`."""
     for i, times in enumerate(panel.states):
         left, width = _inside(panel, frame, i)
         length_s = (panel.end[i] - panel.start[i]) / 1e6
@@ -101,7 +102,7 @@ def _stacks(panel: Panel, frame: Frame, colours: Mapping[str, str]) -> Iterator[
 
 
 def _inside(panel: Panel, frame: Frame, i: int) -> Point:
-    """Left side and width of a bucket's bar: a little narrower than the bucket where there is room."""
+    """Left side and width of the bar of a bucket: a little narrower than the bucket if there is room."""
     left, right = frame.x(panel.start[i]), frame.x(panel.end[i])
     gap = 1.0 if right - left > 4 else 0.0
     return left + gap, max(right - left - 2 * gap, 0.5)
@@ -116,7 +117,7 @@ def _provisional(panel: Panel, frame: Frame) -> Iterator[Mark]:
 
 
 def _coverage(panel: Panel, frame: Frame, top: float, height: float) -> Iterator[Mark]:
-    """Good time from below, the rest above it; neighbours with equal shares as one."""
+    """The strip of coverage: good time below, the rest above it; neighbours with equal shares are one box."""
     i = 0
     while i < len(panel.start):
         j = i
@@ -135,8 +136,8 @@ def _coverage(panel: Panel, frame: Frame, top: float, height: float) -> Iterator
         i = j + 1
 
 
-def told(panel: Panel, i: int, zone: str) -> str:
-    """A bucket in words: when, its value, its band, its points and coverage."""
+def bucket_text(panel: Panel, i: int, zone: str) -> str:
+    """The tooltip of a bucket: its time, value, band, points and coverage."""
     lines = [period_text(int(panel.start[i]), int(panel.end[i]), zone)]
     if panel.shape == "states":
         lines += [f"{state}: {number_text(s)} s" for state, s in sorted(panel.states[i].items(), key=lambda p: -p[1])]

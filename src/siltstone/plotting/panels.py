@@ -1,4 +1,4 @@
-"""What a series' picture shows: which measure, drawn how, over which buckets."""
+"""What the picture of a series shows: the measure, the shape in which it is drawn, the buckets."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -23,20 +23,20 @@ INSTANTS = ("min_ts", "max_ts")
 _AMOUNTS = ("integral", "transitions", "count", "sum", "increase", "n", "n_bad", "covered_s", "good_s")
 _OF_OTHER_UNITS = (*_AMOUNTS, "stddev", "time_weighted_stddev", "pct_good")
 _OF_ALL_TIME = (USUAL, "start_value", "end_value", "min", "max", TIME_IN_STATE)
-"""Measures that a bucket has by the value that is carried into it, also without points."""
+"""Measures of the value over all time: a bucket without points has them, too, if a value is carried into it."""
 _BY_KIND: Mapping[Kind, str] = {"counter": "increase", "bucketed": "sum"}
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A series over its buckets, in order of time; null is NaN.
+    """A series over its buckets, sorted by time; null is NaN.
 
     - `name`, `about`: the measurement, and what else names the series. `measure`, `shape`: what is drawn, and how.
     - `start`, `end`: of the buckets, microseconds since 1970 UTC. `value`; `low` and `high`: the band, NaN for none.
     - `pct_good`: 0 to 100. `n`: points. `provisional`: bool.
     - `states`: of the shape "states" a mapping state -> seconds for each bucket.
-    - `gaps`: the time between buckets. `can_cover`: no time is ever covered by totals of periods.
-    - `is_text`: its values are texts.
+    - `gaps`: the time between buckets. `can_cover`: False for totals of periods, which cover no time.
+    - `is_text`: whether the values are texts.
     """
 
     name: str
@@ -58,46 +58,46 @@ class Panel:
 
     @property
     def holds(self) -> bool:
-        """Whether what is known between buckets is what is drawn."""
+        """Whether the measure is drawn between buckets, too, where its value is known."""
         return self.measure in _OF_ALL_TIME
 
-    def held(self, span: tuple[int, int]) -> list[Gap]:
-        """The gaps that are drawn in a span: all or a part of them known, and told by the table."""
-        is_told = [bool(g.state) if self.shape == "states" else math.isfinite(g.first) for g in self.gaps]
-        within = [start < end for start, end in (gap.shown(span) for gap in self.gaps)]
-        return [gap for gap, *yes in zip(self.gaps, is_told, within, strict=True) if self.holds and all(yes)]
+    def gaps_to_draw(self, span: tuple[int, int]) -> list[Gap]:
+        """The gaps to draw in a span: some of their time in it is known, and the table has the value."""
+        has_value = [bool(g.state) if self.shape == "states" else math.isfinite(g.first) for g in self.gaps]
+        is_inside = [start < end for start, end in (gap.shown(span) for gap in self.gaps)]
+        return [gap for gap, *yes in zip(self.gaps, has_value, is_inside, strict=True) if self.holds and all(yes)]
 
     @property
     def is_known(self) -> npt.NDArray[np.bool_]:
-        """Of each bucket, whether it has something to draw."""
+        """For each bucket whether it has something to draw."""
         return np.array([bool(s) for s in self.states], bool) if self.shape == "states" else np.isfinite(self.value)
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """First and last bucket of each stretch of values without a gap: nothing is drawn between two of them."""
-        known, touches = self.is_known, self.end[:-1] == self.start[1:]
-        breaks = [0, *(np.flatnonzero(~(known[1:] & known[:-1] & touches)) + 1).tolist(), len(known)]
+        """The first and the last bucket of each run of buckets with values and without gaps. Lines end with a run."""
+        has_value, touches = self.is_known, self.end[:-1] == self.start[1:]
+        breaks = [0, *(np.flatnonzero(~(has_value[1:] & has_value[:-1] & touches)) + 1).tolist(), len(has_value)]
         for first, stop in pairwise(breaks):
-            if stop > first and known[first]:
+            if stop > first and has_value[first]:
                 yield first, stop - 1
 
 
 def usual_measure(kind: Kind, rows: pl.DataFrame) -> str:
-    """What is drawn of a series when nobody asks: totals of totals, the rise of counters, else the average; the times
-    in states of texts; of a table without it the first measure that it has."""
-    there = [name for name in rows.columns if name not in INSTANTS]
-    wanted = _BY_KIND.get(kind, USUAL)
-    if wanted in there and (rows[wanted].count() or TIME_IN_STATE not in there):
-        return wanted
-    if TIME_IN_STATE in there and rows[TIME_IN_STATE].count():
+    """The measure to draw by default: the sum of totals of periods, the increase of a counter, time in states of texts,
+    else the average; if the table does not have it, the first measure that it has."""
+    measures = [name for name in rows.columns if name not in INSTANTS]
+    usual = _BY_KIND.get(kind, USUAL)
+    if usual in measures and (rows[usual].count() or TIME_IN_STATE not in measures):
+        return usual
+    if TIME_IN_STATE in measures and rows[TIME_IN_STATE].count():
         return TIME_IN_STATE
-    return next((name for name in there if name in (USUAL, "mean", "last", "max", "sum")), there[0])
+    return next((name for name in measures if name in (USUAL, "mean", "last", "max", "sum")), measures[0])
 
 
 def panel_of(
     name: str, about: tuple[str, ...], kind: Kind, measure: str, rows: pl.DataFrame, gaps: tuple[Gap, ...] = ()
 ) -> Panel:
-    """The panel of a series from its rows in order of time: bucket_start, bucket_end (int64 microseconds), pct_good, n,
-    provisional, the measure, and min and max where the table has them."""
+    """The panel of a series, made of its rows, sorted by time: columns bucket_start, bucket_end (int64 microseconds),
+    pct_good, n, provisional, the measure, and min and max if the table has them."""
     nothing = np.full(rows.height, np.nan)
     is_states = measure == TIME_IN_STATE
     shape: Shape = "step"
@@ -133,7 +133,7 @@ def _reals(column: pl.Series) -> Floats:
 
 
 def states_by_time(panels: list[Panel], most: int) -> list[str]:
-    """The states with the most time over all panels, at most so many, in order of their names."""
+    """The `most` states with the most time in all panels, sorted by number or name."""
     seconds: dict[str, float] = {}
     for panel in panels:
         for times in panel.states:

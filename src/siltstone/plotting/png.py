@@ -1,4 +1,4 @@
-"""A scene as PNG, drawn by matplotlib, which only this module knows and which need not be installed."""
+"""A scene as PNG, drawn by matplotlib. Only this module imports matplotlib, which need not be installed."""
 
 import io
 import warnings
@@ -16,7 +16,7 @@ _ALIGNED = {"start": "left", "middle": "center", "end": "right"}
 
 
 def require_matplotlib() -> None:
-    """Raise UsageError where matplotlib can't be imported."""
+    """Raise UsageError if matplotlib can't be imported."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -28,7 +28,7 @@ def require_matplotlib() -> None:
 
 
 def png_of(scene: Scene) -> bytes:
-    """The picture, 1.5 pixels for each of the scene's; UsageError without matplotlib."""
+    """The picture, with 1.5 pixels for each pixel of the scene. Raises UsageError without matplotlib."""
     require_matplotlib()
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

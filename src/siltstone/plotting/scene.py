@@ -1,4 +1,4 @@
-"""A picture as plain marks in pixels from its upper left corner: what the PNG and the page both draw."""
+"""A picture as marks, in pixels from its upper left corner; the PNG and the page both draw them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle; without `fill` it is hatched where `is_hatched`, and else only a place for the tooltip `tip`."""
+    """A rectangle. Without `fill` it is hatched if `is_hatched`, else invisible, a place for the tooltip `tip`."""
 
     x: float
     y: float
@@ -68,7 +68,7 @@ Mark = Box | Line | Area | Dot | Label
 
 @dataclass(frozen=True)
 class Scene:
-    """All marks, later ones above earlier ones; `name` is what the picture is called."""
+    """All marks; later ones cover earlier ones. `name` is the title of the picture."""
 
     width: int
     height: int
@@ -78,7 +78,8 @@ class Scene:
 
 @dataclass(frozen=True)
 class Frame:
-    """The rectangle of a panel's values: pixels, the instants of its sides, the values of its ends."""
+    """The rectangle of the values of a panel: its sides in pixels, the instants of the left and right side (`span`),
+    the values of the bottom and the top."""
 
     left: float
     right: float

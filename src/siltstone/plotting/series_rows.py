@@ -1,4 +1,4 @@
-"""The rows of the wanted series out of a table of aggregates."""
+"""The rows of the series to draw, read from a table of aggregates."""
 
 import difflib
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _SHOWN, _LOOKED_AT = 5, 5_000
 
 @dataclass(frozen=True)
 class SeriesPatterns:
-    """Patterns of series, of which one of each kind that is given has to fit; `*` is any text."""
+    """Patterns of series. Of each kind that is given, one pattern must fit; `*` is any text."""
 
     series: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class SeriesPatterns:
 
 @dataclass(frozen=True)
 class SeriesRows:
-    """A series, and its rows in order of time; instants of buckets are int64 microseconds."""
+    """A series and its rows, sorted by time; instants of buckets are int64 microseconds."""
 
     site: str
     series_id: str
@@ -56,8 +56,8 @@ class SeriesRows:
 
 @dataclass(frozen=True)
 class Aggregates:
-    """A table of aggregates, and the terms that it was made with; where what is known ends, and before which instant
-    no bucket starts, both microseconds."""
+    """A table of aggregates and the terms that it was made with. What is known ends at `watermark_us`; no bucket starts
+    before `start_us`. Both are microseconds."""
 
     table: Table
     terms: AggregateSpec
@@ -70,15 +70,15 @@ class Aggregates:
 
 
 def open_aggregates(uri: str, config: Config) -> Aggregates:
-    """The table of aggregates at a path; UsageError where there is none."""
+    """The table of aggregates at a path. Raises UsageError if there is none."""
     storage = open_root(uri, config.storage)
-    if (found := output_at(storage)) is None:
+    if (output := output_at(storage)) is None:
         refuse_lake(storage)
         raise UsageError(
             f"{storage.root} is no table of aggregates",
             "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",
         )
-    table, header = found
+    table, header = output
     terms = AggregateSpec.from_dict(header.terms or {})
     if terms.convention != "default":
         raise UsageError(
@@ -88,20 +88,22 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
     return Aggregates(table, terms, header.watermark_us, header.period[0])
 
 
-def read_series(found: Aggregates, wanted: SeriesPatterns, period: Period, measure: str | None) -> list[SeriesRows]:
-    """The rows of the buckets that start in a period, with `measure`, or with every one that may be drawn.
+def read_series(
+    aggregates: Aggregates, patterns: SeriesPatterns, period: Period, measure: str | None
+) -> list[SeriesRows]:
+    """The rows of the buckets that start in a period, with `measure`, or with every measure that can be drawn.
 
-    Raises UsageError where there is no such series or measure, or more than a picture shows.
+    Raises UsageError if there is no such series or measure, or if there are more series than a picture shows.
     """
-    table = found.table
-    columns = _columns(found, measure)
+    table = aggregates.table
+    columns = _columns(aggregates, measure)
     stored = split(newest_files(table)[1], table.contract, (period.start_us, period.end_us)).within
-    return _rows(table, stored, _wanted_names(found, stored, wanted), period, columns)
+    return _rows(table, stored, _chosen_names(aggregates, stored, patterns), period, columns)
 
 
-def _columns(found: Aggregates, measure: str | None) -> list[str]:
-    """Which columns to read."""
-    terms = found.terms
+def _columns(aggregates: Aggregates, measure: str | None) -> list[str]:
+    """The columns to read."""
+    terms = aggregates.terms
     drawable = [m for m in terms.measures if m not in INSTANTS]
     if measure is None:
         chosen = drawable
@@ -112,7 +114,7 @@ def _columns(found: Aggregates, measure: str | None) -> list[str]:
         raise UsageError(
             f"{measure} is an instant, not a value to draw"
             if is_instant
-            else f"{found.table.storage.root} has no measure {measure!r}",
+            else f"{aggregates.table.storage.root} has no measure {measure!r}",
             f"It has {', '.join((*drawable, *TRUST))}"
             + ("." if is_instant else "; another: siltstone aggregate INPUT NEW_TABLE --measure NAME."),
         )
@@ -121,20 +123,20 @@ def _columns(found: Aggregates, measure: str | None) -> list[str]:
     return list(dict.fromkeys((*chosen, *_ALWAYS)))
 
 
-def _wanted_names(found: Aggregates, stored: Sequence[DataFile], wanted: SeriesPatterns) -> pl.DataFrame:
-    """The series that fit, in order of measurement, device and name."""
-    table, every = found.table, found.terms.every
+def _chosen_names(aggregates: Aggregates, stored: Sequence[DataFile], patterns: SeriesPatterns) -> pl.DataFrame:
+    """The series that fit the patterns, sorted by measurement, device and name."""
+    table, every = aggregates.table, aggregates.terms.every
     frames = [_read(table, file, list(_NAMES)).unique() for file in stored]
     schema = dict.fromkeys(_NAMES, pl.String)
     names = pl.concat([pl.DataFrame(schema=schema), *frames]).unique(["site", "series_id"], keep="first")
     if not names.height:
-        raise _no_buckets(found)
-    asked = AggregateSpec(every, series=wanted.series, devices=wanted.devices, measurements=wanted.measurements,
-                  sites=wanted.sites)  # fmt: skip
-    fits = [asked.wants(r["site"], r["series_id"], r["device_id"], r["measurement"]) for r in names.rows(named=True)]
+        raise _no_buckets(aggregates)
+    filters = AggregateSpec(every, series=patterns.series, devices=patterns.devices, measurements=patterns.measurements,
+                  sites=patterns.sites)  # fmt: skip
+    fits = [filters.wants(r["site"], r["series_id"], r["device_id"], r["measurement"]) for r in names.rows(named=True)]
     chosen = names.filter(pl.Series(fits, dtype=pl.Boolean)).sort("measurement", "device_id", "series_id", "site")
     if not chosen.height:
-        raise UsageError(f"no series of {table.storage.root} has {wanted}", _near(names, wanted))
+        raise UsageError(f"no series of {table.storage.root} has {patterns}", _near(names, patterns))
     if chosen.height > MOST_SERIES:
         few = ", ".join(chosen.select(pl.coalesce("measurement", "series_id")).to_series().unique().sort().head(_SHOWN))
         raise UsageError(
@@ -144,44 +146,44 @@ def _wanted_names(found: Aggregates, stored: Sequence[DataFile], wanted: SeriesP
     return chosen
 
 
-def _no_buckets(found: Aggregates) -> UsageError:
-    """Of a table, or of its part in the period."""
-    table = found.table
+def _no_buckets(aggregates: Aggregates) -> UsageError:
+    """The error for a table without buckets, or without buckets in the period."""
+    table = aggregates.table
     snapshot = table.snapshot()
     bounds = [f.bounds.get("bucket_start", (None, None)) for f in (table.files(snapshot) if snapshot else [])]
-    told = [(first, last) for first, last in bounds if first is not None and last is not None]
-    if not told:
+    known_bounds = [(first, last) for first, last in bounds if first is not None and last is not None]
+    if not known_bounds:
         return UsageError(
             f"{table.storage.root} has no rows",
             "Nothing that it was asked for was there: make another with siltstone aggregate, and look at what it says "
             "was read and left out.",
         )
+    earliest, latest = min(first for first, _ in known_bounds), max(last for _, last in known_bounds)
     return UsageError(
         f"{table.storage.root} has no buckets in that time",
-        f"Its buckets start from {iso(min(t[0] for t in told))} to {iso(max(t[1] for t in told))}: give other --from "
-        "and --to, or leave them out.",
+        f"Its buckets start from {iso(earliest)} to {iso(latest)}: give other --from and --to, or leave them out.",
     )
 
 
-def _near(names: pl.DataFrame, wanted: SeriesPatterns) -> str:
-    """Names like those that were asked for, or some of those there are."""
+def _near(names: pl.DataFrame, given: SeriesPatterns) -> str:
+    """The next move for a user: names that are like those asked for, or some of the existing ones."""
     pairs = (
-        ("series_id", wanted.series),
-        ("device_id", wanted.devices),
-        ("measurement", wanted.measurements),
-        ("site", wanted.sites),
+        ("series_id", given.series),
+        ("device_id", given.devices),
+        ("measurement", given.measurements),
+        ("site", given.sites),
     )
     for column, patterns in pairs:
         if patterns:
-            there = names[column].drop_nulls().unique().sort().to_list()
+            existing = names[column].drop_nulls().unique().sort().to_list()
             words = [pattern.strip("*").casefold() for pattern in patterns]
-            near = [n for n in there if any(word and word in n.casefold() for word in words)][:_SHOWN]
-            near += [n for p in patterns for n in difflib.get_close_matches(p, there[:_LOOKED_AT], _SHOWN, 0.5)]
-            shown = ", ".join(list(dict.fromkeys(near))[:_SHOWN] or there[:_SHOWN])
+            near = [n for n in existing if any(word and word in n.casefold() for word in words)][:_SHOWN]
+            near += [n for p in patterns for n in difflib.get_close_matches(p, existing[:_LOOKED_AT], _SHOWN, 0.5)]
+            shown = ", ".join(list(dict.fromkeys(near))[:_SHOWN] or existing[:_SHOWN])
             what = f"{column.removesuffix('_id')}{'' if column == 'series_id' else 's'}"
-            if not there:
+            if not existing:
                 return f"Its series have no {what}: name them by another filter."
-            return f"{'Near' if near else f'Of its {len(there):,} {what}'}: {shown}. Patterns: * is any text."
+            return f"{'Near' if near else f'Of its {len(existing):,} {what}'}: {shown}. Patterns: * is any text."
     return "Leave the patterns out."
 
 
@@ -199,7 +201,7 @@ def _rows(
     instants = [pl.col(name).dt.epoch("us") for name in ("bucket_start", "bucket_end")]
     rows = pl.concat(frames).with_columns(instants)
     rows = rows.filter(pl.col("bucket_start") >= period.start_us, pl.col("bucket_start") < period.end_us)
-    found = []
+    series = []
     for named in names.select(_NAMES).rows(named=True):
         own = rows.filter(site=named["site"], series_id=named["series_id"]).drop(key).sort("bucket_start")
         if own.height > MOST_BUCKETS:
@@ -208,18 +210,18 @@ def _rows(
                 f"Give --from and --to, or make coarser buckets: siltstone rollup {table.storage.root} OUT --every 1d.",
             )
         if own.height:
-            found.append(SeriesRows(**named, rows=own))
-    if not found:
+            series.append(SeriesRows(**named, rows=own))
+    if not series:
         raise UsageError(
             "the series have no buckets in that time",
             "Give other --from and --to, or leave them out. Buckets without points have rows in a table that siltstone "
             "aggregate has made with --empty carry.",
         )
-    return found
+    return series
 
 
 def _read(table: Table, stored: DataFile, columns: list[str], *, with_state: bool = False) -> pl.DataFrame:
-    """The columns of a data file; `with_state`: and `state` with what it says of the time around a bucket."""
+    """Some columns of a data file; `with_state`: also `state`, with STATE_FIELDS only."""
     file = fetched(table.storage, stored.path, rows=stored.rows)
     rows = file.frame(columns)
     if not with_state:

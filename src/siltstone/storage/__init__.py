@@ -3,8 +3,8 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from types import TracebackType
@@ -76,14 +76,6 @@ class Storage:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Storage, (self.root, self.access)  # to another process without its connections
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, no secrets, from which another process makes the same storage."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "Storage":
-        return cls(row["root"], Access(**row["access"]))
 
     def exists(self) -> bool:
         """Whether the folder exists; on S3, whether any object is below it."""

@@ -29,7 +29,7 @@ class _State:
 
     version: int = -1
     head: int | None = None
-    columns: list[list[str]] = field(default_factory=list)
+    columns: list[list[Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def apply(self, entry: Mapping[str, Any]) -> None:
@@ -51,7 +51,7 @@ class PlainTable(Table):
         if state is None:
             return None
         head = self._head_of(state.head)
-        schema = Schema.from_dict({"columns": state.columns, "reserved": self.contract.reserved})
+        schema = Schema(tuple(Column(*column) for column in state.columns), self.contract.reserved)
         return Snapshot(state.version, schema, head)
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:

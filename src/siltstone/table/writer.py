@@ -3,7 +3,7 @@
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,11 +81,6 @@ class WriterSettings:
     sizes: Sizes
     group_bytes: int
     is_staged: bool = False
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "WriterSettings":
-        """The settings from their `asdict`."""
-        return cls(**{**row, "table": Storage.from_dict(row["table"]), "sizes": Sizes(**row["sizes"])})
 
 
 class PartitionWriter:

@@ -1,4 +1,4 @@
-"""As-of join: to each row of one table the row of another that was in force at its time, by a sorted search per key."""
+"""As-of join: gives each row of one table the row of another that was valid at its time, by a sorted search per key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ def asof(
     how: How = "left",
     suffix: str = "_right",
 ) -> pl.DataFrame:
-    """The rows of `left`, in their order, each with the row of `right` of the same key whose time is nearest.
+    """The rows of `left`, in their order, each with the row of `right` that has the same key and the nearest time.
 
     - `on`: the column of times in both: timestamps of any unit, or whole numbers.
     - `by`: the columns of the key, none for one common series. A null in the key or in the time matches nothing.
     - `direction`: backward: the latest at or before the row's time, forward: the earliest at or after it, nearest: the
-      nearer of both, the earlier one of two as near. Without `allow_exact` a row at the very time does not count. Of
-      several rows of `right` with equal key and time, the last counts.
+      nearer one of both, the earlier one if both are as near. Without `allow_exact` a row at exactly the same time
+      does not count. If several rows of `right` have the same key and time, the last one counts.
     - `tolerance_us`: the greatest distance, included; microseconds, or in the unit of whole numbers.
-    - `how`: left: every row of `left`, null where nothing matches; inner: only those with a match; right: these, then
-      every row of `right` that none took.
+    - `how`: left: every row of `left`, with nulls if nothing matches; inner: only rows of `left` with a match; right:
+      rows with a match, then every row of `right` that matches none.
 
-    Columns: those of `left`, then those of `right` but the key; a name that `left` has too gets the suffix, and so does
-    the time (`ts_right`: null where nothing matched). Raises UsageError for columns that don't fit.
+    Columns: all of `left`, then all of `right` without the key. A name that `left` has, too, gets the suffix, and so
+    does the time (`ts_right`: null if nothing matched). Raises UsageError for columns that don't fit.
     """
     _check(left, right, on, by, suffix)
     left_ts, right_ts, tolerance = _times(left[on], right[on], tolerance_us)
@@ -68,7 +68,7 @@ def asof(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a table, by key and time."""
+    """Rows of a table by their place `row`, with the number of their key and their time."""
 
     row: Ints
     key: Ints
@@ -79,50 +79,50 @@ class _Rows:
 
 
 def _sorted(rows: npt.NDArray[np.integer], key: Ints, ts: Ints) -> _Rows:
-    """Chosen rows of a table in order of key, time and row."""
-    found = _Rows(rows.astype(np.int64), key[rows], ts[rows])
-    key, ts = found.key, found.ts
+    """Chosen rows of a table, sorted by key, time and row."""
+    chosen = _Rows(rows.astype(np.int64), key[rows], ts[rows])
+    key, ts = chosen.key, chosen.ts
     if ((key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & (ts[1:] >= ts[:-1]))).all():
-        return found
+        return chosen
     low = int(ts.min())
     width = int(ts.max()) - low + 1
     if (int(key.max()) + 1) * width > _ONE_NUMBER:
-        return found.where(np.lexsort((ts, key)))
+        return chosen.where(np.lexsort((ts, key)))
     both = pl.DataFrame({"both": key * width + (ts - low)}).with_row_index("place")
-    return found.where(both.sort("both", maintain_order=True)["place"].to_numpy().astype(np.int64))
+    return chosen.where(both.sort("both", maintain_order=True)["place"].to_numpy().astype(np.int64))
 
 
 def _distinct(rows: _Rows) -> _Rows:
-    """The last of those with equal key and time."""
+    """The rows, of several with equal key and time only the last one."""
     is_last = np.ones(len(rows.row), bool)
     is_last[:-1] = (rows.key[1:] != rows.key[:-1]) | (rows.ts[1:] != rows.ts[:-1])
     return rows.where(is_last)
 
 
 def _nearest(events: _Rows, asking: _Rows, direction: Direction, tolerance: int | None, allow_exact: bool) -> Ints:
-    """The row of an event for each that asks, -1 for none."""
-    found = np.full(len(asking.row), _NONE, np.int64)
+    """For each row of `asking` the place of the event that it matches, -1 for none."""
+    result = np.full(len(asking.row), _NONE, np.int64)
     if len(events.row) == 0 or len(asking.row) == 0:
-        return found
-    distance = np.full(len(found), np.iinfo(np.int64).max if tolerance is None else tolerance, np.int64)
+        return result
+    distance = np.full(len(result), np.iinfo(np.int64).max if tolerance is None else tolerance, np.int64)
     starts: Ints = np.searchsorted(events.key, np.arange(max(events.key[-1], asking.key[-1]) + 2))
 
     def take(place: Ints, is_there: Mask) -> None:
-        """Note the event at each place, unless it is further than the distance, which becomes its own."""
+        """Match the event at each place if it is not further away than `distance`; then `distance` is how far it is."""
         chosen = np.flatnonzero(is_there)
         away = np.abs(events.ts[place[chosen]] - asking.ts[chosen])
         near = away <= distance[chosen]
         chosen = chosen[near]
-        found[chosen], distance[chosen] = events.row[place[chosen]], away[near]
+        result[chosen], distance[chosen] = events.row[place[chosen]], away[near]
 
     if direction != "forward":
         place = places(starts, events.ts, asking.key, asking.ts, "right" if allow_exact else "left") - 1
         take(place, place >= starts[asking.key])
     if direction != "backward":
         place = places(starts, events.ts, asking.key, asking.ts, "left" if allow_exact else "right")
-        distance[found >= 0] -= 1  # as near is not nearer
+        distance[result >= 0] -= 1  # as near is not nearer
         take(place, place < starts[asking.key + 1])
-    return found
+    return result
 
 
 def _check(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], suffix: str) -> None:
@@ -145,13 +145,13 @@ def _check(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], 
 
 
 def _names_beside(left: pl.DataFrame, right: pl.DataFrame, on: str, by: Sequence[str], suffix: str) -> dict[str, str]:
-    """The names that the columns of the right table, but the key, have in the result."""
+    """The names in the result of the columns of the right table, without its key."""
     names = [name for name in right.columns if name not in by]
     return {name: name + suffix if name == on or name in left.columns else name for name in names}
 
 
 def _times(left: pl.Series, right: pl.Series, tolerance_us: int | None) -> tuple[pl.Series, pl.Series, int | None]:
-    """The times of both sides as int64 of one unit, and the tolerance in it."""
+    """The times of both sides as int64 in one unit, and the tolerance in that unit."""
     if left.dtype.is_integer() and right.dtype.is_integer():
         return left.cast(pl.Int64()), right.cast(pl.Int64()), tolerance_us
     kinds = [series.dtype for series in (left, right)]
@@ -167,7 +167,7 @@ def _times(left: pl.Series, right: pl.Series, tolerance_us: int | None) -> tuple
 
 
 def _keys(left: pl.DataFrame, right: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, pl.Series]:
-    """A number for each key, from 0; -1 for one that the right table has not, or that holds a null."""
+    """A number for the key of each row, from 0; -1 if the right table does not have the key, or if it has a null."""
     if not by:
         return pl.zeros(left.height, pl.Int64(), eager=True), pl.zeros(right.height, pl.Int64(), eager=True)
     distinct = right.select(by).drop_nulls().unique(maintain_order=True).with_row_index(_KEY)

@@ -1,9 +1,9 @@
-"""Buckets: divisions of the line of time, all instants being int64 microseconds since 1970 UTC.
+"""Buckets: divisions of time. All instants are int64 microseconds since 1970 UTC.
 
-Hours, minutes and seconds are elapsed time: such buckets are cut in UTC and each lasts as long as it says. Days, weeks,
-months, years and shifts are what a zone's clocks show: a day lasts 23 or 25 hours where the clocks change. An edge that
-the clocks skip is the first instant after it, one that they show twice the first of both; a date that a zone left out
-altogether has no bucket.
+Hours, minutes and seconds are elapsed time: such buckets are cut in UTC, and each has exactly its length. Days, weeks,
+months, years and shifts follow the clocks of a zone: a day has 23 or 25 hours when the clocks change. If the clocks
+skip an edge, the first instant after it is the edge; if they show it twice, the first time is. A date that a zone has
+skipped has no bucket.
 """
 
 import re
@@ -23,10 +23,10 @@ from siltstone.timeseries.points import Ints
 
 
 class Buckets(Protocol):
-    """A division of the line of time. Numbers rise with time, without gaps."""
+    """A division of time. The numbers of buckets rise with time, without gaps."""
 
     def number(self, ts: Ints) -> Ints:
-        """The bucket that each instant is in."""
+        """The number of the bucket of each instant."""
 
     def bounds(self, numbers: Ints) -> tuple[Ints, Ints]:
         """Start and end of each bucket, microseconds; [start, end)."""
@@ -36,7 +36,7 @@ class Buckets(Protocol):
 
     @property
     def name(self) -> str:
-        """As typed, with the zone where it matters and the origin: "15m", "1d Asia/Makassar"."""
+        """The length as typed, with the zone if it matters and the origin if given: "15m", "1d Asia/Makassar"."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class LocalBuckets:
 
 @lru_cache(maxsize=64)
 def _skipped(edges: LocalEdges, zone: str) -> Ints:
-    """The numbers of the edges after which no time passes before the next: the clocks jumped over both. Rising."""
+    """The numbers of edges that are at the same instant as the next edge, since the clocks skipped both; rising."""
     reached, until = wall_clock(zone).jumps()
     last_before, last = edges.number(reached - 1), edges.number(until)
     crowded = last - last_before > 1
@@ -132,7 +132,7 @@ def _skipped(edges: LocalEdges, zone: str) -> Ints:
 
 
 def _are_edges(finer: Buckets, coarser: Buckets, first_us: int, last_us: int) -> bool:
-    """Whether the edges of one in a range are edges of the other too."""
+    """Whether all edges of the coarser buckets in a range are edges of the finer ones."""
     first, last = coarser.number(np.array([first_us, last_us])).tolist()
     at_once = 100_000
     for number in range(first, last + 1, at_once):
@@ -156,7 +156,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def buckets_of(every: str, zone: str = "UTC", origin: str | None = None) -> Buckets:
-    """The buckets that words name.
+    """The buckets of a length, zone and origin.
 
     - `every`: a length such as 15m, 1h30m, 1d, 2w, 3mo, 1y (ms s m h: elapsed time; d w, mo y: of the zone's calendar;
       one of these three kinds at a time), or `shifts@06:00,18:00`: between these local times, each day.
@@ -188,8 +188,8 @@ def buckets_of(every: str, zone: str = "UTC", origin: str | None = None) -> Buck
 
 
 def auto_resolution(range_us: int) -> str:
-    """How fine a chart of so long a range is: raw, 1m, 5m, 15m, 1h or 1d (RIoT's rule; a range of exactly 2 hours,
-    12 hours, 2 days or 7 days is of the coarser one, of exactly 30 days still 1h)."""
+    """The length of buckets for a chart of a range: raw, 1m, 5m, 15m, 1h or 1d, by the rule of RIoT. A range of exactly
+    2 hours, 12 hours, 2 days or 7 days has the coarser one, a range of exactly 30 days still 1h."""
     hour_us = 3_600_000_000
     for below_us, resolution in (
         (2 * hour_us, "raw"),
@@ -204,8 +204,8 @@ def auto_resolution(range_us: int) -> str:
 
 
 def base_for(coarser: Buckets, first_us: int, last_us: int, zone: str = "UTC") -> str:
-    """The name of the coarsest usual buckets from which `coarser` can be made over a range (both ends included), days
-    being those of `zone`; its own name where none of them fits."""
+    """The name of the coarsest usual buckets of which `coarser` can be made over a range (both ends included); days are
+    those of `zone`. If none fits, the name of `coarser`."""
     for every in ("1d", "1h", "30m", "15m", "5m", "1m", "1s"):
         base = buckets_of(every, zone)
         if base.divides(coarser, first_us, last_us):
@@ -221,7 +221,7 @@ def _check_zone(zone: str) -> None:
 
 
 def _length(every: str) -> tuple[int, int, int]:
-    """Microseconds, days and months of a length; one of them is not 0."""
+    """The microseconds, days and months of a length; exactly one of them is not 0."""
     parts = [(int(count), unit) for count, unit in _UNIT.findall(every)]
     if not parts or _UNIT.sub("", every):
         raise _refused(every, "no length of time")
@@ -241,13 +241,13 @@ def _length(every: str) -> tuple[int, int, int]:
 
 def _times_of_day(every: str) -> tuple[int, ...]:
     """The times of shifts, microseconds after midnight, rising."""
-    found: Sequence[re.Match[str] | None] = [
+    matches: Sequence[re.Match[str] | None] = [
         _TIME_OF_DAY.fullmatch(text) for text in every.removeprefix(_SHIFTS).split(",")
     ]
-    times = {(int(m[1]) * 3600 + int(m[2]) * 60 + int(m[3] or 0)) * 1_000_000 for m in found if m is not None}
-    if None in found:
+    times = {(int(m[1]) * 3600 + int(m[2]) * 60 + int(m[3] or 0)) * 1_000_000 for m in matches if m is not None}
+    if None in matches:
         raise _refused(every, "times are HH:MM from 00:00 to 23:59")
-    if len(times) < len(found):
+    if len(times) < len(matches):
         raise _refused(every, "a time stands twice")
     return tuple(sorted(times))
 
@@ -261,7 +261,7 @@ def _default_wall(every: str) -> int:
 
 
 def _instant_and_wall(origin: str, clock: LocalClock) -> tuple[int, int]:
-    """The instant of an origin and what the clocks show, or should, then."""
+    """The instant of an origin, and its wall time."""
     try:
         moment = datetime.fromisoformat(origin)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How the series of the known sources are read: the rules that apply where a user's own say nothing.
+"""How the series of the known sources are read: the rules that apply if no rule of the user fits.
 
 conf/measurements.yaml is the same list with its reasons; a test keeps the two equal.
 """

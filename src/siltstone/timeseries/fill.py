@@ -1,4 +1,4 @@
-"""The values of series at instants of a grid, or any others: gaps filled, points put on common times."""
+"""The values of series at the instants of a grid, or at any others: gaps are filled, series get common times."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,15 +15,15 @@ Filling = Literal["previous", "linear", "nearest", "next"]
 
 @dataclass(frozen=True)
 class Instants:
-    """Times of series: `starts` (series + 1 offsets), `ts` (microseconds, rising within a series, none twice)."""
+    """Times of series: `starts` (series + 1 offsets), `ts` (microseconds, strictly rising within a series)."""
 
     starts: Ints
     ts: Ints
 
 
 def grid(points: Points, buckets: Buckets, first_us: int | None = None, last_us: int | None = None) -> Instants:
-    """The edges of the buckets that lie from the first point of each series to its last, both included; `first_us`,
-    `last_us`: from, or to, this instant instead, for every series that has a point."""
+    """For each series with points the edges of buckets from its first point to its last one, both included. `first_us`
+    and `last_us` are other first and last instants, for every series with points."""
     has_points = np.diff(points.starts) > 0
     begins, ends = points.starts[:-1][has_points], points.starts[1:][has_points] - 1
     first = points.ts[begins] if first_us is None else np.full(len(begins), first_us)
@@ -40,14 +40,15 @@ def grid(points: Points, buckets: Buckets, first_us: int | None = None, last_us:
 def fill(points: Points, at: Instants, how: Filling, limit_us: int | None = None, hold_us: int | None = None) -> Points:
     """The value of each series at its instants; quality BAD, and NaN, where it is not known.
 
-    - previous: that of the last point at or before the instant (last observation carried forward); next: of the first
-      at or after it; nearest: of the nearer one, the earlier of two as near.
-    - linear: that of the line between the two; where one of them is bad or they are further apart than the limit, and
-      after the last point, that of the one before, held for at most `hold_us` (None: the limit).
+    - previous: the value of the last point at or before the instant (last observation carried forward).
+    - next: the value of the first point at or after the instant.
+    - nearest: the value of the nearer one of these two, of the earlier one if both are as near.
+    - linear: the value of the line between these two. Where one of them is bad or they are further apart than the
+      limit, and after the last point, the value of the previous one, for at most `hold_us` (None: the limit).
 
-    A point further away than `limit_us` (None: no limit) is none, and from a bad one nothing is known, so bad points
-    end what is known. Nothing is known before the first point, but for next and nearest. The quality is that of the
-    point, of a line the worse of its two.
+    A point that is further away than `limit_us` (None: no limit) is not used. A bad point says that nothing is known
+    from there on. Before the first point nothing is known, except with next and nearest. The quality is the quality of
+    the point, of a line the worse one of its two points.
     """
     if len(points.ts) == 0:
         return Points(at.starts, at.ts, np.full(len(at.ts), np.nan), np.full(len(at.ts), BAD, np.int8))
@@ -65,7 +66,8 @@ def fill(points: Points, at: Instants, how: Filling, limit_us: int | None = None
 
 @dataclass(frozen=True)
 class _Neighbours:
-    """The points beside instants: the last at or before each and the first at or after it, any where there is none."""
+    """The places of the points beside instants: of the last one at or before each, and of the first one at or after it.
+    Where there is none (`has_before`, `has_after`), the place is of any point."""
 
     before: Ints
     after: Ints
@@ -85,16 +87,16 @@ class _Neighbours:
 
 
 def _taken(points: Points, at: Instants, chosen: Ints, is_there: npt.NDArray[np.bool_], limit_us: int | None) -> Points:
-    """The values of chosen points."""
-    known = is_there & (points.quality[chosen] > BAD)
+    """The values of the chosen points, unknown where there is none, it is bad or further away than the limit."""
+    is_known = is_there & (points.quality[chosen] > BAD)
     if limit_us is not None:
-        known &= np.abs(at.ts - points.ts[chosen]) <= limit_us
-    value: Floats = np.where(known, points.value[chosen], np.nan)
-    return Points(at.starts, at.ts, value, np.where(known, points.quality[chosen], BAD).astype(np.int8))
+        is_known &= np.abs(at.ts - points.ts[chosen]) <= limit_us
+    value: Floats = np.where(is_known, points.value[chosen], np.nan)
+    return Points(at.starts, at.ts, value, np.where(is_known, points.quality[chosen], BAD).astype(np.int8))
 
 
 def _lines(points: Points, at: Instants, pair: _Neighbours, limit_us: int | None, hold_us: int | None) -> Points:
-    held = _taken(points, at, pair.before, pair.has_before, hold_us)
+    filled = _taken(points, at, pair.before, pair.has_before, hold_us)
     quality = np.minimum(points.quality[pair.before], points.quality[pair.after])
     is_line = pair.has_before & pair.has_after & (quality > BAD) & (pair.before < pair.after)
     if limit_us is not None:
@@ -104,6 +106,6 @@ def _lines(points: Points, at: Instants, pair: _Neighbours, limit_us: int | None
     share = (at.ts[rows] - points.ts[before]) / (points.ts[after] - points.ts[before])
     ends = points.value[before], points.value[after]
     # rounding must not lead out of the range of the two ends
-    held.value[rows] = np.clip(ends[0] * (1 - share) + ends[1] * share, np.minimum(*ends), np.maximum(*ends))
-    held.quality[rows] = quality[rows]
-    return held
+    filled.value[rows] = np.clip(ends[0] * (1 - share) + ends[1] * share, np.minimum(*ends), np.maximum(*ends))
+    filled.quality[rows] = quality[rows]
+    return filled

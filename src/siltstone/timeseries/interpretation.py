@@ -1,7 +1,7 @@
-"""How a series is read between its points, and which rule says so.
+"""How a series is read between its points, and which rule decides it.
 
-A rule is found by what a reading says of its series: source, device, measurement and series id. Between its points a
-series may be a step (a state: the last value holds), a line (a temperature), a count that restarts, or no signal at
+A rule applies to series by what their readings say: source, device, measurement and series id. Between its points a
+series may be a step (a state: the last value stays), a line (a temperature), a count that restarts, or no signal at
 all: totals of periods.
 """
 
@@ -38,17 +38,17 @@ class Interpretation:
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether a point tells of the time before it."""
+        """Whether a point says something of the time before it."""
         return self.kind in ("linear", "next")
 
 
 @dataclass(frozen=True)
 class Match:
-    """Which series a rule is for: all that fit every pattern.
+    """The series that a rule is for: all that fit every pattern.
 
-    `*` is any text, `?` one character, `[ab]` one of those. Capitals count, but with `ignores_case`, as in siltstone's
-    own rules, since firmware spells one name in several ways. A series without a device or measurement has an empty
-    one.
+    `*` is any text, `?` one character, `[ab]` an a or a b. Capitals count, but with `ignores_case`, as in siltstone's
+    own rules, they don't, since firmware spells one name in several ways. A series without a device or measurement has
+    an empty text for it.
     """
 
     source: str = "*"
@@ -59,7 +59,7 @@ class Match:
 
     @property
     def looks_at_the_series(self) -> bool:
-        """Whether source and measurement alone do not decide."""
+        """Whether device or series id decide, too, not only source and measurement."""
         return (self.device, self.series) != ("*", "*")
 
     def fits_kind(self, source: str, measurement: str) -> bool:
@@ -89,7 +89,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Interpretations:
-    """Rules in order; the first that fits a series wins, and a series that none fits is a step without limits."""
+    """Rules in order: the first one that fits a series applies. A series that no rule fits is a step without limits."""
 
     rules: tuple[Rule, ...] = ()
     _of_kind: dict[tuple[str, str], tuple[Rule, ...]] = field(
@@ -104,17 +104,17 @@ class Interpretations:
         return _STEP
 
     def _candidates(self, source: str, measurement: str) -> tuple[Rule, ...]:
-        """The rules that fit source and measurement, up to the first that fits all of their series; kept."""
-        known = self._of_kind.get((source, measurement))
-        if known is None:
-            found = []
+        """The rules that fit source and measurement, up to the first one that fits all of their series; cached."""
+        candidates = self._of_kind.get((source, measurement))
+        if candidates is None:
+            fitting = []
             for rule in self.rules:
                 if rule.match.fits_kind(source, measurement):
-                    found.append(rule)
+                    fitting.append(rule)
                     if not rule.match.looks_at_the_series:
                         break
-            known = self._of_kind[(source, measurement)] = tuple(found)
-        return known
+            candidates = self._of_kind[(source, measurement)] = tuple(fitting)
+        return candidates
 
 
 _STEP = Interpretation()
@@ -131,6 +131,6 @@ _DURATION = re.compile(r"([0-9]{1,9})(ms|[smhdw])")
 
 
 def duration_us(text: object) -> int | None:
-    """Microseconds of a duration such as 90s, 15m, 1h or 2d (of 24 hours); None where it is none, or 0."""
-    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    return (int(found[1]) * _UNITS_US[found[2]] or None) if found else None
+    """Microseconds of a duration such as 90s, 15m, 1h or 2d (of 24 hours); None for 0 and for other texts."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    return (int(match[1]) * _UNITS_US[match[2]] or None) if match else None

@@ -1,4 +1,4 @@
-"""Sorted points to partial states, many millions a second: every step is one pass over arrays."""
+"""Makes partial states of sorted points, many millions a second: every step is one pass over arrays."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.intervals import BoundaryPoints, SeriesRules, parts_between
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Mask, Points
 from siltstone.timeseries.quantile_sketch import keys_of
-from siltstone.timeseries.states import COLUMNS, KEY, OPTIONAL, States, times_of, united
+from siltstone.timeseries.states import COLUMNS, KEY, OPTIONAL, States, merge_states, times_of
 
 _BLOCK = 1 << 17  # points that are worked on at a time: their arrays stay in the processor's caches
 Values = npt.NDArray[np.generic]
@@ -29,44 +29,50 @@ def states(
     sketch: bool = False,
     first_series: int = 0,
 ) -> States:
-    """The state of each series and bucket that has points; `interpretations`: of each series of the points, which are
-    numbered from `first_series`. Of the columns that states may have, those among `fields`. With `times` also the time
-    at each value, with `sketch` that of the quantiles."""
-    ways = SeriesRules.of(list(interpretations))
+    """The state of each series and bucket that has points.
+
+    - `interpretations`: how to read each series of the points. In the states they are numbered from `first_series` on.
+    - `fields`: the optional columns that the states shall have.
+    - `times`, `sketch`: whether the states have the time at each value, and the sketch of quantiles.
+    """
+    rules = SeriesRules.of(list(interpretations))
     quality = effective(points, interpretations)
     columns: list[dict[str, Values]] = []
-    long: list[States] = []
-    is_cut = False
+    long_tables: list[States] = []
+    cuts_buckets = False
     begin = 0
     while begin < len(points.ts):
         end = _cut(points, buckets, begin)
-        is_cut |= end == begin + _BLOCK
+        cuts_buckets |= end == begin + _BLOCK
         chosen = slice(begin, end)
         block = _Block(
-            _starts(points, begin, end), points.ts[chosen], points.value[chosen], quality[chosen], ways, buckets
+            _starts(points, begin, end), points.ts[chosen], points.value[chosen], quality[chosen], rules, buckets
         )
         columns.append(block.columns(fields))
         if times or sketch:
-            long.append(block.long(times=times, sketch=sketch))
+            long_tables.append(block.long(times=times, sketch=sketch))
         begin = end
     if not columns:
         return States.empty()
     rows = _frame(columns)
-    whole = States(rows, *(pl.concat([getattr(s, n) for s in (States.empty(), *long)]) for n in ("times", "sketch")))
-    if is_cut or times or sketch:
-        whole = united(whole, ways, times=times)
-    return _numbered(whole, first_series)
+    result = States(
+        rows, *(pl.concat([getattr(s, n) for s in (States.empty(), *long_tables)]) for n in ("times", "sketch"))
+    )
+    if cuts_buckets or times or sketch:
+        result = merge_states(result, rules, times=times)
+    return _numbered(result, first_series)
 
 
 def _frame(blocks: Sequence[Mapping[str, Values]]) -> pl.DataFrame:
-    """The columns of all blocks."""
+    """The rows of all blocks."""
     kinds = {name: kind for name, kind in COLUMNS.items() if name in blocks[0]}
-    whole = {name: np.concatenate([block[name] for block in blocks]) for name in kinds}
-    return _nulled(pl.DataFrame([pl.Series(name, whole[name], dtype=kind) for name, kind in kinds.items()]))
+    columns = {name: np.concatenate([block[name] for block in blocks]) for name in kinds}
+    return _nulled(pl.DataFrame([pl.Series(name, columns[name], dtype=kind) for name, kind in kinds.items()]))
 
 
 def _cut(points: Points, buckets: Buckets, begin: int) -> int:
-    """Where a block of points that begins there ends: where a series does or a bucket, if that can be."""
+    """The end of the block of points that begins at a place: the end of a series, or of a bucket if no series ends
+    within the size of a block, or else just that size."""
     end = begin + _BLOCK
     if end >= len(points.ts):
         return len(points.ts)
@@ -85,7 +91,7 @@ def _starts(points: Points, begin: int, end: int) -> "_Starts":
 
 @dataclass(frozen=True)
 class _Starts:
-    """Where the series `first`, `first` + 1, ... of a block begin in it, and where it ends."""
+    """The offsets in a block at which its series `first`, `first` + 1, ... begin, and its length."""
 
     first: int
     offsets: Ints
@@ -97,24 +103,27 @@ class _Starts:
 
     def at(self, places: Ints) -> Ints:
         """The series of the points at some places."""
-        found: Ints = np.searchsorted(self.offsets, places, side="right") - 1 + self.first
-        return found
+        series: Ints = np.searchsorted(self.offsets, places, side="right") - 1 + self.first
+        return series
 
 
-def _numbered(found: States, first: int) -> States:
+def _numbered(states: States, first: int) -> States:
     if not first:
-        return found
-    return States(*(f.with_columns(pl.col("series") + first) for f in (found.rows, found.times, found.sketch)))
+        return states
+    return States(*(f.with_columns(pl.col("series") + first) for f in (states.rows, states.times, states.sketch)))
 
 
 def effective(points: Points, interpretations: Sequence[Interpretation]) -> npt.NDArray[np.int8]:
-    """The quality that counts: sentinels and what is no number are bad, uncertain ones what their series says."""
+    """The quality of each point that counts: BAD for sentinels and for what is no number; an uncertain point counts as
+    the interpretation of its series says."""
     finite = np.isfinite(points.value)
     quality = points.quality if finite.all() else np.where(finite, points.quality, np.int8(BAD))
     has_uncertain = bool((quality == UNCERTAIN).any())
-    told = [n for n, how in enumerate(interpretations) if how.sentinels or (has_uncertain and how.uncertain != "keep")]
-    quality = quality.copy() if told else quality
-    for series in told:
+    changed = [
+        n for n, how in enumerate(interpretations) if how.sentinels or (has_uncertain and how.uncertain != "keep")
+    ]
+    quality = quality.copy() if changed else quality
+    for series in changed:
         interpretation = interpretations[series]
         own = slice(points.starts[series], points.starts[series + 1])
         if interpretation.uncertain != "keep":
@@ -126,8 +135,8 @@ def effective(points: Points, interpretations: Sequence[Interpretation]) -> npt.
 
 
 class _Block:
-    """Points of one or several series, in order. A row is what the points of a series and bucket say; `begins` are the
-    places of their first points, `counts` how many they have."""
+    """Sorted points of one or several series. A row is made of the points of one series and bucket: `begins` is the
+    place of the first one, `counts` their number."""
 
     def __init__(
         self,
@@ -159,7 +168,7 @@ class _Block:
         return np.repeat(np.arange(len(self.begins)), self.counts)
 
     def _spread(self, values: Floats) -> Floats:
-        """For each point what its row has."""
+        """For each point the value of its row."""
         return np.repeat(values, self.counts)
 
     @cached_property
@@ -168,7 +177,7 @@ class _Block:
         return pl.DataFrame({"series": series, "bucket": self.bucket[self.begins]})
 
     def columns(self, fields: Collection[str]) -> dict[str, Values]:
-        """The columns of the rows' states, of those that may be left out the ones among `fields`."""
+        """The columns of the rows' states; optional ones only if they are among `fields`."""
         return {
             "series": self.starts.at(self.begins),
             "bucket": self.bucket[self.begins],
@@ -182,7 +191,7 @@ class _Block:
         }
 
     def long(self, *, times: bool, sketch: bool) -> States:
-        """The tables beside the rows."""
+        """The long tables of the rows' states."""
         empty = States.empty()
         return States(empty.rows, self._times() if times else empty.times, self._sketch() if sketch else empty.sketch)
 
@@ -190,7 +199,8 @@ class _Block:
         return {f"{which}_ts": self.ts[at], f"{which}_value": self.value[at], f"{which}_quality": self.quality[at]}
 
     def _within(self, values: Ints | Floats | Mask) -> Values:
-        """The sums of each row, of what there is behind each point but the last of the block; of marks how many."""
+        """For each row the sum of the values behind its points; there is one behind each point of the block but the
+        last. Of a mask the number of true values."""
         begins, dtype = self.begins, np.int64 if values.dtype == np.bool_ else values.dtype
         if begins[-1] < len(values):
             return np.add.reduceat(values, begins, dtype=dtype)
@@ -200,10 +210,10 @@ class _Block:
         return sums
 
     def _time(self, fields: Collection[str]) -> dict[str, Values]:
-        """What the pieces between the points of a row say."""
+        """The columns made of the intervals between the points of a row."""
         parts = self.parts
         covered, area = self._within(parts.width), self._within(parts.area)
-        found: dict[str, Values] = {
+        columns: dict[str, Values] = {
             "covered_us": covered,
             "good_us": covered if self.all_good else self._within(parts.good_us),
             "area": area,
@@ -216,11 +226,11 @@ class _Block:
             apart *= parts.width
             if parts.slope.any():
                 apart += parts.squares
-            found["area_m2"] = self._within(apart)
-        return found
+            columns["area_m2"] = self._within(apart)
+        return columns
 
     def _usable(self) -> dict[str, Values]:
-        """How many points a row can use, the first and the last of them; what is null where there are none is 0."""
+        """The number of usable points of a row, and the first and the last of them, which are any if there is none."""
         value, begins, counts = self.value, self.begins, self.counts
         if self.all_usable:
             n, start, stop = counts, begins, begins + counts - 1
@@ -230,21 +240,21 @@ class _Block:
             start = np.minimum.reduceat(np.where(self.usable, places, len(value)), begins)
             start = np.minimum(start, len(value) - 1)
             stop = np.maximum(np.maximum.reduceat(np.where(self.usable, places, -1), begins), 0)
-        found = {"start_ts": self.ts[start], "start_value": value[start]}
-        found |= {"stop_ts": self.ts[stop], "stop_value": value[stop]}
-        return {**found, "n": n, "n_bad": counts - n}
+        columns = {"start_ts": self.ts[start], "start_value": value[start]}
+        columns |= {"stop_ts": self.ts[stop], "stop_value": value[stop]}
+        return {**columns, "n": n, "n_bad": counts - n}
 
     def _extremes(self, fields: Collection[str]) -> dict[str, Values]:
-        found: dict[str, Values] = {}
+        columns: dict[str, Values] = {}
         for name, worst, least in (("low", np.inf, np.minimum), ("high", -np.inf, np.maximum)):
             if name not in fields:
                 continue
             values = self.value if self.all_usable else np.where(self.usable, self.value, worst)
-            found[name] = extreme = least.reduceat(values, self.begins)
+            columns[name] = extreme = least.reduceat(values, self.begins)
             if f"{name}_ts" in fields:
                 places = np.flatnonzero(values == self._spread(extreme))  # each row has one
-                found[f"{name}_ts"] = self.ts[places[np.searchsorted(places, self.begins)]]
-        return found
+                columns[f"{name}_ts"] = self.ts[places[np.searchsorted(places, self.begins)]]
+        return columns
 
     def _sums(self, fields: Collection[str]) -> dict[str, Values]:
         if "sum" not in fields:
@@ -261,32 +271,32 @@ class _Block:
         return {"sum": total, "m2": np.add.reduceat(apart, self.begins)}
 
     def _steps(self, fields: Collection[str]) -> dict[str, Values]:
-        """Changes and rises between usable points of a row."""
-        found: dict[str, Values] = {}
+        """The changes and the increase between usable points of a row."""
+        columns: dict[str, Values] = {}
         if not {"transitions", "increase"} & set(fields):
-            return found
+            return columns
         if self.all_usable:
             now, step = self.value[1:], np.diff(self.value)
             if "transitions" in fields:
-                found["transitions"] = self._within((step != 0) & self.follows)
+                columns["transitions"] = self._within((step != 0) & self.follows)
             if "increase" in fields:
                 rises = np.where(step >= 0, step, now)
                 rises *= self.follows
-                found["increase"] = self._within(rises)
-            return found
+                columns["increase"] = self._within(rises)
+            return columns
         value, of = self.value[self.usable], self.row[self.usable]
         before, now, rows = value[:-1], value[1:], len(self.begins)
         within = of[1:] == of[:-1]
         if "transitions" in fields:
-            found["transitions"] = np.bincount(of[1:][within & (now != before)], minlength=rows).astype(np.int64)
+            columns["transitions"] = np.bincount(of[1:][within & (now != before)], minlength=rows).astype(np.int64)
         if "increase" in fields:
             rises = np.where(within, np.where(now >= before, now - before, now), 0.0)
-            found["increase"] = np.bincount(of[1:], rises, minlength=rows).astype(np.float64)
-        return found
+            columns["increase"] = np.bincount(of[1:], rises, minlength=rows).astype(np.float64)
+        return columns
 
     def _times(self) -> pl.DataFrame:
-        told = self.ways.has_states[self.starts.of_points[:-1]]
-        return times_of(self.keys[self.row[:-1]], self.parts.mean, self.parts, told)
+        has_states = self.ways.has_states[self.starts.of_points[:-1]]
+        return times_of(self.keys[self.row[:-1]], self.parts.mean, self.parts, has_states)
 
     def _sketch(self) -> pl.DataFrame:
         frame = self.keys[self.row[self.usable]].with_columns(key=pl.Series(keys_of(self.value[self.usable])))
@@ -294,13 +304,13 @@ class _Block:
 
 
 def _nulled(rows: pl.DataFrame) -> pl.DataFrame:
-    """Null for what only usable points tell, where there are none, and for the values of bad points."""
+    """The rows with nulls: in columns made of usable points if there is none, and in the values of bad points."""
     if rows["n_bad"].sum() == 0:
         return rows
-    there = pl.col("n") > 0
-    told = [n for which in ("start", "stop") for n in (f"{which}_ts", f"{which}_value")]
-    told += [n for n in ("low", "low_ts", "high", "high_ts") if n in rows.columns]
+    has_usable = pl.col("n") > 0
+    of_usable = [n for which in ("start", "stop") for n in (f"{which}_ts", f"{which}_value")]
+    of_usable += [n for n in ("low", "low_ts", "high", "high_ts") if n in rows.columns]
     ends = [
         pl.when(pl.col(f"{w}_quality") > BAD).then(pl.col(f"{w}_value")).alias(f"{w}_value") for w in ("first", "last")
     ]
-    return rows.with_columns(*(pl.when(there).then(pl.col(name)).alias(name) for name in told), *ends)
+    return rows.with_columns(*(pl.when(has_usable).then(pl.col(name)).alias(name) for name in of_usable), *ends)

@@ -1,8 +1,8 @@
-"""Edges of buckets on the wall: the times, as a zone's clocks show them, at which buckets begin.
+"""Edges of buckets in local time: the times, as the clocks of a zone show them, at which buckets begin.
 
-Wall times are microseconds since 1970-01-01 00:00 as shown. Each kind of edges is without end in both directions and
-numbered by whole numbers that rise with time: `number` is that of the last edge at or before each wall time, `wall` the
-wall time of each edge.
+Wall times are microseconds since 1970-01-01 00:00 as shown. Edges of each kind are numbered by whole numbers that rise
+with time, without a first or last one: `number` gives the number of the last edge at or before each wall time, `wall`
+the wall time of each edge.
 """
 
 from dataclasses import dataclass

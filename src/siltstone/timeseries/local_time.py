@@ -1,7 +1,7 @@
-"""What the clocks on the walls of a zone show: its times as microseconds since 1970-01-01 00:00 as shown, no offset.
+"""Local time: what the clocks of a zone show (wall time), as microseconds since 1970-01-01 00:00 as shown.
 
-Clocks are put back, forward and over whole dates, so a wall time may be shown twice or never. Buckets want one instant
-for each: the first at which the clocks show that time or a later one.
+Clocks are put back, forward and over whole dates, so a wall time may be shown twice or never. Buckets need one instant
+for each wall time: the first instant at which the clocks show that time or a later one.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,9 +21,13 @@ _PROBE = timedelta(days=5)  # no zone has changed its offset twice within 6 days
 
 
 class LocalClock:
-    """The clocks of one zone. `since`: from which instant on each offset holds, microseconds, the first being the
-    beginning of time; `offset`: local minus UTC, microseconds; `shown_before`: the wall time that the clocks were about
-    to reach at `since`. It rises: offsets last for days and change by one at most."""
+    """The clocks of one zone, by its offsets, in microseconds.
+
+    - `offset`: local time minus UTC.
+    - `since`: the instant from which an offset is valid; of the first one the beginning of time.
+    - `shown_before`: the wall time that the clocks would have reached at `since` with the offset before. It rises,
+      since offsets last for days and change by a day at most.
+    """
 
     def __init__(self, zone: str) -> None:
         changes = _offsets(ZoneInfo(zone))
@@ -32,7 +36,8 @@ class LocalClock:
         self.shown_before: Ints = np.r_[_BEGINNING, self.since[1:] + self.offset[:-1]]
 
     def latest_shown(self, ts: Ints) -> Ints:
-        """The latest wall time that the clocks have shown by each instant: what they show, unless put back since."""
+        """The latest wall time that the clocks have shown up to each instant: what they show then, or a later time from
+        before they were put back."""
         if len(ts) == 0:
             return ts
         first, last = np.searchsorted(self.since, [ts.min(), ts.max()], side="right") - 1
@@ -47,7 +52,7 @@ class LocalClock:
         return instants
 
     def jumps(self) -> tuple[Ints, Ints]:
-        """Where the clocks were put forward: the wall times that no instant shows, from and (exclusive) to."""
+        """The wall times that the clocks never show, since they were put forward: begins and (exclusive) ends."""
         until = self.since[1:] + self.offset[1:]
         forward = until > self.shown_before[1:]
         return self.shown_before[1:][forward], until[forward]
@@ -60,7 +65,7 @@ def wall_clock(zone: str) -> LocalClock:
 
 
 def _offsets(zone: ZoneInfo) -> list[tuple[int, int]]:
-    """From which instant on each offset holds, both microseconds."""
+    """Each offset with the instant from which it is valid: (since, offset), microseconds."""
     moment, offset = _FIRST, _offset_s(_FIRST, zone)
     changes = [(_BEGINNING, offset * _SECOND_US)]
     if zone.key == "UTC":
@@ -74,7 +79,7 @@ def _offsets(zone: ZoneInfo) -> list[tuple[int, int]]:
 
 
 def _change_s(before: datetime, after: datetime, zone: ZoneInfo) -> int:
-    """The second since 1970 at which the offset changes between two instants, once."""
+    """The second since 1970 at which the offset changes between two instants; it changes once."""
     low, high = _seconds(before), _seconds(after)
     former = _offset_s(before, zone)
     while high - low > 1:

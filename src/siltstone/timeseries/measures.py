@@ -1,4 +1,4 @@
-"""From states to rows: what neighbours say of a bucket's first and last moments is added, and every measure told."""
+"""Makes rows of states: adds the time in a bucket before its first point and behind its last one, computes measures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from siltstone.timeseries.intervals import (
 )
 from siltstone.timeseries.points import BAD, Floats, Ints, Mask
 from siltstone.timeseries.quantile_sketch import quantiles
-from siltstone.timeseries.states import COLUMNS, KEY, OF_MEASURE, States, ends_of, rise, times_of, united
+from siltstone.timeseries.states import COLUMNS, KEY, OF_MEASURE, States, ends_of, merge_states, rise, times_of
 
 Empty = Literal["skip", "carry"]
 _SECOND = 1e6
@@ -28,17 +28,21 @@ _COUNTED = ("n", "n_bad", "transitions", "sum", "m2", "increase")  # 0 where the
 
 
 @dataclass(frozen=True)
-class Finished:
-    """`rows`: a row for each series and bucket, in this order: series, bucket, bucket_start, bucket_end (microseconds)
-    and the measures, null where nothing is known. `times`: series, bucket, value, us: the time in each state. `states`:
-    the united states of the rows that have points."""
+class MeasuredRows:
+    """Measures of series and buckets.
+
+    - `rows`: sorted by series and bucket; columns series, bucket, bucket_start, bucket_end (microseconds) and the
+      measures, null where nothing is known.
+    - `times`: the time in each state; columns series, bucket, value, us.
+    - `states`: one state for each row that has points.
+    """
 
     rows: pl.DataFrame
     times: pl.DataFrame
     states: States
 
 
-def finished(
+def measures_of(
     states: States,
     interpretations: Sequence[Interpretation],
     buckets: Buckets,
@@ -49,78 +53,83 @@ def finished(
     wanted_quantiles: Mapping[str, float] | None = None,
     within: tuple[int, int] | None = None,
     wants_times: bool = True,
-) -> Finished:
-    """The rows of all states, or of buckets that begin `within` [start, end): others tell what was before and is after.
+) -> MeasuredRows:
+    """The measures of all buckets with states, or of buckets that begin `within` [start, end); states of other buckets
+    say what is before and after them.
 
-    `interpretations`: of each series. What is known ends at the watermark; rows of buckets that end after it are
-    provisional. `empty`: "carry" gives also the buckets without points a row, from a series' first point to the
-    watermark. Values of rows below `min_pct_good` are null. Without `wants_times` the times in states are left out.
+    - `interpretations`: how to read each series, by number.
+    - `watermark_us`: what is known ends there; rows of buckets that end after it are provisional.
+    - `empty`: with "carry" buckets without points have rows, too, from the first point of a series to the watermark.
+    - `min_pct_good`: measures of rows with a smaller share of good time are null.
+    - `wants_times`: without it the times in states are left out.
     """
-    ways = SeriesRules.of(list(interpretations))
-    whole = united(states, ways, times=wants_times)
-    if not len(whole):
-        return Finished(pl.DataFrame(schema=_OUT), whole.times, whole)
-    after = _After.of(whole.rows, ways, watermark_us)
-    shown = ways.has_states & wants_times
-    told, times = _told(whole, after, shown, buckets, watermark_us)
+    rules = SeriesRules.of(list(interpretations))
+    merged = merge_states(states, rules, times=wants_times)
+    if not len(merged):
+        return MeasuredRows(pl.DataFrame(schema=_OUT), merged.times, merged)
+    after = _After.of(merged.rows, rules, watermark_us)
+    has_states = rules.has_states & wants_times
+    rows_with_points, times = _with_points(merged, after, has_states, buckets, watermark_us)
     if empty == "carry":
-        carried, more = _carried(whole.rows, after, shown, buckets, watermark_us, within)
-        told = pl.concat([told, carried], how="diagonal").sort(KEY)
+        carried, more = _carried(merged.rows, after, has_states, buckets, watermark_us, within)
+        rows_with_points = pl.concat([rows_with_points, carried], how="diagonal").sort(KEY)
         times = pl.concat([times, more])
     if within is not None:
-        told, times, whole = _inside(told, times, whole, within)
+        rows_with_points, times, merged = _inside(rows_with_points, times, merged, within)
     totals = [number for number, how in enumerate(interpretations) if how.kind == "bucketed"]
-    rows = _measures(told, watermark_us, min_pct_good, totals)
+    rows = _measures(rows_with_points, watermark_us, min_pct_good, totals)
     if wanted_quantiles:
-        shares = quantiles(whole.sketch, KEY, dict(wanted_quantiles))
+        shares = quantiles(merged.sketch, KEY, dict(wanted_quantiles))
         rows = rows.join(shares, on=KEY, how="left", maintain_order="left")
         is_enough = pl.col("pct_good") >= min_pct_good
         rows = rows.with_columns(pl.when(is_enough).then(name).alias(name) for name in wanted_quantiles)
     times = times.group_by(*KEY, "value").agg(pl.col("us").sum()).sort(*KEY, "value")
-    return Finished(rows, times, whole)
+    return MeasuredRows(rows, times, merged)
 
 
 def _inside(
-    told: pl.DataFrame, times: pl.DataFrame, whole: States, within: tuple[int, int]
+    rows: pl.DataFrame, times: pl.DataFrame, merged: States, within: tuple[int, int]
 ) -> tuple[pl.DataFrame, pl.DataFrame, States]:
-    """What begins in the period."""
-    kept = told.filter(pl.col("bucket_start") >= within[0], pl.col("bucket_start") < within[1])
-    if kept.height == told.height:
-        return told, times, whole
+    """The rows, times and states of buckets that begin in the period."""
+    kept = rows.filter(pl.col("bucket_start") >= within[0], pl.col("bucket_start") < within[1])
+    if kept.height == rows.height:
+        return rows, times, merged
     numbers = kept["bucket"]  # those within follow one another
     is_within = pl.col("bucket").is_between(numbers.min(), numbers.max())
-    times, *states = (f.filter(is_within) for f in (times, whole.rows, whole.times, whole.sketch))
+    times, *states = (f.filter(is_within) for f in (times, merged.rows, merged.times, merged.sketch))
     return kept, times, States(*states)
 
 
 @dataclass(frozen=True)
 class _After:
-    """The piece after each row: to the next row of its series, or to the watermark; `has_next`: which of the two."""
+    """For each row the interval behind it: `pieces` end at the next row of the series if the row has one (`has_next`),
+    else at the watermark."""
 
     pieces: Intervals
     has_next: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, ways: SeriesRules, watermark_us: int) -> "_After":
+    def of(cls, rows: pl.DataFrame, rules: SeriesRules, watermark_us: int) -> "_After":
         series = rows["series"].to_numpy()
         has_next = np.append(series[1:] == series[:-1], False)
         last, first = ends_of(rows, "last"), ends_of(rows, "first")
         following = np.minimum(np.arange(len(series)) + 1, len(series) - 1)
-        nothing = np.maximum(last.ts, watermark_us)
+        watermark = np.maximum(last.ts, watermark_us)
         right = BoundaryPoints(
-            np.where(has_next, first.ts[following], nothing),
+            np.where(has_next, first.ts[following], watermark),
             first.value[following],
             np.where(has_next, first.quality[following], np.int8(NONE)),
         )
-        return cls(pieces_between(last, right, ways.at(series)), has_next)
+        return cls(pieces_between(last, right, rules.at(series)), has_next)
 
 
-def _told(
-    whole: States, after: _After, shown: Mask, buckets: Buckets, watermark_us: int
+def _with_points(
+    states: States, after: _After, series_has_states: Mask, buckets: Buckets, watermark_us: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows with points: the sums of what is inside, before and after, and what is known at both ends; and the times
-    at the values of the series that are `shown`."""
-    rows = whole.rows
+    """The rows of states with sums over their whole bucket: the time before the first point, between points and behind
+    the last one; with the values known at the bucket's start and end. And the times at values, of series for which
+    `series_has_states` is true."""
+    rows = states.rows
     start, end = buckets.bounds(rows["bucket"].to_numpy())
     stop = np.minimum(end, watermark_us)
     tail = after.pieces.part(start, stop)
@@ -143,7 +152,7 @@ def _told(
     start_value = np.where(at_first, first.value, before.at(start))
     knows_start = at_first | (is_held & (first.ts > start))
     knows_end = (after.pieces.begin < end) & (end <= after.pieces.end) & (end <= watermark_us)
-    told = rows.with_columns(
+    summed = rows.with_columns(
         bucket_start=pl.Series(start),
         bucket_end=pl.Series(end),
         total_us=pl.Series(total_us),
@@ -155,33 +164,34 @@ def _told(
         **more,
         **_stepped(rows),
     )
-    keys, has_states = rows.select(KEY), shown[rows["series"].to_numpy()]
+    keys, has_states = rows.select(KEY), series_has_states[rows["series"].to_numpy()]
     parts = [times_of(keys, pieces.value, part, has_states) for pieces, part in ((before, head), (after.pieces, tail))]
-    return told, pl.concat([whole.times, *parts])
+    return summed, pl.concat([states.times, *parts])
 
 
 def _quotient(values: Floats, widths: Ints) -> Floats:
-    """0 where there is no width."""
+    """The values divided by the widths; 0 if there is no width."""
     return np.divide(values, widths, out=np.zeros(len(values)), where=widths > 0)
 
 
 def _stepped(rows: pl.DataFrame) -> dict[str, pl.Expr]:
-    """Changes and rises, with those from the last usable value of earlier rows to the first one of each."""
+    """The columns of changes and increases, with the step from the last usable value of earlier rows of the series to
+    the first usable value of each row."""
     before = pl.col("stop_value").forward_fill().shift().over("series")
     now = pl.col("start_value")
-    found = {"transitions": (before != now).fill_null(value=False).cast(pl.Int64), "increase": rise(before, now)}
-    return {name: pl.col(name) + more for name, more in found.items() if name in rows.columns}
+    changes = {"transitions": (before != now).fill_null(value=False).cast(pl.Int64), "increase": rise(before, now)}
+    return {name: pl.col(name) + more for name, more in changes.items() if name in rows.columns}
 
 
 def _carried(
     rows: pl.DataFrame,
     after: _After,
-    shown: Mask,
+    series_has_states: Mask,
     buckets: Buckets,
     watermark_us: int,
     within: tuple[int, int] | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows for the buckets that have no points, at least those that begin `within`."""
+    """Rows for the buckets without points, at least for those that begin `within`; and the times at values in them."""
     bucket, series = rows["bucket"].to_numpy(), rows["series"].to_numpy()
     newest = buckets.number(np.array([watermark_us - 1]))[0] + 1
     until = np.where(after.has_next, np.append(bucket[1:], newest), np.maximum(newest, bucket + 1))
@@ -198,7 +208,7 @@ def _carried(
     is_held = (pieces.begin <= start) & (start < pieces.end)
     knows_end = (pieces.begin < end) & (end <= pieces.end) & (end <= watermark_us)
     keys = pl.DataFrame({"series": series[origin], "bucket": numbers})
-    told = keys.with_columns(
+    carried = keys.with_columns(
         bucket_start=pl.Series(start),
         bucket_end=pl.Series(end),
         total_us=pl.Series(part.width),
@@ -210,7 +220,7 @@ def _carried(
         **({"total_m2": pl.Series(part.squares)} if "area_m2" in rows.columns else {}),
         **{name: pl.lit(0, COLUMNS[name]) for name in _COUNTED if name in rows.columns},
     )
-    return told, times_of(keys, pieces.value, part, shown[series[origin]])
+    return carried, times_of(keys, pieces.value, part, series_has_states[series[origin]])
 
 
 def _only(part: IntervalParts, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> IntervalParts:
@@ -218,17 +228,17 @@ def _only(part: IntervalParts, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_
 
 
 def _known(values: Floats, where: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> pl.Series:
-    """The values, null elsewhere."""
+    """The values where the mask is true, else null."""
     return pl.select(pl.when(pl.Series(where)).then(pl.Series(values))).to_series()
 
 
-def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float, totals: Sequence[int]) -> pl.DataFrame:
-    """The rows with every measure whose columns are there. `totals`: series that are totals of periods, of which no
-    time is covered; the least share of good time does not hold for them."""
+def _measures(rows: pl.DataFrame, watermark_us: int, min_pct_good: float, totals: Sequence[int]) -> pl.DataFrame:
+    """The rows with every measure for which they have the columns. `totals`: the numbers of series that are totals of
+    periods; they cover no time, so the least share of good time is not asked of them."""
     c = pl.col
     length = c("bucket_end") - c("bucket_start")
     pct_good = 100.0 * c("good_us") / length
-    known, points = c("total_us") > 0, c("n") > 0
+    has_time, has_points = c("total_us") > 0, c("n") > 0
     low = pl.min_horizontal("low", "start_known", "end_known")
     high = pl.max_horizontal("high", "start_known", "end_known")
     at = {
@@ -241,8 +251,8 @@ def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float, totals
         for name, inner, extreme in (("min_ts", "low", low), ("max_ts", "high", high))
     }
     values = {
-        "time_weighted_average": pl.when(known).then(c("total") / c("total_us")),
-        "integral": pl.when(known).then(c("total") / _SECOND),
+        "time_weighted_average": pl.when(has_time).then(c("total") / c("total_us")),
+        "integral": pl.when(has_time).then(c("total") / _SECOND),
         "transitions": c("transitions"),
         "first": c("start_value"),
         "last": c("stop_value"),
@@ -252,18 +262,18 @@ def _measures(told: pl.DataFrame, watermark_us: int, min_pct_good: float, totals
         "min_ts": at["min_ts"],
         "max": high,
         "max_ts": at["max_ts"],
-        "sum": pl.when(points).then(c("sum")),
-        "mean": pl.when(points).then(c("sum") / c("n")),
+        "sum": pl.when(has_points).then(c("sum")),
+        "mean": pl.when(has_points).then(c("sum") / c("n")),
         "stddev": pl.when(c("n") > 1).then((c("m2") / (c("n") - 1)).sqrt()),
-        "time_weighted_stddev": pl.when(known).then((c("total_m2") / c("total_us")).sqrt()),
+        "time_weighted_stddev": pl.when(has_time).then((c("total_m2") / c("total_us")).sqrt()),
         "increase": c("increase"),
     }
-    there = set(told.columns) | ({"area_m2"} if "total_m2" in told.columns else set())
-    values = {name: value for name, value in values.items() if there.issuperset(OF_MEASURE.get(name, ()))}
+    existing = set(rows.columns) | ({"area_m2"} if "total_m2" in rows.columns else set())
+    values = {name: value for name, value in values.items() if existing.issuperset(OF_MEASURE.get(name, ()))}
     if min_pct_good > 0:
         enough = (pct_good >= min_pct_good) | c("series").is_in(list(totals))
         values = {name: pl.when(enough).then(value) for name, value in values.items()}
-    return told.select(
+    return rows.select(
         *KEY,
         "bucket_start",
         "bucket_end",

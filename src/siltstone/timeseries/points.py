@@ -10,13 +10,13 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 BAD, UNCERTAIN, GOOD = 0, 1, 2
-"""Of a point: nothing is known after it; its value is known, but not counted as good; good."""
+"""The quality of a point. BAD: nothing is known after it. UNCERTAIN: its value is known, but does not count as good."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """Points of series: `starts` (series + 1 offsets), `ts` (microseconds, rising within a series, none twice), `value`
-    (anything where `quality` is BAD), `quality` (int8: BAD, UNCERTAIN, GOOD)."""
+    """Points of series: `starts` (series + 1 offsets), `ts` (microseconds, strictly rising within a series), `value`
+    (any number if `quality` is BAD), `quality` (int8: BAD, UNCERTAIN, GOOD)."""
 
     starts: Ints
     ts: Ints

@@ -1,4 +1,4 @@
-"""Where instants stand among those of their own series, for all series in one search."""
+"""The place of instants among the sorted instants of their series, for all series in one search."""
 
 from typing import Literal
 
@@ -10,10 +10,11 @@ _KEYS = 1 << 62
 
 
 def places(starts: Ints, ts: Ints, series: Ints, at: Ints, side: Literal["left", "right"]) -> Ints:
-    """For each instant `at` of a series: the place in `ts` before which it belongs, left or right of equal ones.
+    """For each instant `at` of a `series` the place in `ts` at which it would be inserted, `left` or `right` of equal
+    instants.
 
     `starts`: series + 1 offsets into `ts`, which rises within each series. A place is at least the start of its series
-    and at most its end. Sorted (series, at) are found faster than others.
+    and at most its end. The search is faster if (series, at) are sorted.
     """
     if len(at) == 0 or len(ts) == 0:
         return np.zeros(len(at), np.int64)
@@ -23,7 +24,7 @@ def places(starts: Ints, ts: Ints, series: Ints, at: Ints, side: Literal["left",
     at_once = max(_KEYS // width, 1)
     if at_once >= count:
         return _placed(starts, ts, series, at, side, low, width)
-    found: Ints = np.empty(len(at), np.int64)
+    result: Ints = np.empty(len(at), np.int64)
     order = np.argsort(series, kind="stable")
     firsts = np.arange(0, count, at_once)
     cuts: Ints = np.searchsorted(series[order], np.append(firsts, count))
@@ -31,17 +32,17 @@ def places(starts: Ints, ts: Ints, series: Ints, at: Ints, side: Literal["left",
         rows = order[begin:end]
         own = starts[first : first + at_once + 1]
         placed = _placed(own - own[0], ts[own[0] : own[-1]], series[rows] - first, at[rows], side, low, width)
-        found[rows] = placed + own[0]
-    return found
+        result[rows] = placed + own[0]
+    return result
 
 
 def _placed(
     starts: Ints, ts: Ints, series: Ints, at: Ints, side: Literal["left", "right"], low: int, width: int
 ) -> Ints:
-    """The places, by one number for series and instant, which an int64 holds."""
-    keys, wanted = ts, at
+    """The places, searched by one int64 for series and instant."""
+    keys, keys_at = ts, at
     if len(starts) > 2:
         keys = np.repeat(np.arange(len(starts) - 1) * width - low, np.diff(starts)) + ts
-        wanted = series * width - low + at
-    found: Ints = np.searchsorted(keys, wanted, side=side)
-    return found
+        keys_at = series * width - low + at
+    result: Ints = np.searchsorted(keys, keys_at, side=side)
+    return result

@@ -1,8 +1,8 @@
-"""Partial states: what the points of a bucket say by themselves, so that states of neighbouring buckets merge exactly.
+"""Partial states: what the points of a bucket say without other points. States of neighbouring buckets merge exactly.
 
-A state covers the time from its first point to its last one. What lies between two states is the piece between the last
-point of one and the first of the next; so merging needs no other points, and the state of a coarser bucket is made of
-those of finer ones.
+A state covers the time from its first point to its last one. Between two states lies the interval from the last point
+of one to the first point of the next. So merging needs no other points, and the state of a coarser bucket is made of
+the states of finer ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +20,14 @@ KEY = ["series", "bucket"]
 COLUMNS: dict[str, pl.DataType] = {
     "series": pl.Int64(),
     "bucket": pl.Int64(),
-    # of any quality
+    # points of any quality
     "first_ts": pl.Int64(),
     "first_value": pl.Float64(),
     "first_quality": pl.Int8(),
     "last_ts": pl.Int64(),
     "last_value": pl.Float64(),
     "last_quality": pl.Int8(),
-    # usable ones; null where there is none
+    # usable points; null if there is none
     "start_ts": pl.Int64(),
     "start_value": pl.Float64(),
     "stop_ts": pl.Int64(),
@@ -42,7 +42,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "m2": pl.Float64(),  # sum of the squared distances from the mean
     "transitions": pl.Int64(),
     "increase": pl.Float64(),
-    # of the time between the first and the last point
+    # the time between the first and the last point
     "covered_us": pl.Int64(),
     "good_us": pl.Int64(),
     "area": pl.Float64(),  # value x microseconds
@@ -60,7 +60,7 @@ OF_MEASURE: Mapping[str, tuple[str, ...]] = {
     "time_weighted_stddev": ("area_m2",),
     "increase": ("increase",),
 }
-"""The columns that states have for the sake of a measure; all others they always have."""
+"""The columns of states that only some measures need; states have all others always."""
 EXTREMES = ("low", "low_ts", "high", "high_ts")
 OPTIONAL = frozenset(name for names in OF_MEASURE.values() for name in names)
 TIMES: dict[str, pl.DataType] = {**{k: pl.Int64() for k in KEY}, "value": pl.Float64(), "us": pl.Int64()}
@@ -69,9 +69,12 @@ SKETCH: dict[str, pl.DataType] = {**{k: pl.Int64() for k in KEY}, "key": pl.Int3
 
 @dataclass(frozen=True)
 class States:
-    """`rows`: COLUMNS, those of OPTIONAL where they are wanted, in order of series and time. `times`: the time at each
-    value of a row, TIMES; `sketch`: how many values each key of the quantiles' sketch has, SKETCH; both empty where
-    they are not wanted."""
+    """States of series and buckets in three tables.
+
+    - `rows`: columns COLUMNS, of OPTIONAL only some, sorted by series and time.
+    - `times`: the microseconds at each value of a row, columns TIMES; empty if they are not asked for.
+    - `sketch`: the number of values for each key of the quantile sketch, columns SKETCH; empty if not asked for.
+    """
 
     rows: pl.DataFrame
     times: pl.DataFrame
@@ -92,28 +95,28 @@ def fields_of(measures: Iterable[str]) -> frozenset[str]:
 
 
 def columns_of(rows: pl.DataFrame) -> list[str]:
-    """The columns of states that rows have, in their order."""
+    """The columns of states (COLUMNS) among the columns of rows, in the order of COLUMNS."""
     return [name for name in COLUMNS if name in rows.columns]
 
 
-def joined(states: Sequence[States]) -> States:
-    """The rows of several, at least one, in order; null where one has not a column that another one has."""
+def concat_states(states: Sequence[States]) -> States:
+    """The rows of several states, at least one, sorted; null in a column that only others of them have."""
     if len(states) == 1:
         return states[0]
-    rows = in_order(stacked([s.rows for s in states]))
+    rows = sort_rows(stack_rows([s.rows for s in states]))
     return States(rows, pl.concat([s.times for s in states]), pl.concat([s.sketch for s in states]))
 
 
-def stacked(rows: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Rows of states one below the other; null where one has not a column that another one has."""
+def stack_rows(rows: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of states one below the other; null in a column that only others of them have."""
     if all(part.columns == rows[0].columns for part in rows):
         return pl.concat(rows)
-    whole = pl.concat(rows, how="diagonal")
-    return whole.select(*columns_of(whole), pl.exclude(COLUMNS))
+    joined = pl.concat(rows, how="diagonal")
+    return joined.select(*columns_of(joined), pl.exclude(COLUMNS))
 
 
-def in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows in order of series and time; mostly they are, or those of each series are."""
+def sort_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows sorted by series and time; fast if they are sorted already, or if the rows of each series are."""
     series, first = rows["series"].to_numpy(), rows["first_ts"].to_numpy()
     if _rise(series, first):
         return rows
@@ -126,15 +129,16 @@ def _rise(series: Ints, first: Ints) -> bool:
 
 
 def ends_of(rows: pl.DataFrame, which: str) -> BoundaryPoints:
+    """The `first` or the `last` point of each row of states, as `which` says; the value 0 if it is null."""
     value = rows[f"{which}_value"].fill_null(0.0).to_numpy()
     return BoundaryPoints(rows[f"{which}_ts"].to_numpy(), value, rows[f"{which}_quality"].to_numpy())
 
 
-def united(states: States, ways: SeriesRules, *, times: bool = True) -> States:
-    """One state for each series and bucket, of its rows and the pieces between them; `ways`: of each series. Without
-    `times` the time at each value is not told of these pieces.
+def merge_states(states: States, rules: SeriesRules, *, times: bool = True) -> States:
+    """One state for each series and bucket: its rows merged, with the intervals between them. `rules`: one for each
+    series. Without `times` the long table of times gets nothing for these intervals.
 
-    Raises OverlapError where two rows overlap in time: only their points tell what is known there.
+    Raises OverlapError if two rows of a series overlap in time: then their points would be needed.
     """
     rows, long, sketch = states.rows, states.times, states.sketch
     series, first, last, bucket = (rows[n].to_numpy() for n in ("series", "first_ts", "last_ts", "bucket"))
@@ -146,8 +150,8 @@ def united(states: States, ways: SeriesRules, *, times: bool = True) -> States:
         together = np.flatnonzero(np.append(within, False) | np.concatenate(([False], within)))
         shared, apart = rows[together], np.ones(rows.height, bool)
         apart[together] = False
-        one, gap_times = _united_rows(shared, ways)
-        rows = in_order(stacked([rows.filter(pl.Series(apart)), one]))
+        one, gap_times = _merge_rows(shared, rules)
+        rows = sort_rows(stack_rows([rows.filter(pl.Series(apart)), one]))
         long = pl.concat([long, gap_times]) if times else long
     if long.height:
         long = long.group_by(*KEY, "value", maintain_order=True).agg(pl.col("us").sum())
@@ -156,30 +160,32 @@ def united(states: States, ways: SeriesRules, *, times: bool = True) -> States:
     return States(rows, long, sketch)
 
 
-def _united_rows(rows: pl.DataFrame, ways: SeriesRules) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that share their keys, in order, as one for each key; and the time at each value between them."""
+def _merge_rows(rows: pl.DataFrame, rules: SeriesRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sorted rows, each of which has its key in common with another one, as one row for each key; and the time at each
+    value between them, columns TIMES."""
     series, bucket = rows["series"].to_numpy(), rows["bucket"].to_numpy()
     left = np.flatnonzero((series[1:] == series[:-1]) & (bucket[1:] == bucket[:-1]))
-    ways_at = ways.at(series[left])
+    ways_at = rules.at(series[left])
     pieces = pieces_between(ends_of(rows, "last").where(left), ends_of(rows, "first").where(left + 1), ways_at)
     parts = pieces.part(pieces.begin, pieces.end)
     times = times_of(rows.select(KEY)[left], pieces.value, parts, ways_at.has_states)
-    return _grouped(rows, left, parts), times
+    return _group(rows, left, parts), times
 
 
 def times_of(
     keys: pl.DataFrame,
     value: "np.ndarray[tuple[int], np.dtype[np.float64]]",
     parts: IntervalParts,
-    told: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
+    has_states: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
 ) -> pl.DataFrame:
-    """The time that each part stands at its value, where that can be `told`."""
+    """The time of each part at its value, columns TIMES. `has_states`: whether the series of a part has states, values
+    that stay the same between points."""
     frame = keys.with_columns(value=pl.Series(value), us=pl.Series(parts.width))
-    return frame.filter(pl.Series(told & (parts.width > 0)))
+    return frame.filter(pl.Series(has_states & (parts.width > 0)))
 
 
-def _grouped(rows: pl.DataFrame, left: Ints, parts: IntervalParts) -> pl.DataFrame:
-    """Rows of one key as one, with the parts that follow the rows `left`."""
+def _group(rows: pl.DataFrame, left: Ints, parts: IntervalParts) -> pl.DataFrame:
+    """One row for each key of the rows, with the parts of intervals behind the rows at the places `left`."""
     gap = {
         "gap_us": parts.width,
         "gap_good": parts.good_us,
@@ -192,7 +198,7 @@ def _grouped(rows: pl.DataFrame, left: Ints, parts: IntervalParts) -> pl.DataFra
         spread[name][left] = values
     c = pl.col
     used = c("n") > 0
-    there = set(rows.columns)
+    existing = set(rows.columns)
     mean, average = (
         c("sum").sum() / c("n").sum(),
         (c("area") + c("gap_area")).sum() / (c("covered_us") + c("gap_us")).sum(),
@@ -228,16 +234,16 @@ def _grouped(rows: pl.DataFrame, left: Ints, parts: IntervalParts) -> pl.DataFra
     return (
         rows.with_columns(**{name: pl.Series(values) for name, values in spread.items()})
         .group_by(KEY, maintain_order=True)
-        .agg(**first_of, **always, **{name: value for name, value in optional.items() if name in there})
+        .agg(**first_of, **always, **{name: value for name, value in optional.items() if name in existing})
         .select(pl.col(name).cast(COLUMNS[name]) for name in columns_of(rows))
     )
 
 
 def _apart(mean: pl.Expr, width: pl.Expr, average: pl.Expr) -> pl.Expr:
-    """What the distance of parts' means from the whole average adds to its second moment."""
+    """The second moment that parts have as their means differ from the average of all."""
     return pl.when(width > 0).then(width * (mean - average).pow(2)).otherwise(0.0).sum()
 
 
 def rise(before: pl.Expr, now: pl.Expr) -> pl.Expr:
-    """What a counter counted between two values: after a fall it counts from 0."""
+    """What a counter has counted between two values; if the second one is less, it has restarted from 0."""
     return pl.when(now >= before).then(now - before).when(now < before).then(now).otherwise(0.0)

@@ -14,7 +14,10 @@ from siltstone.cli.main import main
 from siltstone.dataframes.asof import joined_rows
 from siltstone.derived import asof as asof_job
 from siltstone.derived.asof_tasks import AsofTask
+from siltstone.engine.codec import encode
 from siltstone.engine.local import LocalEngine
+from siltstone.engine.plan_files import plan_of, result_of, run_plan
+from siltstone.storage import Storage
 from siltstone.timeseries.asof import asof
 from support.fleet import InProcess
 from support.readings_table import Readings, reading
@@ -112,15 +115,18 @@ def test_an_irregular_measurement_meets_the_grid_of_another(source: str, tmp_pat
 
 def test_a_task_travels_as_json(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
+    plans = Storage(str(tmp_path / "plans"))
+    plans.make()
 
     class Traveling(InProcess):
         def run(self, tasks: Any, done: Any) -> list[Any]:
-            kinds = [type(task) for task in tasks]
-            there = [kind.from_dict(json.loads(json.dumps(t.as_dict()))) for kind, t in zip(kinds, tasks, strict=True)]
-            assert [json.dumps(t.as_dict()) for t in there] == [json.dumps(t.as_dict()) for t in tasks]
-            given.extend(kinds)
-            results = [task.run() for task in there]
-            return [t.result(json.loads(json.dumps(r.as_dict()))) for t, r in zip(there, results, strict=True)]
+            return [self.travel(task) for task in tasks]
+
+        def travel(self, task: Any) -> Any:
+            name = f"{len(given)}.json"
+            given.append(type(task))
+            assert plans.put(name, plan_of(task))
+            return result_of(task, run_plan(encode(plans), name))
 
     monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: Traveling())
     monkeypatch.setattr(asof_job, "_TASK_ROWS", 4)

@@ -10,7 +10,7 @@ from siltstone.timeseries import kernel
 from siltstone.timeseries.buckets import Buckets
 from siltstone.timeseries.conventions import Window
 from siltstone.timeseries.interpretation import Interpretation
-from siltstone.timeseries.measures import finished
+from siltstone.timeseries.measures import measures_of
 from siltstone.timeseries.points import Ints, Points
 
 
@@ -56,7 +56,7 @@ def _row(case: DefaultCase, window: Window) -> dict[str, Any]:
     buckets, how = _Only(window), [case.interpretation]
     states = kernel.states(case.points, how, buckets, times=True)
     latest = max([window.end_us, *(case.points.ts[-1:] + 1).tolist()])
-    result = finished(states, how, buckets, latest, empty="carry", within=(window.start_us, window.end_us))
+    result = measures_of(states, how, buckets, latest, empty="carry", within=(window.start_us, window.end_us))
     if not result.rows.height:
         return {"count": 0, "covered_s": 0.0, "pct_good": 0.0, "transitions": 0, "time_in_state": {}}
     times = {value: us / 1e6 for _, _, value, us in result.times.iter_rows()}

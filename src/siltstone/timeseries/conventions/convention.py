@@ -1,4 +1,4 @@
-"""What a convention is made of."""
+"""The parts of a convention."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,14 @@ Read = Callable[[Series, Sequence[Window], Sequence[str], Interpretation, Any], 
 
 @dataclass(frozen=True)
 class Convention:
-    """`rules`: one paragraph for people. `stamp`: the edge that dates a window. `keep`: which of two points with one
-    time counts. `names`: the measures, by the project's name and by the peer's. `options`: the class of its options."""
+    """The definitions of another system.
+
+    - `rules`: a paragraph for people.
+    - `stamp`: the edge of a window that is its time.
+    - `keep`: which of two points with the same time counts.
+    - `names`: the measures, by siltstone's names and by those of the other system.
+    - `options`: the class of its options.
+    """
 
     rules: str
     stamp: Literal["start", "end"]
@@ -29,7 +35,7 @@ class Convention:
 
 
 def by_both_names(own: Mapping[str, Any], project_names: Mapping[str, str]) -> dict[str, Any]:
-    """Measures by the peer's own name, and again by the project's."""
+    """The measures by the names of the other system, and again by those of siltstone."""
     return {**own, **{name: own[of_peer] for name, of_peer in project_names.items()}}
 
 

@@ -1,4 +1,4 @@
-"""Flux: integrals over straight lines, and what its row-wise functions say of states."""
+"""Flux: integrals over straight lines, and its functions over rows, for states."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from siltstone.timeseries.conventions.convention import Column, Convention, by_both_names, column
 from siltstone.timeseries.conventions.plain import PLAIN
-from siltstone.timeseries.conventions.segments import drawn
+from siltstone.timeseries.conventions.segments import segments_between
 from siltstone.timeseries.conventions.series import NULL, Series, Window, graded
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import BAD, Floats, Ints, Mask
@@ -34,7 +34,7 @@ def positive(values: Floats) -> Mask:
 
 @dataclass(frozen=True)
 class Options:
-    """`unit_s`: the seconds of one unit of time. `in_state`: which values are in the state that is timed."""
+    """`unit_s`: the seconds of one unit of time. `in_state`: whether a value is in the state to be timed."""
 
     interpolate: Literal["none", "linear"] = "none"
     unit_s: float = 1.0
@@ -42,34 +42,34 @@ class Options:
 
 
 def state_durations(ts: Ints, in_state: Mask, unit_s: float = 1.0) -> Floats:
-    """Per point the time since its run of points in the state began; -1 for points that are not."""
+    """For each point the time since its run of points in the state began; -1 for points in another state."""
     return np.where(in_state, (ts - ts[_run_starts(in_state)]) / 1e6 / unit_s, NOT_IN_STATE)
 
 
 def state_counts(in_state: Mask) -> Floats:
-    """Per point its number within its run of points in the state, from 1; -1 for points that are not."""
+    """For each point its number in its run of points in the state, from 1; -1 for points in another state."""
     places = np.arange(len(in_state))
     return np.where(in_state, places - _run_starts(in_state) + 1, NOT_IN_STATE).astype(np.float64)
 
 
 def elapsed(ts: Ints, unit_s: float = 1.0) -> Floats:
-    """Per point but the first the time since the point before."""
+    """For each point except the first the time since the previous one."""
     return np.diff(ts) / 1e6 / unit_s
 
 
 def event_durations(ts: Ints, stop_us: int, unit_s: float = 1.0) -> Floats:
-    """Per point the time until the next one; of the last one until `stop_us`."""
+    """For each point the time until the next one; for the last point until `stop_us`."""
     return np.diff(np.append(ts, stop_us)) / 1e6 / unit_s
 
 
 def _run_starts(in_state: Mask) -> Ints:
-    """Per point the place where its run of equal flags begins."""
+    """For each point the place at which its run of equal flags begins."""
     begins = np.append(True, in_state[1:] != in_state[:-1])[: len(in_state)]
     return np.maximum.accumulate(np.where(begins, np.arange(len(in_state)), 0))
 
 
 def _prolonged(points: Series, window: Window) -> Series:
-    """The points, with the first and the last line drawn out to the window's edges."""
+    """The points, with points at the window's edges on the extended first and last line."""
     ts = np.array([window.start_us, *points.ts, window.end_us], np.int64)
     if len(points) == 1:
         return Series(ts, np.full(3, points.value[0]), np.full(3, points.quality[0]))
@@ -84,7 +84,7 @@ def _area(points: Series, window: Window, interpolate: Literal["none", "linear"]
     if not len(points):
         return 0.0
     line = _prolonged(points, window) if interpolate == "linear" else points
-    return drawn(line, int(line.ts[-1]), stepped=False).area()
+    return segments_between(line, int(line.ts[-1]), stepped=False).area()
 
 
 def _integral(points: Series, window: Window, options: Options) -> float:
@@ -104,7 +104,7 @@ def _state_count(points: Series, window: Window, options: Options) -> float:
 
 
 def _time_in_state(points: Series, window: Window, options: Options) -> dict[float, float]:
-    return drawn(points, window.end_us, stepped=True).seconds_by_state()
+    return segments_between(points, window.end_us, stepped=True).seconds_by_state()
 
 
 _OWN: dict[str, Callable[[Series, Window, Options], Any]] = {

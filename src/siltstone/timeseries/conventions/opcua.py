@@ -54,7 +54,7 @@ def _purity(reading: Reading, window: Window) -> str:
 
 
 def _judged_by_share(value: float, good: float, bad: float, options: Options) -> Judged:
-    """By the share of Good and Bad, in percent. Bad is looked at first: it wins where both limits are reached."""
+    """The status by the shares of Good and Bad, in percent. If both reach their limits, it is Bad."""
     if bad >= options.percent_data_bad:
         return NULL, ALL_BAD
     return value, ALL_GOOD if good >= options.percent_data_good else SUBNORMAL
@@ -144,7 +144,7 @@ def _time_average2(reading: Reading, window: Window) -> Judged:
 
 
 def _of_time(measure: Callable[[Reading, Window], Any]) -> Callable[[Reading, Window], tuple[Any, str]]:
-    """A measure of time, which is Good wherever there is data."""
+    """A measure of time; it is Good if the window has data."""
     return lambda reading, window: (measure(reading, window), ALL_GOOD) if reading.has_data(window) else (NULL, NO_DATA)
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from siltstone.timeseries.conventions.segments import Segments, drawn
+from siltstone.timeseries.conventions.segments import Segments, segments_between
 from siltstone.timeseries.conventions.series import NULL, Series, Window, graded, horizon, is_stepped
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN
@@ -33,8 +33,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Reading:
-    """`series`: every sample; `grade`: its quality once Uncertain is counted as told; `until_us`: nothing is asked
-    about later."""
+    """`series`: every sample; `grade`: its quality, with Uncertain counted as the options say; `until_us`:
+    nothing later is evaluated."""
 
     series: Series
     grade: npt.NDArray[np.int8]
@@ -78,29 +78,29 @@ class Reading:
     @cached_property
     def held_good(self) -> Segments:
         """The time after each Good sample until the next sample of any quality, at its value."""
-        return drawn(self.series, self.until_us, stepped=True, held=self.grade == GOOD)
+        return segments_between(self.series, self.until_us, stepped=True, held=self.grade == GOOD)
 
     @cached_property
     def held_uncertain(self) -> Segments:
-        """The same for samples that count neither as Good nor as Bad."""
-        return drawn(self.series, self.until_us, stepped=True, held=self.grade == UNCERTAIN)
+        """The time after each sample that counts neither as Good nor as Bad, until the next sample, at its value."""
+        return segments_between(self.series, self.until_us, stepped=True, held=self.grade == UNCERTAIN)
 
     @cached_property
     def simple(self) -> Segments:
         """Good time with simple bounds: steps or lines, held flat to a Bad sample."""
         to_bad = np.append(self.grade[1:] == BAD, True)[: len(self.grade)]
-        return drawn(self.series, self.until_us, stepped=self.stepped, held=self.grade == GOOD, flat=to_bad)
+        return segments_between(self.series, self.until_us, stepped=self.stepped, held=self.grade == GOOD, flat=to_bad)
 
     @cached_property
     def interpolated(self) -> Segments:
-        """Lines between usable samples, drawn across Bad ones, and extrapolated after the last."""
+        """Lines between usable samples, also across Bad ones, and extrapolated behind the last one."""
         line = self.usable
         if self.options.sloped_extrapolation and len(line) > 1 and line.ts[-1] < self.until_us:
             at_end = _on_line(line, len(line) - 2, self.until_us)
             line = Series(
                 np.append(line.ts, self.until_us), np.append(line.value, at_end), np.append(line.quality, GOOD)
             )
-        return drawn(line, self.until_us, stepped=False)
+        return segments_between(line, self.until_us, stepped=False)
 
     def value_at(self, at_us: int) -> Judged:
         """The interpolated bounding value; a usable sample at that time gives its own value and quality."""

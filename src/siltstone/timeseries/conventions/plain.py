@@ -1,4 +1,4 @@
-"""Measures over the values of a window's points, without any weight of time: the same in every convention."""
+"""Measures of the values in a window, not weighted by time: the same in every convention."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ from siltstone.timeseries.points import Floats
 
 
 def sample_deviation(values: Floats) -> float:
-    """With n - 1 below; null for fewer than two values."""
+    """The standard deviation with n - 1 as divisor; null for fewer than two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else NULL
 
 

@@ -1,4 +1,4 @@
-"""The known time of a series as straight pieces, and what can be read off them within a window."""
+"""The known time of a series as straight pieces, and the area and times of them within a window."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from siltstone.timeseries.points import Floats, Ints, Mask
 
 @dataclass(frozen=True)
 class Segments:
-    """Straight pieces in time order, none over another: from `first` at `start_us` to `last` at `end_us`."""
+    """Straight pieces, sorted by time, that don't overlap: from `first` at `start_us` to `last` at `end_us`."""
 
     start_us: Ints
     end_us: Ints
@@ -41,19 +41,20 @@ class Segments:
         return float(((self.first + self.last) / 2 * self.held_us).sum()) / 1e6
 
     def seconds_by_state(self) -> dict[float, float]:
-        """For steps: the seconds that each value holds, by rising value."""
+        """For steps: the seconds at each value, sorted by value."""
         states, which = np.unique(self.first, return_inverse=True)
         held = np.zeros(len(states), np.int64)
         np.add.at(held, which, self.held_us)
         return {float(state): int(us) / 1e6 for state, us in zip(states, held, strict=True)}
 
 
-def drawn(
+def segments_between(
     series: Series, until_us: int, *, stepped: bool, held: Mask | None = None, flat: Mask | None = None
 ) -> Segments:
-    """The pieces from each point to the next, and from the last one flat to `until_us`, if that is later.
+    """The pieces from each point to the next, and from the last one level to `until_us`, if that is later.
 
-    `held`: the points that a piece starts from (default all). `flat`: those held flat though not `stepped`."""
+    `held`: the points at which a piece starts (default all). `flat`: the points behind which the piece is level, even
+    if not `stepped`."""
     if not len(series):
         return Segments(series.ts, series.ts, series.value, series.value)
     ends = np.append(series.ts[1:], max(until_us, int(series.ts[-1])))

@@ -1,4 +1,4 @@
-"""One series and its windows, as every convention takes them."""
+"""One series and its windows, in the form that every convention reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NULL = float("nan")
 
 @dataclass(frozen=True)
 class Window:
-    """A span of time in microseconds since 1970 UTC; which edge belongs to it is the convention's to say."""
+    """A span of time in microseconds since 1970 UTC; each convention says which of its edges belongs to it."""
 
     start_us: int
     end_us: int
@@ -28,7 +28,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Series:
-    """The points of one series, in time order and one per time."""
+    """The points of one series, sorted by time, one per time."""
 
     ts: Ints
     value: Floats
@@ -51,7 +51,7 @@ class Series:
 
 
 def series_of(points: Points, keep: Literal["first", "last"]) -> Series:
-    """The one series in `points`; of points with one time the first or the last stays.
+    """The one series in `points`; of several points with one time the first or the last is kept.
 
     Raises UsageError for several series, and for points out of time order."""
     if len(points.starts) != 2:
@@ -68,7 +68,7 @@ def series_of(points: Points, keep: Literal["first", "last"]) -> Series:
 
 
 def graded(series: Series, uncertain: Literal["bad", "good", "keep"]) -> npt.NDArray[np.int8]:
-    """The quality of each point once Uncertain is counted as said; a value that is not finite is Bad."""
+    """The quality of each point, with Uncertain counted as `uncertain` says; a value that is not finite is Bad."""
     as_what = {"bad": BAD, "good": GOOD, "keep": UNCERTAIN}[uncertain]
     counted = np.where(series.quality == UNCERTAIN, as_what, series.quality)
     return np.where(np.isfinite(series.value), counted, BAD).astype(np.int8)
@@ -85,6 +85,6 @@ def is_stepped(convention: str, interpretation: Interpretation) -> bool:
 
 
 def horizon(windows: Sequence[Window], series: Series) -> int:
-    """An instant that neither windows nor points reach beyond."""
+    """The latest instant of all windows and points."""
     ends = [window.end_us for window in windows]
     return max([*ends, *(int(t) for t in series.ts[-1:])], default=0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from siltstone.timeseries.conventions.convention import Column, Convention, by_both_names, column
 from siltstone.timeseries.conventions.plain import PLAIN, population_deviation
-from siltstone.timeseries.conventions.segments import Segments, drawn
+from siltstone.timeseries.conventions.segments import Segments, segments_between
 from siltstone.timeseries.conventions.series import NULL, Series, Window, graded, horizon, is_stepped
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import GOOD
@@ -39,9 +39,9 @@ class Options:
 class _Reading:
     good: Series
     held: Segments
-    """Every Good value until the next Good one."""
+    """The pieces from every Good value to the next Good one."""
     known: Segments
-    """As `TimeWeightedAvg` reads the series: not beyond a point that is not Good."""
+    """The pieces as `TimeWeightedAvg` reads the series: a point that is not Good ends a piece."""
     stepped: bool
     options: Options
 
@@ -53,8 +53,8 @@ def _reading(series: Series, windows: Sequence[Window], interpretation: Interpre
     before_other = np.append(~is_good[1:], True)[: len(series)]
     return _Reading(
         good,
-        drawn(good, until_us, stepped=True),
-        drawn(series, until_us, stepped=stepped, held=is_good, flat=before_other),
+        segments_between(good, until_us, stepped=True),
+        segments_between(series, until_us, stepped=stepped, held=is_good, flat=before_other),
         stepped,
         options,
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from siltstone.timeseries.conventions.convention import Column, Convention, column
 from siltstone.timeseries.conventions.plain import PLAIN
-from siltstone.timeseries.conventions.segments import Segments, drawn
+from siltstone.timeseries.conventions.segments import Segments, segments_between
 from siltstone.timeseries.conventions.series import NULL, Series, Window, is_stepped
 from siltstone.timeseries.interpretation import Interpretation
 from siltstone.timeseries.points import GOOD, UNCERTAIN, Mask
@@ -29,7 +29,7 @@ Bounds = Literal["none", "neighbour"]
 
 @dataclass(frozen=True)
 class Options:
-    """`bounds`: what a window takes of its neighbours, for the measures under the project's names."""
+    """`bounds`: what a window uses of the points around it, for the measures under siltstone's names."""
 
     bounds: Bounds = "none"
 
@@ -42,11 +42,11 @@ class _Reading:
     options: Options
 
     def known(self, place: int, bounds: Bounds, *, stepped: bool) -> Segments:
-        """The known time of the window at `place`, which has a point of its own."""
+        """The known time of the window at `place`; the window has a point."""
         window = self.windows[place]
         if bounds == "none":
             own = self.used.inside(window)
-            return drawn(own, int(own.ts[-1]), stepped=stepped)
+            return segments_between(own, int(own.ts[-1]), stepped=stepped)
         before, after = self._neighbours(place)
         first, beyond = np.searchsorted(self.used.ts, (window.start_us, window.end_us))
         if before is not None and len(self.used.inside(before)):
@@ -55,10 +55,10 @@ class _Reading:
             beyond += 1
         line = Series(self.used.ts[first:beyond], self.used.value[first:beyond], self.used.quality[first:beyond])
         until_us = window.end_us if stepped else int(line.ts[-1])
-        return drawn(line, until_us, stepped=stepped).within(window.start_us, window.end_us)
+        return segments_between(line, until_us, stepped=stepped).within(window.start_us, window.end_us)
 
     def _neighbours(self, place: int) -> tuple[Window | None, Window | None]:
-        """The windows that touch this one; None where there is none."""
+        """The previous and the next window that touch this one; None if there is none."""
         here = self.windows[place]
         before = self.windows[place - 1] if place else None
         after = self.windows[place + 1] if place + 1 < len(self.windows) else None
@@ -68,7 +68,7 @@ class _Reading:
 
 
 def _used(series: Series, uncertain: str) -> Mask:
-    """Which points count. Values that are not finite do: the peer does not look for them."""
+    """Which points count. Values that are not finite count, too: the other system does not check for them."""
     return np.isin(series.quality, [GOOD] if uncertain == "bad" else [GOOD, UNCERTAIN])
 
 
