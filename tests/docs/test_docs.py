@@ -50,6 +50,7 @@ def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("COLUMNS", "100")
     for module in ("siltstone.cli.run", "siltstone.engine.local"):
         monkeypatch.setattr(f"{module}.LocalEngine", lambda *_: InProcess())
+    monkeypatch.setattr("siltstone.cli.run.is_inside_spark", lambda: False)  # also while other tests have a session
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     for folder, prepare in OF_PAGE.get(name_of(page), {}).items():
         prepare(tmp_path / folder)
