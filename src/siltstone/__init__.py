@@ -13,19 +13,23 @@ from siltstone.version import __version__
 if TYPE_CHECKING:
     from siltstone.api.aggregates import aggregate, conventions, rollup
     from siltstone.api.compact import compact, survey
+    from siltstone.api.configuration import Config, load_config
+    from siltstone.api.engines import LocalEngine
     from siltstone.api.pictures import plot
     from siltstone.api.publish import publish
-    from siltstone.api.running import Config, LocalEngine, SparkEngine, load_config
     from siltstone.api.series import asof, resample
+    from siltstone.api.spark_engine import SparkEngine
     from siltstone.api.tables import LakeTable, open_table, optimize, vacuum, verify
 
 _MODULES = {
     "aggregates": ("aggregate", "conventions", "rollup"),
     "compact": ("compact", "survey"),
+    "configuration": ("Config", "load_config"),
+    "engines": ("LocalEngine",),
     "pictures": ("plot",),
     "publish": ("publish",),
-    "running": ("Config", "LocalEngine", "SparkEngine", "load_config"),
     "series": ("asof", "resample"),
+    "spark_engine": ("SparkEngine",),
     "tables": ("LakeTable", "open_table", "optimize", "vacuum", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -24,4 +24,6 @@ def drive() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(drive, debug=False))
+    import sleepers  # workers do not run this script: they import its tasks by the name of its module
+
+    sys.exit(guarded(sleepers.drive, debug=False))
