@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from siltstone.ingest.survey import FieldFound, Survey, spread, take_survey
+from siltstone.ingest.listing import spread
+from siltstone.ingest.survey import FieldFound, Survey, take_survey
 from siltstone.mapping.rules import Rules
 from siltstone.model.contracts import DATALOG
 from siltstone.model.schema import base_schema

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from siltstone.aggregation import state_tasks
 from siltstone.ingest import job as compaction
-from siltstone.ingest import strategy
+from siltstone.ingest import survey
 from siltstone.ingest.replace import RowReplacer
 from siltstone.ingest.two_pass import TwoPass
 from siltstone.maintenance import optimize as settling
@@ -34,7 +34,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the listing": (compaction, "list_input", True),
     "before the creation": (Table, "create", False),
     "after the creation": (Table, "create", True),
-    "after the survey": (strategy, "take_survey", True),
+    "after the survey": (survey, "take_survey", True),
     "before a file is closed": (PartitionWriter, "close", False),
     "after a file is closed": (PartitionWriter, "close", True),
     "after rows are written": (PartitionWriter, "write", True),

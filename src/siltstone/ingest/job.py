@@ -14,11 +14,10 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, UsageError, rebuilt
-from siltstone.ingest.listing import Listing, ListingDiff, compare, list_input
+from siltstone.ingest.listing import Listing, ListingDiff, compare, list_input, spread
 from siltstone.ingest.replace import Outcome, RowReplacer, refused_among, with_notes
 from siltstone.ingest.strategy import Hints, Strategy, Target, strategy_of
 from siltstone.ingest.summary import minute, summary_of, united
-from siltstone.ingest.survey import spread
 from siltstone.ingest.two_pass import TwoPass
 from siltstone.maintenance.optimize import optimize
 from siltstone.model.accounts import FileAccount, total

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from siltstone.errors import UsageError
@@ -16,6 +17,14 @@ from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.storage import Storage, open_root
 from siltstone.table.ledger import Ledger
+
+
+def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
+    """At most `count` files, evenly spread over the listing."""
+    if files.height <= count:
+        return files
+    rows: pl.DataFrame = files[np.unique(np.linspace(0, files.height - 1, count).round().astype(int)).tolist()]
+    return rows
 
 
 def first_batch(todo: pl.DataFrame, device_of: Callable[[str], str], most_bytes: int) -> pl.DataFrame:

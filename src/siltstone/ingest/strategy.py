@@ -11,7 +11,6 @@ from typing import Any, ClassVar, cast
 import polars as pl
 
 from siltstone.config.task_settings import Settings
-from siltstone.ingest.keyed_survey import take_keyed_survey
 from siltstone.ingest.listing import first_batch
 from siltstone.ingest.replace import (
     Replacements,
@@ -21,7 +20,6 @@ from siltstone.ingest.replace import (
     positions_of,
     replaced_versions,
 )
-from siltstone.ingest.survey import take_survey
 from siltstone.ingest.task_spec import SourceFile, TaskResult
 from siltstone.kernels.bin_packing import PlannedFile, plan_bins, plan_work
 from siltstone.mapping.dataset import Dataset, WideDataset
@@ -151,7 +149,9 @@ class Append(Strategy):
         return rules.zone
 
     def survey(self, store: Storage, files: pl.DataFrame, input_bytes: int, settings: Settings, base: Schema) -> Hints:
-        survey = take_survey(store, files, self.dataset, base, settings.rules, _SURVEY_LINES)
+        from siltstone.ingest import survey as surveys  # a run that finds nothing new needs no parser
+
+        survey = surveys.take_survey(store, files, self.dataset, base, settings.rules, _SURVEY_LINES)
         return Hints(survey.shift_hours, survey.ratio, schema=survey.schema(base, settings.rules))
 
     def plan(self, files: Sequence[SourceFile], target: Target) -> list[TaskPlan]:
@@ -211,7 +211,9 @@ class Upsert(Strategy):
         return first_batch(todo, lambda identity: device_of(self.dataset, identity), most_bytes)
 
     def survey(self, store: Storage, files: pl.DataFrame, input_bytes: int, settings: Settings, base: Schema) -> Hints:
-        survey = take_keyed_survey(store, files, self.dataset, settings.rules)
+        from siltstone.ingest import keyed_survey as surveys  # a run that finds nothing new needs no parser
+
+        survey = surveys.take_keyed_survey(store, files, self.dataset, settings.rules)
         return Hints(0, survey.ratio, grain=survey.grain(input_bytes, settings.sizes))
 
     def plan(self, files: Sequence[SourceFile], target: Target) -> list[TaskPlan]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +19,7 @@ from siltstone.formats.documents import Document, Item, Parsed
 from siltstone.formats.ndjson.fast import parse_inferred
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
 from siltstone.ingest.keyed_survey import KeyedSurvey, take_keyed_survey
-from siltstone.ingest.listing import list_input
+from siltstone.ingest.listing import list_input, spread
 from siltstone.mapping.dataset import Dataset, Wide
 from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.arrays import Ints
@@ -125,14 +124,6 @@ class Survey:
             fields=fields,
             hints=self.hints,
         )
-
-
-def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
-    """At most `count` files, evenly spread over the listing."""
-    if files.height <= count:
-        return files
-    rows: pl.DataFrame = files[np.unique(np.linspace(0, files.height - 1, count).round().astype(int)).tolist()]
-    return rows
 
 
 def survey_input(
