@@ -34,7 +34,7 @@ from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck
 from siltstone.model.access import Access
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.model.contracts import Column
-from siltstone.model.data_files import DataFile, NewFile
+from siltstone.model.data_files import DataFile, LoggedFile, NewFile
 from siltstone.storage import Storage
 from siltstone.table.writer import WriterSettings
 from support.parsing import BASE
@@ -45,23 +45,24 @@ SETTINGS = settings_of(load_config(), "datalog")
 FILE = SourceFile("a", "in/a", 1, "etag", 2, "late", FormerVersion(3, 1, "sha"))
 STORED = DataFile("f", ("2025-12-10", "S"), 5, 6, "unit", {"ts": (1, 2), "series_id": (None, None)})
 DAY = ("2025-12-10", "BRCB")
+F1, F2 = LoggedFile("f1", 3), LoggedFile("f2", 4)
 WORK = Storage("/lake/hourly/_siltstone/work")
 TERMS = AggregateSpec("1h", columns=("speed",), rules=rows_of(load_interpretations()))
 RUNS = Storage("/lake/grid/_siltstone/work")
 ROWS = StoredRows(TABLE, "unitno", "ts", "dstrct_code", (("unitno", "string"), ("speed", "double")), ("speed",))
 WRITING = WriterSettings(TABLE, SETTINGS.sizes, 6, is_staged=True)
-SIDE = Side(ROWS, AggregateSpec("1d", devices=("D*",)), (("f", "S"),))
+SIDE = Side(ROWS, AggregateSpec("1d", devices=("D*",)), ((F1, "S"),))
 NEAREST = JoinSpec(("unitno",), "nearest", 5, False, "inner", "_r")
 TASKS = [
     WideTask("datalog", {"zone": "UTC"}, INPUT, TABLE, DAY, (FILE,), 4.5, BASE, SETTINGS, is_staged=True),
     KeyedTask("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
     HistoryTask("haltian.device", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
-    RewriteTask("datalog", WRITING, DAY, ("f1", "f2"), ("in/a",), BASE, 6, (3, 5)),
+    RewriteTask("datalog", WRITING, DAY, (F1, F2), ("in/a",), BASE, 6, (3, 5)),
     SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
-    StateTask(TABLE, WORK, ("f",), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
+    StateTask(TABLE, WORK, (F1,), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
     FinishTask(
         WRITING,
-        Inputs(WORK, ("s",), PreviousOutput(INPUT, ("f",), "keys")),
+        Inputs(WORK, ("s",), PreviousOutput(INPUT, (F1,), "keys")),
         Boundaries(WORK, Boundary(("e1",), ("s0",)), Boundary(("e2",), ("s2",))),
         TERMS,
         (3, 4),
@@ -71,11 +72,11 @@ TASKS = [
         1,
     ),
     ConventionTask(
-        *(TABLE, WRITING, (("f1", "f2"), ("f3",)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, "low", "high"),
+        *(TABLE, WRITING, ((F1, F2), (F2,)), "S", "unitno", "ts", "datalog", TERMS, (3, 4), 5, "low", "high"),
     ),
-    BoundaryTask(ROWS, "f", "S", ("unitno",), AggregateSpec("1d"), RUNS),
+    BoundaryTask(ROWS, F1, "S", ("unitno",), AggregateSpec("1d"), RUNS),
     ResampleTask(
-        *(ROWS, RUNS, (("S", ("f",)),), ("b",), AggregateSpec("1h"), "previous", 7, (3, 4), True, WRITING, "datalog"),
+        *(ROWS, RUNS, (("S", (F1,)),), ("b",), AggregateSpec("1h"), "previous", 7, (3, 4), True, WRITING, "datalog"),
     ),
     AsofTask(SIDE, SIDE, NEAREST, ("b",), (3, 4), RUNS, WRITING),
     DataCheck("datalog", TABLE, "f1", DAY, 1, 2, "sha", BASE, {"ts": (5, None, 0)}),

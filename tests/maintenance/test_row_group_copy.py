@@ -182,7 +182,7 @@ def test_readings_with_their_coded_texts_are_joined_too(tmp_path: Path) -> None:
             contract="readings",
             writing=WriterSettings(lake.table.storage, ONE_FILE, size),
             partition=files[0].partition,
-            files=tuple(f.path for f in files),
+            files=tuple(f.logged for f in files),
             drop=(),
             schema=base_schema(READINGS),
             memory_bytes=1 << 30,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
-from siltstone.model.data_files import NewFile, Sizes
+from siltstone.model.data_files import LoggedFile, NewFile, Sizes
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
 from siltstone.table.writer import PartitionWriter, WriterSettings
@@ -38,6 +38,7 @@ class Rig:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._rows: dict[str, int] = {}  # by path; files of others have one row
 
     def store(self, *groups: Sequence[Row], schema: Schema = BASE, **more: pa.Array) -> str:
         """A data file with a row group each, as compaction writes it; its path."""
@@ -56,6 +57,7 @@ class Rig:
             writer.write(pa.table(columns), breaks=False)
         writer.close()
         (output,) = writer.outputs
+        self._rows[output.path] = output.rows
         return output.path
 
     def task(
@@ -73,7 +75,7 @@ class Rig:
                 "contract": "datalog",
                 "writing": WriterSettings(Storage(str(self.root)), sizes, group_bytes, is_staged),
                 "partition": DAY,
-                "files": paths,
+                "files": tuple(LoggedFile(path, self._rows.get(path, 1)) for path in paths),
                 "drop": drop,
                 "schema": schema,
                 "memory_bytes": 1 << 30,

@@ -191,7 +191,7 @@ class _AggregateRun:
         dates = self._dates(index, touched, newest.watermark_us, changed)
         rows = index.touched(touched)
         needed = set(dates_to_read(rows, buckets, dates, carries=self._terms.empty == "carry"))
-        files = tuple(f.path for f in self._output.stored if f.partition[0] in needed)
+        files = tuple(f.logged for f in self._output.stored if f.partition[0] in needed)
         previous = PreviousOutput(self._table.storage, files, self._write_keys("replaced", touched))
         boundaries = self._boundaries()
         written = self._finish(states, boundaries, previous=previous, dates=dates or ["none"], among=index.names)
@@ -282,8 +282,7 @@ class _AggregateRun:
         return StateTask(
             table=self._source.storage,
             out=self._work,
-            files=tuple(f.path for f in files),
-            rows=tuple(f.rows for f in files),
+            files=tuple(f.logged for f in files),
             groups=groups,
             site=files[0].partition[-1] if files[0].partition else "",
             unit=unit,
@@ -315,10 +314,8 @@ class _AggregateRun:
         """Write the rows of the states in the files and in the previous output, of all dates where none are given.
         `among`: the names (columns NAME) by which the series are divided, of the states' series where it is None."""
         files = [f for f in files if f.path]
-        old = set(previous.files) if previous else set()
-        count = finish_task_count(
-            sum(f.states for f in files) + sum(f.rows for f in self._output.stored if f.path in old)
-        )
+        old = previous.files if previous else ()
+        count = finish_task_count(sum(f.states for f in files) + sum(f.rows for f in old))
         names = sorted(name for f in files for name in f.names)
         if among is not None:
             names = among.select(pl.concat_str(*NAME, separator="\0")).to_series().sort().to_list()

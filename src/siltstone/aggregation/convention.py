@@ -109,7 +109,7 @@ def _tasks(
         count = -(-sum(file.rows for file in files) // _TASK_ROWS)
         cuts = units_between(source.storage, files, unit, count) if count > 1 else []
         for low, high in pairwise(["", *cuts, ""]):
-            chosen = [tuple(file.path for file in part if _may_have(file, unit, low, high)) for part in parts]
+            chosen = [tuple(file.logged for file in part if _may_have(file, unit, low, high)) for part in parts]
             tasks.append(replace(task, site=site, partitions=tuple(filter(None, chosen)), low=low, high=high))
     return tasks
 

@@ -15,7 +15,7 @@ from siltstone.aggregation.series_points import ReadingPoints, WidePoints
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_tasks import tables_of
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
-from siltstone.model.data_files import DataFile, NewFile, Partition
+from siltstone.model.data_files import DataFile, LoggedFile, NewFile, Partition
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
@@ -60,13 +60,13 @@ class ConventionTask:
     """Evaluates the series in data files of one site, in the windows that start in `window`, and writes the rows to
     `out`. What is known ends at the watermark.
 
-    `partitions` lists the paths of each partition. Only units in [low, high) are read; "" is no bound, and rows without
-    a unit come before all units.
+    `partitions` lists the data files of each partition. Only units in [low, high) are read; "" is no bound, and rows
+    without a unit come before all units.
     """
 
     table: Storage
     writing: WriterSettings
-    partitions: tuple[tuple[str, ...], ...]
+    partitions: tuple[tuple[LoggedFile, ...], ...]
     site: str
     unit: str
     time: str
@@ -113,7 +113,7 @@ def _series(task: ConventionTask) -> Iterator[tuple[tuple[str | None, ...], Poin
         yield about, _concatenated(parts)
 
 
-def _tables(task: ConventionTask, files: Sequence[str], open_files: ExitStack) -> Iterator[pa.Table]:
+def _tables(task: ConventionTask, files: Sequence[LoggedFile], open_files: ExitStack) -> Iterator[pa.Table]:
     """The rows of the task's units in the data files of one partition."""
     if not task.low and not task.high:
         yield from tables_of(task, files, (), open_files)
@@ -129,9 +129,9 @@ def _tables(task: ConventionTask, files: Sequence[str], open_files: ExitStack) -
         yield table.filter(inside.to_arrow())
 
 
-def _groups(task: ConventionTask, path: str) -> tuple[int, ...]:
+def _groups(task: ConventionTask, data: LoggedFile) -> tuple[int, ...]:
     """The row groups of a data file in which rows of the task's units may be, by their statistics."""
-    with opened(task.table, path) as file:
+    with opened(task.table, data.path, rows=data.rows) as file:
         footer = file.metadata
     place = footer.schema.names.index(task.unit)
     groups = []

@@ -24,7 +24,7 @@ from siltstone.aggregation.state_files import (
 from siltstone.aggregation.state_tasks import StatesFound
 from siltstone.aggregation.text_rows import textual_rows
 from siltstone.model.arrow import compact
-from siltstone.model.data_files import NewFile
+from siltstone.model.data_files import LoggedFile, NewFile
 from siltstone.model.periods import DAY_US, EVER, Window
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage
@@ -47,7 +47,7 @@ class PreviousOutput:
     inputs with the keys (series, bucket) that are computed again, "" for none."""
 
     table: Storage
-    files: tuple[str, ...]
+    files: tuple[LoggedFile, ...]
     replaced: str = ""
 
 

@@ -145,7 +145,7 @@ def read_row_index(table: Storage, stored: Sequence[DataFile], terms: AggregateS
     schema = dict.fromkeys(("series", "bucket", "n", "points"), pl.Int64())
 
     def read(file: DataFile) -> NamedStates:
-        opened = opened_output(table, file.path, file.rows)
+        opened = opened_output(table, file.logged)
         names, series = series_in(opened)
         counts = opened.table(["bucket_start", "n", "n_bad"])
         starts = pl.Series(counts["bucket_start"]).to_physical().to_numpy()

@@ -191,7 +191,7 @@ def _tasks(
     source, header = base.table.storage, base.header
     task = FinishTask(
         writing=WriterSettings(table.storage, sizes_of(config), group_bytes_of(config), table.is_staged),
-        inputs=Inputs(source, previous=PreviousOutput(source, tuple(f.path for f in plan.stored))),
+        inputs=Inputs(source, previous=PreviousOutput(source, tuple(f.logged for f in plan.stored))),
         boundaries=Boundaries(
             edges_of(base.table, terms), Boundary(tuple(header.before)), Boundary(tuple(header.after))
         ),

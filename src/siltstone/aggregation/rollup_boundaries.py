@@ -33,12 +33,12 @@ def write_edges(
         if abs(limit) >= FAR_US:
             continue
         is_before = side == "before"
-        beside = [file.path for file in stored if _is_beside(file, limit, is_before=is_before)]
+        beside = [file.logged for file in stored if _is_beside(file, limit, is_before=is_before)]
         nearest = NamedStates.none()
         for path in known[side]:
             nearest = _nearest([nearest, read_states(edges, path)], is_before=is_before)
-        for path in beside:
-            states = stored_states(base, [path], ())
+        for file in beside:
+            states = stored_states(base, [file], ())
             outer = pl.col("last_ts") < limit if is_before else pl.col("first_ts") >= limit
             states = replace(states, rows=states.rows.filter(outer))
             nearest = _nearest([nearest, states], is_before=is_before)

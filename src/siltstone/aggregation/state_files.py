@@ -12,6 +12,7 @@ from pyarrow import ipc
 from siltstone.aggregation.series_points import ABOUT
 from siltstone.errors import StorageError
 from siltstone.model.arrow import coded, to_arrow
+from siltstone.model.data_files import LoggedFile
 from siltstone.storage import Storage
 from siltstone.table.reader import DataFileReader, fetched, naming
 from siltstone.timeseries.points import BAD, Ints
@@ -177,7 +178,7 @@ def _bytes(out: Storage, path: str) -> bytes:
 
 
 def stored_states(
-    table: Storage, paths: Sequence[str], fields: Collection[str], chosen: SeriesRange = EVERY_SERIES
+    table: Storage, files: Sequence[LoggedFile], fields: Collection[str], chosen: SeriesRange = EVERY_SERIES
 ) -> NamedStates:
     """The states of the chosen series in data files of an output table, of rows with points; `bucket` is 0. Optional
     columns and long tables are read if they are among `fields`; extremes also where values are texts."""
@@ -185,8 +186,8 @@ def stored_states(
     parts: list[pa.Table] = []
     names, texts = [pl.DataFrame(schema=ABOUT)], dict[float, str]()
     before = 0
-    for path in paths:
-        file = opened_output(table, path)
+    for stored in files:
+        file = opened_output(table, stored)
         with naming(file.uri):
             state = _states_in(file, (*always, "texts"))
             if state["texts"].null_count < len(state):
@@ -211,9 +212,9 @@ def stored_states(
     return NamedStates(rows, pl.concat(names), texts)
 
 
-def opened_output(table: Storage, path: str, rows: int | None = None) -> DataFileReader:
-    """A data file of an output table. `rows`: the number of its rows by the table's log, which is checked."""
-    return fetched(table, path, rows=rows, coded=list(ABOUT))
+def opened_output(table: Storage, file: LoggedFile) -> DataFileReader:
+    """A data file of an output table. Raises DamagedFileError where it has another number of rows than the log says."""
+    return fetched(table, file.path, rows=file.rows, coded=list(ABOUT))
 
 
 def series_in(file: DataFileReader) -> tuple[pl.DataFrame, Ints]:

@@ -14,6 +14,7 @@ from siltstone.aggregation.series_points import PointCounts, ReadingPoints, Wide
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_files import read_keys, write_states
 from siltstone.kernels.sorted_merge import merge_sorted
+from siltstone.model.data_files import LoggedFile
 from siltstone.model.periods import EVER, Window
 from siltstone.storage import Storage
 from siltstone.table.reader import DataFileReader, opened
@@ -34,7 +35,6 @@ class StateTask:
     name begins with `run_name`.
 
     - `groups`: the row groups to read of the only file; () for all. The rows of several files are merged.
-    - `rows`: the number of rows of each file by the table's log.
     - `only`: a file in `out` with the keys (series, bucket) to make states for; "" for all.
     - `edges`: where this is a folder, buckets don't matter: one state per series, with its first and last point in the
       window, is written there, under the name of the data file, for later runs.
@@ -42,7 +42,7 @@ class StateTask:
 
     table: Storage
     out: Storage
-    files: tuple[str, ...]
+    files: tuple[LoggedFile, ...]
     groups: tuple[int, ...]
     site: str
     unit: str
@@ -53,7 +53,6 @@ class StateTask:
     run_name: str
     only: str = ""
     edges: Storage | None = None
-    rows: tuple[int, ...] = ()
 
     def run(self) -> "StatesFound":
         return _read_states(self)
@@ -83,7 +82,7 @@ def _read_states(task: StateTask) -> StatesFound:
     else:
         reader = ReadingPoints(task.terms, task.site, task.window)
     with ExitStack() as open_files:
-        states = _states(task, reader, tables_of(task, task.files, task.groups, open_files, rows=task.rows))
+        states = _states(task, reader, tables_of(task, task.files, task.groups, open_files))
     names = reader.names.frame()
     if task.only:
         states = _chosen(states, names, read_keys(task.out, task.only))
@@ -100,7 +99,7 @@ def _read_states(task: StateTask) -> StatesFound:
 
 def _edge_name(task: StateTask) -> str:
     """The name of the data file, after the window's bounds where the window is not all time."""
-    name = task.files[0].rpartition("/")[2]
+    name = task.files[0].path.rpartition("/")[2]
     return name if task.window == EVER else f"{task.window[0]}_{task.window[1]}_{name}"
 
 
@@ -126,15 +125,11 @@ class ReadsFiles(Protocol):
 
 
 def tables_of(
-    task: ReadsFiles, files: Sequence[str], groups: Sequence[int], open_files: ExitStack, rows: Sequence[int] = ()
+    task: ReadsFiles, files: Sequence[LoggedFile], groups: Sequence[int], open_files: ExitStack
 ) -> Iterator[pa.Table]:
     """The rows of data files of one partition as tables in one sorted run; where `groups` are given, of these row
-    groups of the only file. `rows`: the number of rows of each file by the table's log, () where it is not known."""
-    counts: Sequence[int | None] = rows or [None] * len(files)
-    readers = [
-        open_files.enter_context(opened(task.table, path, rows=count, coded=None))
-        for path, count in zip(files, counts, strict=True)
-    ]
+    groups of the only file."""
+    readers = [open_files.enter_context(opened(task.table, file.path, rows=file.rows, coded=None)) for file in files]
     schema = pa.unify_schemas([file.schema for file in readers], promote_options="permissive")
     idle = set.intersection(*(says_nothing(file.metadata) for file in readers)) if not task.terms.columns else set()
     columns = [n for n in needed_columns(task.terms, task.unit, task.time, schema.names) if n not in idle]

@@ -15,7 +15,7 @@ from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside
 from siltstone.derived.resample_tasks import RESAMPLED
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, TableFormatError, UsageError
-from siltstone.model.data_files import DataFile
+from siltstone.model.data_files import DataFile, LoggedFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.run_summary import AsofSummary
 from siltstone.storage import open_root
@@ -138,8 +138,8 @@ def _side(table: Table, filters: AggregateSpec) -> tuple[Side, list[DataFile]]:
     return Side(stored_rows(table, names, snapshot.schema), filters), table.files(snapshot)
 
 
-def _files(side: Side, stored: Sequence[DataFile]) -> tuple[tuple[str, str], ...]:
-    return tuple((file.path, file.partition[-1] if side.rows.place else "") for file in stored)
+def _files(side: Side, stored: Sequence[DataFile]) -> tuple[tuple[LoggedFile, str], ...]:
+    return tuple((file.logged, file.partition[-1] if side.rows.place else "") for file in stored)
 
 
 def _check(totals: TaskTotals, left: Sequence[Span], rows_out: int, joining: JoinSpec) -> None:

@@ -11,6 +11,7 @@ from siltstone.aggregation.spec import AggregateSpec
 from siltstone.derived.boundary_rows import StoredRows, nearest, read_beside
 from siltstone.derived.output_table import TaskTotals, write_sorted
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
+from siltstone.model.data_files import LoggedFile
 from siltstone.model.kinds import Kind
 from siltstone.model.periods import EARLIEST_US
 from siltstone.storage import Storage
@@ -39,12 +40,12 @@ class JoinSpec:
 
 @dataclass(frozen=True)
 class Side:
-    """A table of the join: how its rows are read, a spec of which the filters choose rows, and the data files (path,
+    """A table of the join: how its rows are read, a spec of which the filters choose rows, and the data files (file,
     place) with rows in the window."""
 
     rows: StoredRows
     filters: AggregateSpec
-    files: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[LoggedFile, str], ...] = ()
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -56,8 +57,8 @@ class Side:
         return self.rows.plain(self.rows.schema.empty_table(), "")
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        for path, place in self.files:
-            yield from self.rows.frames(path, place)
+        for file, place in self.files:
+            yield from self.rows.frames(file, place)
 
 
 def contract_of_join(left: Side, right: Side, joining: JoinSpec) -> Contract:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.model.arrow import CODED
 from siltstone.model.contracts import ARROW_TYPE, TIMESTAMP, Contract
-from siltstone.model.data_files import DataFile
+from siltstone.model.data_files import DataFile, LoggedFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import Storage
 from siltstone.table.reader import naming, opened
@@ -52,10 +52,10 @@ class StoredRows:
         texts = [(n, CODED if pa.types.is_large_string(kind) else kind) for n, kind in kinds]
         return pa.schema([(self.time, TIMESTAMP), *(field for field in texts if field[0] != self.time)])
 
-    def tables(self, path: str, open_files: ExitStack) -> Iterator[pa.Table]:
+    def tables(self, data: LoggedFile, open_files: ExitStack) -> Iterator[pa.Table]:
         """The rows of a data file with all columns; texts are dictionaries."""
         texts = [field.name for field in self.schema if field.type == CODED]
-        file = open_files.enter_context(opened(self.table, path, coded=texts))
+        file = open_files.enter_context(opened(self.table, data.path, rows=data.rows, coded=texts))
         names = [name for name in self.schema.names if name in file.schema.names]
         for table in file.batches(names, batch_rows=_BATCH_ROWS):
             with naming(file.uri):
@@ -70,10 +70,10 @@ class StoredRows:
         ]
         return pa.table(columns, schema=self.schema)
 
-    def frames(self, path: str, place: str) -> Iterator[pl.DataFrame]:
+    def frames(self, data: LoggedFile, place: str) -> Iterator[pl.DataFrame]:
         """The rows of a data file with plain texts, and with the column `place`."""
         with ExitStack() as open_files:
-            for table in self.tables(path, open_files):
+            for table in self.tables(data, open_files):
                 yield self.plain(table, place)
 
     def plain(self, table: pa.Table, place: str) -> pl.DataFrame:
@@ -109,18 +109,18 @@ class BoundaryTask:
     """Writes the boundary rows of a data file, at the first and the last time of each key, to the folder `table`."""
 
     rows: StoredRows
-    path: str
+    file: LoggedFile
     place: str
     by: tuple[str, ...]
     filters: AggregateSpec
     table: Storage
 
     def run(self) -> "BoundaryRows":
-        name, rows = kept_as(self.path), self.rows
+        name, rows = kept_as(self.file.path), self.rows
         if self.table.size(name):
             return BoundaryRows(0)
         parts: list[pl.DataFrame] = []
-        for frame in rows.frames(self.path, self.place):
+        for frame in rows.frames(self.file, self.place):
             kept = rows.select_series(frame, self.filters).drop_nulls([*self.by, rows.time])
             parts.append(self._ends(self._by_column(kept)))
             if len(parts) > _AT_ONCE:

@@ -156,7 +156,7 @@ def ends_beside(
         place.make()
     others = outside(files, parts)
     tasks = [
-        BoundaryTask(rows, file.path, file.partition[-1] if rows.place else "", tuple(by), filters, kept)
+        BoundaryTask(rows, file.logged, file.partition[-1] if rows.place else "", tuple(by), filters, kept)
         for file in others
     ]
     engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))

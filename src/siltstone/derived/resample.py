@@ -1,7 +1,7 @@
 """The resample job: the series of a table, each with a value at every instant of a grid."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,14 @@ from siltstone.derived.output_table import DerivedTable, TaskTotals, ends_beside
 from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
+from siltstone.model.data_files import LoggedFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.run_summary import ResampleSummary
 from siltstone.table.delta_table import Table
 from siltstone.table.transaction import retry
 
 _TASK_ROWS = 4_000_000  # of data files that one task reads, about
+_Sites = tuple[tuple[str, tuple[LoggedFile, ...]], ...]
 
 
 def resample_table(
@@ -106,7 +108,7 @@ def _resample(
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
     total = TaskTotals.of(made)
-    _check(total, tasks, {s.path: s.rows for s in stored}, is_wide=bool(terms.columns))
+    _check(total, tasks, is_wide=bool(terms.columns))
     summary = replace(
         about,
         every=terms.buckets.name,
@@ -120,29 +122,29 @@ def _resample(
     return out.commit(summary, total.outputs, paths)
 
 
-def _bins(files: Sequence[Span], window: Window, rows: StoredRows) -> list[tuple[tuple[str, tuple[str, ...]], ...]]:
+def _bins(files: Sequence[Span], window: Window, rows: StoredRows) -> list[_Sites]:
     """The sites of the table with their files of a window, in groups with about as many rows as a task reads."""
     sites: dict[str, list[Any]] = {}
     for file, _, _ in files:
         sites.setdefault(file.partition[-1] if rows.place else "", [])
     for file in within(files, window):
         sites[file.partition[-1] if rows.place else ""].append(file)
-    bins: list[list[tuple[str, tuple[str, ...]]]] = [[]]
+    bins: list[list[tuple[str, tuple[LoggedFile, ...]]]] = [[]]
     bin_rows = 0
     for site, own in sorted(sites.items()):
         count = sum(file.rows for file in own)
         if bin_rows and bin_rows + count > _TASK_ROWS:
             bins.append([])
             bin_rows = 0
-        bins[-1].append((site, tuple(file.path for file in own)))
+        bins[-1].append((site, tuple(file.logged for file in own)))
         bin_rows += count
     return [tuple(one) for one in bins]
 
 
-def _check(total: TaskTotals, tasks: Sequence[ResampleTask], rows: Mapping[str, int], *, is_wide: bool) -> None:
+def _check(total: TaskTotals, tasks: Sequence[ResampleTask], *, is_wide: bool) -> None:
     """Raise AccountsError unless every row of the files was read, and is a point, left out or repeated."""
     problems = []
-    expected = sum(rows[path] for task in tasks for _, paths in task.sites for path in paths)
+    expected = sum(file.rows for task in tasks for _, files in task.sites for file in files)
     if total.rows - total.beside != expected:
         problems.append(f"{expected:,} rows are in the files, {total.rows - total.beside:,} were read")
     if not is_wide and total.rows != total.points + total.left_out + total.repeated:

@@ -15,6 +15,7 @@ from siltstone.derived.boundary_rows import StoredRows, read_beside
 from siltstone.derived.output_table import TaskTotals, write_sorted
 from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
+from siltstone.model.data_files import LoggedFile
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.storage import Storage
 from siltstone.table.writer import WriterSettings
@@ -79,7 +80,7 @@ class ResampleTask:
 
     rows: StoredRows
     work: Storage
-    sites: tuple[tuple[str, tuple[str, ...]], ...]
+    sites: tuple[tuple[str, tuple[LoggedFile, ...]], ...]
     beside: tuple[str, ...]
     terms: AggregateSpec
     fill_as: str
@@ -109,12 +110,12 @@ class _Resampling:
         self._beside = pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
     def run(self) -> TaskTotals:
-        for site, paths in self._task.sites:
-            self._site(site, paths)
+        for site, files in self._task.sites:
+            self._site(site, files)
         self._write()
         return self._made
 
-    def _site(self, site: str, paths: Sequence[str]) -> None:
+    def _site(self, site: str, files: Sequence[LoggedFile]) -> None:
         task, all_time = self._task, (EARLIEST_US, LATEST_US)
         reader: ReadingPoints | WidePoints = ReadingPoints(task.terms, site, all_time)
         if task.terms.columns:
@@ -123,7 +124,7 @@ class _Resampling:
         first_number = len(self._about)
         numbers: dict[str | None, int] = {}
         with ExitStack() as opened:
-            runs = [task.rows.tables(path, opened) for path in paths]
+            runs = [task.rows.tables(file, opened) for file in files]
             tables = merge_sorted([*runs, self._rows_beside(site)], (task.rows.unit, task.rows.time), _CHUNK_BYTES)
             for read in reader.of(tables):
                 self._texts |= reader.names.texts

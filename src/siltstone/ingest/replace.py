@@ -228,7 +228,7 @@ class RowReplacer:
                 version.table.storage, settings.sizes, settings.group_bytes, version.table.is_staged
             ),
             partition=stored.partition,
-            files=(stored.path,),
+            files=(stored.logged,),
             drop=rewrite.drop,
             positions=rewrite.positions,
             schema=version.snapshot.schema,

@@ -154,7 +154,7 @@ class _Optimizing:
             contract=self._table.contract.table,
             writing=WriterSettings(self._table.storage, sizes, group_bytes_of(self._config), self._table.is_staged),
             partition=merge.files[0].partition,
-            files=_paths(merge),
+            files=tuple(f.logged for f in merge.files),
             drop=(),
             schema=snapshot.schema,
             memory_bytes=self._config.engine.memory_mb << 20,

@@ -16,7 +16,7 @@ from siltstone.kernels.sorted_merge import merge_sorted
 from siltstone.maintenance.row_group_copy import joined
 from siltstone.model.arrow import DIGESTS, row_digest, texts, to_arrow
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import NewFile, Partition
+from siltstone.model.data_files import LoggedFile, NewFile, Partition
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 from siltstone.table.reader import NEXT_MOVE, DataFileReader, naming, opened
@@ -34,7 +34,7 @@ class RewriteTask:
     contract: str
     writing: WriterSettings
     partition: Partition
-    files: tuple[str, ...]
+    files: tuple[LoggedFile, ...]
     drop: tuple[str, ...]
     schema: Schema
     memory_bytes: int
@@ -72,11 +72,13 @@ def _rewritten(task: RewriteTask) -> Rewritten:
     table, contract = task.table, sources.contracts()[task.contract]
     if not task.drop and not task.positions and (whole_groups := _joined(task, contract)):
         return whole_groups
-    if task.drop and not task.positions and not any(_holds(table, path, task.drop) for path in task.files):
+    if task.drop and not task.positions and not any(_holds(table, file, task.drop) for file in task.files):
         return Rewritten([], 0, {}, is_untouched=True)
     texts_of = [f.name for f in file_schema(contract, task.schema) if pa.types.is_dictionary(f.type)]
     with ExitStack() as open_files:
-        given = [opened(table, path, coded=texts_of, buffer_bytes=_BUFFER_BYTES) for path in task.files]
+        given = [
+            opened(table, file.path, rows=file.rows, coded=texts_of, buffer_bytes=_BUFFER_BYTES) for file in task.files
+        ]
         whole = _Whole(task, contract, [open_files.enter_context(file) for file in given])
         writer = PartitionWriter(
             task.writing, contract, task.partition, schema=lambda: task.schema, expected=lambda: whole.unread_bytes
@@ -87,7 +89,7 @@ def _rewritten(task: RewriteTask) -> Rewritten:
                 written += row_digest(chunk)
                 writer.write(chunk, breaks=False)
         except ValueError as error:
-            shown = f"{', '.join(task.files[:3])}{' ...' if len(task.files) > 3 else ''}"
+            shown = f"{', '.join(file.path for file in task.files[:3])}{' ...' if len(task.files) > 3 else ''}"
             where = f"a data file of {table.root} can't be merged: {error}; it is one of {shown}"
             raise StorageError(where, NEXT_MOVE) from error
         writer.close()
@@ -102,9 +104,9 @@ def _joined(task: RewriteTask, contract: Contract) -> Rewritten | None:
     return Rewritten([found[0]], found[1], {}) if found else None
 
 
-def _holds(table: Storage, path: str, drop: tuple[str, ...]) -> bool:
+def _holds(table: Storage, data: LoggedFile, drop: tuple[str, ...]) -> bool:
     """Whether a file has a row from one of the sources."""
-    with opened(table, path, coded=["source_file"]) as file, naming(file.uri):
+    with opened(table, data.path, rows=data.rows, coded=["source_file"]) as file, naming(file.uri):
         if "source_file" not in file.schema.names:
             raise ValueError("it has no column source_file")
         place = file.metadata.schema.names.index("source_file")

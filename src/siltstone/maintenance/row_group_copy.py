@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from siltstone.formats.parquet.page_checks import are_sound
 from siltstone.formats.parquet.thrift import Struct, encoded
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import NewFile, Partition, staged
+from siltstone.model.data_files import LoggedFile, NewFile, Partition, staged
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, Instant, delta_statistics
 from siltstone.storage import Sink, Storage
@@ -55,16 +55,19 @@ class _Part:
 
 
 def joined(
-    writing: WriterSettings, paths: Sequence[str], contract: Contract, partition: Partition, schema: Schema
+    writing: WriterSettings, files: Sequence[LoggedFile], contract: Contract, partition: Partition, schema: Schema
 ) -> tuple[NewFile, int] | None:
     """One file of all, and the cells of its record columns. None where that can't be: they overlap, have other columns
     than the table by now, are so small that their row groups should become one, or so large that the file might become
-    larger than a data file may be. None also where one is gone or a page is not sound: merging tells what is wrong."""
+    larger than a data file may be. None also where one is gone, has another number of rows than
+    the log says, or a page is not sound: merging tells what is wrong."""
     table = writing.table
-    sizes = [table.size(path) for path in paths]
+    sizes = [table.size(file.path) for file in files]
     if not all(sizes) or sum(sizes) > writing.sizes.largest:
         return None
-    parts = [_part(table, path, size) for path, size in zip(paths, sizes, strict=True)]
+    parts = [_part(table, file.path, size) for file, size in zip(files, sizes, strict=True)]
+    if any(part.footer.num_rows != file.rows for part, file in zip(parts, files, strict=True)):
+        return None
     if not all(_is_plain(part, contract) for part in parts):
         return None
     names = file_schema(contract, schema).names

@@ -17,6 +17,14 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedFile:
+    """A data file as tasks get it: its path below the table's root, and the number of rows by the table's log."""
+
+    path: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataFile:
     """A data file of the table as the plan sees it; `first_unit` is the least unit in it, `bounds` the least and
     greatest value of each column with statistics (instants in microseconds)."""
@@ -27,6 +35,11 @@ class DataFile:
     rows: int
     first_unit: str
     bounds: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, hash=False)
+
+    @property
+    def logged(self) -> LoggedFile:
+        """What a task needs to read the file."""
+        return LoggedFile(self.path, self.rows)
 
 
 @dataclass(frozen=True)

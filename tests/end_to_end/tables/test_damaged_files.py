@@ -1,10 +1,12 @@
 """A damaged data file under every command that reads it: the right rows, or a refusal that leaves all as it was."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -52,6 +54,7 @@ class Lake:
         lake, source, local = str(self.root / "lake"), str(self.readings), ["--engine", "local"]
         commands = {
             "aggregate": ["aggregate", source, str(out), "--every", "1h", *local],
+            "convention": ["aggregate", source, str(out), "--every", "1h", "--convention", "opcua", *local],
             "rollup": ["rollup", str(self.hourly), str(out), "--every", "1d", *local],
             "resample": ["resample", source, str(out), "--every", "30m", *local],
             "asof": ["asof", source, source, str(out), *SIDES, *local],
@@ -138,6 +141,33 @@ def test_what_is_derived_of_it_is_right_or_not_made(
         assert contents(table) == before, flip
         path.write_bytes(sound[str(path.relative_to(table))])
     assert refused > len(flips) / 3  # the others are in columns that the command does not read
+
+
+def without_the_last_row(path: Path) -> str:
+    """Write the file again, whole but for its last row; what a reader says of it."""
+    rows = pq.ParquetFile(path).read()
+    pq.write_table(rows.slice(0, rows.num_rows - 1), path)
+    return f"{path} can't be read: the table's log tells of {rows.num_rows} rows, its footer of {rows.num_rows - 1}"
+
+
+@pytest.mark.parametrize("command", ["aggregate", "convention", "rollup", "resample", "asof", "publish"])
+def test_nothing_is_derived_of_a_sound_file_with_fewer_rows_than_the_log_says(
+    lake: Lake, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    table = lake.hourly if command == "rollup" else lake.readings
+    rows = published_rows if command == "publish" else table_rows
+    said = without_the_last_row(min(table.glob("date=*/**/*.parquet")))
+    assert lake.run(command, out := lake.root / "out") == 6
+    assert said in capsys.readouterr().err
+    assert rows(out).is_empty()
+
+
+def test_a_file_with_fewer_rows_than_the_log_says_is_not_merged_with_others(lake: Lake) -> None:
+    said = without_the_last_row(min(lake.readings.glob("date=*/**/*.parquet")))
+    before = contents(lake.readings)
+    with pytest.raises(DamagedFileError, match=re.escape(said)):
+        optimize(Readings(str(lake.root / "lake")).table, load_config([], []), InProcess(), quiet)
+    assert contents(lake.readings) == before
 
 
 @pytest.mark.parametrize("flip", FLIPS, ids=str)
