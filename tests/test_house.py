@@ -39,7 +39,7 @@ ROOMS = {
     "api": "aggregation config derived engine errors ingest maintenance model plotting publishing timeseries",
     "spark": "dataframes engine",
     "siltstone": "api version",  # the package itself: its version and public names
-    "cli": "api config engine errors ingest maintenance model storage version",
+    "cli": "api config engine errors maintenance model storage version",
     "__main__": "cli",
 }
 PURE = {"errors", "model", "formats", "kernels", "timeseries", "mapping", "sources", "dimensions"}

@@ -9,7 +9,9 @@ from siltstone import LocalEngine, load_config
 from siltstone.api.arguments import (
     config_or_default,
     engine_or_local,
+    filters_of,
     instant_us,
+    lake_and_name,
     length_us,
     names_of,
     one_of,
@@ -19,6 +21,7 @@ from siltstone.api.arguments import (
 from siltstone.api.compact import folder_hour
 from siltstone.cli.arguments import as_option
 from siltstone.errors import UsageError
+from siltstone.model.periods import EARLIEST_US, LATEST_US
 from support.fleet import InProcess
 
 DAY_US = 86_400_000_000
@@ -42,6 +45,13 @@ def test_instants_may_be_dates_and_datetimes() -> None:
 def test_what_is_no_time_names_its_argument(given: str) -> None:
     with pytest.raises(UsageError, match=f"start {given!r} is no time. Give a date such as"):
         instant_us(given, "Asia/Makassar", "start")
+
+
+def test_dates_are_of_the_zone_and_what_is_left_out_is_all_of_time() -> None:
+    period = period_between("1970-01-02", "1970-01-03T08:00", "Asia/Makassar")  # 8 hours before UTC's
+    assert (period.start_us, period.end_us) == (DAY_US * 16 // 24, 2 * DAY_US)
+    period = period_between(None, None, "UTC")
+    assert (period.start_us, period.end_us) == (EARLIEST_US, LATEST_US)
 
 
 def test_a_period_without_time_in_it_is_refused_in_the_words_of_the_caller() -> None:
@@ -69,6 +79,40 @@ def test_one_name_is_a_list_of_one_and_paths_are_text() -> None:
     assert (place_of(Path("lake") / "t"), place_of("s3://b/t")) == ("lake/t", "s3://b/t")
 
 
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        ("/data/lake/datalog", ("/data/lake", "datalog")),
+        ("/data/lake/datalog/", ("/data/lake", "datalog")),
+        (Path("/data/lake/datalog"), ("/data/lake", "datalog")),
+        ("/datalog", ("/", "datalog")),
+        ("s3://bucket/datalog", ("s3://bucket", "datalog")),
+        ("s3://bucket/lake/datalog/", ("s3://bucket/lake", "datalog")),
+    ],
+)
+def test_a_table_has_a_lake_and_a_name(table: str | Path, place: tuple[str, str]) -> None:
+    assert lake_and_name(table) == place
+
+
+def test_a_table_in_this_folder_needs_no_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lake_and_name("datalog") == (str(tmp_path), "datalog")
+
+
+def test_a_bucket_and_nothing_are_no_tables() -> None:
+    with pytest.raises(UsageError, match=r"s3://bucket is a bucket, not a table. Give LAKE/TABLE"):
+        lake_and_name("s3://bucket/")
+    for given in ("", "/"):
+        with pytest.raises(UsageError, match=f"'{given}' is no table. Give LAKE/TABLE, such as lake/datalog"):
+            lake_and_name(given)
+
+
+def test_one_pattern_may_stand_alone() -> None:
+    assert filters_of("s", ["a*", "b"], (), "x") == {
+        "series": ("s",), "devices": ("a*", "b"), "measurements": (), "sites": ("x",)
+    }  # fmt: skip
+
+
 def test_what_is_left_out_is_the_default_and_what_is_given_stays() -> None:
     config = load_config(settings=["engine.workers=3"])
     assert config_or_default(config) is config
@@ -86,6 +130,8 @@ def test_a_folder_hour_may_be_a_date_or_ten_digits(given: str | date) -> None:
 
 
 def test_what_is_no_folder_hour_is_refused() -> None:
+    with pytest.raises(UsageError, match="--since 'today' is no date"):
+        folder_hour("today", as_option("since"))
     for given in ("yesterday", "2025-13-01", "2025121099"):
         with pytest.raises(UsageError, match=f"since '{given}' is no date. Give YYYY-MM-DD or YYYYMMDDHH"):
             folder_hour(given)

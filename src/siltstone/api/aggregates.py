@@ -1,5 +1,6 @@
 """Tables of buckets, made of readings or of each other."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from siltstone.api.arguments import (
@@ -9,6 +10,7 @@ from siltstone.api.arguments import (
     Place,
     config_or_default,
     engine_or_local,
+    filters_of,
     in_python,
     names_of,
     one_of,
@@ -16,16 +18,40 @@ from siltstone.api.arguments import (
     place_of,
     silent,
 )
+from siltstone.api.rules import rules_of
 from siltstone.errors import UsageError
 
 if TYPE_CHECKING:
     from siltstone.aggregation.read_plan import Period
+    from siltstone.aggregation.spec import AggregateSpec
     from siltstone.config.model import Config
     from siltstone.engine.tasks import Engine, Progress
     from siltstone.model.run_summary import AggregateSummary, ConventionSummary, RollupSummary
 
 _TASKS = ("siltstone.aggregation.state_tasks", "siltstone.aggregation.finish_tasks")
 _UNITS = ("s", "m", "h", "d")
+
+
+@dataclass(frozen=True)
+class AggregateRequest:
+    """What is asked of `aggregate`, checked as far as that goes without looking at a table."""
+
+    input: str
+    output: str
+    spec: "AggregateSpec"
+    period: "Period"
+    full: bool
+
+    def run(self, config: "Config", engine: "Engine", progress: "Progress") -> "AggregateSummary | ConventionSummary":
+        """Aggregate by siltstone's definitions or those of the convention; the run's summary."""
+        given = self.input, self.output, self.spec, self.period, config, engine, progress
+        if self.spec.convention == "default":
+            from siltstone.aggregation.aggregate import aggregate_table
+
+            return aggregate_table(*given, full=self.full)
+        from siltstone.aggregation.convention import aggregate_by_convention
+
+        return aggregate_by_convention(*given)
 
 
 def aggregate(
@@ -74,57 +100,50 @@ def aggregate(
     """
     config = config_or_default(config)
     engine = engine_or_local(engine, config)
-    from siltstone.aggregation.spec import AggregateSpec, checked_convention, checked_measures
+    from siltstone.aggregation.spec import AggregateSpec
     from siltstone.timeseries.buckets import buckets_of
 
     zone = zone or "UTC"
     period = period_between(start, end, zone, said)
-    one_of(integral_unit, _UNITS, said("integral_unit"))
-    if empty is not None:
-        one_of(empty, ("skip", "carry"), said("empty"))
-    if not 0 <= min_pct_good <= 100:
-        raise UsageError(f"{said('min_pct_good')} {min_pct_good:g} is no percentage", "Give one from 0 to 100.")
-    is_own = convention == "default"
-    if not is_own and (empty or min_pct_good):
-        raise UsageError(
-            f"{said('empty')} and {said('min_pct_good')} are siltstone's own",
-            f"Leave them out: {convention} has its own rules, which siltstone conventions tells.",
-        )
-    chosen = names_of(measures)
+    _check_options(integral_unit, empty, min_pct_good, convention, said)
     spec = AggregateSpec(
         every=every or _by_range(start, end, period, said),
         zone=zone,
         origin=origin,
-        measures=checked_measures(chosen) if is_own else checked_convention(convention, chosen),
+        measures=_checked_measures(names_of(measures), convention),
         convention=convention,
         integral_unit=integral_unit,
         columns=names_of(columns),
-        series=names_of(series),
-        devices=names_of(devices),
-        measurements=names_of(measurements),
-        sites=names_of(sites),
+        **filters_of(series, devices, measurements, sites),
         empty=empty or "skip",
         min_pct_good=min_pct_good,
         rules=rules_of(rules),
     )
     buckets_of(spec.every, zone, origin or None)  # what they can't be is told first
+    request = AggregateRequest(place_of(input), place_of(output), spec, period, full)
     engine.warm_up(2, _TASKS)  # they import the rest while this process does
-    given = place_of(input), place_of(output), spec, period, config, engine, progress or silent
-    if is_own:
-        from siltstone.aggregation.aggregate import aggregate_table
-
-        return aggregate_table(*given, full=full)
-    from siltstone.aggregation.convention import aggregate_by_convention
-
-    return aggregate_by_convention(*given)
+    return request.run(config, engine, progress or silent)
 
 
-def rules_of(file: Place | None) -> tuple[Any, ...]:
-    """The rules of a file, and siltstone's own after them, as the specification of an aggregate keeps them."""
-    from siltstone.aggregation.spec import rows_of
-    from siltstone.config.series_rules import load_interpretations
+def _check_options(integral_unit: str, empty: str | None, min_pct_good: float, convention: str, said: Naming) -> None:
+    """Raise UsageError for options that mean nothing, or not with that convention."""
+    one_of(integral_unit, _UNITS, said("integral_unit"))
+    if empty is not None:
+        one_of(empty, ("skip", "carry"), said("empty"))
+    if not 0 <= min_pct_good <= 100:
+        raise UsageError(f"{said('min_pct_good')} {min_pct_good:g} is no percentage", "Give one from 0 to 100.")
+    if convention != "default" and (empty or min_pct_good):
+        raise UsageError(
+            f"{said('empty')} and {said('min_pct_good')} are siltstone's own",
+            f"Leave them out: {convention} has its own rules, which siltstone conventions tells.",
+        )
 
-    return rows_of(load_interpretations(None if file is None else place_of(file)))
+
+def _checked_measures(names: tuple[str, ...], convention: str) -> tuple[str, ...]:
+    """The measures that are meant; UsageError where siltstone, or the convention, has none of a name."""
+    from siltstone.aggregation.spec import checked_convention, checked_measures
+
+    return checked_measures(names) if convention == "default" else checked_convention(convention, names)
 
 
 def _by_range(start: Instant | None, end: Instant | None, period: "Period", said: Naming) -> str:

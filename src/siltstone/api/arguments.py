@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from zoneinfo import ZoneInfo
 
 from siltstone.errors import UsageError
@@ -21,6 +21,15 @@ Instant = str | date | datetime
 """A time: a date is its first instant; what has no offset is of the zone."""
 Naming = Callable[[str], str]
 """How errors name an argument: in Python and on the command line it has different names."""
+
+
+class Filters(TypedDict):
+    """Patterns of series: of each kind that is given one has to fit."""
+
+    series: tuple[str, ...]
+    devices: tuple[str, ...]
+    measurements: tuple[str, ...]
+    sites: tuple[str, ...]
 
 
 def in_python(name: str) -> str:
@@ -56,9 +65,29 @@ def place_of(given: Place) -> str:
     return os.fspath(given)
 
 
+def lake_and_name(table: Place) -> tuple[str, str]:
+    """The lake and the name of the table at LAKE/TABLE; UsageError for a place that is too short for both."""
+    given = place_of(table)
+    is_uri = "://" in given
+    path = given.rstrip("/") if is_uri or not given else os.path.abspath(given)
+    lake, _, name = path.rpartition("/")
+    if is_uri and lake.endswith("/"):
+        raise UsageError(f"{path} is a bucket, not a table", f"Give LAKE/TABLE, such as {path}/lake/datalog.")
+    if not name:
+        raise UsageError(f"{given!r} is no table", "Give LAKE/TABLE, such as lake/datalog.")
+    return lake or "/", name
+
+
 def names_of(given: Names) -> tuple[str, ...]:
     """Names or patterns, also where one alone was given."""
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def filters_of(series: Names, devices: Names, measurements: Names, sites: Names) -> Filters:
+    """Patterns of series, each kind as a tuple."""
+    return Filters(
+        series=names_of(series), devices=names_of(devices), measurements=names_of(measurements), sites=names_of(sites)
+    )
 
 
 def period_between(start: Instant | None, end: Instant | None, zone: str, said: Naming = in_python) -> "Period":

@@ -37,6 +37,7 @@ def compact(
     Raises a SiltstoneError where nothing was committed; input that is quarantined is no error, see `refused` of the
     summary.
     """
+    hour = None if since is None else folder_hour(since)
     config = config_or_default(config)
     engine = engine_or_local(engine, config)
     from siltstone.ingest import job
@@ -49,11 +50,11 @@ def compact(
         engine,
         progress or silent,
         retry_quarantined=retry_quarantined,
-        since=None if since is None else folder_hour(since),
+        since=hour,
     )
 
 
-def folder_hour(given: Instant) -> datetime:
+def folder_hour(given: Instant, option: str = "since") -> datetime:
     """The hour that a folder is named by: of a date its first one. UsageError for anything else."""
     if isinstance(given, datetime):
         return given.replace(minute=0, second=0, microsecond=0, tzinfo=None)
@@ -65,7 +66,7 @@ def folder_hour(given: Instant) -> datetime:
                 return datetime.strptime(given, form)
             except ValueError:
                 break
-    raise UsageError(f"since {given!r} is no date", "Give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10.")
+    raise UsageError(f"{option} {given!r} is no date", "Give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10.")
 
 
 def survey(

@@ -8,8 +8,8 @@ from siltstone.api.arguments import (
     Naming,
     Place,
     config_or_default,
+    filters_of,
     in_python,
-    names_of,
     period_between,
     place_of,
     zone_of,
@@ -57,5 +57,5 @@ def plot(
     found = open_aggregates(place_of(table), config)
     zone = zone_of(zone or found.terms.zone)
     period = period_between(start, end, zone, said)
-    wanted = SeriesPatterns(names_of(series), names_of(devices), names_of(measurements), names_of(sites))
+    wanted = SeriesPatterns(**filters_of(series, devices, measurements, sites))
     return draw(found, read_series(found, wanted, period, measure), file, period, zone, measure)

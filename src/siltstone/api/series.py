@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from siltstone.api.aggregates import rules_of
 from siltstone.api.arguments import (
     Instant,
     Names,
@@ -10,6 +9,7 @@ from siltstone.api.arguments import (
     Place,
     config_or_default,
     engine_or_local,
+    filters_of,
     in_python,
     length_us,
     names_of,
@@ -18,6 +18,7 @@ from siltstone.api.arguments import (
     place_of,
     silent,
 )
+from siltstone.api.rules import rules_of
 
 if TYPE_CHECKING:
     from siltstone.config.model import Config
@@ -77,10 +78,7 @@ def resample(
         origin=origin,
         measures=(),
         columns=names_of(columns),
-        series=names_of(series),
-        devices=names_of(devices),
-        measurements=names_of(measurements),
-        sites=names_of(sites),
+        **filters_of(series, devices, measurements, sites),
         rules=rules_of(rules),
     )
     limit_us = length_us(limit, said("limit"))
@@ -143,19 +141,8 @@ def asof(
         suffix=suffix,
     )
 
-    def side(series: Names, devices: Names, measurements: Names, sites: Names) -> AggregateSpec:
-        return AggregateSpec(
-            "1d",
-            measures=(),
-            series=names_of(series),
-            devices=names_of(devices),
-            measurements=names_of(measurements),
-            sites=names_of(sites),
-        )
-
-    wanted = (
-        side(left_series, left_devices, left_measurements, left_sites),
-        side(right_series, right_devices, right_measurements, right_sites),
-    )
+    of_left = filters_of(left_series, left_devices, left_measurements, left_sites)
+    of_right = filters_of(right_series, right_devices, right_measurements, right_sites)
+    wanted = AggregateSpec("1d", measures=(), **of_left), AggregateSpec("1d", measures=(), **of_right)
     places = place_of(left), place_of(right), place_of(output)
     return asof_tables(*places, wanted, joining, config, engine, progress or silent)

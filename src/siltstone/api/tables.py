@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from siltstone.api.arguments import Place, config_or_default, engine_or_local, place_of, silent
-from siltstone.errors import UsageError
+from siltstone.api.arguments import Place, config_or_default, engine_or_local, lake_and_name, silent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,10 +47,7 @@ class LakeTable:
 
 def open_table(table: Place, *, config: "Config | None" = None) -> LakeTable:
     """The table at LAKE/NAME; UsageError names the tables that there are, where it is none."""
-    lake, slash, name = place_of(table).rstrip("/").rpartition("/")
-    if not name:
-        raise UsageError(f"{place_of(table)!r} is no table", "Give LAKE/TABLE, such as lake/datalog.")
-    found = LakeTable(lake or (slash or "."), name, config_or_default(config))
+    found = LakeTable(*lake_and_name(table), config_or_default(config))
     from siltstone.maintenance import describe
 
     describe.open_table(found.lake, found.name, found.config.storage)
@@ -71,13 +67,13 @@ def optimize(
 
     Raises UsageError for tables of aggregates, whose runs write whole dates anew; LostRaceError.
     """
-    found = open_table(table, config=config)
+    config = config_or_default(config)
     from siltstone.maintenance import describe
     from siltstone.maintenance.optimize import optimize as merge
 
-    opened = describe.open_table(found.lake, found.name, found.config.storage)
+    opened = describe.open_table(*lake_and_name(table), config.storage)
     describe.no_aggregates(opened, "each run writes whole dates anew")
-    return merge(opened, found.config, engine_or_local(engine, found.config), progress or silent, dry_run=dry_run)
+    return merge(opened, config, engine_or_local(engine, config), progress or silent, dry_run=dry_run)
 
 
 def verify(
@@ -92,14 +88,14 @@ def verify(
 
     Raises UsageError for tables of aggregates, which `aggregate` with `full` computes again.
     """
-    found = open_table(table, config=config)
-    engine = engine_or_local(engine, found.config)
+    config = config_or_default(config)
+    engine = engine_or_local(engine, config)
     from siltstone.maintenance import describe
     from siltstone.maintenance import verify as audit
 
-    opened = describe.open_table(found.lake, found.name, found.config.storage)
+    opened = describe.open_table(*lake_and_name(table), config.storage)
     describe.no_aggregates(opened, "siltstone aggregate with --full computes it again from its input")
-    return audit.verify(opened, found.config, engine, progress or silent)
+    return audit.verify(opened, config, engine, progress or silent)
 
 
 def vacuum(
@@ -111,9 +107,9 @@ def vacuum(
 ) -> "VacuumSummary":
     """Delete the files below LAKE/TABLE that no run needs and that are older than vacuum.grace_hours of the
     configuration; what was deleted, with `dry_run` what would be."""
-    found = open_table(table, config=config)
+    config = config_or_default(config)
     from siltstone.maintenance import describe
     from siltstone.maintenance import vacuum as cleaning
 
-    opened = describe.open_table(found.lake, found.name, found.config.storage)
-    return cleaning.vacuum(opened, found.config, progress or silent, dry_run=dry_run)
+    opened = describe.open_table(*lake_and_name(table), config.storage)
+    return cleaning.vacuum(opened, config, progress or silent, dry_run=dry_run)

@@ -1,30 +1,21 @@
 """The arguments that several commands share: which table, series and time, how they are read, which settings."""
 
 import argparse
-import os
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, TypedDict
-from zoneinfo import ZoneInfo
 
+from siltstone.api.arguments import Filters
 from siltstone.cli.console import notice
 from siltstone.config.load import load_config
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 
-if TYPE_CHECKING:
-    from siltstone.aggregation.read_plan import Period
-
 _FILTERS = {"series": "series ids", "device": "devices", "measurement": "measurements", "site": "sites"}
+_OPTIONS = {"start": "--from", "end": "--to", "measures": "--measure"}
 
 
-class Filters(TypedDict):
-    """Patterns of series: of each kind that is given one has to fit."""
-
-    series: tuple[str, ...]
-    devices: tuple[str, ...]
-    measurements: tuple[str, ...]
-    sites: tuple[str, ...]
+def as_option(name: str) -> str:
+    """How the command line names an argument of the public functions."""
+    return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
 
 
 def table_argument(parser: argparse.ArgumentParser, what: str = "folder or s3:// URI of a table") -> None:
@@ -33,16 +24,9 @@ def table_argument(parser: argparse.ArgumentParser, what: str = "folder or s3://
     parser.add_argument("name", nargs="?", help=argparse.SUPPRESS)
 
 
-def place_of(args: argparse.Namespace) -> tuple[str, str]:
-    """Lake and name of the table; UsageError for a path that has no place for a name."""
-    if args.name is not None:
-        return args.table, args.name
-    is_uri = "://" in args.table
-    path = args.table.rstrip("/") if is_uri else os.path.abspath(args.table)
-    lake, _, name = path.rpartition("/")
-    if is_uri and lake.endswith("/"):
-        raise UsageError(f"{path} is a bucket, not a table", f"Give LAKE/TABLE, such as {path}/lake/datalog.")
-    return lake or "/", name
+def table_of(args: argparse.Namespace) -> str:
+    """LAKE/TABLE, also where it was given in two words."""
+    return str(args.table if args.name is None else f"{args.table.rstrip('/')}/{args.name}")
 
 
 def filter_arguments(parser: argparse.ArgumentParser, side: str = "") -> None:
@@ -79,56 +63,6 @@ def period_arguments(parser: argparse.ArgumentParser, start: str, end: str) -> N
         help=f"{start}: a date of the zone, 2026-01-31T06:00 there, or with an offset or Z",
     )
     parser.add_argument("--to", dest="end", metavar="T", help=end)
-
-
-def period_of(args: argparse.Namespace, zone: str) -> "Period":
-    """The period that was given, all of time where none was; UsageError where there is no time in it."""
-    from siltstone.aggregation.read_plan import Period
-
-    zone_of(zone)
-    ever = Period()
-    start = ever.start_us if args.start is None else instant_us(args.start, zone, "--from")
-    end = ever.end_us if args.end is None else instant_us(args.end, zone, "--to")
-    if end <= start:
-        raise UsageError(
-            f"--to {args.end} is not after --from {args.start}", "The period ends before --to: give a later one."
-        )
-    return Period(start, end)
-
-
-def zone_of(name: str) -> str:
-    """The name, if it is one of a time zone; else UsageError."""
-    from siltstone.timeseries.buckets import buckets_of
-
-    buckets_of("1d", name)
-    return name
-
-
-def instant_us(text: str, zone: str, option: str) -> int:
-    """Microseconds of an RFC 3339 instant, or of the start of a date in a zone. UsageError for anything else."""
-    try:
-        if len(text) == 10:
-            moment = datetime.combine(date.fromisoformat(text), datetime.min.time(), ZoneInfo(zone))
-        else:
-            moment = datetime.fromisoformat(text)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-        whole = moment.astimezone(UTC)
-    except (ValueError, KeyError, OverflowError):
-        raise UsageError(
-            f"{option} {text!r} is no time",
-            "Give a date such as 2026-01-31, 2026-01-31T06:00 of the zone, or 2026-01-31T06:00:00Z.",
-        ) from None
-    return int(whole.replace(microsecond=0).timestamp()) * 1_000_000 + whole.microsecond
-
-
-def length_us(text: str | None, option: str) -> int | None:
-    """Microseconds of a length of time; None where none is given. UsageError for anything else."""
-    from siltstone.timeseries.interpretation import duration_us
-
-    found = duration_us(text) if text else None
-    if text is not None and found is None:
-        raise UsageError(f"{option} {text!r} is no length of time", "Give one such as 90s, 15m, 1h or 2d.")
-    return found
 
 
 def reading_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from siltstone.cli.arguments import config_of, filter_arguments, filters_of, length_us, output_arguments
+from siltstone.cli.arguments import as_option, config_of, filter_arguments, filters_of, output_arguments
 from siltstone.cli.progress import Reporter
 from siltstone.cli.remarks import remark_if_nothing
 from siltstone.cli.run import engine_of
@@ -46,26 +46,34 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Join as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.spec import AggregateSpec
-    from siltstone.cli.printing_tables import print_derived
-    from siltstone.derived.asof import asof_tables
-    from siltstone.derived.asof_tasks import JoinSpec
+    from siltstone.api.series import asof
+    from siltstone.cli.printing_tables import print_joined
 
-    usual = "device_id" if args.left_measurement and args.right_measurement else "series_id"
-    joining = JoinSpec(
-        by=tuple(args.by) or (usual,),
-        direction=args.direction,
-        tolerance_us=length_us(args.tolerance, "--tolerance"),
-        allow_exact=not args.strict,
-        how=args.how,
-        suffix=args.suffix,
-    )
-    wanted = tuple(AggregateSpec("1d", measures=(), **filters_of(args, side)) for side in ("left", "right"))
+    left, right = filters_of(args, "left"), filters_of(args, "right")
     with Reporter() as progress:
-        engine = engine_of(args.engine, config)
-        summary = asof_tables(
-            args.left, args.right, args.output, (wanted[0], wanted[1]), joining, config, engine, progress
+        summary = asof(
+            args.left,
+            args.right,
+            args.output,
+            direction=args.direction,
+            tolerance=args.tolerance,
+            strict=args.strict,
+            by=args.by,
+            how=args.how,
+            suffix=args.suffix,
+            left_series=left["series"],
+            left_devices=left["devices"],
+            left_measurements=left["measurements"],
+            left_sites=left["sites"],
+            right_series=right["series"],
+            right_devices=right["devices"],
+            right_measurements=right["measurements"],
+            right_sites=right["sites"],
+            config=config,
+            engine=engine_of(args.engine, config),
+            progress=progress,
+            said=as_option,
         )
     remark_if_nothing(summary, args.left)
-    print_derived(summary, "rows", as_json=args.json)
+    print_joined(summary, as_json=args.json)
     return 0

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from types import ModuleType
 
-from siltstone import __version__
 from siltstone.cli.parsing import HelpFormatter, Parser
+from siltstone.version import __version__
 
 COMMANDS: Mapping[str, str] = {
     "survey": "fields, types met, fill rate, conflicts and suggested hints of an input",

@@ -1,8 +1,6 @@
 """`siltstone compact`: its arguments, and the run."""
 
 import argparse
-import re
-from datetime import datetime
 
 from siltstone.cli.arguments import config_of, engine_argument, setting_arguments
 from siltstone.cli.progress import Reporter
@@ -35,7 +33,6 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collection", metavar="NAME", help="of mortar: the building or dataset that the files are of")
     parser.add_argument(
         "--since",
-        type=_folder_hour,
         metavar="DATE",
         help="look only at folders of this hour and later, by their own clock: YYYY-MM-DD or YYYYMMDDHH (default: all)",
     )
@@ -47,24 +44,20 @@ def run(args: argparse.Namespace) -> int:
     given = [] if args.collection is None else [f"sources.mortar.collection={args.collection}"]
     config = config_of(args, *given)
     prepare_engine(args.engine)
-    from siltstone.cli.printing import print_summary
-    from siltstone.ingest.job import compact
+    from siltstone.api.compact import compact, folder_hour
+    from siltstone.cli.printing import print_compacted
 
+    since = None if args.since is None else folder_hour(args.since, "--since")  # before a Spark session is made
     with Reporter() as progress:
-        engine = engine_of(args.engine, config)
-        chosen = {"retry_quarantined": args.retry_quarantined, "since": args.since}
-        summary = compact(args.source, args.input, args.lake, config, engine, progress, **chosen)
-    print_summary(summary, as_json=args.json)
-    counts = ("files_quarantined", "files_salvaged", "records_quarantined")
-    refused = sum(table[count] for table in summary.get("tables", [summary]) for count in counts)
-    return 3 if args.strict and refused else 0
-
-
-def _folder_hour(text: str) -> datetime:
-    for shape, form in ((r"\d{4}-\d\d-\d\d", "%Y-%m-%d"), (r"\d{10}", "%Y%m%d%H")):
-        if re.fullmatch(shape, text, re.ASCII):
-            try:
-                return datetime.strptime(text, form)
-            except ValueError:
-                break
-    raise argparse.ArgumentTypeError(f"{text!r} is no date: give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10")
+        summary = compact(
+            args.source,
+            args.input,
+            args.lake,
+            retry_quarantined=args.retry_quarantined,
+            since=since,
+            config=config,
+            engine=engine_of(args.engine, config),
+            progress=progress,
+        )
+    print_compacted(summary, as_json=args.json)
+    return 3 if args.strict and summary.refused else 0

@@ -15,8 +15,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the rules and measures of every convention; 0."""
-    from siltstone.timeseries.conventions import MEASURES, RULES
+    from siltstone.api.aggregates import conventions
 
-    lines = [f"{name}\n  {rules}\n  measures: {', '.join(MEASURES[name])}\n" for name, rules in RULES.items()]
-    report(lines, {name: {"rules": RULES[name], "measures": MEASURES[name]} for name in RULES}, as_json=args.json)
+    known = conventions()
+    lines = [f"{name}\n  {c['rules']}\n  measures: {', '.join(c['measures'])}\n" for name, c in known.items()]
+    report(lines, known, as_json=args.json)
     return 0

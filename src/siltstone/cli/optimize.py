@@ -2,7 +2,7 @@
 
 import argparse
 
-from siltstone.cli.arguments import config_of, engine_argument, place_of, setting_arguments, table_argument
+from siltstone.cli.arguments import config_of, engine_argument, setting_arguments, table_argument, table_of
 from siltstone.cli.progress import Reporter
 from siltstone.cli.run import engine_of
 
@@ -19,14 +19,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge undersized files, print the summary; 0."""
-    from siltstone.cli.printing import print_optimized
-    from siltstone.maintenance.describe import no_aggregates, open_table
-    from siltstone.maintenance.optimize import optimize
-
     config = config_of(args)
+    from siltstone.api.tables import optimize
+    from siltstone.cli.printing import print_optimized
+
     with Reporter() as progress:
-        table = open_table(*place_of(args), config.storage)
-        no_aggregates(table, "each run writes whole dates anew")
-        summary = optimize(table, config, engine_of(args.engine, config), progress, dry_run=args.dry_run)
+        engine = engine_of(args.engine, config)
+        summary = optimize(table_of(args), dry_run=args.dry_run, config=config, engine=engine, progress=progress)
     print_optimized(summary, as_json=args.json)
     return 0

@@ -2,30 +2,33 @@
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from rich.console import Console
 from rich.table import Table as Grid
 
 from siltstone.cli.console import console, print_json, report
+from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary, VacuumSummary, VerifySummary
 from siltstone.model.table_format import FIRST
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _RUNS_SHOWN = 10
 _PROBLEMS_SHOWN = 50
 
 
-def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+def print_compacted(summary: CompactSummary, *, as_json: bool) -> None:
     """What a run of compact did, of each table if they are several."""
     out = console(as_json=as_json)
-    for s in summary.get("tables", [summary]):
-        if "tables" in summary:
-            out.print(f"[bold]{s['table'].rpartition('/')[2]}[/]", highlight=False)
-        _say(out, _ingested(s) if s["run"] else _nothing_new(s))
-        if (optimized := s["settled"]) and optimized["files_removed"]:
-            _say(out, _optimized(optimized))
-        elif s["run"] and s["settled"] is None:
-            _say(out, [f"small files were not merged; siltstone optimize {s['table']} does it"])
+    for s in summary.tables:
+        if not summary.is_of_one_table:
+            out.print(f"[bold]{s.table.rpartition('/')[2]}[/]", highlight=False)
+        _say(out, _ingested(s) if s.run else _nothing_new(s))
+        if s.settled is not None and s.settled.files_removed:
+            _say(out, _optimized(s.settled))
+        elif s.run and s.settled is None:
+            _say(out, [f"small files were not merged; siltstone optimize {s.table} does it"])
         _say(out, _left_out(s))
     if as_json:
         print_json(summary)
@@ -36,96 +39,96 @@ def _say(out: Console, lines: Iterable[str]) -> None:
         out.print(*told, sep="\n", soft_wrap=True, highlight=False, markup=False)
 
 
-def _nothing_new(s: Mapping[str, Any]) -> Iterator[str]:
-    since = f" since {s['since']}" if s["since"] else ""
-    known = f"{s['files_skipped']:,} of {s['files_listed']:,} files{since} are known to {s['table']}"
-    yield f"nothing to do: {known} ({s['seconds']:.1f} s)"
+def _nothing_new(s: TableSummary) -> Iterator[str]:
+    since = f" since {s.since}" if s.since else ""
+    known = f"{s.files_skipped:,} of {s.files_listed:,} files{since} are known to {s.table}"
+    yield f"nothing to do: {known} ({s.seconds:.1f} s)"
 
 
-def _ingested(s: Mapping[str, Any]) -> Iterator[str]:
-    in_part = f" ({s['files_salvaged']:,} in part)" if s["files_salvaged"] else ""
+def _ingested(s: TableSummary) -> Iterator[str]:
+    in_part = f" ({s.files_salvaged:,} in part)" if s.files_salvaged else ""
     yield (
-        f"files        {s['files_ingested']:,} taken{in_part}, {s['files_skipped']:,} known, "
-        f"{s['files_quarantined']:,} quarantined"
+        f"files        {s.files_ingested:,} taken{in_part}, {s.files_skipped:,} known, "
+        f"{s.files_quarantined:,} quarantined"
     )
-    if s["since"]:
-        yield f"since        {s['since']}, by the folders' clock: older ones were not looked at"
+    if s.since:
+        yield f"since        {s.since}, by the folders' clock: older ones were not looked at"
     yield _account(s)
     yield (
-        f"cells        {s['keys_seen']:,} keys = {s['cells_stored']:,} stored + {s['nulls']:,} nulls"
-        f" + {s['values_rescued']:,} rescued"
+        f"cells        {s.keys_seen:,} keys = {s.cells_stored:,} stored + {s.nulls:,} nulls"
+        f" + {s.values_rescued:,} rescued"
     )
-    sizes = f"{s['bytes_in'] / 1e6:,.1f} MB became {s['bytes_written'] / 1e6:,.1f} MB"
-    yield f"written      {s['files_written']:,} files, {sizes}"
-    if names := s["columns_added"]:
+    sizes = f"{s.bytes_in / 1e6:,.1f} MB became {s.bytes_written / 1e6:,.1f} MB"
+    yield f"written      {s.files_written:,} files, {sizes}"
+    if names := s.columns_added:
         yield f"new columns  {len(names)}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
-    if s["grain"]:
-        yield f"grain        dates by the {s['grain']}"
-    if files := s["files_superseded"]:
-        yield f"replaced     {s['rows_superseded']:,} rows of {files:,} files that came again with other content"
-    yield f"table        {s['table']} (run {s['run']}, {s['engine']}, {s['seconds']:.1f} s)"
+    if s.grain:
+        yield f"grain        dates by the {s.grain}"
+    if files := s.files_superseded:
+        yield f"replaced     {s.rows_superseded:,} rows of {files:,} files that came again with other content"
+    yield f"table        {s.table} (run {s.run}, {s.engine}, {s.seconds:.1f} s)"
 
 
-def _left_out(s: Mapping[str, Any]) -> Iterator[str]:
+def _left_out(s: TableSummary) -> Iterator[str]:
     """Files that the run did not take, and where refused input is listed."""
-    if s["files_changed"]:
+    if s.files_changed:
         yield (
-            f"{s['files_changed']:,} files came again with other content and were left out, since files that share "
+            f"{s.files_changed:,} files came again with other content and were left out, since files that share "
             "lines with them can't be read now:"
         )
-        yield from (f"  {path}" for path in s["changed"][:3])
-    if s["files_deferred"]:
-        yield f"{s['files_deferred']:,} files could not be taken as listed; the next run tries again:"
-        yield from (f"  {file}" for file in s["deferred_files"][:3])
-    if s["files_ignored"]:
-        yield f"{s['files_ignored']:,} objects are none of the source's and were left alone"
-    if s["files_quarantined"] + s["files_salvaged"] + s["records_quarantined"]:
-        yield f"refused input: siltstone quarantine {s['table']}"
+        yield from (f"  {path}" for path in s.changed[:3])
+    if s.files_deferred:
+        yield f"{s.files_deferred:,} files could not be taken as listed; the next run tries again:"
+        yield from (f"  {file}" for file in s.deferred_files[:3])
+    if s.files_ignored:
+        yield f"{s.files_ignored:,} objects are none of the source's and were left alone"
+    if s.refused:
+        yield f"refused input: siltstone quarantine {s.table}"
 
 
-def _account(s: Mapping[str, Any]) -> str:
+def _account(s: TableSummary) -> str:
     """The account of a run's records; what only some sources know is left out where there is none of it."""
-    more = f" + {s['rows_split']:,} rows more of them" if s["rows_split"] else ""
-    went = [f"{s['rows_out']:,} rows", f"{s['records_quarantined']:,} quarantined"]
-    went.append(f"{s['duplicates_dropped']:,} duplicates")
-    if superseded := s["keys_superseded"]:
+    more = f" + {s.rows_split:,} rows more of them" if s.rows_split else ""
+    went = [f"{s.rows_out:,} rows", f"{s.records_quarantined:,} quarantined"]
+    went.append(f"{s.duplicates_dropped:,} duplicates")
+    if superseded := s.keys_superseded:
         went.append(f"{superseded:,} superseded")
-    if empty := s["records_empty"]:
+    if empty := s.records_empty:
         went.append(f"{empty:,} without a value")
-    account = f"records      {s['records_in']:,} in{more} = {' + '.join(went)}"
-    if s["keys_replaced"]:
-        account += f"\nnewer        {s['keys_replaced']:,} rows of earlier runs were replaced by others with their key"
+    account = f"records      {s.records_in:,} in{more} = {' + '.join(went)}"
+    if s.keys_replaced:
+        account += f"\nnewer        {s.keys_replaced:,} rows of earlier runs were replaced by others with their key"
     return account
 
 
-def print_optimized(summary: Mapping[str, Any], *, as_json: bool) -> None:
+def print_optimized(summary: OptimizeSummary, *, as_json: bool) -> None:
     """What optimize did, or with `dry_run` would do."""
     report(_optimized(summary), summary, as_json=as_json)
 
 
-def _optimized(s: Mapping[str, Any]) -> Iterator[str]:
-    if not s["files_removed"]:
-        yield f"nothing to merge in {s['table']} ({s['seconds']:.1f} s)"
+def _optimized(s: OptimizeSummary) -> Iterator[str]:
+    if not s.files_removed:
+        yield f"nothing to merge in {s.table} ({s.seconds:.1f} s)"
         return
-    before = f"{s['files_removed']:,} files of {s['bytes_removed'] / 1e6:,.1f} MB with {s['rows']:,} rows"
-    after = f"{s['files_written']:,} of {s['bytes_written'] / 1e6:,.1f} MB"
-    places = s["partitions"]
+    before = f"{s.files_removed:,} files of {s.bytes_removed / 1e6:,.1f} MB with {s.rows:,} rows"
+    after = f"{s.files_written:,} of {s.bytes_written / 1e6:,.1f} MB"
+    places = s.partitions
     where = f"in {len(places):,} partitions: {', '.join(places[:3])}{' ...' if len(places) > 3 else ''}"
-    done = f"would merge {before}, {where}" if s["dry_run"] else f"merged {before} into {after}, {where}"
-    yield f"{done} ({s['seconds']:.1f} s)"
+    done = f"would merge {before}, {where}" if s.dry_run else f"merged {before} into {after}, {where}"
+    yield f"{done} ({s.seconds:.1f} s)"
 
 
-def print_verified(summary: Mapping[str, Any], *, as_json: bool) -> None:
+def print_verified(summary: VerifySummary, *, as_json: bool) -> None:
     """What was proven, and what is wrong."""
     out, s = console(as_json=as_json), summary
     out.print(
-        f"sources      {s['sources_proven']:,} of {s['source_files']:,} files read again and found as their manifests "
-        f"say; {s['sources_gone']:,} gone, {s['sources_changed']:,} changed since",
-        f"table        {s['rows']:,} rows in {s['data_files']:,} files, {s['bytes'] / 1e6:,.1f} MB, all read "
-        f"({s['table']}, run {s['run']}, {s['engine']}, {s['seconds']:.1f} s)",
+        f"sources      {s.sources_proven:,} of {s.source_files:,} files read again and found as their manifests "
+        f"say; {s.sources_gone:,} gone, {s.sources_changed:,} changed since",
+        f"table        {s.rows:,} rows in {s.data_files:,} files, {s.bytes / 1e6:,.1f} MB, all read "
+        f"({s.table}, run {s.run}, {s.engine}, {s.seconds:.1f} s)",
         sep="\n", soft_wrap=True, highlight=False, markup=False,
     )  # fmt: skip
-    problems = s["problems"]
+    problems = s.problems
     for problem in problems[:_PROBLEMS_SHOWN]:
         out.print(f"  {problem}", markup=False, soft_wrap=True, highlight=False)
     more = f" ({len(problems) - _PROBLEMS_SHOWN:,} not shown: --json)" if len(problems) > _PROBLEMS_SHOWN else ""
@@ -135,16 +138,16 @@ def print_verified(summary: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(s)
 
 
-def print_vacuumed(summary: Mapping[str, Any], *, as_json: bool) -> None:
+def print_vacuumed(summary: VacuumSummary, *, as_json: bool) -> None:
     """What was deleted, or with `dry_run` would be."""
     out, s = console(as_json=as_json), summary
-    verb = "would delete" if s["dry_run"] else "deleted"
+    verb = "would delete" if s.dry_run else "deleted"
     out.print(
-        f"{verb} {len(s['files']):,} files of {s['bytes'] / 1e6:,.1f} MB that no run needs; "
-        f"{s['files_young']:,} more are younger than {s['grace_hours']} h ({s['table']}, {s['seconds']:.1f} s)",
+        f"{verb} {len(s.files):,} files of {s.bytes / 1e6:,.1f} MB that no run needs; "
+        f"{s.files_young:,} more are younger than {s.grace_hours} h ({s.table}, {s.seconds:.1f} s)",
         soft_wrap=True, highlight=False, markup=False,
     )  # fmt: skip
-    for file in s["files"][:_PROBLEMS_SHOWN] if s["dry_run"] else ():
+    for file in s.files[:_PROBLEMS_SHOWN] if s.dry_run else ():
         out.print(f"  {file}", markup=False, soft_wrap=True, highlight=False)
     if as_json:
         print_json(s)
@@ -194,7 +197,7 @@ def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(lake)
 
 
-def print_quarantine(entries: pl.DataFrame, *, limit: int, as_json: bool) -> None:
+def print_quarantine(entries: "pl.DataFrame", *, limit: int, as_json: bool) -> None:
     """Each entry's place and reason, with the beginning of its bytes made safe for a terminal."""
     out = console(as_json=as_json)
     for e in entries.head(limit).iter_rows(named=True):

@@ -2,7 +2,7 @@
 
 import argparse
 
-from siltstone.cli.arguments import config_of, setting_arguments
+from siltstone.cli.arguments import as_option, config_of, setting_arguments
 from siltstone.cli.progress import Reporter
 
 EXAMPLE = "siltstone publish mortar LAKE OUT --archive zip"
@@ -39,24 +39,22 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Publish as the arguments say, print the summary; 0."""
-    from siltstone.cli.printing_tables import print_published
-    from siltstone.errors import UsageError
-    from siltstone.publishing.job import publish
-
-    if args.archive_to and not args.archive:
-        raise UsageError("--archive-to is given without --archive", "Add --archive zip or --archive tar.gz.")
     config = config_of(args)
+    from siltstone.api.publish import publish
+    from siltstone.cli.printing_tables import print_published
+
     with Reporter() as progress:
         summary = publish(
             args.lake,
             args.out,
-            config,
-            progress,
             source=args.source,
             collections=args.collection,
             keys_in_files=args.keys_in_files,
             archive=args.archive,
             archive_to=args.archive_to,
+            config=config,
+            progress=progress,
+            said=as_option,
         )
     print_published(summary, as_json=args.json)
     return 0

@@ -2,7 +2,7 @@
 
 import argparse
 
-from siltstone.cli.arguments import config_of, place_of, positive, setting_arguments, table_argument
+from siltstone.cli.arguments import config_of, positive, setting_arguments, table_argument, table_of
 
 EXAMPLE = "siltstone quarantine LAKE/datalog --limit 20"
 
@@ -16,9 +16,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print each refusal; 0."""
-    from siltstone.cli.printing import print_quarantine
-    from siltstone.maintenance.describe import quarantined
-
     config = config_of(args)
-    print_quarantine(quarantined(*place_of(args), config.storage), limit=args.limit, as_json=args.json)
+    from siltstone.api.tables import open_table
+    from siltstone.cli.printing import print_quarantine
+
+    table = open_table(table_of(args), config=config)
+    print_quarantine(table.quarantine(), limit=args.limit, as_json=args.json)
     return 0

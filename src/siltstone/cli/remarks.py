@@ -1,35 +1,38 @@
 """What a run says on stderr beside its summary, where it may not have done what was meant."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from siltstone.cli.console import notice
 from siltstone.errors import SiltstoneError
+from siltstone.model.run_summary import AggregateSummary, DerivedSummary
 
 if TYPE_CHECKING:
     from siltstone.config.model import Config
-    from siltstone.model.contracts import Contract
+    from siltstone.model.run_summary import ConventionSummary, ResampleSummary
 
 
-def remark_if_nothing(summary: Mapping[str, Any], given: str) -> None:
+def remark_if_nothing(summary: DerivedSummary, given: str) -> None:
     """Say that a run made no row of rows that it read, and what to do."""
-    is_first = summary.get("buckets_touched") is None  # later ones may bring nothing that was asked for
-    if is_first and summary["run"] and summary["rows_in"] and not summary["rows_out"]:
+    if isinstance(summary, AggregateSummary) and summary.buckets_touched is not None:
+        return  # a later run may bring nothing that was asked for
+    if summary.run and summary.rows_in and not summary.rows_out:
         notice(
-            f"no row was made of the {summary['rows_in']:,} rows of {given}: no series fits what was asked for, or "
+            f"no row was made of the {summary.rows_in:,} rows of {given}: no series fits what was asked for, or "
             "none has points in that time. Names are compared as they are written, capitals included. To ask for "
-            f"something else, give another folder than {summary['table']}, or delete that one."
+            f"something else, give another folder than {summary.table}, or delete that one."
         )
 
 
-def remark_on_capitals(summary: Mapping[str, Any], contract: "Contract", config: "Config", file: str | None) -> None:
+def remark_on_capitals(
+    summary: "AggregateSummary | ConventionSummary | ResampleSummary", config: "Config", file: str | None
+) -> None:
     """Name the rules of a file that fit no series of the table that was made, and would if capitals did not count."""
-    if file is None or not summary["run"]:
+    if file is None or not summary.run:
         return
-    from siltstone.aggregation.rules_met import met_by_other_capitals
+    from siltstone.api.rules import rules_met_by_other_capitals
 
     try:
-        patterns = met_by_other_capitals(summary["table"], contract, config)
+        patterns = rules_met_by_other_capitals(summary, config)
     except SiltstoneError as error:  # the run is committed all the same
         notice(f"whether the rules of {file} fit but for capitals could not be seen: {error}")
         return

@@ -3,15 +3,14 @@
 import argparse
 
 from siltstone.cli.arguments import (
+    as_option,
     columns_of,
     config_of,
     filter_arguments,
     filters_of,
-    length_us,
     origin_argument,
     output_arguments,
     period_arguments,
-    period_of,
     reading_arguments,
     rules_file,
 )
@@ -54,29 +53,30 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Resample as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.spec import AggregateSpec, rows_of
-    from siltstone.cli.printing_tables import print_derived
-    from siltstone.config.series_rules import load_interpretations
-    from siltstone.derived.resample import resample_table
-    from siltstone.derived.resample_tasks import RESAMPLED
-    from siltstone.timeseries.buckets import buckets_of
+    from siltstone.api.series import resample
+    from siltstone.cli.printing_tables import print_resampled
 
-    buckets_of(args.every, args.zone, args.origin or None)  # what they can't be is told first
-    period = period_of(args, args.zone)
-    terms = AggregateSpec(
-        every=args.every,
-        zone=args.zone,
-        origin=args.origin,
-        measures=(),
-        columns=columns_of(args),
-        rules=rows_of(load_interpretations(rules_file(args))),
-        **filters_of(args),
-    )
-    limit_us = length_us(args.limit, "--limit")
+    rules = rules_file(args)
     with Reporter() as progress:
-        engine = engine_of(args.engine, config)
-        summary = resample_table(args.input, args.output, terms, args.fill, limit_us, period, config, engine, progress)
+        summary = resample(
+            args.input,
+            args.output,
+            every=args.every,
+            fill=args.fill,
+            limit=args.limit,
+            start=args.start,
+            end=args.end,
+            zone=args.zone,
+            origin=args.origin,
+            **filters_of(args),
+            columns=columns_of(args),
+            rules=rules,
+            config=config,
+            engine=engine_of(args.engine, config),
+            progress=progress,
+            said=as_option,
+        )
     remark_if_nothing(summary, args.input)
-    remark_on_capitals(summary, RESAMPLED, config, rules_file(args))
-    print_derived(summary, "instants", as_json=args.json)
+    remark_on_capitals(summary, config, rules)
+    print_resampled(summary, as_json=args.json)
     return 0

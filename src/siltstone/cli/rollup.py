@@ -21,15 +21,21 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Roll up as the arguments say, print the summary; 0."""
     config = config_of(args)
-    from siltstone.aggregation.rollup import rollup_table
-    from siltstone.aggregation.spec import RollupSpec, checked_measures
+    from siltstone.api.aggregates import rollup
     from siltstone.cli.printing_tables import print_aggregated
 
-    given = measures_of(args)
-    measures = checked_measures(given) if given else ()
-    spec = RollupSpec(args.every, args.zone, args.origin, measures, args.empty)
     with Reporter() as progress:
-        engine = engine_of(args.engine, config)
-        summary = rollup_table(args.base, args.output, spec, config, engine, progress)
+        summary = rollup(
+            args.base,
+            args.output,
+            every=args.every,
+            zone=args.zone,
+            origin=args.origin,
+            measures=measures_of(args),
+            empty=args.empty,
+            config=config,
+            engine=engine_of(args.engine, config),
+            progress=progress,
+        )
     print_aggregated(summary, as_json=args.json)
     return 0

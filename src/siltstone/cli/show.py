@@ -2,7 +2,8 @@
 
 import argparse
 
-from siltstone.cli.arguments import config_of, place_of, setting_arguments
+from siltstone.api.arguments import lake_and_name
+from siltstone.cli.arguments import config_of, setting_arguments, table_of
 from siltstone.errors import UsageError
 
 EXAMPLE = "siltstone show LAKE        # or one table: siltstone show LAKE/datalog"
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = config_of(args)
     try:
-        lake, name = place_of(args)
+        lake, name = lake_and_name(table_of(args))
     except UsageError:  # a bucket is a lake
         lake, name = args.table, None
     if args.name is None and name is not None and not is_table(lake, name, config.storage):

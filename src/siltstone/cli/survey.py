@@ -21,14 +21,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read files of the input, print what they hold; 0."""
-    from siltstone.cli.printing_surveys import print_keyed_surveys, print_survey
-    from siltstone.ingest.survey import survey_input
-
     config = config_of(args)
-    files = None if args.all else args.files or config.survey.files
-    found = survey_input(args.source, args.input, config, files)
-    if isinstance(found, list):
-        print_keyed_surveys(found, as_json=args.json)
-    else:
-        print_survey(found, as_json=args.json)
+    from siltstone.api.compact import survey
+    from siltstone.cli.printing_surveys import print_survey
+
+    found = survey(args.source, args.input, files=args.files, every_file=args.all, config=config)
+    print_survey(found, as_json=args.json)
     return 0

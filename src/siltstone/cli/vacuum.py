@@ -2,7 +2,7 @@
 
 import argparse
 
-from siltstone.cli.arguments import config_of, place_of, setting_arguments, table_argument
+from siltstone.cli.arguments import config_of, setting_arguments, table_argument, table_of
 from siltstone.cli.progress import Reporter
 
 EXAMPLE = "siltstone vacuum LAKE/datalog --dry-run"
@@ -17,12 +17,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Delete what is old and needed by nothing, print the summary; 0."""
-    from siltstone.cli.printing import print_vacuumed
-    from siltstone.maintenance.describe import open_table
-    from siltstone.maintenance.vacuum import vacuum
-
     config = config_of(args)
+    from siltstone.api.tables import vacuum
+    from siltstone.cli.printing import print_vacuumed
+
     with Reporter() as progress:
-        summary = vacuum(open_table(*place_of(args), config.storage), config, progress, dry_run=args.dry_run)
+        summary = vacuum(table_of(args), dry_run=args.dry_run, config=config, progress=progress)
     print_vacuumed(summary, as_json=args.json)
     return 0

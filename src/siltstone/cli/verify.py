@@ -2,7 +2,7 @@
 
 import argparse
 
-from siltstone.cli.arguments import config_of, engine_argument, place_of, setting_arguments, table_argument
+from siltstone.cli.arguments import config_of, engine_argument, setting_arguments, table_argument, table_of
 from siltstone.cli.progress import Reporter
 from siltstone.cli.run import engine_of, prepare_engine
 
@@ -20,13 +20,10 @@ def run(args: argparse.Namespace) -> int:
     """Verify a table, print what was found; 7 if something is wrong, else 0."""
     config = config_of(args)
     prepare_engine(args.engine)
+    from siltstone.api.tables import verify
     from siltstone.cli.printing import print_verified
-    from siltstone.maintenance.describe import no_aggregates, open_table
-    from siltstone.maintenance.verify import verify
 
     with Reporter() as progress:
-        table = open_table(*place_of(args), config.storage)
-        no_aggregates(table, "siltstone aggregate with --full computes it again from its input")
-        summary = verify(table, config, engine_of(args.engine, config), progress)
+        summary = verify(table_of(args), config=config, engine=engine_of(args.engine, config), progress=progress)
     print_verified(summary, as_json=args.json)
-    return 7 if summary["problems"] else 0
+    return 7 if summary.problems else 0

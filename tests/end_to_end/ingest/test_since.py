@@ -167,4 +167,4 @@ def test_a_bad_date_is_a_usage_error(
     else:
         assert main(["compact", *words]) == 2
     told = capsys.readouterr().err
-    assert f"--since: {given!r} is no date: give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10" in told
+    assert f"--since {given!r} is no date. Give YYYY-MM-DD or YYYYMMDDHH, such as 2025-12-10" in told
