@@ -10,7 +10,7 @@ from tests.docs.pages import PAGES, ROOT, blocks_of
 
 import siltstone
 from siltstone import errors
-from siltstone.model import run_summary
+from siltstone.model import derived_summary, run_summary, survey_summary
 from siltstone.model.run_summary import RunSummary, Summary, names_of
 
 PAGE = (ROOT / "docs/python.md").read_text()
@@ -19,13 +19,13 @@ KINDS: dict[str, type[RunSummary]] = {
     "optimize": run_summary.OptimizeSummary,
     "verify": run_summary.VerifySummary,
     "vacuum": run_summary.VacuumSummary,
-    "aggregate": run_summary.AggregateSummary,
-    "convention": run_summary.ConventionSummary,
-    "rollup": run_summary.RollupSummary,
-    "resample": run_summary.ResampleSummary,
-    "asof": run_summary.AsofSummary,
-    "publish": run_summary.PublishSummary,
-    "plot": run_summary.PlotSummary,
+    "aggregate": derived_summary.AggregateSummary,
+    "convention": derived_summary.ConventionSummary,
+    "rollup": derived_summary.RollupSummary,
+    "resample": derived_summary.ResampleSummary,
+    "asof": derived_summary.AsofSummary,
+    "publish": derived_summary.PublishSummary,
+    "plot": derived_summary.PlotSummary,
 }
 PUBLIC = ("siltstone", "siltstone.spark", "siltstone.errors", "siltstone.dimensions")
 OF_SOURCES = ("siltstone.formats", "siltstone.mapping", "siltstone.model")  # a source lies inside the package
@@ -107,15 +107,15 @@ def test_every_key_of_every_summary_is_in_the_table() -> None:
 
 def test_every_key_of_a_survey_is_named() -> None:
     words = set(re.findall(r"`(\w+)`", PAGE.partition("`survey` gives `datasets`")[2]))
-    kinds = (run_summary.RecordsSurvey, run_summary.ReadingsSurvey, run_summary.FieldSummary)
+    kinds = (survey_summary.RecordsSurvey, survey_summary.ReadingsSurvey, survey_summary.FieldSummary)
     assert {name for kind in kinds for name in names_of(kind)} == words
 
 
 def test_no_kind_of_summary_is_forgotten() -> None:
     made = {c for _, c in inspect.getmembers(run_summary, inspect.isclass) if issubclass(c, Summary)}
-    bases = {Summary, RunSummary, run_summary.DerivedSummary, run_summary.BucketsSummary}
-    of_survey = {run_summary.SurveySummary, run_summary.RecordsSurvey, run_summary.ReadingsSurvey}
-    assert made - bases - of_survey - {run_summary.FieldSummary, run_summary.CompactSummary} == set(KINDS.values())
+    bases = {Summary, RunSummary, derived_summary.DerivedSummary, derived_summary.BucketsSummary}
+    of_survey = {survey_summary.SurveySummary, survey_summary.RecordsSurvey, survey_summary.ReadingsSurvey}
+    assert made - bases - of_survey - {survey_summary.FieldSummary, run_summary.CompactSummary} == set(KINDS.values())
 
 
 def test_every_error_has_its_row() -> None:

@@ -53,10 +53,10 @@ from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import OverlapError
 from siltstone.model.data_files import DataFile
+from siltstone.model.derived_summary import AggregateSummary
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import DAY_US, EARLIEST_US, EVER, LATEST_US, Window
 from siltstone.model.run_header import RunHeader, terms_of
-from siltstone.model.run_summary import AggregateSummary
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.reader import read_footer

@@ -14,9 +14,9 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.model.data_files import DataFile
+from siltstone.model.derived_summary import ConventionSummary
 from siltstone.model.periods import LATEST_US
 from siltstone.model.run_header import terms_of
-from siltstone.model.run_summary import ConventionSummary
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at

@@ -26,9 +26,9 @@ from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
 from siltstone.model.data_files import DataFile
+from siltstone.model.derived_summary import RollupSummary
 from siltstone.model.periods import EARLIEST_US, FAR_US, LATEST_US, Window
 from siltstone.model.run_header import RunHeader
-from siltstone.model.run_summary import RollupSummary
 from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table

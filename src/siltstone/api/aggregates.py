@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from siltstone.aggregation.spec import AggregateSpec
     from siltstone.config.model import Config
     from siltstone.engine.tasks import Engine, Progress
-    from siltstone.model.run_summary import AggregateSummary, ConventionSummary, RollupSummary
+    from siltstone.model.derived_summary import AggregateSummary, ConventionSummary, RollupSummary
 
 _TASKS = ("siltstone.aggregation.state_tasks", "siltstone.aggregation.finish_tasks")
 _UNITS = ("s", "m", "h", "d")

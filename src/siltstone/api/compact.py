@@ -10,7 +10,8 @@ from siltstone.errors import UsageError
 if TYPE_CHECKING:
     from siltstone.config.model import Config
     from siltstone.engine.tasks import Engine, Progress
-    from siltstone.model.run_summary import CompactSummary, SurveySummary
+    from siltstone.model.run_summary import CompactSummary
+    from siltstone.model.survey_summary import SurveySummary
 
 _SHAPES = ((r"\d{4}-\d\d-\d\d", "%Y-%m-%d"), (r"\d{10}", "%Y%m%d%H"))
 

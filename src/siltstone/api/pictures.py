@@ -17,7 +17,7 @@ from siltstone.api.arguments import (
 
 if TYPE_CHECKING:
     from siltstone.config.model import Config
-    from siltstone.model.run_summary import PlotSummary
+    from siltstone.model.derived_summary import PlotSummary
 
 
 def plot(

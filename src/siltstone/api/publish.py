@@ -8,7 +8,7 @@ from siltstone.errors import UsageError
 if TYPE_CHECKING:
     from siltstone.config.model import Config
     from siltstone.engine.tasks import Progress
-    from siltstone.model.run_summary import PublishSummary
+    from siltstone.model.derived_summary import PublishSummary
 
 
 def publish(

@@ -7,7 +7,7 @@ from siltstone.api.arguments import Place, place_of
 if TYPE_CHECKING:
     from siltstone.config.model import Config
     from siltstone.model.contracts import Contract
-    from siltstone.model.run_summary import AggregateSummary, ConventionSummary, ResampleSummary
+    from siltstone.model.derived_summary import AggregateSummary, ConventionSummary, ResampleSummary
 
     Made = AggregateSummary | ConventionSummary | ResampleSummary
 
@@ -30,7 +30,7 @@ def rules_met_by_other_capitals(made: "Made", config: "Config") -> list[str]:
 def _contract_of(made: "Made") -> "Contract":
     """A contract by which a table is opened, whatever its measures."""
     from siltstone.aggregation.spec import AggregateSpec
-    from siltstone.model.run_summary import ConventionSummary, ResampleSummary
+    from siltstone.model.derived_summary import ConventionSummary, ResampleSummary
 
     if isinstance(made, ResampleSummary):
         from siltstone.derived.resample_tasks import RESAMPLED

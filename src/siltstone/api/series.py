@@ -23,7 +23,7 @@ from siltstone.api.rules import rules_of
 if TYPE_CHECKING:
     from siltstone.config.model import Config
     from siltstone.engine.tasks import Engine, Progress
-    from siltstone.model.run_summary import AsofSummary, ResampleSummary
+    from siltstone.model.derived_summary import AsofSummary, ResampleSummary
 
 Fill = Literal["previous", "linear", "nearest", "interpretation"]
 Direction = Literal["backward", "forward", "nearest"]

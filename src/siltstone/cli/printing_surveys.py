@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from siltstone.cli.console import console, print_json
-from siltstone.model.run_summary import ReadingsSurvey, RecordsSurvey, SurveySummary
+from siltstone.model.survey_summary import ReadingsSurvey, RecordsSurvey, SurveySummary
 from siltstone.model.time_zones import iso
 
 _VALUES_SHOWN = 8

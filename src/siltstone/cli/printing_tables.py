@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from siltstone.cli.console import report
-from siltstone.model.run_summary import (
+from siltstone.model.derived_summary import (
     AggregateSummary,
     AsofSummary,
     ConventionSummary,

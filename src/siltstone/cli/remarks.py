@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from siltstone.cli.console import notice
 from siltstone.errors import SiltstoneError
-from siltstone.model.run_summary import AggregateSummary, DerivedSummary
+from siltstone.model.derived_summary import AggregateSummary, DerivedSummary
 
 if TYPE_CHECKING:
     from siltstone.config.model import Config
-    from siltstone.model.run_summary import ConventionSummary, ResampleSummary
+    from siltstone.model.derived_summary import ConventionSummary, ResampleSummary
 
 
 def remark_if_nothing(summary: DerivedSummary, given: str) -> None:

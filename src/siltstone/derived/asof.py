@@ -16,8 +16,8 @@ from siltstone.derived.resample_tasks import RESAMPLED
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, TableFormatError, UsageError
 from siltstone.model.data_files import DataFile, LoggedFile
+from siltstone.model.derived_summary import AsofSummary
 from siltstone.model.periods import EARLIEST_US, LATEST_US
-from siltstone.model.run_summary import AsofSummary
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import refuse_lake, table_at

@@ -16,8 +16,8 @@ from siltstone.derived.resample_tasks import RESAMPLED, ResampleTask
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, UsageError
 from siltstone.model.data_files import LoggedFile
+from siltstone.model.derived_summary import ResampleSummary
 from siltstone.model.periods import EARLIEST_US, LATEST_US
-from siltstone.model.run_summary import ResampleSummary
 from siltstone.table.delta_table import Table
 from siltstone.table.transaction import retry
 

@@ -15,8 +15,8 @@ from siltstone.ingest.keyed_task import complete
 from siltstone.mapping.dataset import Dataset, Keyed
 from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.data_files import Sizes
-from siltstone.model.run_summary import ReadingsSurvey
 from siltstone.model.schema import base_schema
+from siltstone.model.survey_summary import ReadingsSurvey
 from siltstone.storage import Storage
 from siltstone.table.writer import parquet_options
 

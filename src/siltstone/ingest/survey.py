@@ -25,8 +25,8 @@ from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.arrays import Ints
 from siltstone.model.contracts import Column
 from siltstone.model.kinds import Kind
-from siltstone.model.run_summary import FieldSummary, RecordsSurvey, SurveySummary
 from siltstone.model.schema import Schema, base_schema, hinted
+from siltstone.model.survey_summary import FieldSummary, RecordsSurvey, SurveySummary
 from siltstone.model.time_zones import local_hour_start
 from siltstone.storage import Storage, open_input
 from siltstone.table.writer import parquet_options

@@ -1,8 +1,12 @@
-"""What a run says of itself, a class for each kind: fields are attributes, and `as_dict()` is what `--json` prints."""
+"""What a run says of itself, a class for each kind: fields are attributes, and `as_dict()` is what `--json` prints.
+
+Of jobs on one table here; `derived_summary` and `survey_summary` have the others, so that a run makes only the classes
+that it needs.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any
 
 
 class Summary:
@@ -10,7 +14,7 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, by the names that `--json` prints; keys that say nothing in this run are left out."""
-        return {name: _plain(getattr(self, name)) for name in self._names()}
+        return {name: plain(getattr(self, name)) for name in self._names()}
 
     def _names(self) -> list[str]:
         return names_of(type(self))
@@ -35,10 +39,10 @@ def names_of(kind: type[Summary]) -> list[str]:
     return [f.name for f in fields(kind)]  # type: ignore[arg-type]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if isinstance(value, Summary):
         return value.as_dict()
-    return list(map(_plain, value)) if isinstance(value, list | tuple) else value
+    return list(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,64 +146,6 @@ class CompactSummary(RunSummary):
 
 
 @dataclass(frozen=True, eq=False)
-class FieldSummary(Summary):
-    """A field of records: its first spelling, the kind of its column, values by kind, and what is odd about them."""
-
-    key: str
-    kind: str | None
-    values: Mapping[str, int]
-    nulls: int
-    big_integers: int
-    spellings: Sequence[str]
-    remarks: Sequence[str]
-
-
-@dataclass(frozen=True, eq=False)
-class RecordsSurvey(Summary):
-    """What the files of a dataset without a key hold; `hints` are for the configuration."""
-
-    files: int
-    unreadable: int
-    records: int
-    bad_records: int
-    shift_hours: int
-    ratio: float
-    fields: Sequence[FieldSummary]
-    hints: Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class ReadingsSurvey(Summary):
-    """What the files of a dataset with a key hold, and the grain that the dates of its table would get."""
-
-    dataset: str
-    files: int
-    unreadable: int
-    records: int
-    bad_records: int
-    rows: int
-    rescued: int
-    first_us: int | None
-    last_us: int | None
-    ratio: float
-    series: int
-    values: Mapping[str, Mapping[str, int]]
-    reasons: Mapping[str, int]
-    grain: str
-
-
-@dataclass(frozen=True, eq=False)
-class SurveySummary(RunSummary):
-    """What `survey` found: one dataset without a key, which `--json` prints alone, or several with keys."""
-
-    datasets: Sequence[RecordsSurvey] | Sequence[ReadingsSurvey]
-
-    def as_dict(self) -> dict[str, Any]:
-        first = self.datasets[0]
-        return first.as_dict() if isinstance(first, RecordsSurvey) else super().as_dict()
-
-
-@dataclass(frozen=True, eq=False)
 class VerifySummary(RunSummary):
     """What `verify` has read again, and every problem as a sentence."""
 
@@ -228,142 +174,3 @@ class VacuumSummary(RunSummary):
     files_young: int
     grace_hours: int
     seconds: float
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class DerivedSummary(RunSummary):
-    """What is the same in all runs that make a table of another one. `run` is "" where nothing had changed since the
-    last one: then `files_known` counts the data files of the input, and nothing else was counted."""
-
-    _ONLY_IF_NOTHING: ClassVar[frozenset[str]] = frozenset({"files_known"})
-    _IN_ANY_CASE: ClassVar[frozenset[str]] = frozenset({"table", "input", "left", "right", "engine", "run", "seconds"})
-
-    table: str
-    engine: str
-    run: str = ""
-    files_known: int = 0
-    rows_in: int = 0
-    rows_out: int = 0
-    rows: int = 0
-    files_written: int = 0
-    files_removed: int = 0
-    bytes_written: int = 0
-    seconds: float = 0.0
-
-    def _names(self) -> list[str]:
-        names = names_of(type(self))
-        if self.run:
-            return [name for name in names if name not in self._ONLY_IF_NOTHING]
-        return [name for name in names if name in self._IN_ANY_CASE | self._ONLY_IF_NOTHING]
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        """What the manifest of the run keeps."""
-        whole = {name: _plain(getattr(self, name)) for name in names_of(type(self))}
-        return {name: value for name, value in whole.items() if name not in {"run", "seconds", *self._ONLY_IF_NOTHING}}
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class BucketsSummary(DerivedSummary):
-    """What is the same in all runs that make a table of buckets."""
-
-    input: str
-    every: str = ""
-    series: int = 0
-    provisional: int = 0
-    watermark_us: int = 0
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AggregateSummary(BucketsSummary):
-    """What `aggregate` computed; `buckets_touched` is None where all were."""
-
-    points: int = 0
-    rows_left_out: int = 0
-    repeated: int = 0
-    buckets_touched: int | None = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ConventionSummary(BucketsSummary):
-    """What `aggregate` computed by another system's convention."""
-
-    convention: str
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RollupSummary(BucketsSummary):
-    """What `rollup` computed of a finer table, whose buckets are `base` long."""
-
-    base: str = ""
-    points: int = 0
-    buckets_touched: int | None = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ResampleSummary(DerivedSummary):
-    """What `resample` computed."""
-
-    input: str
-    every: str = ""
-    fill: str = ""
-    rows_beside: int = 0
-    points: int = 0
-    rows_left_out: int = 0
-    repeated: int = 0
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AsofSummary(DerivedSummary):
-    """What `asof` joined."""
-
-    left: str
-    right: str
-    rows_left_out: int = 0
-    rows_matched: int = 0
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PublishSummary(RunSummary):
-    """What `publish` wrote; `edition` is None where nothing had changed, `archive` where none was asked for."""
-
-    out: str = ""
-    table: str = ""
-    source: str = ""
-    keys_in_files: bool = False
-    edition: int | None
-    collections: Sequence[str]
-    streams: int
-    streams_added: int
-    files: int
-    rows: int
-    bytes: int
-    rows_added: int
-    rows_removed: int
-    files_written: int
-    files_replaced: int
-    bytes_written: int
-    not_published: int
-    nanoseconds_cut: int
-    not_good: int
-    renamed: Mapping[str, str]
-    archive: str | None = None
-    archive_bytes: int | None = None
-    archive_sha256: str | None = None
-    seconds: float = 0.0
-
-    def _names(self) -> list[str]:
-        names = names_of(type(self))
-        return [name for name in names if self.archive is not None or not name.startswith("archive")]
-
-
-@dataclass(frozen=True, eq=False)
-class PlotSummary(RunSummary):
-    """What `plot` drew: for each series its `series_id`, `site`, `measure` and `shape`."""
-
-    out: str
-    bytes: int
-    table: str
-    buckets: int
-    zone: str
-    series: Sequence[Mapping[str, str]]

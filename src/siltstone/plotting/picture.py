@@ -7,8 +7,8 @@ from pathlib import Path
 from siltstone.aggregation.read_plan import Period
 from siltstone.errors import StorageError, UsageError
 from siltstone.model.contracts import NO_SITE
+from siltstone.model.derived_summary import PlotSummary
 from siltstone.model.periods import EARLIEST_US, LATEST_US
-from siltstone.model.run_summary import PlotSummary
 from siltstone.plotting.gaps import gaps_of
 from siltstone.plotting.layout import Heading, scene_of
 from siltstone.plotting.page import page_of

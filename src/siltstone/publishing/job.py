@@ -20,7 +20,7 @@ from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import DataFile
-from siltstone.model.run_summary import PublishSummary
+from siltstone.model.derived_summary import PublishSummary
 from siltstone.publishing.archives import Kind, Member, archive_name, write_archive
 from siltstone.publishing.editions import Edition, Partitions, Publication, StreamFile
 from siltstone.publishing.mortar_layout import Windows, is_monthly, pieces, stream_of

@@ -5,23 +5,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from siltstone.engine.tasks import Progress
 from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
-from siltstone.model.run_summary import DerivedSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
 from siltstone.version import __version__
 
+if TYPE_CHECKING:
+    from siltstone.model.derived_summary import DerivedSummary
+
 _ATTEMPTS = 6
 
 T = TypeVar("T")
-Made = TypeVar("Made", bound=DerivedSummary)
+Made = TypeVar("Made", bound="DerivedSummary")
 
 
 @dataclass(frozen=True)
