@@ -60,7 +60,7 @@ def test_each_sum_that_does_not_close_is_a_problem(found: Replacements, problem:
 def accounts(*files: FileAccount) -> pl.DataFrame:
     """Accounts as manifests have them."""
     rows: Sequence[Mapping[str, Any]] = [
-        {**{k: v for k, v in f.as_dict().items() if k != "account"}, "time_units": "{}", **asdict(f.account)}
+        {**{k: v for k, v in asdict(f).items() if k != "account"}, "time_units": "{}", **asdict(f.account)}
         for f in files
     ]
     return pl.DataFrame(rows, schema_overrides={"outputs": pl.List(pl.String), "folders": pl.List(pl.String)})
