@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from support.old_lakes import change_header, run
+from support.commands import command
+from support.old_lakes import change_header
 from support.readings_table import Readings, reading
 
 DAY = "2015-01-01T"
@@ -33,7 +34,7 @@ def rules(pattern: str) -> None:
 def aggregated(*more: str) -> list[float]:
     """Runs aggregate; the averages of the hours that are over."""
     words = ["--every", "1h", "--measure", "time_weighted_average", "--rules", "rules.yaml", *more]
-    assert run(["aggregate", "lake/readings", "lake/hourly", *words]) == 0
+    assert command(["aggregate", "lake/readings", "lake/hourly", *words]) == 0
     hours = pl.scan_delta("lake/hourly").filter(~pl.col("provisional")).collect().sort("bucket_start")
     return hours["time_weighted_average"].to_list()
 
@@ -41,7 +42,7 @@ def aggregated(*more: str) -> list[float]:
 def resampled(*more: str) -> list[float]:
     """Runs resample; the values at the first four quarters of an hour."""
     words = ["--every", "15m", "--rules", "rules.yaml", *more]
-    assert run(["resample", "lake/readings", "lake/hourly", *words]) == 0
+    assert command(["resample", "lake/readings", "lake/hourly", *words]) == 0
     return pl.scan_delta("lake/hourly").collect().sort("ts")["value"].to_list()[:4]
 
 
@@ -88,7 +89,7 @@ def test_a_table_of_before_is_written_on_by_its_rules_as_they_were(
     assert aggregated(*more) == [7.5, 25.0]
     assert NOTICE not in capsys.readouterr().err
     made_before_capitals_counted("WINDOW")
-    assert run(["aggregate", "lake/readings", "lake/hourly", "--every", "1h", "--rules", "rules.yaml"]) == 2
+    assert command(["aggregate", "lake/readings", "lake/hourly", "--every", "1h", "--rules", "rules.yaml"]) == 2
     assert "other rules for reading between points (--rules, or siltstone's own)" in capsys.readouterr().err
 
 

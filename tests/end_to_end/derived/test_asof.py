@@ -16,13 +16,14 @@ from siltstone.derived import asof as asof_job
 from siltstone.derived.asof_tasks import AsofTask
 from siltstone.engine.local import LocalEngine
 from siltstone.timeseries.asof import asof
+from support.commands import run_tasks_here
 from support.fleet import InProcess
 from support.readings_table import Readings, reading
 
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: InProcess())
+    run_tasks_here(monkeypatch)
 
 
 def room(measurement: str, at: str, value: float, device: str = "D1", **more: Any) -> Any:
@@ -122,7 +123,7 @@ def test_a_task_travels_as_json(source: str, tmp_path: Path, monkeypatch: pytest
             results = [task.run() for task in there]
             return [t.result(json.loads(json.dumps(r.as_dict()))) for t, r in zip(there, results, strict=True)]
 
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: Traveling())
+    run_tasks_here(monkeypatch, Traveling())
     monkeypatch.setattr(asof_job, "_TASK_ROWS", 4)
     assert run(source, source, tmp_path / "out", *SIDES)["value_right"].to_list() == [20, 20, 21, 21, None]
     assert AsofTask in given
@@ -132,7 +133,7 @@ def test_a_task_travels_as_json(source: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_in_processes_of_the_pool_too(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: LocalEngine(1))
+    run_tasks_here(monkeypatch, LocalEngine(1))
     assert run(source, source, tmp_path / "out", *SIDES)["value_right"].to_list() == [20, 20, 21, 21, None]
 
 
