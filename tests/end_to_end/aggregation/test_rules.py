@@ -59,22 +59,32 @@ def made_before_capitals_counted(pattern: str) -> None:
 
 @pytest.mark.usefixtures("lake")
 @pytest.mark.parametrize(
-    ("command", "as_step", "as_line"), [(aggregated, [5.0], [7.5]), (resampled, [0, 0, 10, 10], [0, 5, 10, 10])]
+    ("make", "as_step", "as_line"), [(aggregated, [5.0], [7.5]), (resampled, [0, 0, 10, 10], [0, 5, 10, 10])]
 )
 def test_a_rule_in_other_capitals_does_not_fit_and_is_named(
-    command: Callable[[], list[float]],
+    make: Callable[[], list[float]],
     as_step: list[float],
     as_line: list[float],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     rules("DOOR")
-    assert command() == as_step
+    assert make() == as_step
     assert NOTICE in capsys.readouterr().err
     (tmp_path / "lake/hourly").rename(tmp_path / "other")
     rules("door")
-    assert command() == as_line
+    assert make() == as_line
     assert NOTICE not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("lake")
+def test_also_a_table_by_a_convention_is_looked_at_for_rules_that_do_not_fit(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rules("DOOR")
+    words = ["--every", "1h", "--convention", "flux", "--rules", "rules.yaml"]
+    assert command(["aggregate", "lake/readings", "lake/hourly", *words]) == 0
+    assert NOTICE in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [(), ("--full",)])
