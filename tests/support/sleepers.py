@@ -24,4 +24,6 @@ def drive() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(drive, debug=False))
+    from sleepers import drive as driving  # workers import the modules of tasks, and never the script that was started
+
+    sys.exit(guarded(driving, debug=False))

@@ -139,19 +139,23 @@ def test_a_server_of_workers_that_refuses_for_a_moment_is_asked_again(monkeypatc
     assert len(refused) == 2
 
 
-_POLARS_AT_TOP = """
-import sys
+_TASK = """
 from dataclasses import dataclass
-from multiprocessing import forkserver
 
 import polars as pl
-
-from siltstone.engine.local import LocalEngine
 
 @dataclass(frozen=True)
 class Threads:
     def run(self):
         return pl.thread_pool_size()
+"""
+_POLARS_AT_TOP = """
+from multiprocessing import forkserver
+
+import polars as pl
+from threads import Threads
+
+from siltstone.engine.local import LocalEngine
 
 if __name__ == "__main__":
     print(LocalEngine(workers=1).run([Threads()], lambda _: None), forkserver._forkserver._forkserver_pid is None)
@@ -167,6 +171,7 @@ def test_workers_have_one_thread_and_import_nothing_from_the_current_folder(
     script.parent.mkdir()
     temporary.mkdir()
     script.write_text(_POLARS_AT_TOP)
+    script.with_name("threads.py").write_text(_TASK)
     (tmp_path / "pyarrow.py").write_text("raise RuntimeError('imported from the current folder')")
     done = subprocess.run(
         [sys.executable, script],
