@@ -25,7 +25,7 @@ from tests.docs.pages import (
 
 from siltstone.mapping.records_options import RecordsOptions
 from siltstone.mapping.source_options import SourceOptions
-from support.fleet import InProcess
+from support.commands import run_tasks_here
 
 
 def name_of(page: Path) -> str:
@@ -48,9 +48,7 @@ def duckdb_reads_delta() -> None:
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    for module in ("siltstone.cli.run", "siltstone.engine.local"):
-        monkeypatch.setattr(f"{module}.LocalEngine", lambda *_: InProcess())
-    monkeypatch.setattr("siltstone.cli.run.is_inside_spark", lambda: False)  # also while other tests have a session
+    run_tasks_here(monkeypatch)
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     for folder, prepare in OF_PAGE.get(name_of(page), {}).items():
         prepare(tmp_path / folder)

@@ -112,7 +112,9 @@ def test_every_key_of_a_survey_is_named() -> None:
 
 
 def test_no_kind_of_summary_is_forgotten() -> None:
-    made = {c for _, c in inspect.getmembers(run_summary, inspect.isclass) if issubclass(c, Summary)}
+    modules = (run_summary, derived_summary, survey_summary)
+    classes = {c for module in modules for _, c in inspect.getmembers(module, inspect.isclass)}
+    made = {c for c in classes if issubclass(c, Summary)}
     bases = {Summary, RunSummary, derived_summary.DerivedSummary, derived_summary.BucketsSummary}
     of_survey = {survey_summary.SurveySummary, survey_summary.RecordsSurvey, survey_summary.ReadingsSurvey}
     assert made - bases - of_survey - {survey_summary.FieldSummary, run_summary.CompactSummary} == set(KINDS.values())

@@ -7,12 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import polars as pl
-
-from siltstone.cli import main as cli
-from support.fleet import InProcess
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "lake-555e899"
 COMMANDS: Mapping[str, Mapping[str, list[str]]] = json.loads((SAMPLE / "commands.json").read_text())
@@ -104,17 +100,3 @@ def change_header(table: Path, changed: Callable[[dict[str, Any]], dict[str, Any
     header = changed(json.loads(pl.read_parquet_metadata(manifest)["siltstone"]))
     pl.read_parquet(manifest).write_parquet(buffer, metadata={"siltstone": json.dumps(header)})
     manifest.write_bytes(buffer.getvalue())
-
-
-def run(arguments: list[str], engine: Any = None) -> int:
-    """The exit code of a command line, whose tasks run in this process (or by the engine); argparse's too."""
-    chosen = engine or InProcess()
-    with (
-        patch("siltstone.cli.run.LocalEngine", lambda workers: chosen),
-        patch("siltstone.cli.run.start_server", lambda: None),
-        patch("siltstone.cli.run.is_inside_spark", lambda: False),  # also while other tests have a session
-    ):
-        try:
-            return cli.main(arguments)
-        except SystemExit as stop:
-            return int(stop.code or 0)

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             convention=args.convention,
             full=args.full,
             config=config,
-            engine=engine_of(args.engine, config),
+            engine=engine_of(args.engine),
             progress=progress,
             said=as_option,
         )

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             right_measurements=right["measurements"],
             right_sites=right["sites"],
             config=config,
-            engine=engine_of(args.engine, config),
+            engine=engine_of(args.engine),
             progress=progress,
             said=as_option,
         )

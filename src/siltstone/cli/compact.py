@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             retry_quarantined=args.retry_quarantined,
             since=since,
             config=config,
-            engine=engine_of(args.engine, config),
+            engine=engine_of(args.engine),
             progress=progress,
         )
     print_compacted(summary, as_json=args.json)

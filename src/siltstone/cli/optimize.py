@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing import print_optimized
 
     with Reporter() as progress:
-        engine = engine_of(args.engine, config)
+        engine = engine_of(args.engine)
         summary = optimize(table_of(args), dry_run=args.dry_run, config=config, engine=engine, progress=progress)
     print_optimized(summary, as_json=args.json)
     return 0

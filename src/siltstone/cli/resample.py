@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             columns=columns_of(args),
             rules=rules,
             config=config,
-            engine=engine_of(args.engine, config),
+            engine=engine_of(args.engine),
             progress=progress,
             said=as_option,
         )

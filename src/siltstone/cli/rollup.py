@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
             measures=measures_of(args),
             empty=args.empty,
             config=config,
-            engine=engine_of(args.engine, config),
+            engine=engine_of(args.engine),
             progress=progress,
         )
     print_aggregated(summary, as_json=args.json)

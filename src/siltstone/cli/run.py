@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from siltstone.config.model import Config
-from siltstone.engine.local import LocalEngine, start_server
+from siltstone.engine.local import start_server
 from siltstone.engine.session import is_inside_spark, spark_session
 from siltstone.engine.tasks import Engine
 from siltstone.errors import SiltstoneError
@@ -73,10 +72,11 @@ def _is_spark(engine: str | None) -> bool:
     return engine == "spark" or (engine is None and is_inside_spark())
 
 
-def engine_of(name: str | None, config: Config) -> Engine:
-    """The engine of that name: the Spark session that there is, or a pool of processes."""
-    if _is_spark(name):
-        from siltstone.engine.spark import SparkEngine
+def engine_of(name: str | None) -> Engine | None:
+    """The engine of that name on the Spark session that there is; None for the pool of processes on this machine, which
+    runs make where they are given none."""
+    if not _is_spark(name):
+        return None
+    from siltstone.engine.spark import SparkEngine
 
-        return SparkEngine(spark_session("siltstone"))
-    return LocalEngine(config.engine.workers)
+    return SparkEngine(spark_session("siltstone"))

@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing import print_verified
 
     with Reporter() as progress:
-        summary = verify(table_of(args), config=config, engine=engine_of(args.engine, config), progress=progress)
+        summary = verify(table_of(args), config=config, engine=engine_of(args.engine), progress=progress)
     print_verified(summary, as_json=args.json)
     return 7 if summary.problems else 0

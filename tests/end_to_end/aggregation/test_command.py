@@ -8,7 +8,7 @@ import pytest
 from siltstone.cli import main as cli
 from siltstone.errors import UsageError
 from support.aggregates import Aggregates, assert_same, office_hours
-from support.fleet import InProcess
+from support.commands import run_tasks_here
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def integrals(tmp_path_factory: pytest.TempPathFactory) -> Aggregates:
 def test_the_command_says_what_it_did(
     office: Aggregates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
     words = ["aggregate", str(office.base), str(office.root), "--engine", "local", "--json"]
     assert cli.main([*words, "--every", "1h", "--measure", "time_in_state"]) == 0
     said = capsys.readouterr()
@@ -72,7 +72,7 @@ def test_a_refusal_says_what_to_give(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
     before = integrals.frame()
     assert cli.main(["aggregate", str(integrals.base), str(integrals.root), "--engine", "local", *words]) == 2
     assert told in capsys.readouterr().err
@@ -101,7 +101,7 @@ def test_what_is_no_table_to_aggregate_is_refused(office: Aggregates, tmp_path: 
 def test_a_run_that_no_series_fits_says_so(
     office: Aggregates, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
     for words in (
         ["aggregate", str(office.base), str(office.root), "--series", "d1*"],
         ["resample", str(office.base), str(tmp_path / "grid"), "--series", "d1*"],

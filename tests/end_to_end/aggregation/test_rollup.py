@@ -12,7 +12,7 @@ from siltstone.cli import main as cli
 from siltstone.errors import UsageError
 from siltstone.storage import Storage
 from support.aggregates import Aggregates, assert_same
-from support.fleet import InProcess
+from support.commands import run_tasks_here
 from support.readings_table import Readings, reading
 from support.rounds import some
 
@@ -207,7 +207,7 @@ def test_buckets_that_do_not_meet_name_a_base_that_does(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
     code = cli.main(["rollup", str(base.root), str(base.root.parent / "out"), "--engine", "local", *words])
     error = capsys.readouterr().err
     assert code == (2 if told else 0), error

@@ -10,7 +10,7 @@ import pytest
 from siltstone.aggregation import finish_tasks
 from siltstone.cli import main as cli
 from support.aggregates import ALL, RULES, Aggregates, assert_same, scattered
-from support.fleet import InProcess
+from support.commands import run_tasks_here
 from support.readings_table import Readings, reading
 from support.rounds import rounds
 
@@ -39,7 +39,7 @@ def as_rolled_up_anew(output: Aggregates, every: str, **terms: Any) -> None:
 def test_nothing_new_writes_nothing(
     base: Aggregates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
     base.run("1h")
     words = ["rollup", str(base.root), str(base.root.parent / "daily"), "--every", "1d", "--engine", "local"]
     for told in ("rows of 1d for 1 series", "nothing to do: "):

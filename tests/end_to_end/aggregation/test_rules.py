@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from support.old_lakes import change_header, run
+from support.commands import command
+from support.old_lakes import change_header
 from support.readings_table import Readings, reading
 
 DAY = "2015-01-01T"
@@ -33,7 +34,7 @@ def rules(pattern: str) -> None:
 def aggregated(*more: str) -> list[float]:
     """Runs aggregate; the averages of the hours that are over."""
     words = ["--every", "1h", "--measure", "time_weighted_average", "--rules", "rules.yaml", *more]
-    assert run(["aggregate", "lake/readings", "lake/hourly", *words]) == 0
+    assert command(["aggregate", "lake/readings", "lake/hourly", *words]) == 0
     hours = pl.scan_delta("lake/hourly").filter(~pl.col("provisional")).collect().sort("bucket_start")
     return hours["time_weighted_average"].to_list()
 
@@ -41,7 +42,7 @@ def aggregated(*more: str) -> list[float]:
 def resampled(*more: str) -> list[float]:
     """Runs resample; the values at the first four quarters of an hour."""
     words = ["--every", "15m", "--rules", "rules.yaml", *more]
-    assert run(["resample", "lake/readings", "lake/hourly", *words]) == 0
+    assert command(["resample", "lake/readings", "lake/hourly", *words]) == 0
     return pl.scan_delta("lake/hourly").collect().sort("ts")["value"].to_list()[:4]
 
 
@@ -58,22 +59,32 @@ def made_before_capitals_counted(pattern: str) -> None:
 
 @pytest.mark.usefixtures("lake")
 @pytest.mark.parametrize(
-    ("command", "as_step", "as_line"), [(aggregated, [5.0], [7.5]), (resampled, [0, 0, 10, 10], [0, 5, 10, 10])]
+    ("make", "as_step", "as_line"), [(aggregated, [5.0], [7.5]), (resampled, [0, 0, 10, 10], [0, 5, 10, 10])]
 )
 def test_a_rule_in_other_capitals_does_not_fit_and_is_named(
-    command: Callable[[], list[float]],
+    make: Callable[[], list[float]],
     as_step: list[float],
     as_line: list[float],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     rules("DOOR")
-    assert command() == as_step
+    assert make() == as_step
     assert NOTICE in capsys.readouterr().err
     (tmp_path / "lake/hourly").rename(tmp_path / "other")
     rules("door")
-    assert command() == as_line
+    assert make() == as_line
     assert NOTICE not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("lake")
+def test_also_a_table_by_a_convention_is_looked_at_for_rules_that_do_not_fit(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rules("DOOR")
+    words = ["--every", "1h", "--convention", "flux", "--rules", "rules.yaml"]
+    assert command(["aggregate", "lake/readings", "lake/hourly", *words]) == 0
+    assert NOTICE in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [(), ("--full",)])
@@ -88,7 +99,7 @@ def test_a_table_of_before_is_written_on_by_its_rules_as_they_were(
     assert aggregated(*more) == [7.5, 25.0]
     assert NOTICE not in capsys.readouterr().err
     made_before_capitals_counted("WINDOW")
-    assert run(["aggregate", "lake/readings", "lake/hourly", "--every", "1h", "--rules", "rules.yaml"]) == 2
+    assert command(["aggregate", "lake/readings", "lake/hourly", "--every", "1h", "--rules", "rules.yaml"]) == 2
     assert "other rules for reading between points (--rules, or siltstone's own)" in capsys.readouterr().err
 
 

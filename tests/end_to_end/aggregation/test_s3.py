@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from siltstone.cli import main as cli
 from siltstone.storage import Storage, open_root
-from support.fleet import InProcess
+from support.commands import run_tasks_here
 from support.readings_table import Readings, quarters, reading
 from support.s3_bucket import Bucket
 
@@ -32,7 +32,7 @@ ROWS = {"hourly": 21, "daily": 4, "grid": 81, "joined": 72}
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
 
 
 def run(lake: str, command: str, *words: str, settings: tuple[str, ...] = ()) -> None:

@@ -19,13 +19,14 @@ from siltstone.engine.local import LocalEngine
 from siltstone.engine.plan_files import plan_of, result_of, run_plan
 from siltstone.storage import Storage
 from siltstone.timeseries.asof import asof
+from support.commands import run_tasks_here
 from support.fleet import InProcess
 from support.readings_table import Readings, reading
 
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: InProcess())
+    run_tasks_here(monkeypatch)
 
 
 def room(measurement: str, at: str, value: float, device: str = "D1", **more: Any) -> Any:
@@ -128,7 +129,7 @@ def test_a_task_travels_as_json(source: str, tmp_path: Path, monkeypatch: pytest
             assert plans.put(name, plan_of(task))
             return result_of(task, run_plan(encode(plans), name))
 
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: Traveling())
+    run_tasks_here(monkeypatch, Traveling())
     monkeypatch.setattr(asof_job, "_TASK_ROWS", 4)
     assert run(source, source, tmp_path / "out", *SIDES)["value_right"].to_list() == [20, 20, 21, 21, None]
     assert AsofTask in given
@@ -138,7 +139,7 @@ def test_a_task_travels_as_json(source: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_in_processes_of_the_pool_too(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: LocalEngine(1))
+    run_tasks_here(monkeypatch, LocalEngine(1))
     assert run(source, source, tmp_path / "out", *SIDES)["value_right"].to_list() == [20, 20, 21, 21, None]
 
 

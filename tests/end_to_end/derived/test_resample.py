@@ -15,7 +15,8 @@ from siltstone.derived import resample
 from siltstone.timeseries.buckets import buckets_of
 from siltstone.timeseries.fill import fill, grid
 from siltstone.timeseries.points import GOOD, Points
-from support.fleet import InProcess, World, record
+from support.commands import run_tasks_here
+from support.fleet import World, record
 from support.readings_table import Readings, Row, reading
 
 RULES = """
@@ -34,7 +35,7 @@ measurements:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: InProcess())
+    run_tasks_here(monkeypatch)
 
 
 def lake_of(root: Path, *days: Sequence[Row]) -> str:

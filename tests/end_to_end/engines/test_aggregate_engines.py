@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from siltstone.cli import main as cli
-from support.fleet import InProcess
+from support.commands import run_tasks_here
 from support.readings_table import Readings, quarters, reading
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def lake(tmp_path: Path) -> Readings:
 
 def test_spark_makes_the_same_tables(lake: Readings, spark: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> None:
     assert spark.version.startswith("4.")
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
 
     def make(engine: str, name: str) -> pl.DataFrame:
         command, *words = COMMANDS[name]

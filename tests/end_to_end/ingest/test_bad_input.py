@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siltstone.cli import main as cli
-from support.fleet import NOON, Content, InProcess, World, gz, ndjson, record
+from support.commands import run_tasks_here
+from support.fleet import NOON, Content, World, gz, ndjson, record
 from support.rounds import examples
 
 BAD = "BRCB/BAD/2025121012"
@@ -315,7 +316,7 @@ def test_a_site_that_is_unsafe_in_a_path_is_invalid_and_kept_in_the_source_file(
 def test_the_exit_code_says_what_happened(
     world: World, monkeypatch: pytest.MonkeyPatch, content: Content, options: list[str], code: int
 ) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
     world.deliver({BAD: content})
     arguments = ["compact", "datalog", str(world.input), str(world.lake), "--engine", "local", *options]
     assert cli.main(arguments) == code

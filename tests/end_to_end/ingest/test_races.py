@@ -12,7 +12,8 @@ from siltstone.errors import StorageError
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
-from support.fleet import NOON, InProcess, World, record
+from support.commands import run_tasks_here
+from support.fleet import NOON, World, record
 from support.races import ERRORS, MOMENTS, Once, between, raising, together
 from support.rounds import rounds
 
@@ -180,7 +181,7 @@ def test_a_commit_that_fails_for_good_commits_nothing(
     world.deliver({ONE: [record(NOON)]})
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", raising(error))
-        patch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+        run_tasks_here(patch)
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 6
         told = capsys.readouterr().err
         assert f"can't commit to {world.table.resolve()}: {error}" in told
@@ -207,7 +208,7 @@ def test_a_commit_without_an_answer_and_without_a_log_is_unknown(
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", raising(ERRORS[0]), after=is_committed)
         patch.setattr(Storage, "read", unreadable)
-        patch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+        run_tasks_here(patch)
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 5
         told = capsys.readouterr().err
         assert "failed and the log can't be read" in told
@@ -229,7 +230,7 @@ def test_six_refusals_end_the_run_and_nothing_is_committed(
 
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", Once(act, times=6))
-        patch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+        run_tasks_here(patch)
         assert (
             cli.main(["compact", "datalog", str(world.input / "BRCB/DEV1"), str(world.lake), "--engine", "local"]) == 4
         )

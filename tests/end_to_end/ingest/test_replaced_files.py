@@ -20,7 +20,8 @@ from siltstone.ingest.replace import RowReplacer
 from siltstone.maintenance.describe import describe_lake, open_table, quarantined
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
-from support.fleet import NOON, Content, InProcess, World, gz, ndjson, record
+from support.commands import run_tasks_here
+from support.fleet import NOON, Content, World, gz, ndjson, record
 from support.races import MOMENTS as COMMITTING
 from support.races import Meanwhile, Once, between, together
 from support.rounds import rounds, some
@@ -325,7 +326,7 @@ def test_a_file_is_left_out_while_one_that_shares_its_lines_is_not_listed(
     world.compact(LATER)
     away = world.path(hour(1)).rename(world.root / "away.gz")
     world.deliver({hour(0): lines(0), hour(5, "DEV1"): lines(6)})
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
     words = ["compact", "datalog", str(world.input), str(world.lake), "--engine", "local", "--set", LATER]
     assert cli.main(words) == 0
     told = capsys.readouterr().out

@@ -12,6 +12,7 @@ from siltstone.engine.spark import SparkEngine
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.maintenance.optimize import optimize
 from siltstone.storage import access
+from support.commands import run_tasks_here
 from support.fleet import MIDNIGHT, NOON, InProcess, World, every_kind, record
 from support.races import together
 from support.rounds import rounds
@@ -222,7 +223,7 @@ def test_a_store_that_goes_away_is_exit_code_6_and_the_next_run_goes_on(
     there: BucketWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(access, "RETRIES", 2)
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: there.engine)
+    run_tasks_here(monkeypatch, there.engine)
     there.deliver({ONE: [record(NOON, a=1)]})
     words = ["compact", "datalog", there.input, there.lake, "--engine", "local"]
     words += [word for setting in there.settings for word in ("--set", setting)]
@@ -242,7 +243,7 @@ def test_a_store_that_goes_away_is_exit_code_6_and_the_next_run_goes_on(
 def test_the_commands_work_on_s3(
     there: BucketWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: there.engine)
+    run_tasks_here(monkeypatch, there.engine)
     there.deliver({ONE: [record(NOON, a=1), "{"]})
     there.compact()
     spare = "lake/datalog/_siltstone/plans/left/0.json"

@@ -26,6 +26,7 @@ from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
+from support.commands import run_tasks_here
 from support.fleet import NOON, InProcess, World, record
 from support.races import ERRORS, Once, between, raising, together
 from support.rounds import rounds, some
@@ -252,7 +253,7 @@ def test_the_command_tells_what_it_did(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver_hours(world, 0, 3)
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda *_: InProcess())
+    run_tasks_here(monkeypatch)
 
     def run(*words: str) -> tuple[str, dict[str, Any]]:
         words = ("optimize", f"{world.lake}/datalog", "--engine", "local", "--set", CLOSED, "--json", *words)

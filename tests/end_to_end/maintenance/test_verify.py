@@ -198,7 +198,8 @@ def test_another_zone_than_the_tables_is_refused(filled: World, capsys: pytest.C
 def test_spark_and_the_pool_find_the_same(filled: World, spark: "SparkSession") -> None:
     rewrite(lambda f: f.head(1))(filled)
     table = table_at(Storage(os.path.realpath(filled.table)), DATALOG)
-    found = [verify(table, filled.config(), engine, quiet) for engine in (LocalEngine(1), SparkEngine(spark))]
+    engines = LocalEngine(1), SparkEngine(spark)
+    found = [dict(verify(table, filled.config(), engine, quiet)) for engine in engines]
     for summary in found:
         del summary["engine"], summary["seconds"]
         assert summary["problems"]

@@ -14,6 +14,7 @@ from siltstone.cli.main import main
 from siltstone.config.load import load_config
 from siltstone.errors import DamagedFileError
 from siltstone.maintenance.optimize import optimize
+from support.commands import run_tasks_here
 from support.damage import Flip
 from support.fleet import InProcess, quiet
 from support.readings_table import Readings, quarters, reading
@@ -75,7 +76,7 @@ SIDES = ["--left-measurement", "temp", "--right-measurement", "door"]
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: InProcess())
+    run_tasks_here(monkeypatch)
     readings = Readings(str(tmp_path / "lake"))
     doors = [reading("door/x", f"{DAY}T0{hour}:00", float(hour % 2)) for hour in range(8)]
     readings.add([*quarters("temp/a", DAY, 40), *doors])

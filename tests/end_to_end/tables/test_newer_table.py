@@ -10,8 +10,9 @@ import pytest
 
 from siltstone import __version__
 from siltstone.storage import Storage
+from support.commands import command, run_tasks_here
 from support.fleet import InProcess
-from support.old_lakes import COMMANDS, OldLake, newest_manifest, run, say_format, say_no_format
+from support.old_lakes import COMMANDS, OldLake, newest_manifest, say_format, say_no_format
 from support.places import ROOT
 
 JOBS = ROOT / "jobs"
@@ -98,7 +99,7 @@ def test_who_would_write_it_stops(
 ) -> None:
     say_format(lake.root / table, FOR_WRITERS)
     before = lake.files()
-    assert run(lake.filled(*full(arguments))) == 2
+    assert command(lake.filled(*full(arguments))) == 2
     assert_refused(lake, table, "writing", "9.2.0", capsys.readouterr().err)
     assert lake.files() == before
 
@@ -109,7 +110,7 @@ def test_who_would_read_it_stops(
 ) -> None:
     say_format(lake.root / table, {**FOR_ALL, "min_writer_version": 1})
     before = lake.files()
-    assert run(lake.filled(*full(arguments))) == 2
+    assert command(lake.filled(*full(arguments))) == 2
     assert_refused(lake, table, "reading", "9.1.0", capsys.readouterr().err)
     assert lake.files() == before
 
@@ -119,7 +120,7 @@ def test_show_stops_before_it_says_that_there_is_no_such_table(
     lake: OldLake, table: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say_format(lake.root / table, FOR_ALL)
-    assert run(["show", str(lake.root / "lake"), table.partition("/")[2]]) == 2
+    assert command(["show", str(lake.root / "lake"), table.partition("/")[2]]) == 2
     assert_refused(lake, table, "reading", "9.1.0", capsys.readouterr().err)
 
 
@@ -137,7 +138,7 @@ def test_show_stops_before_it_says_that_there_is_no_such_table(
 )
 def test_who_reads_what_only_writers_must_know_goes_on(lake: OldLake, table: str, arguments: list[str]) -> None:
     say_format(lake.root / table, FOR_WRITERS)
-    assert run(lake.filled(*full(arguments))) == 0
+    assert command(lake.filled(*full(arguments))) == 0
     assert lake.newest_header(table)["format"] == FOR_WRITERS  # nothing was written there
 
 
@@ -165,8 +166,7 @@ def test_jobs_stop_like_commands(
 ) -> None:
     table, arguments = BY_JOB[job]
     say_format(lake.root / table, {**FOR_ALL, "min_reader_release": "9.2.0"})
-    monkeypatch.setattr("siltstone.cli.run.start_server", lambda: None)
-    monkeypatch.setattr("siltstone.cli.run.LocalEngine", lambda workers: InProcess())
+    run_tasks_here(monkeypatch)
     monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *lake.filled(*arguments)[1:]])
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(JOBS / f"{job}.py"), run_name="__main__")
@@ -181,7 +181,7 @@ def test_a_format_that_is_none_is_refused_not_ignored(
     say_format(lake.root / "lake/readings", told)
     before = lake.files()
     for arguments in (lake.arguments("write", "lake/readings of mortar"), lake.arguments("verify", "lake/readings")):
-        assert run(arguments) == 2
+        assert command(arguments) == 2
         assert f"{lake.root}/lake/readings says of its format {told!r}, which" in capsys.readouterr().err
     assert lake.files() == before
 
@@ -189,7 +189,7 @@ def test_a_format_that_is_none_is_refused_not_ignored(
 def test_the_tables_of_a_source_are_all_looked_at_before_one_is_written(lake: OldLake) -> None:
     say_format(lake.root / "lake/readings", FOR_WRITERS)
     before = lake.files()
-    assert run(lake.arguments("write", "lake/device")) == 2  # Haltian's: device would have news too
+    assert command(lake.arguments("write", "lake/device")) == 2  # Haltian's: device would have news too
     assert lake.files() == before
 
 
@@ -197,10 +197,10 @@ def test_a_half_done_commit_of_a_plain_table_is_not_finished(lake: OldLake) -> N
     newest = max((lake.root / "plain/datalog/_siltstone/log").glob("*.published"))
     newest.unlink()
     say_format(lake.root / "plain/datalog", FOR_ALL)
-    assert run(lake.arguments("verify", "plain/datalog")) == 2
+    assert command(lake.arguments("verify", "plain/datalog")) == 2
     assert not newest.exists()
     say_format(lake.root / "plain/datalog", FOR_WRITERS)  # whoever may read may also finish it
-    assert run(lake.arguments("verify", "plain/datalog")) == 0
+    assert command(lake.arguments("verify", "plain/datalog")) == 0
     assert newest.exists()
 
 
@@ -213,7 +213,7 @@ class Meanwhile(InProcess):
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:
         while self.waiting:
             lake = self.waiting.pop()
-            assert run(lake.arguments("write", "lake/readings of mortar")) == 0
+            assert command(lake.arguments("write", "lake/readings of mortar")) == 0
             say_format(lake.root / "lake/readings", FOR_WRITERS)
         return super().run(tasks, done)
 
@@ -221,13 +221,13 @@ class Meanwhile(InProcess):
 def test_a_run_stops_where_a_newer_siltstone_commits_meanwhile(
     lake: OldLake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(lake.arguments("write", "lake/readings of sitewise"), Meanwhile(lake)) == 2
+    assert command(lake.arguments("write", "lake/readings of sitewise"), Meanwhile(lake)) == 2
     assert_refused(lake, "lake/readings", "writing", "9.2.0", capsys.readouterr().err)
     assert lake.newest_header("lake/readings")["format"] == FOR_WRITERS
 
 
 def test_the_newest_manifest_is_read_once(lake: OldLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(lake.arguments("write", "lake/datalog")) == 0
+    assert command(lake.arguments("write", "lake/datalog")) == 0
     read, own = [], Storage.read
 
     def counted(storage: Storage, path: str) -> Any:
@@ -235,7 +235,7 @@ def test_the_newest_manifest_is_read_once(lake: OldLake, monkeypatch: pytest.Mon
         return own(storage, path)
 
     monkeypatch.setattr(Storage, "read", counted)
-    assert run([*lake.arguments("write", "lake/datalog"), "--set", "optimize.after_compact=false"]) == 0
+    assert command([*lake.arguments("write", "lake/datalog"), "--set", "optimize.after_compact=false"]) == 0
     newest = newest_manifest(lake.root / "lake/datalog")
     assert read.count(f"_siltstone/runs/{newest.name}") == 1
 
@@ -254,28 +254,28 @@ def test_the_next_runs_keep_the_format_with_what_they_do_not_know(lake: OldLake,
     say_format(lake.root / name, LATER)
     before = newest_manifest(lake.root / name)
     if name in ("lake/hours", "lake/grid"):  # they are written again only where readings have news
-        assert run(lake.arguments("write", "lake/readings of mortar")) == 0
-    assert run(lake.arguments("write", name)) == 0
+        assert command(lake.arguments("write", "lake/readings of mortar")) == 0
+    assert command(lake.arguments("write", name)) == 0
     assert newest_manifest(lake.root / name) != before
     assert lake.newest_header(name)["format"] == LATER
 
 
 def test_a_run_of_before_formats_does_not_lower_it_for_good(lake: OldLake) -> None:
     say_format(lake.root / "lake/datalog", LATER)
-    assert run(lake.arguments("write", "lake/datalog")) == 0
+    assert command(lake.arguments("write", "lake/datalog")) == 0
     say_no_format(lake.root / "lake/datalog")
     (lake.root / "in/fleet/BRCB/LD7/2025121013").mkdir(parents=True)
     new = (lake.root / "in/fleet/BRCB/LD6/2025121013/2025121013.txt.gz").read_bytes()
     (lake.root / "in/fleet/BRCB/LD7/2025121013/2025121013.txt.gz").write_bytes(new)
-    assert run(lake.arguments("write", "lake/datalog")) == 0
+    assert command(lake.arguments("write", "lake/datalog")) == 0
     assert lake.newest_header("lake/datalog")["format"] == LATER
 
 
 def test_show_tells_people_of_a_format_above_1(lake: OldLake, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["show", str(lake.root / "lake"), "datalog"]) == 0
+    assert command(["show", str(lake.root / "lake"), "datalog"]) == 0
     assert "format" not in capsys.readouterr().out
     say_format(lake.root / "lake/datalog", FOR_WRITERS)
-    assert run(["show", str(lake.root / "lake"), "datalog", "--json"]) == 0
+    assert command(["show", str(lake.root / "lake"), "datalog", "--json"]) == 0
     said = capsys.readouterr()
     assert "  format 2: read by siltstone 0.1.0 and newer, written by 9.2.0 and newer\n" in said.err
     assert json.loads(said.out)["tables"][0]["format"] == FOR_WRITERS

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from support.old_lakes import COMMANDS, OldLake, run
+from support.commands import command
+from support.old_lakes import COMMANDS, OldLake
 
 FORMAT_1 = {
     "version": 1, "min_reader_version": 1, "min_writer_version": 1,
@@ -58,7 +59,7 @@ def continued(tmp_path_factory: pytest.TempPathFactory) -> tuple[OldLake, Mappin
 def answer(lake: OldLake, kind: str, name: str) -> Any:
     """What a command line says as JSON; it must end with 0."""
     with redirect_stdout(StringIO()) as out:
-        assert run([*lake.arguments(kind, name), "--json"]) == 0
+        assert command([*lake.arguments(kind, name), "--json"]) == 0
     return json.loads(out.getvalue().splitlines()[-1])
 
 
@@ -164,7 +165,7 @@ def test_tables_made_of_others_are_what_new_ones_would_be(
     anew = tmp_path / "anew"
     own = str(lake.root / name)
     arguments = [str(anew) if a == own else a for a in lake.arguments("write", name)]
-    assert run(arguments) == 0
+    assert command(arguments) == 0
     made = pl.scan_delta(str(anew)).collect()
     assert made.height > lake.rows_then(name).height
     without = ["state"] if "state" in made.columns else []  # partial sums, in another order
