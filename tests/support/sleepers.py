@@ -24,12 +24,6 @@ def drive() -> int:
 
 
 if __name__ == "__main__":
-<<<<<<< HEAD
     import sleepers  # workers do not run this script: they import its tasks by the name of its module
 
     sys.exit(guarded(sleepers.drive, debug=False))
-=======
-    from sleepers import drive as driving  # workers import the modules of tasks, and never the script that was started
-
-    sys.exit(guarded(driving, debug=False))
->>>>>>> unify

@@ -139,17 +139,11 @@ def test_a_server_of_workers_that_refuses_for_a_moment_is_asked_again(monkeypatc
     assert len(refused) == 2
 
 
-<<<<<<< HEAD
 _POLARS_AT_TOP = """
 from multiprocessing import forkserver
-=======
-_TASK = """
-from dataclasses import dataclass
->>>>>>> unify
 
 from threads import Threads
 
-<<<<<<< HEAD
 from siltstone.engine.local import LocalEngine
 
 print(LocalEngine(workers=1).run([Threads()], lambda _: None), forkserver._forkserver._forkserver_pid is None)
@@ -159,26 +153,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-=======
->>>>>>> unify
 @dataclass(frozen=True)
 class Threads:
     def run(self):
         return pl.thread_pool_size()
-<<<<<<< HEAD
-=======
-"""
-_POLARS_AT_TOP = """
-from multiprocessing import forkserver
-
-import polars as pl
-from threads import Threads
-
-from siltstone.engine.local import LocalEngine
-
-if __name__ == "__main__":
-    print(LocalEngine(workers=1).run([Threads()], lambda _: None), forkserver._forkserver._forkserver_pid is None)
->>>>>>> unify
 """
 
 
@@ -191,11 +169,7 @@ def test_workers_have_one_thread_and_import_nothing_from_the_current_folder(
     script.parent.mkdir()
     temporary.mkdir()
     script.write_text(_POLARS_AT_TOP)
-<<<<<<< HEAD
     (script.parent / "threads.py").write_text(_THREADS)
-=======
-    script.with_name("threads.py").write_text(_TASK)
->>>>>>> unify
     (tmp_path / "pyarrow.py").write_text("raise RuntimeError('imported from the current folder')")
     done = subprocess.run(
         [sys.executable, script],
