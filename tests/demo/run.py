@@ -59,7 +59,7 @@ def main() -> None:
     s = first
     lines = [
         "",
-        "IngestReport",
+        "Report",
         f"  files    {files:,} became {s.files_written:,}",
         f"  bytes    {s.bytes_in / 1e6:.2f} MB of gzip ({disk_mb(tree):,.0f} MB on disk) became"
         f" {s.bytes_written / 1e6:.2f} MB",
