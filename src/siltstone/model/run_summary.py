@@ -15,6 +15,9 @@ class Summary:
     def _names(self) -> list[str]:
         return names_of(type(self))
 
+    def __repr__(self) -> str:  # one for all: each that dataclass would write costs time when a command starts
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names_of(type(self)))})"
+
 
 class RunSummary(Summary, Mapping[str, Any]):
     """The base of all runs' summaries. It is a mapping too, with the keys that `--json` prints: `summary["rows_out"]`
@@ -41,7 +44,7 @@ def _plain(value: Any) -> Any:
     return list(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimizeSummary(RunSummary):
     """What `optimize` merged; with `dry_run` what it would."""
 
@@ -58,7 +61,7 @@ class OptimizeSummary(RunSummary):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableSummary(RunSummary):
     """What `compact` brought into one table; `run` is "" where it committed nothing."""
 
@@ -116,7 +119,7 @@ class TableSummary(RunSummary):
         return self.files_quarantined + self.files_salvaged + self.records_quarantined
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CompactSummary(RunSummary):
     """What `compact` did: a summary for each table of the source that files were found for. `--json` prints that of a
     source with one table alone, not in a list."""
@@ -141,7 +144,7 @@ class CompactSummary(RunSummary):
         return sum(table.refused for table in self.tables)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FieldSummary(Summary):
     """A field of records: its first spelling, the kind of its column, values by kind, and what is odd about them."""
 
@@ -154,7 +157,7 @@ class FieldSummary(Summary):
     remarks: Sequence[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RecordsSurvey(Summary):
     """What the files of a dataset without a key hold; `hints` are for the configuration."""
 
@@ -168,7 +171,7 @@ class RecordsSurvey(Summary):
     hints: Mapping[str, str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReadingsSurvey(Summary):
     """What the files of a dataset with a key hold, and the grain that the dates of its table would get."""
 
@@ -188,7 +191,7 @@ class ReadingsSurvey(Summary):
     grain: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SurveySummary(RunSummary):
     """What `survey` found: one dataset without a key, which `--json` prints alone, or several with keys."""
 
@@ -199,7 +202,7 @@ class SurveySummary(RunSummary):
         return first.as_dict() if isinstance(first, RecordsSurvey) else super().as_dict()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VerifySummary(RunSummary):
     """What `verify` has read again, and every problem as a sentence."""
 
@@ -217,7 +220,7 @@ class VerifySummary(RunSummary):
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VacuumSummary(RunSummary):
     """What `vacuum` deleted; with `dry_run` what it would."""
 
@@ -230,7 +233,7 @@ class VacuumSummary(RunSummary):
     seconds: float
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class DerivedSummary(RunSummary):
     """What is the same in all runs that make a table of another one. `run` is "" where nothing had changed since the
     last one: then `files_known` counts the data files of the input, and nothing else was counted."""
@@ -263,7 +266,7 @@ class DerivedSummary(RunSummary):
         return {name: value for name, value in whole.items() if name not in {"run", "seconds", *self._ONLY_IF_NOTHING}}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class BucketsSummary(DerivedSummary):
     """What is the same in all runs that make a table of buckets."""
 
@@ -274,7 +277,7 @@ class BucketsSummary(DerivedSummary):
     watermark_us: int = 0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class AggregateSummary(BucketsSummary):
     """What `aggregate` computed; `buckets_touched` is None where all were."""
 
@@ -284,14 +287,14 @@ class AggregateSummary(BucketsSummary):
     buckets_touched: int | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ConventionSummary(BucketsSummary):
     """What `aggregate` computed by another system's convention."""
 
     convention: str
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class RollupSummary(BucketsSummary):
     """What `rollup` computed of a finer table, whose buckets are `base` long."""
 
@@ -300,7 +303,7 @@ class RollupSummary(BucketsSummary):
     buckets_touched: int | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ResampleSummary(DerivedSummary):
     """What `resample` computed."""
 
@@ -313,7 +316,7 @@ class ResampleSummary(DerivedSummary):
     repeated: int = 0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class AsofSummary(DerivedSummary):
     """What `asof` joined."""
 
@@ -323,7 +326,7 @@ class AsofSummary(DerivedSummary):
     rows_matched: int = 0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class PublishSummary(RunSummary):
     """What `publish` wrote; `edition` is None where nothing had changed, `archive` where none was asked for."""
 
@@ -357,7 +360,7 @@ class PublishSummary(RunSummary):
         return [name for name in names if self.archive is not None or not name.startswith("archive")]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlotSummary(RunSummary):
     """What `plot` drew: for each series its `series_id`, `site`, `measure` and `shape`."""
 
