@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from siltstone.model.run_summary import RunSummary, names_of, plain
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class DerivedSummary(RunSummary):
     """What is the same in all runs that make a table of another one. `run` is "" where nothing had changed since the
     last one: then `files_known` counts the data files of the input, and nothing else was counted."""
@@ -40,7 +40,7 @@ class DerivedSummary(RunSummary):
         return {name: value for name, value in whole.items() if name not in {"run", "seconds", *self._ONLY_IF_NOTHING}}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class BucketsSummary(DerivedSummary):
     """What is the same in all runs that make a table of buckets."""
 
@@ -51,7 +51,7 @@ class BucketsSummary(DerivedSummary):
     watermark_us: int = 0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class AggregateSummary(BucketsSummary):
     """What `aggregate` computed; `buckets_touched` is None where all were."""
 
@@ -61,14 +61,14 @@ class AggregateSummary(BucketsSummary):
     buckets_touched: int | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ConventionSummary(BucketsSummary):
     """What `aggregate` computed by another system's convention."""
 
     convention: str
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class RollupSummary(BucketsSummary):
     """What `rollup` computed of a finer table, whose buckets are `base` long."""
 
@@ -77,7 +77,7 @@ class RollupSummary(BucketsSummary):
     buckets_touched: int | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ResampleSummary(DerivedSummary):
     """What `resample` computed."""
 
@@ -90,7 +90,7 @@ class ResampleSummary(DerivedSummary):
     repeated: int = 0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class AsofSummary(DerivedSummary):
     """What `asof` joined."""
 
@@ -100,7 +100,7 @@ class AsofSummary(DerivedSummary):
     rows_matched: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlotSummary(RunSummary):
     """What `plot` drew: for each series its `series_id`, `site`, `measure` and `shape`."""
 
@@ -112,7 +112,7 @@ class PlotSummary(RunSummary):
     series: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class PublishSummary(RunSummary):
     """What `publish` wrote; `edition` is None where nothing had changed, `archive` where none was asked for."""
 

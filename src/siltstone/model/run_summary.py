@@ -19,6 +19,9 @@ class Summary:
     def _names(self) -> list[str]:
         return names_of(type(self))
 
+    def __repr__(self) -> str:  # one for all: each that dataclass would write costs time when a command starts
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names_of(type(self)))})"
+
 
 class RunSummary(Summary, Mapping[str, Any]):
     """The base of all runs' summaries. It is a mapping too, with the keys that `--json` prints: `summary["rows_out"]`
@@ -45,7 +48,7 @@ def plain(value: Any) -> Any:
     return list(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimizeSummary(RunSummary):
     """What `optimize` merged; with `dry_run` what it would."""
 
@@ -62,7 +65,7 @@ class OptimizeSummary(RunSummary):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableSummary(RunSummary):
     """What `compact` brought into one table; `run` is "" where it committed nothing."""
 
@@ -120,7 +123,7 @@ class TableSummary(RunSummary):
         return self.files_quarantined + self.files_salvaged + self.records_quarantined
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CompactSummary(RunSummary):
     """What `compact` did: a summary for each table of the source that files were found for. `--json` prints that of a
     source with one table alone, not in a list."""
@@ -145,7 +148,7 @@ class CompactSummary(RunSummary):
         return sum(table.refused for table in self.tables)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VerifySummary(RunSummary):
     """What `verify` has read again, and every problem as a sentence."""
 
@@ -163,7 +166,7 @@ class VerifySummary(RunSummary):
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VacuumSummary(RunSummary):
     """What `vacuum` deleted; with `dry_run` what it would."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from siltstone.model.run_summary import RunSummary, Summary
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FieldSummary(Summary):
     """A field of records: its first spelling, the kind of its column, values by kind, and what is odd about them."""
 
@@ -20,7 +20,7 @@ class FieldSummary(Summary):
     remarks: Sequence[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RecordsSurvey(Summary):
     """What the files of a dataset without a key hold; `hints` are for the configuration."""
 
@@ -34,7 +34,7 @@ class RecordsSurvey(Summary):
     hints: Mapping[str, str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReadingsSurvey(Summary):
     """What the files of a dataset with a key hold, and the grain that the dates of its table would get."""
 
@@ -54,7 +54,7 @@ class ReadingsSurvey(Summary):
     grain: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SurveySummary(RunSummary):
     """What `survey` found: one dataset without a key, which `--json` prints alone, or several with keys."""
 
