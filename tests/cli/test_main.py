@@ -124,7 +124,11 @@ def test_doctor_says_what_is_missing_and_how_to_mend_it(run: Run, world: World) 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("compact", "datlog", "IN", "LAKE"), 2, "no source named 'datlog'. Known sources: datalog"),
+        (
+            ("compact", "datlog", "IN", "LAKE"),
+            2,
+            "no source named 'datlog'. Did you mean datalog? Known sources: datalog",
+        ),
         (("compact", "datalog", "/nowhere", "LAKE"), 2, "there is no input at /nowhere. Give an existing folder."),
         (("show", "/nowhere"), 2, "no tables in /nowhere"),
         (("quarantine", "/nowhere", "datalog"), 2, "no table 'datalog' in /nowhere"),

@@ -309,7 +309,9 @@ def test_a_block_that_is_not_configured_and_a_source_that_is_none_are_named() ->
     with pytest.raises(UsageError, match=r"no block sources\.records\.NAME in the configuration.\s*There are: plc\."):
         options_of(config, "records")
     assert options_of(config, "records.plc")["value"] == "v"
-    with pytest.raises(UsageError, match=r"no source named 'datlog'.\s*Known sources: datalog, haltian, mortar, "):
+    with pytest.raises(
+        UsageError, match=r"no source named 'datlog'. Did you mean datalog\? Known sources: datalog, haltian, "
+    ):
         options_of(config, "datlog")
 
 

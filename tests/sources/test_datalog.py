@@ -177,5 +177,5 @@ def test_days_as_text() -> None:
 
 def test_a_source_is_found_by_its_name() -> None:
     assert sources.dataset("datalog", {}).contract == DATALOG
-    with pytest.raises(UsageError, match=r"no source named 'datlog'\s*\S*\s*Known sources: .*datalog"):
+    with pytest.raises(UsageError, match=r"no source named 'datlog'\W+Did you mean datalog\? Known sources: .*datalog"):
         sources.load("datlog")

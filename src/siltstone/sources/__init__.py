@@ -10,6 +10,7 @@ A module has `datasets(options)`, the kinds of its files, and may have:
 A module is imported when its source is asked for, so that a command takes the time of one source only.
 """
 
+import difflib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -35,7 +36,9 @@ def load(name: str) -> ModuleType:
     """The module of a source, of a block `records.NAME` that of `records`. Raises UsageError with the known names."""
     module = name.partition(".")[0]
     if module not in names():
-        raise UsageError(f"no source named {name!r}", f"Known sources: {', '.join(names())}")
+        near = difflib.get_close_matches(module, names(), 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"no source named {name!r}", f"{hint}Known sources: {', '.join(names())}.")
     return import_module(f"{__name__}.{module}")
 
 
