@@ -333,7 +333,8 @@ class _AggregateRun:
         days = len({f.first_us // DAY_US for f in files})
         tasks = [task] if old else split_by_time(task, files, max(count, min(2, days // _FEW_DAYS)))
         if len(tasks) == 1:
-            tasks = tasks[0].for_series(list(dict.fromkeys(names[len(names) * i // count] for i in range(1, count))))
+            parts = range(1, count if names else 1)  # no series, where all rows go because their files are gone
+            tasks = tasks[0].for_series(list(dict.fromkeys(names[len(names) * i // count] for i in parts)))
         self._progress(f"finishing {sum(f.states for f in files):,} states", 0, 0, 0)
         return self._engine.run(tasks, lambda _: None)
 

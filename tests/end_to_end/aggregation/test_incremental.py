@@ -225,7 +225,7 @@ def test_computing_all_again_gives_the_same(plant: Plant, hourly: Aggregates) ->
 
 
 @pytest.mark.part("laws")
-@pytest.mark.parametrize("seed", rounds(3))
+@pytest.mark.parametrize("seed", [*rounds(3), 808657])  # the last one leaves no series to divide among tasks
 def test_any_order_of_files_gives_what_computing_all_at_once_gives(
     lake: Readings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
