@@ -1,5 +1,6 @@
 """A driver with two workers, each in a task that would sleep five minutes; it first prints what it is deaf to."""
 
+import os
 import signal
 import sys
 import time
@@ -13,7 +14,8 @@ from siltstone.engine.local import LocalEngine
 @dataclass(frozen=True)
 class Sleeper:
     def run(self) -> None:
-        print([number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])], flush=True)
+        names = [number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])]
+        os.write(1, f"{names}\n".encode())  # in one piece, since both workers write
         time.sleep(300)
 
 

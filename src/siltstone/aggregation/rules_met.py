@@ -13,6 +13,7 @@ from siltstone.storage import open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.open import table_at
 from siltstone.table.reader import fetched
+from siltstone.table.transaction import newest_files
 from siltstone.timeseries.interpretation import Match
 
 _NAMES = ("source", "device_id", "measurement", "series_id")
@@ -30,7 +31,7 @@ def met_by_other_capitals(uri: str, contract: Contract, config: Config) -> list[
     ]
     if not rules:
         return []
-    frames = [fetched(table.storage, f.path).frame(_NAMES).unique() for f in table.files(snapshot)]
+    frames = [fetched(table.storage, f.path).frame(_NAMES).unique() for f in newest_files(table)[1]]
     series = pl.concat([pl.DataFrame(schema=dict.fromkeys(_NAMES, pl.String)), *frames]).unique().rows()
     return [_told(match) for match in rules if _is_met_otherwise(match, series)]
 

@@ -31,11 +31,9 @@ class LakeTable:
 
     def files(self) -> list[str]:
         """The paths or URIs of the data files, in no order: what any reader of Parquet opens."""
-        from siltstone.maintenance.describe import open_table
+        from siltstone.maintenance.describe import newest_paths
 
-        table = open_table(self.lake, self.name, self.config.storage)
-        snapshot = table.snapshot()
-        return [] if snapshot is None else [table.storage.uri(file.path) for file in table.files(snapshot)]
+        return newest_paths(self.lake, self.name, self.config)
 
     def quarantine(self) -> "pl.DataFrame":
         """A row for each refused record or file: `source_file`, `line`, `byte_offset`, `reason`, `raw` (its first

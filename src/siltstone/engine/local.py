@@ -18,8 +18,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import forkserver, resource_tracker
-from types import ModuleType
+from multiprocessing import forkserver, resource_tracker, spawn
 from typing import Any
 
 from siltstone.engine.tasks import R, T, Task, TasksDone
@@ -66,6 +65,11 @@ class LocalEngine:
     def run(self, tasks: Sequence[Task[R]], done: TasksDone) -> list[R]:
         if not tasks:
             return []
+        if (kind := type(tasks[0])).__module__ == "__main__":
+            raise SiltstoneError(
+                f"workers can't import {kind.__name__}, which the script defines that was started",
+                "Put the class of the task into a module of its own.",
+            )
         results: dict[int, R] = {}
         try:
             futures: dict[Future[R], int] = {self._submit(_run, task): i for i, task in enumerate(tasks)}
@@ -139,6 +143,21 @@ def start_server() -> bool:
     return True
 
 
+_thread = threading.local()
+_prepared = spawn.get_preparation_data
+
+
+def _without_script(name: str) -> dict[str, Any]:
+    """What multiprocessing tells a new process; where this thread starts siltstone's workers, not the script to run."""
+    data: dict[str, Any] = _prepared(name)
+    if getattr(_thread, "starts_workers", False):
+        data = {key: value for key, value in data.items() if not key.startswith("init_main_from")}
+    return data
+
+
+spawn.get_preparation_data = _without_script
+
+
 @contextmanager
 def _as_workers_need_it() -> Iterator[None]:
     """Processes started inside never hear Ctrl-C, have one thread for polars, for the pool itself is the parallelism,
@@ -147,14 +166,13 @@ def _as_workers_need_it() -> Iterator[None]:
     ours = {"POLARS_MAX_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     with _STARTING:
         before = {name: os.environ.get(name) for name in ours}
-        main = sys.modules["__main__"]
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(ours)
-        sys.modules["__main__"] = ModuleType("__main__")
+        _thread.starts_workers = True
         try:
             yield
         finally:
-            sys.modules["__main__"] = main
+            _thread.starts_workers = False
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -196,8 +214,9 @@ def _run(task: Task[R]) -> R:
 
 
 def _place(task: Task[Any]) -> str:
-    """What a task does, for which table, and the first file that it was told of."""
-    files = getattr(task, "files", ()) or (getattr(task, "path", "no files"),)
-    first = files[0][1] if isinstance(files[0], tuple) else getattr(files[0], "identity", files[0])
+    """What a task does, for which table, and the first file that it was given."""
+    files = getattr(task, "files", ()) or (getattr(task, "file", None) or getattr(task, "path", "no files"),)
+    first = files[0][1] if isinstance(files[0], tuple) else files[0]
+    name = getattr(first, "identity", None) or getattr(first, "path", first)
     others = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
-    return f"{type(task).__name__} for {task.table.root} ({first}{others})"
+    return f"{type(task).__name__} for {task.table.root} ({name}{others})"

@@ -19,6 +19,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.open import refuse_lake, table_at, tables_in
 from siltstone.table.quarantine import read_quarantine
+from siltstone.table.transaction import newest_files
 
 _RUN_KEYS = (
     *("committed", "engine", "files_ingested", "files_quarantined", "records_in", "rows_out", "records_quarantined"),
@@ -66,11 +67,14 @@ def describe_lake(lake_uri: str, name: str | None, config: Config) -> dict[str, 
     return {"lake": lake.root, "tables": [_describe(open_table(lake_uri, n, config.storage), config) for n in names]}
 
 
+def newest_paths(lake_uri: str, name: str, config: Config) -> list[str]:
+    """The paths or URIs of a table's data files at its newest version."""
+    table = open_table(lake_uri, name, config.storage)
+    return [table.storage.uri(file.path) for file in newest_files(table)[1]]
+
+
 def _describe(table: Table, config: Config) -> dict[str, Any]:
-    snapshot = table.snapshot()
-    if snapshot is None:
-        raise UsageError(f"{table.storage.root} holds no table", "siltstone compact makes it.")
-    files = table.files(snapshot)
+    snapshot, files = newest_files(table)
     headers, sources_read = ledgers.history(table.storage, snapshot.head)
     runs = [h for h in headers if h.kind == "compact"]
     sizes = config.compaction

@@ -149,8 +149,7 @@ def _chosen_names(aggregates: Aggregates, stored: Sequence[DataFile], patterns: 
 def _no_buckets(aggregates: Aggregates) -> UsageError:
     """The error for a table without buckets, or without buckets in the period."""
     table = aggregates.table
-    snapshot = table.snapshot()
-    bounds = [f.bounds.get("bucket_start", (None, None)) for f in (table.files(snapshot) if snapshot else [])]
+    bounds = [f.bounds.get("bucket_start", (None, None)) for f in newest_files(table)[1]]
     known_bounds = [(first, last) for first, last in bounds if first is not None and last is not None]
     if not known_bounds:
         return UsageError(

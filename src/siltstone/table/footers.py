@@ -14,7 +14,7 @@ from siltstone.model.data_files import NewFile
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
-from siltstone.table.reader import read_footer
+from siltstone.table.reader import written_footer
 
 
 def check_footers(
@@ -42,7 +42,7 @@ def check_footers(
 def _found(table: Storage, output: NewFile) -> tuple[int, pq.FileMetaData | None]:
     """A file's size as it is, and its footer if that is the size that was written."""
     size = table.size(output.written_to)
-    return size, read_footer(table, output.written_to, size) if size == output.bytes else None
+    return size, written_footer(table, output.written_to, size) if size == output.bytes else None
 
 
 def _misfits(arrow: pa.Schema, contract: Contract, schema: Schema) -> list[str]:
@@ -79,7 +79,7 @@ def check_output(table: Table, outputs: Sequence[NewFile], schema: Schema) -> li
         if size != output.bytes:
             problems.append(f"{output.path}: {output.bytes:,} bytes were written, {size:,} are there")
             continue
-        footer = read_footer(table.storage, output.written_to, size)
+        footer = written_footer(table.storage, output.written_to, size)
         if footer.num_rows != output.rows:
             problems.append(f"{output.path}: {output.rows:,} rows were written, its footer says {footer.num_rows:,}")
         names = set(footer.schema.to_arrow_schema().names)

@@ -190,6 +190,14 @@ def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
     return stored_footer(table, path, size)[0]
 
 
+def written_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:
+    """The Parquet metadata of a data file that this run has just written: pyarrow reads it a hundred times faster than
+    it can be held against itself, and there are no bits yet that time could have changed."""
+    with naming(table.uri(path)):
+        text = _footer_text(lambda start, end: table.read_range(path, start, end), size)
+        return _metadata(text)
+
+
 def stored_footer(table: Storage, path: str, size: int) -> tuple[pq.FileMetaData, Footer, int]:
     """The metadata of a data file of known size, as pyarrow and as Thrift have it, and where its pages end. Raises
     DamagedFileError where it is not sound."""
@@ -197,7 +205,11 @@ def stored_footer(table: Storage, path: str, size: int) -> tuple[pq.FileMetaData
         text = _footer_text(lambda start, end: table.read_range(path, start, end), size)
         end = size - len(text) - _TAIL
         footer = checked_footer(text, end)
-        return pq.read_metadata(pa.BufferReader(MAGIC + text + struct.pack("<I", len(text)) + MAGIC)), footer, end
+        return _metadata(text), footer, end
+
+
+def _metadata(footer: bytes) -> pq.FileMetaData:
+    return pq.read_metadata(pa.BufferReader(MAGIC + footer + struct.pack("<I", len(footer)) + MAGIC))
 
 
 def _footer_text(read: Callable[[int, int], bytes], size: int) -> bytes:
