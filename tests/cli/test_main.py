@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -219,6 +221,43 @@ def test_the_shell_completes_commands_and_options_but_no_old_names(
     assert all(word in script for word in (*COMMANDS, "--left-measurement", "--dry-run", "--rules"))
     assert "settle" not in script
     assert "--measurements" not in script
+
+
+COMPLETE = """
+eval "$0"
+words=$(complete -p siltstone)
+COMP_WORDS=(siltstone "$@") COMP_CWORD=$#
+function=${words##*-F }; ${function% *}
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["show", "lake/read"], ["lake/readings"]),
+        (["compact", "datalog", "in"], ["inbox", "inbox.txt.gz"]),
+        (["compact", "datalog", "inbox", "la"], ["lake"]),
+        (["aggregate", "lake/readings", "lake/h"], ["lake/hourly"]),
+        (["verify", "lake/readings", "--conf", "pl"], ["plant.yaml"]),
+        (["plot", "lake/hourly", "--out", "pl"], ["plant.yaml"]),
+        (["publish", "mortar", "la"], ["lake"]),
+        (["help", "opt"], ["optimize"]),
+        (["help", "ex"], ["exit-codes"]),
+        (["rol"], ["rollup"]),
+    ],
+)
+def test_bash_completes_paths_and_the_topics_of_help(
+    words: list[str], offered: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("lake/readings", "lake/hourly", "inbox"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("inbox.txt.gz", "plant.yaml", "lakes.txt"):
+        (tmp_path / file).touch()
+    main(["completion", "bash"])
+    bash = ["bash", "-c", COMPLETE, capsys.readouterr().out, *words]
+    found = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (sorted(found.stdout.split()), found.stderr) == (offered, "")
 
 
 def test_without_shtab_it_says_how_to_get_it(
