@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -221,6 +223,43 @@ def test_the_shell_completes_commands_and_options_but_no_old_names(
     assert "--measurements" not in script
 
 
+COMPLETE = """
+eval "$0"
+words=$(complete -p siltstone)
+COMP_WORDS=(siltstone "$@") COMP_CWORD=$#
+function=${words##*-F }; ${function% *}
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["show", "lake/read"], ["lake/readings"]),
+        (["compact", "datalog", "in"], ["inbox", "inbox.txt.gz"]),
+        (["compact", "datalog", "inbox", "la"], ["lake"]),
+        (["aggregate", "lake/readings", "lake/h"], ["lake/hourly"]),
+        (["verify", "lake/readings", "--conf", "pl"], ["plant.yaml"]),
+        (["plot", "lake/hourly", "--out", "pl"], ["plant.yaml"]),
+        (["publish", "mortar", "la"], ["lake"]),
+        (["help", "opt"], ["optimize"]),
+        (["help", "ex"], ["exit-codes"]),
+        (["rol"], ["rollup"]),
+    ],
+)
+def test_bash_completes_paths_and_the_topics_of_help(
+    words: list[str], offered: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("lake/readings", "lake/hourly", "inbox"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("inbox.txt.gz", "plant.yaml", "lakes.txt"):
+        (tmp_path / file).touch()
+    main(["completion", "bash"])
+    bash = ["bash", "-c", COMPLETE, capsys.readouterr().out, *words]
+    found = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (sorted(found.stdout.split()), found.stderr) == (offered, "")
+
+
 def test_without_shtab_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,7 +285,13 @@ def test_a_lake_in_the_place_of_a_table_is_told_and_its_tables(
     fleet.compact()
     more = {"aggregate": ["out", "--every", "1h"], "rollup": ["out", "--every", "1h"], "plot": ["--out", "a.html"]}
     assert main([command, str(fleet.lake), *more.get(command, [])]) == 2
-    expected = f"{fleet.lake} is a lake, not a table. Its tables: datalog. Give one, such as {fleet.lake}/datalog."
+    is_of_aggregates = command in ("rollup", "plot")
+    move = (
+        "None of them is of the kind that is needed."
+        if is_of_aggregates
+        else f"Give one, such as {fleet.lake}/datalog."
+    )
+    expected = f"{fleet.lake} is a lake, not a table. Its tables: datalog. {move}"
     assert expected in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ from siltstone.aggregation.output_table import output_at
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
-from siltstone.model.contracts import READINGS
+from siltstone.model.contracts import READINGS, Contract
 from siltstone.model.data_files import DataFile
 from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Snapshot, Table
@@ -19,14 +19,17 @@ from siltstone.table.open import refuse_lake, table_at
 def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
     """The table to aggregate. Raises UsageError if there is none, or if it is of another kind than the terms need."""
     storage = open_root(uri, config.storage)
-    name = storage.root.rstrip("/").rpartition("/")[2]
-    contract = READINGS if name == READINGS.table else sources.contract_of(name)
+    name, contract = storage.root.rstrip("/").rpartition("/")[2], _contract_at(storage)
     if contract is None or not storage.exists():
-        refuse_lake(storage)
+        refuse_lake(
+            storage,
+            lambda table: _fits(_contract_at(table), terms),
+            lambda table: _has_readings(_contract_at(table)),  # with other --columns
+        )
         raise UsageError(f"no table of siltstone at {storage.root}", _instead(storage))
-    if contract.is_history or (contract.key and contract is not READINGS):
+    if not _has_readings(contract):
         raise UsageError(f"{name} has no readings to aggregate", "Give LAKE/readings, or a wide table and --columns.")
-    if bool(terms.columns) != (contract is not READINGS):
+    if not _fits(contract, terms):
         raise UsageError(
             f"{name} is a {'wide table' if contract is not READINGS else 'table of readings'}",
             "Say which columns: --columns a,b."
@@ -36,6 +39,21 @@ def input_table(uri: str, terms: AggregateSpec, config: Config) -> Table:
     table = table_at(storage, contract)
     existing(table)
     return table
+
+
+def _contract_at(storage: Storage) -> Contract | None:
+    """The contract of a source's table, by the name of its folder; None for any other name."""
+    name = storage.root.rstrip("/").rpartition("/")[2]
+    return READINGS if name == READINGS.table else sources.contract_of(name)
+
+
+def _has_readings(contract: Contract | None) -> bool:
+    return contract is not None and (contract is READINGS or not (contract.is_history or contract.key))
+
+
+def _fits(contract: Contract | None, terms: AggregateSpec) -> bool:
+    """Whether a table of readings, or with columns a wide one."""
+    return _has_readings(contract) and bool(terms.columns) == (contract is not READINGS)
 
 
 def _instead(storage: Storage) -> str:

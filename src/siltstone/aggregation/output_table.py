@@ -105,6 +105,11 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
+def is_output(storage: Storage) -> bool:
+    """Whether a table of aggregates lies at a path."""
+    return output_at(storage) is not None
+
+
 def output_at(storage: Storage) -> tuple[Table, RunHeader] | None:
     """The table of aggregates at a path, with any measures, and the header of its newest run; None if there is no such
     table."""

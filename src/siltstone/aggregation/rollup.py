@@ -16,7 +16,7 @@ from siltstone.aggregation.finish_tasks import (
     PreviousOutput,
     finish_task_count,
 )
-from siltstone.aggregation.output_table import check_same, edges_of, output_at, output_table
+from siltstone.aggregation.output_table import check_same, edges_of, is_output, output_at, output_table
 from siltstone.aggregation.read_plan import Period
 from siltstone.aggregation.rollup_boundaries import write_edges
 from siltstone.aggregation.rollup_incremental import RollupPlan, inputs_of, plan_rollup, points_in_base
@@ -72,7 +72,7 @@ def _base_table(uri: str, config: Config) -> tuple[Table, int]:
     storage = open_root(uri, config.storage)
     output = output_at(storage)
     if output is None:
-        refuse_lake(storage)
+        refuse_lake(storage, is_output)
         raise UsageError(f"{storage.root} is no table of aggregates", "Give one that siltstone aggregate has made.")
     table, header = output
     if (convention := _spec_of(header).convention) != "default":

@@ -69,7 +69,7 @@ def optimize(
     from siltstone.maintenance import describe
     from siltstone.maintenance.optimize import optimize as merge
 
-    opened = describe.open_table(*lake_and_name(table), config.storage)
+    opened = describe.open_table(*lake_and_name(table), config.storage, describe.is_of_source)
     describe.no_aggregates(opened, "each run writes whole dates anew")
     return merge(opened, config, engine_or_local(engine, config), progress or silent, dry_run=dry_run)
 
@@ -91,7 +91,7 @@ def verify(
     from siltstone.maintenance import describe
     from siltstone.maintenance import verify as audit
 
-    opened = describe.open_table(*lake_and_name(table), config.storage)
+    opened = describe.open_table(*lake_and_name(table), config.storage, describe.is_of_source)
     describe.no_aggregates(opened, "siltstone aggregate with --full computes it again from its input")
     return audit.verify(opened, config, engine, progress or silent)
 

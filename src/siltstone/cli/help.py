@@ -9,6 +9,7 @@ from siltstone.errors import UsageError
 
 EXAMPLE = "siltstone help compact"
 _EXIT_CODES = "exit-codes"
+TOPICS = (*COMMANDS, _EXIT_CODES)
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     elif topic in COMMANDS:
         parsers_of([topic])[1][topic].print_help()
     else:
-        guess = did_you_mean(topic, (*COMMANDS, _EXIT_CODES))
+        guess = did_you_mean(topic, TOPICS)
         move = f"{guess}siltstone help lists the commands; another topic is {_EXIT_CODES}."
         raise UsageError(f"no help on {topic!r}", move)
     return 0

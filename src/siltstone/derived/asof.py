@@ -18,9 +18,9 @@ from siltstone.errors import AccountsError, TableFormatError, UsageError
 from siltstone.model.data_files import DataFile, LoggedFile
 from siltstone.model.derived_summary import AsofSummary
 from siltstone.model.periods import EARLIEST_US, LATEST_US
-from siltstone.storage import open_root
+from siltstone.storage import Storage, open_root
 from siltstone.table.delta_table import Table
-from siltstone.table.open import refuse_lake, table_at
+from siltstone.table.open import kind_at, refuse_lake, table_at
 from siltstone.table.transaction import retry
 
 _TASK_ROWS = 600_000  # of both sides that one task holds, about
@@ -122,13 +122,19 @@ def _table(uri: str, config: Config) -> Table:
             is_made = False
         contract = made if is_made else contract
     if contract is None or contract.is_history:
-        refuse_lake(storage)
+        refuse_lake(storage, _has_times)
         raise UsageError(f"{storage.root} has no rows to join by time", move)
     table = table_at(storage, contract)
     table.recover()
     if table.snapshot() is None:
         raise UsageError(f"no table at {storage.root}", move)
     return table
+
+
+def _has_times(storage: Storage) -> bool:
+    """Whether a table has rows to join by time."""
+    contract = sources.contracts().get(storage.root.rpartition("/")[2])
+    return kind_at(storage) in ("aggregate", "rollup", "resample") if contract is None else not contract.is_history
 
 
 def _side(table: Table, filters: AggregateSpec) -> tuple[Side, list[DataFile]]:

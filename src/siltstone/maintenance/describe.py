@@ -1,23 +1,23 @@
 """What a lake holds, as plain values: rows, files, sizes, partitions, runs, drift, quarantine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import polars as pl
 
 from siltstone import sources
-from siltstone.aggregation.output_table import output_at
+from siltstone.aggregation.output_table import is_output, output_at
 from siltstone.config.model import Config
 from siltstone.errors import UsageError
 from siltstone.model.access import Access
 from siltstone.model.layout import FOLDER
 from siltstone.model.run_header import RunHeader
 from siltstone.model.table_format import next_format
-from siltstone.storage import open_root
+from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
-from siltstone.table.open import refuse_lake, table_at, tables_in
+from siltstone.table.open import kind_at, refuse_lake, table_at, tables_in
 from siltstone.table.quarantine import read_quarantine
 from siltstone.table.transaction import newest_files
 
@@ -29,19 +29,48 @@ _RUN_KEYS = (
 _SIZE_EDGES_MB = (0.0, 1, 10, 50, 100, 150, 200, 250, float("inf"))
 
 
-def open_table(lake_uri: str, name: str, access: Access) -> Table:
-    """The lake's table of that name; UsageError names those there are."""
+def is_of_source(storage: Storage) -> bool:
+    """Whether a path has the name of a table that compact makes."""
+    return storage.root.rpartition("/")[2] in sources.contracts()
+
+
+def _is_known(storage: Storage) -> bool:
+    return is_of_source(storage) or is_output(storage)
+
+
+def open_table(lake_uri: str, name: str, access: Access, takes: Callable[[Storage], bool] = _is_known) -> Table:
+    """The lake's table of that name; UsageError names those there are, and of a lake in its place a table that the
+    caller `takes`."""
     lake = open_root(lake_uri, access)
     contracts = sources.contracts()
     there = [known for known in contracts if lake.child(known).exists()]
     if name not in there:
         if (output := output_at(lake.child(name))) is not None:
             return output[0]
-        refuse_lake(lake.child(name))
+        refuse_lake(lake.child(name), takes)
         tables = tables_in(lake)
+        if name in tables:
+            raise _of_another_job(lake.child(name))
         found = f"Tables there: {', '.join(tables)}." if tables else "It has no tables; siltstone compact makes them."
         raise UsageError(f"no table {name!r} in {lake.root}", found)
     return table_at(lake.child(name), contracts[name])
+
+
+def _of_another_job(storage: Storage) -> UsageError:
+    """The error that tells of a table which is neither of a source nor of aggregates by siltstone's definitions."""
+    made_by = kind_at(storage)
+    if made_by == "compact":
+        return UsageError(
+            f"{storage.root} is a table of siltstone compact under a name that no source gives",
+            f"Give it its name again, one of {', '.join(sources.contracts())}.",
+        )
+    if not made_by:
+        return UsageError(f"no run has committed to {storage.root} yet", "Repeat the command that makes it.")
+    return UsageError(
+        f"{storage.root} is a table of siltstone {made_by}, which show, quarantine, verify, optimize and vacuum don't "
+        "take",
+        f"siltstone {made_by} with the same arguments brings it up to date.",
+    )
 
 
 def is_table(lake_uri: str, name: str, access: Access) -> bool:

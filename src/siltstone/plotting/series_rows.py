@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from siltstone.aggregation.output_table import output_at
+from siltstone.aggregation.output_table import is_output, output_at
 from siltstone.aggregation.read_plan import Period, split
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.config.model import Config
@@ -73,7 +73,7 @@ def open_aggregates(uri: str, config: Config) -> Aggregates:
     """The table of aggregates at a path. Raises UsageError if there is none."""
     storage = open_root(uri, config.storage)
     if (output := output_at(storage)) is None:
-        refuse_lake(storage)
+        refuse_lake(storage, is_output)
         raise UsageError(
             f"{storage.root} is no table of aggregates",
             "Make one: siltstone aggregate LAKE/readings LAKE/hourly --every 1h, then plot LAKE/hourly.",

@@ -99,6 +99,11 @@ class Table:
         head = self._head_of(handle.transaction_version(APP_ID))
         return Snapshot(handle.version(), self._schema_of(handle.schema()), head)
 
+    def newest_run(self) -> Head | None:
+        """The newest run, whatever columns the table has; None before the first, and where there is no table."""
+        handle = self._handle()
+        return None if handle is None else self._head_of(handle.transaction_version(APP_ID))
+
     def _head_of(self, version: int | None) -> Head | None:
         """The newest run, by the version of its transaction, once its header has been looked at."""
         if version is None:

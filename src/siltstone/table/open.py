@@ -1,9 +1,12 @@
 """Which kind of table lies at a path."""
 
-from siltstone.errors import UsageError
-from siltstone.model.contracts import Contract
+from collections.abc import Callable
+
+from siltstone.errors import SiltstoneError, UsageError
+from siltstone.model.contracts import READINGS, Contract
 from siltstone.model.layout import FOLDER
 from siltstone.storage import Storage
+from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.parquet_table import LOG, PlainTable
 
@@ -32,10 +35,24 @@ def tables_in(storage: Storage) -> list[str]:
     return [name for name in storage.folders() if storage.child(name, FOLDER).exists()]
 
 
-def refuse_lake(storage: Storage) -> None:
-    """Raise UsageError where a folder that should be a table is a lake; it names the lake's tables."""
-    if tables := tables_in(storage):
-        raise UsageError(
-            f"{storage.root} is a lake, not a table",
-            f"Its tables: {', '.join(tables)}. Give one, such as {storage.root}/{tables[0]}.",
-        )
+def kind_at(storage: Storage) -> str:
+    """The kind of the newest run of the table at a path, whatever its columns; empty before the first run."""
+    newest = ledgers.load(storage, table_at(storage, READINGS).newest_run()).newest
+    return "" if newest is None else newest.kind
+
+
+def refuse_lake(storage: Storage, *takes: Callable[[Storage], bool]) -> None:
+    """Raise UsageError where a folder that should be a table is a lake; it names the lake's tables, and proposes one
+    that the caller `takes`, by the first of these that is true of any."""
+    if not (tables := tables_in(storage)):
+        return
+    fitting = next((name for take in takes for name in tables if _is_taken(storage.child(name), take)), None)
+    move = f"Give one, such as {storage.root}/{fitting}." if fitting else "None of them is of the kind that is needed."
+    raise UsageError(f"{storage.root} is a lake, not a table", f"Its tables: {', '.join(tables)}. {move}")
+
+
+def _is_taken(table: Storage, takes: Callable[[Storage], bool]) -> bool:
+    try:
+        return takes(table)
+    except SiltstoneError:  # of a newer format, or not to be read: no table to propose
+        return False

@@ -18,6 +18,7 @@ from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
 _CHECKPOINT_EVERY = 50
@@ -53,6 +54,10 @@ class PlainTable(Table):
         head = self._head_of(state.head)
         schema = Schema(tuple(Column(*column) for column in state.columns), self.contract.reserved)
         return Snapshot(state.version, schema, head)
+
+    def newest_run(self) -> Head | None:
+        state = self._state()
+        return None if state is None else self._head_of(state.head)
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         return {}  # readers have the files' footers only

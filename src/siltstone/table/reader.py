@@ -28,7 +28,11 @@ from siltstone.formats.parquet.page_checks import check_headers
 from siltstone.storage import Storage
 
 MAGIC = b"PAR1"
-NEXT_MOVE = "siltstone verify tells which files are damaged."
+NEXT_MOVE = (
+    "Restore the file from a backup, or make the table again. Of a table that compact has made, siltstone verify names "
+    "every damaged file."
+)
+"""True of every kind of table: verify takes those of compact only."""
 BATCH_ROWS = 1 << 19
 _LEAST = 12  # bytes of a Parquet file: the magic at both ends and the length of a footer
 _TAIL = 8  # bytes behind a footer: its length and the magic
