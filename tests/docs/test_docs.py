@@ -86,7 +86,8 @@ def test_no_command_hides_from_the_tests(page: Path) -> None:
 
 
 def test_what_is_said_to_run_a_block_exists() -> None:
-    named = [(block.where, path) for page in PAGES for block in blocks_of(page) for path in paths_named_by(block.not_run)]
+    blocks = [block for page in PAGES for block in blocks_of(page)]
+    named = [(block.where, path) for block in blocks for path in paths_named_by(block.not_run)]
     assert len(named) > 5
     assert [(where, path) for where, path in named if not (ROOT / path).exists()] == []
 
