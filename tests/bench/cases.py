@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aggregate_lineup
+import optimizing
 import query
-import settling
 from fleet import Fleet, around_midnight
 from lineup import (
     Entry,
@@ -128,8 +128,9 @@ def _query(rig: Rig, _: Size) -> list[Entry]:
     return query.entries(rig, _ready(fleet_tree(rig.cache, query.two_days())))
 
 
-def _settle(rig: Rig, _: Size) -> list[Entry]:
-    return settling.entries(rig, _ready(noise_tree(rig.cache, settling.write_noise, Path(settling.__file__))))
+def _optimize(rig: Rig, _: Size) -> list[Entry]:
+    files = noise_tree(rig.cache, optimizing.write_noise, Path(optimizing.__file__))
+    return optimizing.entries(rig, _ready(files))
 
 
 def _sitewise(rig: Rig, _: Size) -> list[Entry]:
@@ -169,16 +170,19 @@ def _share(size: Size) -> str:
     return "" if size.scale == 1 else f"{size.scale:g} of "
 
 
+OLD_NAMES = {"settle": "optimize"}
+"""Names that cases had, and those they have now."""
+
 CASES = [
     Case("fleet", lambda size: f"fleet: {_fleet_title(size)}", _fleet, "duckdb"),
     Case("building", lambda _: "building: 19,536 tiny files of a real building", _building, "duckdb"),
     Case("latency", lambda _: f"latency: {OBJECTS:,} tiny objects on S3, with and without waiting", _latency, "s3-0"),
     Case("cores", lambda size: f"cores: one and two, {size.files:,} files of a fleet", _cores, "cores-1"),
     Case(
-        "settle",
-        lambda _: "settle: eight undersized files of one partition, 2,073,600 rows of 28 fields",
-        _settle,
-        "settle",
+        "optimize",
+        lambda _: "optimize: eight undersized files of one partition, 2,073,600 rows of 28 fields",
+        _optimize,
+        "optimize",
         by_default=False,
     ),
     Case(

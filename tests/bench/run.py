@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from cases import CASES, STANDARD, Case, Size
+from cases import CASES, OLD_NAMES, STANDARD, Case, Size
 from lineup import Entry, Rig
 from machine import describe_machine
 from meter import measure
@@ -113,6 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--python", default=REPOSITORY / ".venv/bin/python", help="the Python that has siltstone")
     parser.add_argument("--cache", type=Path, default=REPOSITORY / ".bench", help="where inputs and results are kept")
     args = parser.parse_args()
+    args.cases = [OLD_NAMES.get(name, name) for name in args.cases]
     if "all" in args.cases:
         args.cases = names
     if unknown := set(args.cases) - set(names):

@@ -77,7 +77,7 @@ def building_tree(cache: Path) -> Tree:
 
 
 def noise_tree(cache: Path, write: Callable[[Path], Truth], made_by: Path) -> Tree:
-    """What the settle case's runs read."""
+    """What the runs of the case `optimize` read."""
     return _cached(cache, "noise", [made_by, HERE / "truth.py"], write)
 
 

@@ -148,6 +148,11 @@ def links_of(page: Path) -> Iterator[str]:
             yield target.partition("#")[0]
 
 
+def paths_named_by(text: str) -> list[str]:
+    """The paths of the checkout that a text names, such as `tests/docs/pages.py` or `tests/bench`."""
+    return re.findall(r"\b(?:src|tests|docs|conf|jobs|notebooks)(?:/[\w-]+)+(?:\.\w+)?", text)
+
+
 def anchors_of(page: Path) -> set[str]:
     """The anchors that the headings of a page give."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)

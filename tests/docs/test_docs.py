@@ -20,6 +20,7 @@ from tests.docs.pages import (
     blocks_of,
     glossary_words,
     links_of,
+    paths_named_by,
     run_block,
 )
 
@@ -82,6 +83,18 @@ def test_no_command_hides_from_the_tests(page: Path) -> None:
     assert {b.language for b in shown} <= {"", "text"}
     hidden = [b.where for b in shown if re.search(r"^(\$ |\S+ \S+ \* .*)?(siltstone|make|pip) ", b.text, re.MULTILINE)]
     assert hidden == []
+
+
+def test_what_is_said_to_run_a_block_exists() -> None:
+    blocks = [block for page in PAGES for block in blocks_of(page)]
+    named = [(block.where, path) for block in blocks for path in paths_named_by(block.not_run)]
+    assert len(named) > 5
+    assert [(where, path) for where, path in named if not (ROOT / path).exists()] == []
+
+
+def test_paths_of_the_checkout_are_found_in_a_sentence() -> None:
+    text = "needs Spark; tests/test_jobs.py and tests/end_to_end/engines run it. See conf/base.yaml, not S3://a/docs"
+    assert paths_named_by(text) == ["tests/test_jobs.py", "tests/end_to_end/engines", "conf/base.yaml"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

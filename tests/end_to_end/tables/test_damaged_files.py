@@ -181,6 +181,15 @@ def test_a_damaged_file_is_not_merged_with_others(lake: Lake, flip: Flip) -> Non
     assert contents(lake.readings) == before
 
 
+def test_aggregate_with_full_makes_a_damaged_table_of_aggregates_again(lake: Lake) -> None:
+    sound = table_rows(lake.hourly)
+    lake.damaged_by(Flip("state.sum", 0, 1, 2), lake.hourly)
+    assert lake.run("rollup", lake.root / "before") == 6
+    assert main(["aggregate", str(lake.readings), str(lake.hourly), "--every", "1h", "--full"]) == 0
+    assert table_rows(lake.hourly).equals(sound)
+    assert lake.run("rollup", lake.root / "after") == 0
+
+
 @pytest.mark.parametrize("flip", FLIPS, ids=str)
 def test_verify_names_a_damaged_file(lake: Lake, capsys: pytest.CaptureFixture[str], flip: Flip) -> None:
     path = lake.damaged_by(flip, lake.readings)

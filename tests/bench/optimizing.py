@@ -1,4 +1,4 @@
-"""The settle case: eight runs each leave an undersized file in one partition; settling makes few of the real target.
+"""The case `optimize`: eight runs each leave an undersized file in one partition; `siltstone optimize` merges them.
 
 The values are noise, which hardly compresses, so that little input fills such files.
 """
@@ -51,8 +51,8 @@ def write_noise(root: Path) -> Truth:
 
 
 def entries(rig: Rig, tree: Tree) -> list[Entry]:
-    """Settle what the runs left; the accounts of a second settle and the sizes are part of the check."""
-    compact = siltstone_local(rig, tree, name="settle", label="siltstone optimize, local")
+    """Optimize what the runs left; that a second run finds nothing to do, and the sizes, are part of the check."""
+    compact = siltstone_local(rig, tree, name="optimize", label="siltstone optimize, local")
     siltstone, lake = [rig.project_python, "-m", "siltstone"], str(compact.out)
     runs = [
         [*siltstone, "compact", "datalog", str(tree.root / str(run)), lake, "--set", "optimize.after_compact=false"]
@@ -72,7 +72,7 @@ def _and_sizes(check: Callable[[Measured], Checked], siltstone: list[str], lake:
         share = told("show", lake, "datalog")["tables"][0]["share_of_bytes_in_size"]
         again = told("optimize", f"{lake}/datalog", "--dry-run")["files_removed"]
         problems = [f"only {share:.1%} of the bytes are in files of the right size"] if share < ENOUGH else []
-        problems += [f"a second settle would take {again} files"] if again else []
+        problems += [f"a second run would take {again} files"] if again else []
         return replace(found, problems=[*found.problems, *problems])
 
     return with_sizes
