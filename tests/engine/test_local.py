@@ -52,7 +52,5 @@ def test_workers_are_not_told_which_script_runs_and_the_script_stays_where_it_is
 def test_a_task_that_the_script_defines_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Task, "__module__", "__main__")
     engine: Any = LocalEngine(1)
-    with pytest.raises(
-        SiltstoneError, match=r"workers can't import Task, .* into a module of its own"
-    ):
+    with pytest.raises(SiltstoneError, match=r"workers can't import Task, .* into a module of its own"):
         engine.run([Task()], print)

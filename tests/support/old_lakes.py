@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from support.folders import files_below
+
 SAMPLE = Path(__file__).parents[1] / "samples" / "lake-555e899"
 COMMANDS: Mapping[str, Mapping[str, list[str]]] = json.loads((SAMPLE / "commands.json").read_text())
 _START, _LENGTH = "/tmp/lake-of-555e899/", 160
@@ -76,7 +78,7 @@ class OldLake:
 
     def files(self) -> dict[str, bytes]:
         """Every file below the root."""
-        return {str(p.relative_to(self.root)): p.read_bytes() for p in self.root.rglob("*") if p.is_file()}
+        return files_below(self.root)
 
 
 def newest_manifest(table: Path) -> Path:

@@ -225,7 +225,7 @@ def test_computing_all_again_gives_the_same(plant: Plant, hourly: Aggregates) ->
 
 
 @pytest.mark.part("laws")
-@pytest.mark.parametrize("seed", [*rounds(3), 808657])  # the last one leaves no series to divide among tasks
+@pytest.mark.parametrize("seed", [*rounds(1), 808657])  # the last one leaves no series to divide among tasks
 def test_any_order_of_files_gives_what_computing_all_at_once_gives(
     lake: Readings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -245,7 +245,7 @@ def test_any_order_of_files_gives_what_computing_all_at_once_gives(
         places = {(str(row["ts"].date()), row["site"]) for row in new}
         lake.add(new, replaces=[place for place in sorted(places) if draws.random() < 0.4])
         with monkeypatch.context() as patch:
-            patch.setattr(finish_tasks, "_FEWEST", (300_000, 1, 7)[seed % 3])
+            patch.setattr(finish_tasks, "_FEWEST", (7, 1, 300_000)[seed % 3])
             output.run(every, measures, **terms)
         as_computed_anew(output, every, measures, **terms)
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from siltstone.errors import UsageError
 from siltstone.storage import Storage
 from support.aggregates import Aggregates, assert_same
 from support.commands import run_tasks_here
+from support.folders import put_back
 from support.readings_table import Readings, reading
 from support.rounds import some
 
@@ -21,10 +23,10 @@ ALL += ["min", "min_ts", "max", "max_ts", "count", "sum", "mean", "stddev", "tim
 ALL += ["time_in_state", "p50", "p90"]
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Readings:
-    """Three days of a step and a line around each change of Helsinki's clocks in 2025 (30 March, 26 October), every
-    hour or so; and a text."""
+@pytest.fixture(scope="module")
+def quarters(tmp_path_factory: pytest.TempPathFactory) -> Aggregates:
+    """Quarters of three days of a step and a line around each change of Helsinki's clocks in 2025 (30 March, 26
+    October), every hour or so; and of a text."""
     draws, rows = random.Random(1), []
     for begin in ("2025-03-29", "2025-10-25"):
         for series in ("step", "Temp"):
@@ -37,16 +39,18 @@ def lake(tmp_path: Path) -> Readings:
         for hour, text in ((5, "eco"), (28, "off"), (50, "eco")):
             time = datetime.fromisoformat(begin) + timedelta(hours=hour)
             rows.append(reading("mode", time.isoformat(), None, text=text, kind="string"))
-    found = Readings(str(tmp_path / "lake"))
-    found.add(rows)
-    return found
+    root = tmp_path_factory.mktemp("rollup")
+    Readings(str(root / "lake")).add(rows)
+    output = Aggregates(root / "quarters", root / "lake" / "readings")
+    output.run("15m", ALL)
+    return output
 
 
 @pytest.fixture
-def base(lake: Readings, tmp_path: Path) -> Aggregates:
-    output = Aggregates(tmp_path / "quarters", tmp_path / "lake" / "readings")
-    output.run("15m", ALL)
-    return output
+def base(quarters: Aggregates) -> Iterator[Aggregates]:
+    """The quarters, made once; what a test changes or adds beside them is undone."""
+    with put_back(quarters.root.parent):
+        yield quarters
 
 
 def above(base: Aggregates, name: str) -> Aggregates:
@@ -164,7 +168,7 @@ def test_of_a_rollup_of_a_period_too(
     assert (between.roll_up(middle, empty=empty)["run"], above_it.roll_up(coarse)["run"]) == ("", "")
 
 
-def test_quantiles_are_within_one_percent_of_a_value_of_that_rank(base: Aggregates, lake: Readings) -> None:
+def test_quantiles_are_within_one_percent_of_a_value_of_that_rank(base: Aggregates) -> None:
     whole = above(base, "whole")
     whole.roll_up("1y", measures=["p50", "p90"])
     raw = pl.scan_delta(str(base.base)).filter(pl.col("quality") == "good").collect()
@@ -178,10 +182,10 @@ def test_quantiles_are_within_one_percent_of_a_value_of_that_rank(base: Aggregat
                 assert told is None
 
 
-def test_it_follows_its_base(base: Aggregates, lake: Readings) -> None:
+def test_it_follows_its_base(base: Aggregates) -> None:
     daily = above(base, "daily")
     daily.roll_up("1d")
-    lake.add([reading("step", "2025-11-01T12:00", 5.0)])
+    Readings(str(base.base.parent)).add([reading("step", "2025-11-01T12:00", 5.0)])
     base.run("15m", ALL)
     summary = daily.roll_up("1d")
     assert summary["files_removed"] > 0
@@ -214,7 +218,7 @@ def test_buckets_that_do_not_meet_name_a_base_that_does(
     assert (told or "") in error
 
 
-def test_what_the_base_lacks_is_said(base: Aggregates, lake: Readings) -> None:
+def test_what_the_base_lacks_is_said(base: Aggregates) -> None:
     bare = base.twin("bare")
     bare.run("1h", ["integral"])
     for measure, told in (("time_in_state", "--measure time_in_state"), ("p50", "such as --measure p50")):

@@ -92,7 +92,7 @@ def test_a_base_that_loses_a_date_loses_it_in_the_rollup(base: Aggregates, lake:
 
 
 @pytest.mark.part("laws")
-@pytest.mark.parametrize("seed", rounds(2))
+@pytest.mark.parametrize("seed", rounds(1))
 def test_whatever_the_base_went_through_the_rollup_is_that_of_the_base(
     lake: Readings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -110,7 +110,7 @@ def test_whatever_the_base_went_through_the_rollup_is_that_of_the_base(
         lake.add(new, replaces=[place for place in sorted(places) if draws.random() < 0.4])
         base.run("1h", ALL, rules=rules, **period)
         with monkeypatch.context() as patch:
-            patch.setattr(finish_tasks, "_FEWEST", (300_000, 1, 7)[seed % 3])
+            patch.setattr(finish_tasks, "_FEWEST", (7, 1, 300_000)[seed % 3])
             summary = output.roll_up(every, **kept)
         partial |= summary["run"] != "" and 0 < summary["rows_out"] < summary["rows"]
         as_rolled_up_anew(output, every, **kept)

@@ -33,15 +33,16 @@ def room(measurement: str, at: str, value: float, device: str = "D1", **more: An
     return reading(f"{device}/{measurement}", f"2015-01-{at}", value, device_id=device, measurement=measurement, **more)
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> str:
-    """Temperatures, and set points that were set days before; D2 has none before its temperature."""
-    readings = Readings(str(tmp_path / "lake"))
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Temperatures, and set points that were set days before; D2 has none before its temperature. Nobody changes it."""
+    lake = tmp_path_factory.mktemp("asof") / "lake"
+    readings = Readings(str(lake))
     readings.add([room("set", "01T08:00", 20.0), room("set", "04T12:00", 21.0)])
     readings.add([room("temp", at, v) for at, v in (("03T00:00", 19.0), ("04T11:00", 19.5), ("04T12:00", 20.5))])
     readings.add([room("temp", "05T00:00", 21.5), room("temp", "03T06:00", 17.0, "D2"), room("hum", "03T06:00", 50.0)])
     readings.add([room("set", "03T09:00", 18.0, "D2")])
-    return str(tmp_path / "lake" / "readings")
+    return str(lake / "readings")
 
 
 def run(left: str, right: str, out: Path, *args: str) -> pl.DataFrame:

@@ -405,7 +405,7 @@ OTHERS = {
 
 
 @pytest.mark.part("races")
-@pytest.mark.parametrize(("moment", "other"), some(list(product(MOMENTS, OTHERS)), 9))
+@pytest.mark.parametrize(("moment", "other"), some(list(product(MOMENTS, OTHERS)), 7))
 def test_a_run_that_comes_between_loses_and_doubles_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, moment: str, other: Callable[[World], None]
 ) -> None:

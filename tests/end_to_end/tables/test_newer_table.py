@@ -12,6 +12,7 @@ from siltstone import __version__
 from siltstone.storage import Storage
 from support.commands import command, run_tasks_here
 from support.fleet import InProcess
+from support.folders import put_back
 from support.old_lakes import COMMANDS, OldLake, newest_manifest, say_format, say_no_format
 from support.places import ROOT
 
@@ -76,14 +77,8 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> OldLake:
 @pytest.fixture
 def lake(untouched: OldLake) -> Iterator[OldLake]:
     """The lake, whose files are after a test what they were before it."""
-    before = untouched.files()
-    yield untouched
-    after = untouched.files()
-    for name in after.keys() - before.keys():
-        (untouched.root / name).unlink()
-    for name, data in before.items():
-        if after.get(name) != data:
-            (untouched.root / name).write_bytes(data)
+    with put_back(untouched.root):
+        yield untouched
 
 
 def assert_refused(lake: OldLake, table: str, use: str, release: str, error: str) -> None:
