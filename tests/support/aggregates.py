@@ -77,7 +77,7 @@ class Aggregates:
         engine: Any = None,
         **terms: Any,
     ) -> dict[str, Any]:
-        """Aggregate; `terms` are those of Terms. The summary, whose accounts have been checked."""
+        """Aggregate; `terms` are fields of AggregateSpec. The summary, whose accounts have been checked."""
         whole = Period()
         period = Period(whole.start_us if start is None else us(start), whole.end_us if end is None else us(end))
         asked = AggregateSpec(
