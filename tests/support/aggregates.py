@@ -197,3 +197,8 @@ def _difference(left: Any, right: Any) -> str | None:
         found = ((f"[{n}]", _difference(a, b)) for n, (a, b) in enumerate(zip(left, right, strict=True)))
         return next((f"{name}{inner}" for name, inner in found if inner is not None), None)
     return None if left == right else f": {left!r} is not {right!r}"
+
+
+def above(base: Aggregates, name: str) -> Aggregates:
+    """A table of that name beside the base, for a rollup of it."""
+    return Aggregates(base.root.parent / name, base.root)

@@ -11,7 +11,7 @@ import pytest
 from siltstone.cli import main as cli
 from siltstone.errors import UsageError
 from siltstone.storage import Storage
-from support.aggregates import Aggregates, assert_same
+from support.aggregates import Aggregates, above, assert_same
 from support.commands import run_tasks_here
 from support.readings_table import Readings, reading
 from support.rounds import some
@@ -47,10 +47,6 @@ def base(lake: Readings, tmp_path: Path) -> Aggregates:
     output = Aggregates(tmp_path / "quarters", tmp_path / "lake" / "readings")
     output.run("15m", ALL)
     return output
-
-
-def above(base: Aggregates, name: str) -> Aggregates:
-    return Aggregates(base.root.parent / name, base.root)
 
 
 def test_days_of_23_and_25_hours_from_quarters_are_those_from_readings(
