@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from siltstone.storage import access
-from siltstone.table import writer as writing
+from siltstone.table import writer as writer_module
 from support import no_skips, rounds
 from support.fleet import World
 from support.parts import PARTS
@@ -157,7 +157,7 @@ def bucket(s3_server: "FaultyS3", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
 def large_dictionaries() -> Iterator[None]:
     """Dictionaries that hold all texts and no numbers: small files with small row groups then differ little in size."""
     texts = ["unitno", "deviceid", "source_file", "_rescued"]
-    options = writing.parquet_options() | {"use_dictionary": texts, "dictionary_pagesize_limit": 1 << 20}
+    options = writer_module.parquet_options() | {"use_dictionary": texts, "dictionary_pagesize_limit": 1 << 20}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "parquet_options", lambda: options)
+        patch.setattr(writer_module, "parquet_options", lambda: options)
         yield

@@ -1,10 +1,10 @@
-"""What a comparison with the ledger hands to tasks."""
+"""What a comparison with the ledger hands to tasks, and how much of each device a run takes at a time."""
 
 from typing import Any
 
 import polars as pl
 
-from siltstone.ingest.listing import ListingDiff
+from siltstone.ingest.listing import ListingDiff, first_batch
 from siltstone.ingest.task_spec import FormerVersion, SourceFile
 
 
@@ -35,3 +35,14 @@ def test_a_file_has_a_former_version_where_the_table_has_rows_or_duplicates_of_i
         SourceFile("x/d", "d", 5, "e", 7),
     ]
     assert found.former_rows == {"a": 3, "b": 0, "c": 0, "d": 0}
+
+
+def taken(sizes: dict[str, int], most: int) -> list[str]:
+    todo = pl.DataFrame({"identity": list(sizes), "size": list(sizes.values())})
+    return first_batch(todo, lambda identity: identity[0], most)["identity"].to_list()
+
+
+def test_of_each_device_what_fits_and_one_file_at_least() -> None:
+    assert taken({"a1": 5, "a2": 4, "a3": 2, "b1": 100, "b2": 1, "c1": 3}, 10) == ["a1", "a2", "b1", "c1"]
+    assert taken({"a1": 5, "a2": 4}, 100) == ["a1", "a2"]
+    assert taken({}, 10) == []

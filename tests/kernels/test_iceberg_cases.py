@@ -1,4 +1,4 @@
-"""Apache Iceberg's cases of compaction planning (tests/vectors): each is ours too, or differs for a reason."""
+"""Cases of Apache Iceberg for compaction planning (tests/conformance/vectors): each is ours too, or has a reason."""
 
 import json
 from typing import Any

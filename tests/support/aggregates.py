@@ -77,7 +77,7 @@ class Aggregates:
         engine: Any = None,
         **terms: Any,
     ) -> dict[str, Any]:
-        """Aggregate; `terms` are those of Terms. The summary, whose accounts have been checked."""
+        """Aggregate; `terms` are fields of AggregateSpec. The summary, whose accounts have been checked."""
         whole = Period()
         period = Period(whole.start_us if start is None else us(start), whole.end_us if end is None else us(end))
         asked = AggregateSpec(
@@ -197,3 +197,8 @@ def _difference(left: Any, right: Any) -> str | None:
         found = ((f"[{n}]", _difference(a, b)) for n, (a, b) in enumerate(zip(left, right, strict=True)))
         return next((f"{name}{inner}" for name, inner in found if inner is not None), None)
     return None if left == right else f": {left!r} is not {right!r}"
+
+
+def above(base: Aggregates, name: str) -> Aggregates:
+    """A table of that name beside the base, for a rollup of it."""
+    return Aggregates(base.root.parent / name, base.root)

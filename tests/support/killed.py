@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from siltstone.aggregation import state_tasks
-from siltstone.ingest import job as compaction
+from siltstone.ingest import job as job_module
 from siltstone.ingest import survey
 from siltstone.ingest.replace import RowReplacer
 from siltstone.ingest.two_pass import TwoPass
-from siltstone.maintenance import optimize as settling
+from siltstone.maintenance import optimize as optimize_module
 from siltstone.table import ledger
 from siltstone.table.delta_table import Table
 from siltstone.table.quarantine import QuarantineWriter
@@ -31,7 +31,7 @@ from support.aggregates import Aggregates
 from support.fleet import World
 
 POINTS: dict[str, tuple[Any, str, bool]] = {
-    "after the listing": (compaction, "list_input", True),
+    "after the listing": (job_module, "list_input", True),
     "before the creation": (Table, "create", False),
     "after the creation": (Table, "create", True),
     "after the survey": (survey, "take_survey", True),
@@ -49,7 +49,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the commit": (Table, "commit", True),
     "before the rewrite": (RowReplacer, "drop", False),
     "after the rewrite": (RowReplacer, "drop", True),
-    "after the plan": (settling, "plan_merges", True),
+    "after the plan": (optimize_module, "plan_merges", True),
     "after the states": (state_tasks, "write_states", True),
 }
 """Where jobs die: whose function, its name, and whether the real call comes first."""

@@ -4,4 +4,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests/samples"
-VECTORS = ROOT / "tests/vectors"
+VECTORS = ROOT / "tests/conformance/vectors"

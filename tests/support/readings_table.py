@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -102,3 +103,10 @@ def _written(table: Table, rows: Sequence[Row], day: str, site: str) -> list[New
     writer.write(own.sort("series_id", "ts").to_arrow(compat_level=pl.CompatLevel.oldest()), breaks=False)
     writer.close()
     return writer.outputs
+
+
+def two_hours(lake: Path) -> Readings:
+    """Readings of one series `a`, every quarter of an hour of the first two hours of 2025-12-01."""
+    found = Readings(str(lake))
+    found.add(quarters("a", "2025-12-01", 8))
+    return found

@@ -7,16 +7,15 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from siltstone.errors import DamagedFileError, StorageError
 from siltstone.formats.parquet.thrift import decoded, encoded
 from siltstone.storage import Storage
 from siltstone.table.reader import NEXT_MOVE, DataFileReader, fetched, opened, read_footer
-from siltstone.table.writer import parquet_options
 from support.aggregates import office_hours
 from support.damage import IS_ALL, columns_of, flipped, footer_at, headers
+from support.parquet_bytes import written
 from support.readings_table import Readings, quarters, reading
 
 URI = "/lake/readings/data_1.parquet"
@@ -27,12 +26,6 @@ def read(data: bytes, **how: Any) -> pl.DataFrame:
     return pl.concat(
         [pl.DataFrame(table) for table in DataFileReader(URI, BytesIO(data), **how).batches(batch_rows=50)]
     )
-
-
-def written(table: pa.Table, **options: Any) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **(parquet_options() | options))
-    return bytes(sink.getvalue())
 
 
 @pytest.fixture(scope="module")

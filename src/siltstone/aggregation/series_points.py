@@ -16,8 +16,6 @@ from siltstone.model.arrow import coded, to_arrow
 from siltstone.model.periods import EVER, Window
 from siltstone.timeseries.points import BAD, GOOD, UNCERTAIN, Floats, Ints, Mask, Points
 
-Qualities = npt.NDArray[np.int8]
-
 _ABOUT_ROWS = ("series_id", "source", "device_id", "measurement")
 READ = ("series_id", "ts", "ts_nanos", "version", "value", "text", "quality", "source", "device_id", "measurement")
 ABOUT = {name: pl.String() for name in ("site", "series_id", "source", "device_id", "measurement")}

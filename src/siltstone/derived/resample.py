@@ -88,7 +88,7 @@ def _resample(
     beside = ends_beside(rows, files, parts, rows.by, AggregateSpec("1d"), out, engine, progress)
     tasks: list[ResampleTask] = []
     for window, names in zip(parts, beside, strict=True):
-        for sites in _bins(files, window, rows):
+        for sites in _site_groups(files, window, rows):
             task = ResampleTask(
                 rows=rows,
                 work=out.work,
@@ -122,23 +122,23 @@ def _resample(
     return out.commit(summary, total.outputs, paths)
 
 
-def _bins(files: Sequence[Span], window: Window, rows: StoredRows) -> list[_Sites]:
+def _site_groups(files: Sequence[Span], window: Window, rows: StoredRows) -> list[_Sites]:
     """The sites of the table with their files of a window, in groups with about as many rows as a task reads."""
     sites: dict[str, list[Any]] = {}
     for file, _, _ in files:
         sites.setdefault(file.partition[-1] if rows.place else "", [])
     for file in within(files, window):
         sites[file.partition[-1] if rows.place else ""].append(file)
-    bins: list[list[tuple[str, tuple[LoggedFile, ...]]]] = [[]]
-    bin_rows = 0
+    groups: list[list[tuple[str, tuple[LoggedFile, ...]]]] = [[]]
+    group_rows = 0
     for site, own in sorted(sites.items()):
         count = sum(file.rows for file in own)
-        if bin_rows and bin_rows + count > _TASK_ROWS:
-            bins.append([])
-            bin_rows = 0
-        bins[-1].append((site, tuple(file.logged for file in own)))
-        bin_rows += count
-    return [tuple(one) for one in bins]
+        if group_rows and group_rows + count > _TASK_ROWS:
+            groups.append([])
+            group_rows = 0
+        groups[-1].append((site, tuple(file.logged for file in own)))
+        group_rows += count
+    return [tuple(one) for one in groups]
 
 
 def _check(total: TaskTotals, tasks: Sequence[ResampleTask], *, is_wide: bool) -> None:

@@ -106,7 +106,7 @@ class Merge:
 def plan_merges(
     files: Iterable[DataFile], sizes: Sizes, *, is_closed: Callable[[Partition], bool], open_files: int, most_bytes: int
 ) -> list[Merge]:
-    """What settling rewrites: undersized files, where that lowers the number of files; empty when all is settled.
+    """What `optimize` rewrites: undersized files, where that lowers the number of files; empty if nothing does.
 
     In a closed partition files of the right size take up a rest that is too small for a file of its own. In an open
     one, which still grows, only undersized files are merged, once they fill a file or are `open_files` or more. A merge

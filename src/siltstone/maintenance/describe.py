@@ -147,8 +147,8 @@ def _run(header: RunHeader) -> dict[str, Any]:
             "files_written": len(header.outputs),
             "bytes_written": sum(o["bytes"] for o in header.outputs),
         }
-    told = header.as_dict()
-    return {**about, **{key: told[key] for key in _RUN_KEYS}}
+    fields = header.as_dict()
+    return {**about, **{key: fields[key] for key in _RUN_KEYS}}
 
 
 def _histogram(sizes: Sequence[int]) -> dict[str, int]:

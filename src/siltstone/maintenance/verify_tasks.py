@@ -33,7 +33,6 @@ _BATCH_ROWS = 16_384
 _READ_BYTES = 4 << 20
 _OLDEST = pl.CompatLevel.oldest()
 
-_Mask = npt.NDArray[np.bool_]
 _Hashes = npt.NDArray[np.uint64]
 
 

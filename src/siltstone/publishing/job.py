@@ -1,8 +1,8 @@
 """Publishes readings as Mortar's partitioned Parquet, and again only what has changed since.
 
 An edition remembers which data files of the table each of its partitions is from. The next run reads partitions whose
-files are others, and compares the rows in their span of time with what is published of it, stream by stream: so a
-settled table changes nothing, new rows are appended, and a file is written anew only where it holds a stale row or
+files are others, and compares the rows in their span of time with what is published of it, stream by stream: so an
+optimized table changes nothing, new rows are appended, and a file is written anew only where it holds a stale row or
 covers the time of a late one.
 """
 

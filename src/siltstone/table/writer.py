@@ -39,7 +39,7 @@ def parquet_options() -> dict[str, Any]:
         "data_page_size": _PAGE_BYTES,
         "store_schema": False,
         "write_statistics": True,
-        "write_page_checksum": True,  # so that settling never takes over a damaged page; no time to be measured
+        "write_page_checksum": True,  # so that `optimize` never takes over a damaged page; no time to be measured
     }
 
 

@@ -16,16 +16,14 @@ from support.aggregates import Aggregates, assert_same
 from support.fleet import NOON, World, record
 from support.killed import die
 from support.races import Once, between, together
-from support.readings_table import Readings, quarters, reading
+from support.readings_table import Readings, reading, two_hours
 
 POINTS = ["after the states", "after a file is closed", "before the commit", "after the commit"]
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Readings:
-    found = Readings(str(tmp_path / "lake"))
-    found.add(quarters("a", "2025-12-01", 8))
-    return found
+    return two_hours(tmp_path / "lake")
 
 
 @pytest.fixture

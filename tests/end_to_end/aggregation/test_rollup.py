@@ -12,7 +12,7 @@ import pytest
 from siltstone.cli import main as cli
 from siltstone.errors import UsageError
 from siltstone.storage import Storage
-from support.aggregates import Aggregates, assert_same
+from support.aggregates import Aggregates, above, assert_same
 from support.commands import run_tasks_here
 from support.folders import put_back
 from support.readings_table import Readings, reading
@@ -51,10 +51,6 @@ def base(quarters: Aggregates) -> Iterator[Aggregates]:
     """The quarters, made once; what a test changes or adds beside them is undone."""
     with put_back(quarters.root.parent):
         yield quarters
-
-
-def above(base: Aggregates, name: str) -> Aggregates:
-    return Aggregates(base.root.parent / name, base.root)
 
 
 def test_days_of_23_and_25_hours_from_quarters_are_those_from_readings(

@@ -9,7 +9,7 @@ import pytest
 
 from siltstone.aggregation import finish_tasks
 from siltstone.cli import main as cli
-from support.aggregates import ALL, RULES, Aggregates, assert_same, scattered
+from support.aggregates import ALL, RULES, Aggregates, above, assert_same, scattered
 from support.commands import run_tasks_here
 from support.readings_table import Readings, reading
 from support.rounds import rounds
@@ -24,10 +24,6 @@ def lake(tmp_path: Path) -> Readings:
 def base(lake: Readings, tmp_path: Path) -> Aggregates:
     lake.add([reading("a", f"2025-12-{day:02}T08:30", float(day)) for day in range(1, 8)])
     return Aggregates(tmp_path / "base", tmp_path / "lake" / "readings")
-
-
-def above(base: Aggregates, name: str) -> Aggregates:
-    return Aggregates(base.root.parent / name, base.root)
 
 
 def as_rolled_up_anew(output: Aggregates, every: str, **terms: Any) -> None:

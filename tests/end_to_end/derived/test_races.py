@@ -19,7 +19,7 @@ from siltstone.table.delta_table import Table
 from support.aggregates import Aggregates
 from support.fleet import InProcess, quiet
 from support.races import Once, between
-from support.readings_table import Readings, quarters, reading
+from support.readings_table import Readings, reading, two_hours
 
 Run = Callable[[str], dict[str, Any]]
 KINDS = ["convention", "resample", "asof", "rollup"]
@@ -27,9 +27,7 @@ KINDS = ["convention", "resample", "asof", "rollup"]
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Readings:
-    found = Readings(str(tmp_path / "lake"))
-    found.add(quarters("a", "2025-12-01", 8))
-    return found
+    return two_hours(tmp_path / "lake")
 
 
 @pytest.fixture

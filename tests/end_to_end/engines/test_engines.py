@@ -25,7 +25,7 @@ from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
 import siltstone.engine.spark
-from siltstone.engine import local as engines
+from siltstone.engine import local as local_module
 from siltstone.engine import tasks
 from siltstone.engine.local import LocalEngine
 from siltstone.engine.spark import SparkEngine
@@ -218,7 +218,7 @@ class Raising:
 )
 def test_a_surprise_in_a_worker_is_told_with_its_place(error: BaseException, told: str) -> None:
     with pytest.raises(SiltstoneError) as raised:
-        engines._run(Raising(error))  # type: ignore[type-var, arg-type]
+        local_module._run(Raising(error))  # type: ignore[type-var, arg-type]
     arrived = pickle.loads(pickle.dumps(raised.value))
     place = "Raising for /lake/datalog (a.parquet and 1 more)"
     assert (type(arrived), arrived.exit_code) == (SiltstoneError, 1)
@@ -227,7 +227,7 @@ def test_a_surprise_in_a_worker_is_told_with_its_place(error: BaseException, tol
 
 def test_an_error_of_siltstones_own_leaves_a_worker_as_it_is() -> None:
     with pytest.raises(StorageError, match=r"^the disk is full$") as raised:
-        engines._run(Raising(StorageError("the disk is full")))  # type: ignore[type-var, arg-type]
+        local_module._run(Raising(StorageError("the disk is full")))  # type: ignore[type-var, arg-type]
     assert str(pickle.loads(pickle.dumps(raised.value))) == "the disk is full"
 
 
@@ -432,7 +432,7 @@ def _miscount(task: IngestTask) -> IngestReport:
 def test_a_worker_that_dies_is_a_clear_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.deliver({"BRCB/SLS30I009/2025121012": [record()]})
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "_run", _die)
+        patch.setattr(local_module, "_run", _die)
         with pytest.raises(SiltstoneError, match=r"a worker process died.*engine.workers=1") as raised:
             world.compact(engine=LocalEngine(workers=1))
     assert raised.value.exit_code == 1
@@ -442,7 +442,7 @@ def test_a_worker_that_dies_is_a_clear_error(world: World, monkeypatch: pytest.M
 
 def test_an_error_in_a_worker_arrives_as_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.deliver({"BRCB/SLS30I009/2025121012": [record()]})
-    monkeypatch.setattr(engines, "_run", _miscount)
+    monkeypatch.setattr(local_module, "_run", _miscount)
     with pytest.raises(AccountsError, match=r"2025121012.txt.gz do not close.*\n  1 records in, but 0 rows out"):
         world.compact(engine=LocalEngine(workers=1))
     assert world.headers() == []

@@ -28,7 +28,6 @@ from support.rounds import rounds, some
 
 LATER = "optimize.after_compact=false"
 CLOSED = "optimize.closed_after_hours=0"
-DAY_S = 86_400
 
 
 def hour(n: int, device: str = "DEV0", day: int = 10) -> str:

@@ -19,7 +19,7 @@ from siltstone.cli import main as cli
 from siltstone.engine.local import LocalEngine
 from siltstone.engine.spark import SparkEngine
 from siltstone.errors import AccountsError, LostRaceError, StorageError
-from siltstone.maintenance import optimize as settling
+from siltstone.maintenance import optimize as optimize_module
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.model.contracts import DATALOG
@@ -201,7 +201,7 @@ def test_a_day_is_closed_some_hours_after_its_local_end(world: World, monkeypatc
             def now(cls, tz: Any = None) -> Any:
                 return moment
 
-        monkeypatch.setattr(settling, "datetime", Clock)
+        monkeypatch.setattr(optimize_module, "datetime", Clock)
         return int(world.settle(dry_run=True)["files_removed"])
 
     deliver_hours(world, 0, 2)
@@ -369,7 +369,7 @@ def test_a_merge_that_brings_no_fewer_files_is_let_go(world: World) -> None:
 # Races
 
 MOMENTS = {
-    "after the plan": (settling, "plan_merges", True),
+    "after the plan": (optimize_module, "plan_merges", True),
     "before the manifest": (ledgers, "write_manifest", False),
     "before the commit": (Table, "commit", False),
     "inside the commit": (DeltaTable, "create_write_transaction", False),
@@ -483,9 +483,9 @@ def test_six_refusals_in_a_row_end_it_and_nothing_is_settled(
     assert raised.value.exit_code == 4
     assert world.headers("settle") == []
     assert [n for (n,) in world.rows("n")] == [0.0, 1.0, *(float(n) for n in range(10, 16))]
-    # a run that committed is not undone by it: settling is left to the next one
+    # a run that committed is not undone by it: optimizing is left to the next one
     with monkeypatch.context() as patch:
-        between(patch, settling._Optimizing, "commit", Once(add, times=6), after=False)
+        between(patch, optimize_module._Optimizing, "commit", Once(add, times=6), after=False)
         world.deliver({hour(2): [record(NOON + 2, n=2)]})
         assert world.compact(CLOSED)["settled"] is None
 

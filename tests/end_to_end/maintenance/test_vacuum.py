@@ -84,20 +84,20 @@ def test_nothing_that_is_needed_goes_after_many_kinds_of_runs(world: World, kind
 
 
 def test_replaced_files_go_when_their_replacement_is_old(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from siltstone.maintenance import vacuum as vacuuming
+    from siltstone.maintenance import vacuum as vacuum_module
 
     for hour in range(2):
         world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + HOUR * hour)]})
         world.compact("optimize.after_compact=false")
     world.compact()  # settles two files
-    real = vacuuming.datetime
+    real = vacuum_module.datetime
 
     class Later(real):  # type: ignore[misc, valid-type]
         @classmethod
         def now(cls, zone: object = None) -> object:
             return real.fromtimestamp(time.time() + 169 * HOUR, zone)
 
-    monkeypatch.setattr(vacuuming, "datetime", Later)
+    monkeypatch.setattr(vacuum_module, "datetime", Later)
     assert len(vacuumed(world)) == 2
     assert world.rows("heartbeat") == [(NOON,), (NOON + HOUR,)]
     assert world.verify()["problems"] == []

@@ -8,7 +8,7 @@ import pytest
 
 from siltstone.aggregation.finish_tasks import FinishTask
 from siltstone.config.load import load_config
-from siltstone.maintenance import vacuum as vacuuming
+from siltstone.maintenance import vacuum as vacuum_module
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.vacuum import vacuum
 from support.aggregates import Aggregates, assert_same
@@ -49,14 +49,14 @@ def later(patch: pytest.MonkeyPatch, output: Aggregates, hours: float) -> None:
     for path in output.root.rglob("*"):
         if path.is_file():
             os.utime(path, (path.stat().st_mtime - hours * HOUR,) * 2)
-    real = vacuuming.datetime
+    real = vacuum_module.datetime
 
     class Later(real):  # type: ignore[misc, valid-type]
         @classmethod
         def fromisoformat(cls, text: str) -> Any:
-            return real.fromisoformat(text) - vacuuming.timedelta(hours=hours)
+            return real.fromisoformat(text) - vacuum_module.timedelta(hours=hours)
 
-    patch.setattr(vacuuming, "datetime", Later)
+    patch.setattr(vacuum_module, "datetime", Later)
 
 
 def as_computed_anew(output: Aggregates, name: str) -> None:

@@ -471,7 +471,6 @@ def test_logical_types_keep_their_meaning() -> None:
     assert careful.frame["decimal"].to_list() == [Decimal("-1000000000000000000000000000.05")]
 
 
-SIMPLE = ["boolean", "int", "long", "float", "double", "string", "bytes"]
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
     "int": st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(-200, 200),

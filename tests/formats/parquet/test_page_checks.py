@@ -11,13 +11,8 @@ import pytest
 from siltstone.formats.parquet.page_checks import are_sound
 from siltstone.formats.parquet.thrift import Struct, decoded, encoded
 from siltstone.model.arrow import CODED
-from siltstone.table.writer import coded_options, parquet_options
-
-
-def written(table: pa.Table, **options: Any) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **(parquet_options() | options))
-    return bytes(sink.getvalue())
+from siltstone.table.writer import coded_options
+from support.parquet_bytes import written
 
 
 def chunks(data: bytes) -> Iterator[tuple[int, bytes, Struct]]:

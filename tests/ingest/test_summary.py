@@ -1,21 +1,7 @@
-"""How much of each device a run takes at a time, and what it says of all batches."""
+"""What a run says of all its batches."""
 
-import polars as pl
-
-from siltstone.ingest.listing import first_batch
 from siltstone.ingest.summary import _COUNTS, united
 from siltstone.model.run_summary import TableSummary
-
-
-def taken(sizes: dict[str, int], most: int) -> list[str]:
-    todo = pl.DataFrame({"identity": list(sizes), "size": list(sizes.values())})
-    return first_batch(todo, lambda identity: identity[0], most)["identity"].to_list()
-
-
-def test_of_each_device_what_fits_and_one_file_at_least() -> None:
-    assert taken({"a1": 5, "a2": 4, "a3": 2, "b1": 100, "b2": 1, "c1": 3}, 10) == ["a1", "a2", "b1", "c1"]
-    assert taken({"a1": 5, "a2": 4}, 100) == ["a1", "a2"]
-    assert taken({}, 10) == []
 
 
 def test_the_summary_of_batches_adds_up() -> None:
