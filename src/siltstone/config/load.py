@@ -95,8 +95,9 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
         if model is Config and key in _OLD_NAMES:
             _overlay(merged.setdefault(key, {}), value, _OLD_NAMES[key][1], f"{key}.", where, problems)
         elif key not in hints:
-            near = difflib.get_close_matches(str(key), hints, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
+            old_names = {old: new for old, (new, _) in _OLD_NAMES.items()} if model is Config else {}
+            near = difflib.get_close_matches(str(key), [*hints, *old_names], 1)
+            hint = f"did you mean {old_names.get(near[0], near[0])}?" if near else f"known: {', '.join(hints)}"
             problems.append(f"{where}: {name}: unknown key; {hint}")
         elif is_dataclass(hints[key]):
             _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)
