@@ -295,6 +295,18 @@ def test_a_lake_in_the_place_of_a_table_is_told_and_its_tables(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("made", ["_delta_log", "_siltstone"])
+def test_a_table_in_the_place_of_a_lake_is_told_and_stays_as_it_is(
+    made: str, fleet: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fleet.lake / "datalog" / made).mkdir(parents=True)
+    assert main(["compact", "datalog", str(fleet.input), f"{fleet.lake}/datalog", "--engine", "local"]) == 2
+    expected = f"{fleet.lake}/datalog is a table, not a lake. Give the folder in which it lies."
+    assert expected in capsys.readouterr().err
+    assert not (fleet.lake / "datalog" / "datalog").exists()
+    assert main(["compact", "datalog", str(fleet.input), str(fleet.lake / "other"), "--engine", "local"]) == 0
+
+
 def test_a_table_that_is_not_there_is_told_and_those_that_are(fleet: World, capsys: pytest.CaptureFixture[str]) -> None:
     fleet.compact()
     for command in ("show", "verify", "optimize"):
