@@ -2,10 +2,11 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from siltstone import LocalEngine, load_config
+from siltstone import LocalEngine, compact, load_config
 from siltstone.api.arguments import (
     config_or_default,
     engine_or_local,
@@ -105,6 +106,24 @@ def test_a_bucket_and_nothing_are_no_tables() -> None:
     for given in ("", "/"):
         with pytest.raises(UsageError, match=f"'{given}' is no table. Give LAKE/TABLE, such as lake/datalog"):
             lake_and_name(given)
+
+
+@pytest.mark.parametrize("given", ["spark", LocalEngine, {}])
+def test_what_is_no_engine_is_refused(given: Any) -> None:
+    with pytest.raises(UsageError, match=r"^engine .* is no engine\. Give LocalEngine\(\) or SparkEngine\(spark\)"):
+        engine_or_local(given, load_config())
+
+
+@pytest.mark.parametrize("given", [{}, "plant.yaml", {"engine": {"workers": 1}}])
+def test_what_is_no_configuration_is_refused(given: Any) -> None:
+    with pytest.raises(UsageError, match=r"^config .* is no configuration\. Give what load_config returns"):
+        compact("datalog", "input", "lake", config=given)
+
+
+@pytest.mark.parametrize("given", [-1, 1.5, "2", None])
+def test_workers_are_a_number(given: Any) -> None:
+    with pytest.raises(UsageError, match=f"^LocalEngine: workers {given!r} is no number of processes. Give 1 or more"):
+        LocalEngine(given)
 
 
 def test_one_pattern_may_stand_alone() -> None:

@@ -82,6 +82,13 @@ def test_measures_with_commas_or_one_by_one() -> None:
     assert measures_of(args) == ("min", "max", "p99")
 
 
+@pytest.mark.parametrize("empty", [",", "", " , "])
+def test_an_option_without_a_measure_is_refused(empty: str) -> None:
+    args = parsed(aggregate.declare, ["in", "out", "--measure", "min", "--measure", empty])
+    with pytest.raises(UsageError, match=f"^--measure '{empty}' names no measure. Give one, such as max, or leave"):
+        measures_of(args)
+
+
 def test_the_file_of_rules_has_an_old_name() -> None:
     def file(*words: str) -> str | None:
         return rules_file(parsed(resample.declare, ["in", "out", "--every", "1h", *words]))

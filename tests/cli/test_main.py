@@ -295,12 +295,44 @@ def test_a_lake_in_the_place_of_a_table_is_told_and_its_tables(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("made", ["_delta_log", "_siltstone"])
+def test_a_table_in_the_place_of_a_lake_is_told_and_stays_as_it_is(
+    made: str, fleet: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fleet.lake / "datalog" / made).mkdir(parents=True)
+    assert main(["compact", "datalog", str(fleet.input), f"{fleet.lake}/datalog", "--engine", "local"]) == 2
+    expected = f"{fleet.lake}/datalog is a table, not a lake. Give the folder in which it lies."
+    assert expected in capsys.readouterr().err
+    assert not (fleet.lake / "datalog" / "datalog").exists()
+    assert main(["compact", "datalog", str(fleet.input), str(fleet.lake / "other"), "--engine", "local"]) == 0
+
+
 def test_a_table_that_is_not_there_is_told_and_those_that_are(fleet: World, capsys: pytest.CaptureFixture[str]) -> None:
     fleet.compact()
-    for command in ("show", "verify"):
-        assert main([command, f"{fleet.lake}/datalogs"]) == 2
-        expected = f"no table 'datalogs' in {fleet.lake}. Tables there: datalog."
-        assert expected in capsys.readouterr().err
+    for command in ("show", "verify", "optimize"):
+        for name, guess in (("datalogs", f"Did you mean {fleet.lake}/datalog? "), ("hourly", "")):
+            assert main([command, f"{fleet.lake}/{name}"]) == 2
+            expected = f"no table '{name}' in {fleet.lake}. {guess}Tables there: datalog."
+            assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["setle", "LAKE"], "no command 'setle'. Did you mean optimize? siltstone help tells"),
+        (["help", "settle"], "no help on 'settle'. Did you mean optimize? "),
+        (["--hepl"], "unknown option --hepl. Did you mean --help? siltstone help shows the commands."),
+        (["--versoin=1"], "unknown option --versoin. Did you mean --version? "),
+        (["--xyz"], "unknown option --xyz. siltstone help shows the commands."),
+        (["show", "LAKE", "--set", "setle.open_files=3"], "--set: setle: unknown key; did you mean optimize?"),
+        (["show", "LAKE", "--set", "optimise.open_files=3"], "--set: optimise: unknown key; did you mean optimize?"),
+    ],
+)
+def test_what_was_mistyped_is_answered_with_what_was_meant(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_settle_is_the_old_name_of_optimize(fleet: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,6 +142,7 @@ def test_a_page_needs_no_network_and_times_are_of_the_zone_asked_for(plot: Plot)
         (["--site", "x"], "has site 'x'. Of its 1 sites: _none"),
         (["--device", "x"], "has device 'x'. Its series have no devices: name them by another filter"),
         (["--measure", "median"], "no measure 'median'. There are time_weighted_average"),
+        (["--measure", "max,min"], "--measure 'max,min': plot draws one measure. Give one, and another picture for"),
         (["--measure", "p99"], "hourly has no measure 'p99'. It has time_weighted_average, .*siltstone aggregate"),
         (["--measure", "min_ts"], "min_ts is an instant, not a value to draw. It has"),
         (["--zone", "Mars/Gale"], "--zone Mars/Gale: no time zone, expected an IANA name"),

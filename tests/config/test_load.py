@@ -327,3 +327,11 @@ print([name for name in sys.modules if name.startswith("siltstone.sources.")])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "['siltstone.sources.haltian']"]
+
+
+def test_one_file_and_one_setting_may_be_given_alone(tmp_path: Path) -> None:
+    file = tmp_path / "plant.yaml"
+    file.write_text("engine: {workers: 3}")
+    for given in (file, str(file), [file]):
+        assert load_config(given).engine.workers == 3
+    assert load_config(file, "engine.workers=2").engine.workers == 2

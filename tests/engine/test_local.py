@@ -1,6 +1,5 @@
 """The pool of processes: what it tells of a task that fails, and what workers are not to run."""
 
-import pickle
 import sys
 from dataclasses import dataclass
 from multiprocessing import spawn
@@ -9,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from siltstone.engine.local import LocalEngine, _as_workers_need_it, _place
+from siltstone.engine import local
+from siltstone.engine.local import LocalEngine
 from siltstone.errors import SiltstoneError
 from siltstone.model.data_files import LoggedFile
 
@@ -36,17 +36,20 @@ class Task:
 )
 def test_a_task_is_told_by_its_table_and_its_first_file(given: dict[str, Any], named: str) -> None:
     task: Any = SimpleNamespace(table=TABLE, **given)
-    assert _place(task) == f"SimpleNamespace for /lake/readings ({named})"
+    assert local._place(task) == f"SimpleNamespace for /lake/readings ({named})"
 
 
-def test_workers_are_not_told_which_script_runs_and_the_script_stays_where_it_is() -> None:
+def test_workers_are_not_told_which_script_runs_and_the_script_stays_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = {"init_main_from_path": "/home/me/run.py", "dir": "/home/me"}
+    monkeypatch.setattr(local, "_prepared", lambda name: script | {"name": name})
     main = sys.modules["__main__"]
-    assert any(key.startswith("init_main_from") for key in spawn.get_preparation_data("w"))
-    with _as_workers_need_it():
-        assert not any(key.startswith("init_main_from") for key in spawn.get_preparation_data("w"))
+    assert spawn.get_preparation_data("w") == script | {"name": "w"}
+    with local._as_workers_need_it():
+        assert spawn.get_preparation_data("w") == {"dir": "/home/me", "name": "w"}
         assert sys.modules["__main__"] is main  # other threads may pickle what it defines
-        assert pickle.loads(pickle.dumps(Task())) == Task()
-    assert any(key.startswith("init_main_from") for key in spawn.get_preparation_data("w"))
+    assert spawn.get_preparation_data("w") == script | {"name": "w"}
 
 
 def test_a_task_that_the_script_defines_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

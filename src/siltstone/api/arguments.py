@@ -23,6 +23,9 @@ Naming = Callable[[str], str]
 """How errors name an argument: in Python and on the command line it has different names."""
 
 
+_OF_ENGINES = ("start", "warm_up", "run")
+
+
 class Filters(TypedDict):
     """Patterns of series: of each kind that is given one has to fit."""
 
@@ -42,20 +45,32 @@ def silent(what: str, files: int, of: int, byte_count: int) -> None:
 
 
 def config_or_default(config: "Config | None") -> "Config":
-    """The configuration that was given, else the defaults."""
-    if config is not None:
-        return config
-    from siltstone.config.load import load_config
+    """The configuration that was given, else the defaults; UsageError for what is no configuration."""
+    if config is None:
+        from siltstone.config.load import load_config
 
-    return load_config()
+        return load_config()
+    from siltstone.config.model import Config
+
+    if not isinstance(config, Config):
+        raise UsageError(
+            f"config {config!r:.80} is no configuration",
+            "Give what load_config returns, such as load_config(settings=['engine.workers=4']).",
+        )
+    return config
 
 
 def engine_or_local(engine: "Engine | None", config: "Config") -> "Engine":
-    """The engine that was given, else a pool of processes on this machine; what its workers need begins to start."""
+    """The engine that was given, else a pool of processes on this machine; what its workers need begins to start.
+    UsageError for what is no engine."""
     if engine is None:
         from siltstone.engine.local import LocalEngine
 
         engine = LocalEngine(config.engine.workers)
+    if isinstance(engine, type) or not all(callable(getattr(engine, name, None)) for name in _OF_ENGINES):
+        raise UsageError(
+            f"engine {engine!r:.80} is no engine", "Give LocalEngine() or SparkEngine(spark), or leave it out."
+        )
     engine.start()
     return engine
 

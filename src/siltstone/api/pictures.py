@@ -14,6 +14,7 @@ from siltstone.api.arguments import (
     place_of,
     zone_of,
 )
+from siltstone.errors import UsageError
 
 if TYPE_CHECKING:
     from siltstone.config.model import Config
@@ -52,6 +53,10 @@ def plot(
     from siltstone.plotting.series_rows import SeriesPatterns, open_aggregates, read_series
 
     file = PictureFile.of(place_of(out), said("out"))
+    if measure is not None and (not isinstance(measure, str) or "," in measure):
+        raise UsageError(
+            f"{said('measure')} {measure!r}: plot draws one measure", "Give one, and another picture for the next."
+        )
     if measure is not None and measure not in TRUST:
         checked_measures((measure,))
     found = open_aggregates(place_of(table), config)

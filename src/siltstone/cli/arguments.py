@@ -95,7 +95,9 @@ def rules_file(args: argparse.Namespace) -> str | None:
 
 
 def measures_of(args: argparse.Namespace) -> tuple[str, ...]:
-    """The measures that were given, with commas or one by one."""
+    """The measures that were given, with commas or one by one; UsageError for an option that names none."""
+    if empty := [text for text in args.measure if not _parted([text])]:
+        raise UsageError(f"--measure {empty[0]!r} names no measure", "Give one, such as max, or leave --measure out.")
     return tuple(_parted(args.measure))
 
 

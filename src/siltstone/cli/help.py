@@ -2,7 +2,7 @@
 
 import argparse
 
-from siltstone.cli.commands import COMMANDS, parsers_of
+from siltstone.cli.commands import COMMANDS, OLD_NAMES, parsers_of
 from siltstone.cli.exit_codes import EXIT_CODES
 from siltstone.cli.parsing import did_you_mean
 from siltstone.errors import UsageError
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     elif topic in COMMANDS:
         parsers_of([topic])[1][topic].print_help()
     else:
-        guess = did_you_mean(topic, TOPICS)
+        guess = did_you_mean(topic, TOPICS, OLD_NAMES)
         move = f"{guess}siltstone help lists the commands; another topic is {_EXIT_CODES}."
         raise UsageError(f"no help on {topic!r}", move)
     return 0

@@ -5,14 +5,12 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from siltstone.cli.commands import COMMANDS, parsers_of
+from siltstone.cli.commands import COMMANDS, OLD_NAMES, parsers_of
 from siltstone.cli.console import notice
 from siltstone.cli.parsing import did_you_mean
 from siltstone.cli.run import guarded
 from siltstone.engine.local import OBJECTS_BETWEEN_LOOKS
 from siltstone.errors import UsageError
-
-_OLD_NAMES = {"settle": "optimize"}  # for a release
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,13 +31,15 @@ def _run(words: Sequence[str]) -> int:
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command; UsageError where the command or one of them is unknown, wrong or missing."""
     name, *arguments = words
-    if name in _OLD_NAMES:
-        notice(f"{name} is now called {_OLD_NAMES[name]}; the old name goes after one release")
-        name = _OLD_NAMES[name]
+    if name in OLD_NAMES:
+        notice(f"{name} is now called {OLD_NAMES[name]}; the old name goes after one release")
+        name = OLD_NAMES[name]
     if name not in COMMANDS and not name.startswith("-"):
-        guess = did_you_mean(name, COMMANDS) or f"There are {', '.join(COMMANDS)}. "
+        guess = did_you_mean(name, COMMANDS, OLD_NAMES) or f"There are {', '.join(COMMANDS)}. "
         raise UsageError(f"no command {name!r}", f"{guess}siltstone help tells what each does.")
     parser, commands = parsers_of([name] if name in COMMANDS else [])
+    if name.startswith("-") and not parser.knows(name):
+        raise parser.unknown([name])
     args, rest = parser.parse_known_args([name, *arguments])
     if rest and not rest[0].startswith("-") and getattr(args, "name", "") is None:
         args.name = rest.pop(0)  # of LAKE --option TABLE; argparse takes the second word for missing by then

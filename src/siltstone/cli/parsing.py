@@ -2,7 +2,8 @@
 
 import argparse
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NoReturn
 
 from siltstone.errors import UsageError
@@ -13,6 +14,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise self._mistake(message)
+
+    def knows(self, word: str) -> bool:
+        """Whether a word is an option, or the begin of one."""
+        return any(option.startswith(word.partition("=")[0]) for option in self._option_string_actions)
 
     def unknown(self, words: Sequence[str]) -> UsageError:
         """The error that tells of words that no argument took."""
@@ -29,10 +34,11 @@ class Parser(argparse.ArgumentParser):
         return UsageError(f"{command}: {what}", f"{guess}siltstone help {command} shows its arguments.")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`Did you mean compact? ` for a word near to a known one, else an empty text."""
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f"Did you mean {near[0]}? " if near else ""
+def did_you_mean(word: str, known: Iterable[str], old_names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """`Did you mean compact? ` for a word near to a known one, else an empty text. A word that is an old name, or near
+    to one, means the new one."""
+    near = difflib.get_close_matches(word, [*known, *old_names], 1)
+    return f"Did you mean {old_names.get(near[0], near[0])}? " if near else ""
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -21,24 +21,28 @@ from siltstone.config.model import Config, LimitsConfig, OptimizeConfig, Sources
 from siltstone.config.yaml_files import read_yaml
 from siltstone.errors import ConfigError
 
+_Path = str | os.PathLike[str]
 _BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OLD_NAMES: Mapping[str, tuple[str, type]] = {"settle": ("optimize", OptimizeConfig)}  # of sections, for a release
 _ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
 
 
 def load_config(
-    files: Sequence[str] = (), settings: Sequence[str] = (), *, notice: Callable[[str], None] | None = None
+    files: _Path | Sequence[_Path] = (),
+    settings: str | Sequence[str] = (),
+    *,
+    notice: Callable[[str], None] | None = None,
 ) -> Config:
-    """The defaults, overlaid with each YAML file in order, then with each `section.key=value`. `notice` is called with
-    a sentence for each section that is given by its old name.
+    """The defaults, overlaid with each YAML file in order, then with each `section.key=value`; one file or setting may
+    be given alone. `notice` is called with a sentence for each section that is given by its old name.
 
     Raises ConfigError with every problem of all files and settings at once.
     """
     problems: list[str] = []
     merged: dict[str, Any] = {}
-    for file in files:
-        _overlay(merged, read_yaml(Path(file), "--conf", problems), Config, "", file, problems)
-    for setting in settings:
+    for file in [files] if isinstance(files, str | os.PathLike) else files:
+        _overlay(merged, read_yaml(Path(file), "--conf", problems), Config, "", os.fspath(file), problems)
+    for setting in [settings] if isinstance(settings, str) else settings:
         key, equals, text = setting.partition("=")
         if not equals:
             problems.append(f"--set {setting}: expected key=value")
@@ -91,8 +95,9 @@ def _overlay(merged: dict[str, Any], given: Any, model: type, prefix: str, where
         if model is Config and key in _OLD_NAMES:
             _overlay(merged.setdefault(key, {}), value, _OLD_NAMES[key][1], f"{key}.", where, problems)
         elif key not in hints:
-            near = difflib.get_close_matches(str(key), hints, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(hints)}"
+            old_names = {old: new for old, (new, _) in _OLD_NAMES.items()} if model is Config else {}
+            near = difflib.get_close_matches(str(key), [*hints, *old_names], 1)
+            hint = f"did you mean {old_names.get(near[0], near[0])}?" if near else f"known: {', '.join(hints)}"
             problems.append(f"{where}: {name}: unknown key; {hint}")
         elif is_dataclass(hints[key]):
             _overlay(merged.setdefault(key, {}), value, hints[key], f"{name}.", where, problems)

@@ -22,7 +22,7 @@ from multiprocessing import forkserver, resource_tracker, spawn
 from typing import Any
 
 from siltstone.engine.tasks import R, T, Task, TasksDone
-from siltstone.errors import SiltstoneError
+from siltstone.errors import SiltstoneError, UsageError
 
 OBJECTS_BETWEEN_LOOKS = 100_000
 """For the collector of cycles in processes of siltstone's own: a run makes many objects, and hardly any cycles."""
@@ -53,6 +53,11 @@ class LocalEngine:
     _pools: list[ProcessPoolExecutor] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.workers, int) or self.workers < 0:
+            raise UsageError(
+                f"LocalEngine: workers {self.workers!r} is no number of processes",
+                "Give 1 or more, or 0 for as many as the machine has cores.",
+            )
         weakref.finalize(self, _shut, self._pools)
 
     def start(self) -> None:

@@ -30,7 +30,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
-from siltstone.table.open import table_at
+from siltstone.table.open import refuse_table, table_at
 from siltstone.table.transaction import TableVersion, reading_at, retry
 from siltstone.version import __version__
 
@@ -75,6 +75,8 @@ def compact(
     tables = [table_at(lake.child(d.contract.table), d.contract, config.compaction.format) for d in datasets]
     tables = [table.for_writing() for table in tables]
     are_new = [table.snapshot() is None for table in tables]  # one of a newer format is refused before any is written
+    if all(are_new):
+        refuse_table(lake)
     context = _Context(config, engine, progress, retry_quarantined)
     summaries = []
     for dataset, listing, table, is_new in zip(datasets, listings, tables, are_new, strict=True):

@@ -1,5 +1,6 @@
 """What a lake holds, as plain values: rows, files, sizes, partitions, runs, drift, quarantine."""
 
+import difflib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -51,7 +52,13 @@ def open_table(lake_uri: str, name: str, access: Access, takes: Callable[[Storag
         tables = tables_in(lake)
         if name in tables:
             raise _of_another_job(lake.child(name))
-        found = f"Tables there: {', '.join(tables)}." if tables else "It has no tables; siltstone compact makes them."
+        near = difflib.get_close_matches(name, tables, 1)
+        guess = f"Did you mean {lake.root}/{near[0]}? " if near else ""
+        found = (
+            f"{guess}Tables there: {', '.join(tables)}."
+            if tables
+            else "It has no tables; siltstone compact makes them."
+        )
         raise UsageError(f"no table {name!r} in {lake.root}", found)
     return table_at(lake.child(name), contracts[name])
 

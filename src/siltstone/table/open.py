@@ -35,6 +35,12 @@ def tables_in(storage: Storage) -> list[str]:
     return [name for name in storage.folders() if storage.child(name, FOLDER).exists()]
 
 
+def refuse_table(storage: Storage) -> None:
+    """Raise UsageError where a folder that should be a lake is a table."""
+    if storage.child("_delta_log").exists() or storage.child(FOLDER).exists():
+        raise UsageError(f"{storage.root} is a table, not a lake", "Give the folder in which it lies.")
+
+
 def kind_at(storage: Storage) -> str:
     """The kind of the newest run of the table at a path, whatever its columns; empty before the first run."""
     newest = ledgers.load(storage, table_at(storage, READINGS).newest_run()).newest

@@ -55,7 +55,7 @@ def test_a_damaged_data_file_is_named_by_who_looks_for_keys_in_it(plant: Plant) 
     plant.deliver("sitewise", {raw_path(2): raw((5, 7.0, 1))})
     plant.deliver("haltian", devices(1, "b"))
     for source in ("sitewise", "haltian"):
-        with pytest.raises(StorageError, match=r"data_.*\.parquet can't be read: .*siltstone verify tells"):
+        with pytest.raises(StorageError, match=r"data_.*\.parquet can't be read: .*siltstone verify names"):
             plant.compact(source)
 
 
