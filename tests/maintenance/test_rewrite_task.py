@@ -107,9 +107,7 @@ def test_an_older_file_is_completed_and_every_type_kept(rig: Rig) -> None:
 
 def test_a_column_that_the_table_has_not_is_refused(rig: Rig) -> None:
     path = rig.store([("U1", 0, "a")], schema=WIDE, speed=pa.array([1.5]))
-    with pytest.raises(
-        StorageError, match=rf"{path} can't be read: it has columns .*: deep, gear, on, speed\. Restore"
-    ):
+    with pytest.raises(StorageError, match=rf"{path} can't be read: it has columns .*: deep, gear, on, speed"):
         rig.run(path)
 
 
