@@ -106,6 +106,7 @@ def session_of(spark: "SparkSession", zone: str) -> Iterator[None]:
             spark.conf.set(name, old)
 
 
+@pytest.mark.slow("spark")
 def test_texts_are_states(spark: "SparkSession") -> None:
     rows = [("a", at(0), "eco", "good"), ("a", at(0.25), "off", "good"), ("a", at(1), "off", "bad")]
     given = spark.createDataFrame(rows, "series_id string, ts timestamp, text string, quality string")

@@ -185,7 +185,7 @@ def test_the_same_content_under_a_new_etag_is_only_noted(world: World) -> None:
     assert numbers(world) == [1.0, 6.0]
 
 
-@pytest.mark.parametrize("name", ["local", "spark"])
+@pytest.mark.parametrize("name", ["local", pytest.param("spark", marks=pytest.mark.slow("spark"))])
 def test_processes_and_spark_replace_the_same_rows(world: World, name: str, request: pytest.FixtureRequest) -> None:
     engine = SparkEngine(request.getfixturevalue("spark")) if name == "spark" else LocalEngine(1)
     world.deliver({hour(0): lines(0, 100_000), hour(1): lines(1, 100_001)})

@@ -133,7 +133,7 @@ def test_drivers_that_race_take_every_record_once(there: BucketWorld, round_numb
     assert len(there.headers()) == 1
 
 
-@pytest.mark.parametrize("format_name", ["delta", "parquet"])
+@pytest.mark.parametrize("format_name", ["delta", pytest.param("parquet", marks=pytest.mark.slow("races"))])
 def test_drivers_with_overlapping_input_take_every_record_once(there: BucketWorld, format_name: str) -> None:
     there.deliver(
         {ONE: [record(NOON, n=1), record(MIDNIGHT, one=1)], TWO: [record(NOON, n=2), record(MIDNIGHT, two=1)]}

@@ -128,9 +128,10 @@ def _whole(numbers: Any) -> list[int]:
     return sorted(int(n) for n in numbers)
 
 
-@pytest.fixture(params=READERS)
+@pytest.fixture(params=[pytest.param("spark", marks=pytest.mark.slow("spark")), *READERS[1:]])
 def ask(request: pytest.FixtureRequest) -> Ask:
-    """A reader: a table and questions in, the `n` of the rows found out."""
+    """A reader: a table and questions in, the `n` of the rows found out. In `make test` Spark is one where a test says
+    so, in `make test-slow` always."""
     if request.param != "spark":
         found: Ask = globals()[f"ask_{request.param}"]
         return found
@@ -253,6 +254,7 @@ def few_groups(fleet: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return "BRCG", unit, ruined(fleet.table, tmp_path_factory.mktemp("ruins") / "few_groups", "BRCG", unit)
 
 
+@pytest.mark.parametrize("ask", READERS, indirect=True)
 def test_one_file_is_opened_for_a_unit_of_a_day(ask: Ask, one_file: tuple[str, str, Ruins]) -> None:
     site, unit, ruins = one_file
     assert ruins.files == 1
