@@ -71,6 +71,7 @@ def refusals(data: bytes, flips: Sequence[tuple[int, int]], reader: Callable[[by
     return refused
 
 
+@pytest.mark.part("laws")  # there every bit
 @pytest.mark.parametrize("coded", [(), None])
 def test_no_bit_of_a_pages_header_gives_other_rows(readings: bytes, coded: tuple[()] | None) -> None:
     flips = header_bits(readings)[:: 1 if IS_ALL else 13]
@@ -78,11 +79,13 @@ def test_no_bit_of_a_pages_header_gives_other_rows(readings: bytes, coded: tuple
     assert refusals(readings, flips, lambda data: read(data, coded=coded)) > len(flips) / 2
 
 
+@pytest.mark.part("laws")  # there every bit
 def test_no_byte_of_a_footer_gives_other_rows(readings: bytes) -> None:
     flips = footer_bits(readings)
     assert refusals(readings, flips, read) > len(flips) / 2
 
 
+@pytest.mark.part("laws")  # there every bit
 def test_states_and_maps_of_aggregates_neither(aggregates: bytes) -> None:
     flips = [*header_bits(aggregates), *footer_bits(aggregates)][:: 1 if IS_ALL else 151]
     assert refusals(aggregates, flips, lambda data: DataFileReader(URI, BytesIO(data)).table()) > len(flips) / 2
