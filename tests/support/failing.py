@@ -1,6 +1,6 @@
 """Runs a story again and again, and lets another of its storage operations fail each time.
 
-`python -m support.failing STORY FOLDER FIRST STEP MOST`
+`python -m support.failing STORY FOLDER FIRST STEP ONLY`
 
 Prints JSON: how many operations the story has, how many cases were run, and what was wrong in any of them.
 """
@@ -185,14 +185,19 @@ def _shape(path: str) -> str:
     return re.sub(r"[0-9a-f]{6,}|[0-9]+", "N", path)
 
 
-def main(story: str, folder: str, first: int, step: int, most: int) -> dict[str, Any]:
-    """Every `step`-th operation from the first one on goes wrong in each way, in `most` cases of a way; 0: in all."""
+def main(story: str, folder: str, first: int, step: int, only: str = "") -> dict[str, Any]:
+    """Every `step`-th operation from the first one on goes wrong in each way; those alone that are called `only`."""
     trial = Trial(story, Path(folder))
     watch(trial.operations)
     done = Operations(done=list(trial.undisturbed()))
     every = range(1, len(done.done) + 1)
     numbers = {"before": every, "after": every, "kill": [n for n in every if n == 1 or done.changes(n)]}
-    cases = [(how, n) for how, all_of_it in numbers.items() for n in all_of_it[first % step :: step][: most or None]]
+    cases = [
+        (how, n)
+        for how, all_of_it in numbers.items()
+        for n in all_of_it[first % step :: step]
+        if only in done.done[n - 1]
+    ]
     found = {f"{how}: {n} {done.done[n - 1]}": trial.problems(n, how) for how, n in cases}  # type: ignore[arg-type]
     return {
         "operations": len(done.done),
@@ -201,10 +206,10 @@ def main(story: str, folder: str, first: int, step: int, most: int) -> dict[str,
     }
 
 
-def failing(story: str, folder: Path, first: int, step: int, most: int = 0) -> dict[str, Any]:
+def failing(story: str, folder: Path, first: int, step: int, only: str = "") -> dict[str, Any]:
     """The same in a new Python: it forks, which a process that has used its threads must not."""
     done = subprocess.run(
-        [sys.executable, "-m", "support.failing", story, str(folder), str(first), str(step), str(most)],
+        [sys.executable, "-m", "support.failing", story, str(folder), str(first), str(step), only],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "POLARS_MAX_THREADS": "2"},
         capture_output=True,
         text=True,
@@ -218,5 +223,5 @@ def failing(story: str, folder: Path, first: int, step: int, most: int = 0) -> d
 
 if __name__ == "__main__":
     pa.array(np.zeros(1))  # here pyarrow looks for pandas, 0.4 s that no fork has to wait for again
-    named, at, *numbers = sys.argv[1:]
-    print(json.dumps(main(named, at, *map(int, numbers))))
+    named, at, begin, every_one, name = sys.argv[1:]
+    print(json.dumps(main(named, at, int(begin), int(every_one), name)))
