@@ -60,7 +60,7 @@ from siltstone.model.run_header import RunHeader, terms_of
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.reader import read_footer
-from siltstone.table.transaction import PlannedTable, commit, retry
+from siltstone.table.transaction import PlannedTable, commit, reading_at, retry
 from siltstone.table.writer import WriterSettings
 
 _FEW_DAYS = 4  # with as many, two tasks finish
@@ -96,10 +96,11 @@ def aggregate_table(
         same_terms = with_rules_of(terms_of(output.newest), terms)
         check_same(table, output.newest, same_terms, period, source.storage.root, full=full)
         run_of = given, output, same_terms, period, config, engine, progress
-        try:
-            return _AggregateRun(*run_of, apart=True).run(full=full)
-        except OverlapError:  # the bounds of two files don't tell that both have rows without a unit
-            return _AggregateRun(*run_of, apart=False).run(full=full)
+        with reading_at(output.table, output.snapshot):
+            try:
+                return _AggregateRun(*run_of, apart=True).run(full=full)
+            except OverlapError:  # the bounds of two files don't tell that both have rows without a unit
+                return _AggregateRun(*run_of, apart=False).run(full=full)
 
     return replace(retry(attempt, output_uri, progress), seconds=round(time.time() - started, 3))
 
@@ -142,10 +143,11 @@ class _AggregateRun:
         try:
             yield
         finally:
-            horizon_us = (time.time() - self._config.vacuum.grace_hours * 3600) * 1e6
-            objects = self._work.objects()
-            spare = pl.col("path").str.starts_with(self._name) | (pl.col("modified_us") < horizon_us)
-            list(self._work.ahead(self._work.delete, objects.filter(spare)["path"]))
+            objects = self._table.storage.objects(f"{FOLDER}/work", follows_links=False)
+            newest_us = pl.col("modified_us").max()  # by the store's clock; that of this host may be days ahead
+            is_old = pl.col("modified_us") < newest_us - self._config.vacuum.grace_hours * 3_600_000_000
+            spare = objects.filter(pl.col("path").str.contains(self._name, literal=True) | is_old)
+            list(self._work.ahead(self._table.storage.delete, spare["path"]))
 
     @property
     def _watermark(self) -> int:

@@ -100,14 +100,18 @@ def vacuum(
     table: Place,
     *,
     dry_run: bool = False,
+    force: bool = False,
     config: "Config | None" = None,
     progress: "Progress | None" = None,
 ) -> "VacuumSummary":
     """Delete the files below LAKE/TABLE that no run needs and that are older than vacuum.grace_hours of the
-    configuration; what was deleted, with `dry_run` what would be."""
+    configuration, by the clock of the storage; what was deleted, with `dry_run` what would be.
+
+    Raises UsageError for a grace below 24 hours without `force`; LostRaceError.
+    """
     config = config_or_default(config)
     from siltstone.maintenance import describe
     from siltstone.maintenance import vacuum as cleaning
 
     opened = describe.open_table(*lake_and_name(table), config.storage)
-    return cleaning.vacuum(opened, config, progress or silent, dry_run=dry_run)
+    return cleaning.vacuum(opened, config, progress or silent, dry_run=dry_run, force=force)

@@ -31,7 +31,7 @@ from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.open import refuse_table, table_at
-from siltstone.table.transaction import TableVersion, reading_at, retry
+from siltstone.table.transaction import TableVersion, WrittenFiles, reading_at, retry
 from siltstone.version import __version__
 
 _FEW_TASKS = 2
@@ -159,6 +159,7 @@ class _Run:
         self._passes = self._no_passes()
         self._target: Target | None = None
         self._replacer = RowReplacer(context.engine, self._settings, context.tell)
+        self._written = WrittenFiles(table)
         self.deferred: set[str] = set()
 
     def _no_passes(self) -> TwoPass:
@@ -173,6 +174,7 @@ class _Run:
         """Compare the listing with the ledger, plan and run tasks for new files, replace rows, check, commit. Raises
         Refused when another run commits meanwhile."""
         version = TableVersion.newest(self._table)
+        self._forget_lost(version.snapshot)
         self._refuse_other_meaning(version.ledger)
         self._keep_grain(version.ledger)
         with reading_at(self._table, version.snapshot):
@@ -180,6 +182,13 @@ class _Run:
             outcome = self._replace(diff, version)
             self._check(outcome)
             return self._commit(listing, diff, version, outcome)
+
+    def _forget_lost(self, snapshot: Snapshot) -> None:
+        """Let that be read and written again which earlier attempts wrote to files that are gone, or may go."""
+        lost = self._written.lost(snapshot, [*self._passes.written, *self._replacer.written])
+        if lost:
+            self._passes.forget(lost)
+            self._replacer.forget(lost)
 
     def _refuse_other_meaning(self, ledger: Ledger) -> None:
         """Raise UsageError when a setting that gives the table's rows their meaning is not that of the runs before."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
@@ -19,7 +20,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head
-from siltstone.table.transaction import reading_at, retry
+from siltstone.table.transaction import WrittenFiles, reading_at, retry
 from siltstone.table.writer import WriterSettings
 from siltstone.version import __version__
 
@@ -73,6 +74,7 @@ class _Optimizing:
         self._sizes = sizes_of(config)
         self._now = datetime.now(UTC)
         self._merged: _Done = {}
+        self._written = WrittenFiles(table)
         self._hopeless: set[tuple[str, ...]] = set()
 
     def plan(self) -> list[Merge]:
@@ -81,6 +83,7 @@ class _Optimizing:
         snapshot = self._table.snapshot()
         if snapshot is None or snapshot.head is None:
             return []
+        self._forget_lost(snapshot)
         stored = self._table.files(snapshot)
         self._snapshot = snapshot
         self._ledger = ledgers.load(self._table.storage, snapshot.head)
@@ -93,6 +96,12 @@ class _Optimizing:
             most_bytes=round(sizing.most_mb * 1e6),
         )
         return [m for m in merges if _paths(m) not in self._hopeless]
+
+    def _forget_lost(self, snapshot: Snapshot) -> None:
+        """Let the merges be done again that a refused commit has left in files that are gone, or may go."""
+        written = {paths: {o.written_to for o in result.outputs} for paths, result in self._merged.items()}
+        lost = self._written.lost(snapshot, chain.from_iterable(written.values()))
+        self._merged = {p: result for p, result in self._merged.items() if lost.isdisjoint(written[p])}
 
     def next_commit(self) -> _Committed | None:
         """Plan against the newest version and carry out the first merges; None where there are none left."""
@@ -124,6 +133,7 @@ class _Optimizing:
                 done[0].append(merge)
                 done[1].append(result)
             else:
+                del self._merged[_paths(merge)]
                 self._hopeless.add(_paths(merge))
                 list(table.storage.ahead(table.storage.delete, [output.written_to for output in result.outputs]))
         if not done[0]:
@@ -136,6 +146,8 @@ class _Optimizing:
         outputs = [o for r in done[1] for o in r.outputs]
         info = {"run": head.name, "settled": len(removed)}
         table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        for merge in done[0]:
+            del self._merged[_paths(merge)]
         return head.name, done
 
     def _teller(self, merges: Sequence[Merge]) -> Callable[[int], None]:

@@ -87,13 +87,16 @@ class Storage:
         with explained("create", self.root):
             self._store.make()
 
-    def objects(self, prefix: str = "", enter: Callable[[str], bool] | None = None) -> pl.DataFrame:
+    def objects(
+        self, prefix: str = "", enter: Callable[[str], bool] | None = None, *, follows_links: bool = True
+    ) -> pl.DataFrame:
         """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once.
 
-        Objects directly in a folder may be missing if `enter` refuses the URI of the folder.
+        Objects directly in a folder may be missing if `enter` refuses the URI of the folder. On a local disk links
+        below the prefix are followed, or with `follows_links` false left out, those to files too.
         """
         with explained("list", self.uri(prefix)):
-            return self._store.objects(prefix, enter)
+            return self._store.objects(prefix, enter, follows_links=follows_links)
 
     def folders(self) -> list[str]:
         """The names of the folders directly in the root, in order."""
@@ -123,15 +126,27 @@ class Storage:
         with explained("read", self.uri(path)):
             return self._store.size(path)
 
+    def modified_us(self, path: str) -> int | None:
+        """When an object was written by the store's own clock, in microseconds since 1970; None if it does not
+        exist."""
+        with explained("read", self.uri(path)):
+            return self._store.modified_us(path)
+
     def put(self, path: str, data: bytes) -> bool:
         """Create an object in one step; False if another call has already created one of that name."""
         with explained("write", self.uri(path)):
             return self._store.put(path, data)
 
-    def delete(self, path: str) -> None:
-        """Delete an object; it is no error if it does not exist."""
+    def delete(self, path: str, *, follows_links: bool = True) -> None:
+        """Delete an object; it is no error if it does not exist. With `follows_links` false it is one where a link
+        below the root leads to its folder: then it may lie anywhere.
+
+        Raises UsageError for a path that leads out of the root by itself.
+        """
+        if ".." in path.split("/"):
+            raise UsageError(f"{path!r} leads out of {self.root}: it is not deleted")
         with explained("delete", self.uri(path)):
-            self._store.delete(path)
+            self._store.delete(path, follows_links=follows_links)
 
     def rename(self, path: str, new: str) -> None:
         """Give an object another name; it is no error if that was done before."""

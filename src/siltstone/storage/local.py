@@ -6,6 +6,7 @@ slower for files of 200 bytes.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from errno import EPERM
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -38,8 +39,11 @@ class Disk:
     def make(self) -> None:
         Path(self._root).mkdir(parents=True, exist_ok=True)
 
-    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame:
-        frame = pl.DataFrame(list(_files_below(self._root, prefix, enter)), schema=OBJECTS, orient="row")
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool) -> pl.DataFrame:
+        if not follows_links and self._is_behind_link(prefix):
+            return OBJECTS.to_frame()
+        found = _files_below(self._root, prefix, enter, follows_links=follows_links)
+        frame = pl.DataFrame(list(found), schema=OBJECTS, orient="row")
         return frame.sort("path").unique("uri", keep="first", maintain_order=True)
 
     def folders(self) -> Iterator[str]:
@@ -77,6 +81,12 @@ class Disk:
         except FileNotFoundError:
             return 0
 
+    def modified_us(self, path: str) -> int | None:
+        try:
+            return os.stat(f"{self._root}/{path}").st_mtime_ns // 1000
+        except FileNotFoundError:
+            return None
+
     def put(self, path: str, data: bytes) -> bool:
         try:
             obstore.put(self._store, path, data, mode="create")
@@ -84,8 +94,15 @@ class Disk:
             return False
         return True
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, follows_links: bool) -> None:
+        folder = path.rpartition("/")[0]
+        if not follows_links and self._is_behind_link(folder):
+            raise PermissionError(EPERM, f"{self._root}/{folder} is a link, or lies behind one")
         Path(f"{self._root}/{path}").unlink(missing_ok=True)  # obstore refuses what its own writers leave behind
+
+    def _is_behind_link(self, folder: str) -> bool:
+        """Whether a link below the root leads to a folder of it."""
+        return os.path.realpath(f"{self._root}/{folder}") != os.path.realpath(self._root) + f"/{folder}".rstrip("/")
 
     def rename(self, path: str, new: str) -> None:
         obstore.rename(self._store, path, new)
@@ -98,10 +115,10 @@ class Disk:
 
 
 def _files_below(
-    root: str, prefix: str, enter: Callable[[str], bool] | None
+    root: str, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool
 ) -> Iterator[tuple[str, int, str, int, str]]:
     """Path, size, etag, modification time and real path of each file below root/prefix; each folder is seen once,
-    real ones before links to them.
+    real ones before links to them, or no links at all.
 
     A name that is not UTF-8, or a link to nothing, is listed under a readable name and can't be read.
     """
@@ -121,6 +138,8 @@ def _files_below(
             name = _readable(entry.name)
             path = f"{names[folder]}/{name}" if names[folder] else name
             is_link = entry.is_symlink()
+            if is_link and not follows_links:
+                continue
             real = os.path.realpath(entry.path) if is_link else f"{folder}/{entry.name}"
             if entry.is_dir():
                 names[real] = names.get(real, path) if is_link else path

@@ -6,7 +6,7 @@ read from the planned version on, for this run's transaction: done, not done, or
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import unquote
@@ -30,6 +30,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.ledger import Head
 
 APP_ID = "siltstone"
+FENCE_ID = "siltstone-fence"
 _DELTA_TYPE = {
     "double": "double",
     "bigint": "long",
@@ -49,13 +50,26 @@ class Refused(SiltstoneError):
     exit_code = 4
 
 
+class Fenced(Refused):
+    """Only vacuums have committed since: look again, and see which files of this run are still there."""
+
+
+class FilesGone(Refused):
+    """A file that this run has written is gone before its commit: write it again."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """A table at one version: its record columns, and the head of its manifest chain (None before the first run)."""
+    """A table at one version: its record columns, and the head of its manifest chain (None before the first run).
+
+    `fence`: files that no version names may be gone if they are older than this, in microseconds since 1970 by the
+    store's clock; 0 where no vacuum has said so.
+    """
 
     version: int
     schema: Schema
     head: Head | None
+    fence: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,8 @@ class Table:
         if handle is None:
             return None
         head = self._head_of(handle.transaction_version(APP_ID))
-        return Snapshot(handle.version(), self._schema_of(handle.schema()), head)
+        fence = handle.transaction_version(FENCE_ID) or 0
+        return Snapshot(handle.version(), self._schema_of(handle.schema()), head, fence)
 
     def newest_run(self) -> Head | None:
         """The newest run, whatever columns the table has; None before the first, and where there is no table."""
@@ -121,8 +136,10 @@ class Table:
         return {unquote(row["path"]): {n: from_delta(row, n) for n in self.contract.statistics} for row in rows}
 
     def lost_files(self, planned: Snapshot) -> bool:
-        """Whether data files of a version may be gone because of a later commit; Delta keeps them until vacuum."""
-        return False
+        """Whether data files of a version, or those that a run has written since, may be gone: the table has moved on
+        from it, and only then does a vacuum delete any."""
+        handle = self._handle()
+        return handle is not None and handle.version() != planned.version
 
     def create(self) -> None:
         """Create the empty table; losing the race against another run is no error."""
@@ -164,24 +181,47 @@ class Table:
         Raises Refused (nothing happened, somebody else was first), UnknownOutcomeError, or StorageError (nothing
         happened).
         """
+        actions: list[AddAction | RemoveAction] = [
+            *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
+            *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
+        ]
+        self._commit(actions, change.info, Transaction(APP_ID, change.head.version), planned)
+
+    def fence(self, horizon_us: int, planned: Snapshot) -> None:
+        """Refuse every run that has planned at this version or before, by a commit without files: whoever plans after
+        it knows that files older than the horizon may be deleted. Each fence is higher than those before it.
+
+        Raises as `commit`.
+        """
+        horizon_us = max(horizon_us, planned.fence + 1)
+        self._commit([], {"fence": horizon_us}, Transaction(FENCE_ID, horizon_us), planned)
+
+    def overtaken(self, planned: Snapshot, what: str) -> Refused:
+        """The error of a run that has planned at a version which is not the newest any more."""
+        return (Fenced if self._only_fences_after(planned) else Refused)(what)
+
+    def _commit(
+        self,
+        actions: list[AddAction | RemoveAction],
+        info: Mapping[str, Any],
+        transaction: Transaction,
+        planned: Snapshot,
+    ) -> None:
         handle = self._handle_at(planned)
         try:
             handle.create_write_transaction(
-                [
-                    *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
-                    *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
-                ],
+                actions,
                 "append",
                 handle.schema(),
                 [f.name for f in self.contract.partition_by],
                 commit_properties=CommitProperties(
                     max_commit_retries=0,
-                    custom_metadata={APP_ID: json.dumps(change.info)},
-                    app_transactions=[Transaction(APP_ID, change.head.version)],
+                    custom_metadata={APP_ID: json.dumps(info)},
+                    app_transactions=[transaction],
                 ),
             )
         except (DeltaError, OSError) as error:
-            if not self._was_committed(change.head, planned):
+            if not self._was_committed(transaction, planned):
                 self._refuse(planned, error)
 
     def files(self, planned: Snapshot) -> list[DataFile]:
@@ -217,31 +257,39 @@ class Table:
         if handle is None:
             raise StorageError(f"the table {self.storage.root} is gone", "Run again to create it anew.")
         if handle.version() != planned.version:
-            raise Refused(f"the table is at version {handle.version()}, planned was {planned.version}")
+            raise self.overtaken(planned, f"the table is at version {handle.version()}, planned was {planned.version}")
         return handle
 
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
         if self.storage.read(_log_path(planned.version + 1)) is not None:
-            raise Refused(f"version {planned.version + 1} is somebody else's") from error
+            raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
             f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
         ) from error
 
-    def _was_committed(self, head: Head, planned: Snapshot) -> bool:
+    def _was_committed(self, transaction: Transaction, planned: Snapshot) -> bool:
         """Whether the log after the planned version holds this run's transaction."""
-        version = planned.version
+        wanted = transaction.app_id, transaction.version
         try:
-            while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
-                for line in entry.data.splitlines():
-                    transaction = json.loads(line).get("txn", {})
-                    if transaction.get("appId") == APP_ID and transaction.get("version") == head.version:
-                        return True
+            return any(wanted in entry for entry in self._transactions_after(planned))
         except (StorageError, ValueError) as error:
+            is_run = transaction.app_id == APP_ID
+            what = f"the commit of run {Head.of_version(transaction.version).name}" if is_run else "the commit"
             raise UnknownOutcomeError(
-                f"the commit of run {head.name} failed and the log can't be read: {error}",
+                f"{what} failed and the log can't be read: {error}",
                 "Nothing was deleted. Run the same command again: it will find out and go on.",
             ) from error
-        return False
+
+    def _only_fences_after(self, planned: Snapshot) -> bool:
+        entries = list(self._transactions_after(planned))
+        return bool(entries) and all(app_id == FENCE_ID for entry in entries for app_id, _ in entry or [("", 0)])
+
+    def _transactions_after(self, planned: Snapshot) -> Iterator[list[tuple[str, int]]]:
+        """The transactions (application, version) of each commit after a version."""
+        version = planned.version
+        while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
+            found = (json.loads(line).get("txn") for line in entry.data.splitlines())
+            yield [(txn["appId"], txn["version"]) for txn in found if txn]
 
     def _schema_of(self, delta: DeltaSchema) -> Schema:
         reserved = set(self.contract.reserved)

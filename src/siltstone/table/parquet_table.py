@@ -3,12 +3,16 @@
 The log is `_siltstone/log/{version}.json`, each entry created in one step, so that of two runs one is refused. Data
 files are written under staged names, which no reader of the folder takes for data, and get their own names once their
 entry is in the log; whoever comes next finishes that for a run that died. Files that an entry removes are deleted.
+
+A fence is an empty entry; an object in the log, named by the fence's horizon, is put before it, and stays when entries
+go into a checkpoint.
 """
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
@@ -17,7 +21,7 @@ from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
-from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
@@ -32,6 +36,7 @@ class _State:
     head: int | None = None
     columns: list[list[Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fence: int = 0
 
     def apply(self, entry: Mapping[str, Any]) -> None:
         self.version += 1
@@ -53,7 +58,7 @@ class PlainTable(Table):
             return None
         head = self._head_of(state.head)
         schema = Schema(tuple(Column(*column) for column in state.columns), self.contract.reserved)
-        return Snapshot(state.version, schema, head)
+        return Snapshot(state.version, schema, head, state.fence)
 
     def newest_run(self) -> Head | None:
         state = self._state()
@@ -89,10 +94,17 @@ class PlainTable(Table):
         self._append(entry, planned)
         self._publish_all(self._unpublished())
 
+    def fence(self, horizon_us: int, planned: Snapshot) -> None:
+        horizon_us = max(horizon_us, planned.fence + 1)
+        self.storage.put(_fence_path(horizon_us), b"")
+        head = None if planned.head is None else planned.head.version
+        self._append({"head": head, "add": [], "remove": [], "fence": horizon_us}, planned)
+        list(self.storage.ahead(self.storage.delete, map(_fence_path, _numbers(self._names(), "fence", horizon_us))))
+
     def files(self, planned: Snapshot) -> list[DataFile]:
         state = self._state()
         if state is None or state.version != planned.version:
-            raise Refused(f"the table is not at version {planned.version} any more")
+            raise self.overtaken(planned, f"the table is not at version {planned.version} any more")
         return [
             DataFile(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
             for f in state.files.values()
@@ -107,8 +119,11 @@ class PlainTable(Table):
 
     def _unpublished(self) -> list[int]:
         names = self._names()
-        versions = sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json"))
-        return [version for version in versions if f"{version:020d}.published" not in names]
+        return [version for version in _numbers(names, "json") if f"{version:020d}.published" not in names]
+
+    def _only_fences_after(self, planned: Snapshot) -> bool:
+        versions = [version for version in _numbers(self._names(), "json") if version > planned.version]
+        return bool(versions) and all("fence" in self._read(_path(version)) for version in versions)
 
     def _publish_all(self, versions: Sequence[int]) -> None:
         for version in versions:
@@ -150,7 +165,7 @@ class PlainTable(Table):
         if there is None and failure is not None:
             raise failure
         if there is None or json.loads(there.data).get("token") != token:
-            raise Refused(f"version {version} is somebody else's") from failure
+            raise self.overtaken(planned, f"version {version} is somebody else's") from failure
 
     def _checkpoint(self, version: int) -> None:
         if version and version % _CHECKPOINT_EVERY == 0 and (state := self._state()) is not None:
@@ -165,13 +180,14 @@ class PlainTable(Table):
     def _state(self) -> _State | None:
         """The newest version, from the newest checkpoint on; None when there is no table."""
         names = self._names()
-        versions = sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json"))
+        versions = _numbers(names, "json")
         if not versions:
             return None
-        checkpoints = [int(n.removesuffix(".checkpoint")) for n in names if n.endswith(".checkpoint")]
+        checkpoints = _numbers(names, "checkpoint")
         state = _State()
         if checkpoints:
-            state = _State(**self._read(_path(max(checkpoints), "checkpoint")))
+            state = _State(**self._read(_path(checkpoints[-1], "checkpoint")))
+        state.fence = max(_numbers(names, "fence"), default=0)
         for entry in self.storage.ahead(self._read, map(_path, range(state.version + 1, versions[-1] + 1))):
             state.apply(entry)
         return state
@@ -204,3 +220,13 @@ def _described(output: NewFile, contract: Contract) -> dict[str, Any]:
 
 def _path(version: int, kind: str = "json") -> str:
     return f"{LOG}/{version:020d}.{kind}"
+
+
+def _fence_path(horizon_us: int) -> str:
+    return f"{LOG}/{horizon_us:020d}.fence"
+
+
+def _numbers(names: Collection[str], kind: str, below: float = inf) -> list[int]:
+    """What the objects of a kind in the log are named by, in order, as far as it is below a bound."""
+    found = sorted(int(name.removesuffix(f".{kind}")) for name in names if name.endswith(f".{kind}"))
+    return [number for number in found if number < below]

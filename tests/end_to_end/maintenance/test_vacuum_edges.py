@@ -1,6 +1,7 @@
 """`siltstone vacuum` of a table of aggregates: the edges of input files that are gone go too, once they are old."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def edges(output: Aggregates) -> set[str]:
 def vacuumed(output: Aggregates, hours: int = 1) -> list[str]:
     config = load_config([], [f"vacuum.grace_hours={hours}"])
     table = open_table(str(output.root.parent), output.root.name, config.storage)
-    return [path for path in vacuum(table, config, quiet, dry_run=False)["files"] if "/edges/" in path]
+    return [path for path in vacuum(table, config, quiet, dry_run=False, force=True)["files"] if "/edges/" in path]
 
 
 def later(patch: pytest.MonkeyPatch, output: Aggregates, hours: float) -> None:
@@ -54,7 +55,7 @@ def later(patch: pytest.MonkeyPatch, output: Aggregates, hours: float) -> None:
     class Later(real):  # type: ignore[misc, valid-type]
         @classmethod
         def fromisoformat(cls, text: str) -> Any:
-            return real.fromisoformat(text) - vacuum_module.timedelta(hours=hours)
+            return real.fromisoformat(text) - timedelta(hours=hours)
 
     patch.setattr(vacuum_module, "datetime", Later)
 
