@@ -101,9 +101,9 @@ class DerivedTable:
             )
 
     def is_of(self, files: Sequence[str]) -> bool:
-        """Whether the table was made of exactly these files."""
+        """Whether the table was made of exactly these files, and nobody else has changed it since."""
         newest = self._planned.newest
-        return newest is not None and newest.files == sorted(files)
+        return self._planned.others is None and newest is not None and newest.files == sorted(files)
 
     def commit(self, summary: Made, outputs: Sequence[NewFile], files: Sequence[str]) -> Made:
         """Replace all data files in one commit; the summary. Raises AccountsError, and Refused if another run has

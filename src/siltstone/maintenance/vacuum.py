@@ -20,6 +20,7 @@ from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
+from siltstone.table.other_writers import changes_by_others
 from siltstone.table.quarantine import quarantine_file
 from siltstone.table.transaction import newest_files
 
@@ -68,6 +69,10 @@ def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[RunHeader]]
     headers of that chain, newest first."""
     snapshot, stored = newest_files(table)
     needed = {s.path for s in stored}
+    if (others := changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))) is not None:
+        if others.kind == "rows":
+            raise others.refusal()
+        needed |= {s.path for s in others.gone}
     headers = ledgers.headers(table.storage, snapshot.head)
     for header in headers:
         needed |= ledgers.files_of(header)

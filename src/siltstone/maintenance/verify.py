@@ -15,13 +15,14 @@ from siltstone.errors import UsageError
 from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck, SourceFound, Sums
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import DataFile
+from siltstone.model.data_files import DataFile, is_own_name
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VerifySummary
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.ledger import Head
+from siltstone.table.other_writers import changes_by_others
 from siltstone.table.quarantine import read_quarantine
 from siltstone.table.transaction import newest_files
 from siltstone.table.writer import folder_of
@@ -60,6 +61,9 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         for path, sums in result.sources.items():
             in_table.setdefault(path, Sums()).add(sums)
     problems = [problem for result in data for problem in result.problems]
+    others = changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))
+    if others is not None and others.kind != "files":
+        problems.append(f"other writers have changed rows of the table since run {others.run}: {others}")
     for task, result in zip(data_tasks, data, strict=True):
         problems += _misplaced(task, result, datasets, table.contract)
     problems += _missing_refusals(table.storage, snapshot.head)
@@ -100,7 +104,7 @@ def _data_checks(
             rows=s.rows,
             sha256=digests.get(s.path, ""),
             schema=snapshot.schema,
-            bounds=bounds.get(s.path, {}),
+            bounds=bounds.get(s.path, {}) if is_own_name(s.path) else {},
         )
         for s in stored
     ]

@@ -78,6 +78,10 @@ class Head:
         return cls(version >> _TOKEN_BITS, version & ((1 << _TOKEN_BITS) - 1))
 
     @classmethod
+    def of_header(cls, header: RunHeader) -> "Head":
+        return cls(header.run, int(header.name.rpartition("-")[2], 16))
+
+    @classmethod
     def after(cls, parent: "Head | None") -> "Head":
         return cls(parent.run + 1 if parent else 1, secrets.randbits(_TOKEN_BITS))
 

@@ -17,7 +17,7 @@ from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
-from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, LoggedCommit, Refused, Snapshot, Table
 from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
@@ -89,14 +89,23 @@ class PlainTable(Table):
         self._append(entry, planned)
         self._publish_all(self._unpublished())
 
+    def paths(self, planned: Snapshot) -> list[str]:
+        return list(self._state_at(planned).files)
+
+    def commits_since(self, planned: Snapshot) -> list[LoggedCommit] | None:
+        return []  # only siltstone writes this log
+
     def files(self, planned: Snapshot) -> list[DataFile]:
+        return [
+            DataFile(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
+            for f in self._state_at(planned).files.values()
+        ]
+
+    def _state_at(self, planned: Snapshot) -> _State:
         state = self._state()
         if state is None or state.version != planned.version:
             raise Refused(f"the table is not at version {planned.version} any more")
-        return [
-            DataFile(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
-            for f in state.files.values()
-        ]
+        return state
 
     def recover(self) -> None:
         """Give the data files of every entry their own names and delete those that it removed, where that is not
