@@ -52,7 +52,7 @@ def _taken_over(s: TakeOverSummary | None) -> Iterator[str]:
     if s is None:
         return
     if s.what == "restored":
-        yield f"put back     an older version of the table ({s.by}): {s.sources_unknown:,} source files are unknown again"
+        yield f"put back     an older version ({s.by}); {s.sources_unknown:,} source files are unknown again"
         return
     yield (
         f"taken over   {s.files_removed:,} data files of another writer ({s.by}) with {s.rows:,} rows, written anew as "
@@ -95,7 +95,7 @@ def _left_out(s: TableSummary) -> Iterator[str]:
     if s.files_changed:
         yield (
             f"{s.files_changed:,} files came again with other content and were left out, since files that share "
-            "lines with them can't be read now:"
+            "lines with them can't be read now, or another writer edited their rows and that was adopted:"
         )
         yield from (f"  {path}" for path in s.changed[:3])
     if s.files_deferred:

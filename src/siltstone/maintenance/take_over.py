@@ -143,12 +143,13 @@ def commit_files(
     outputs: Sequence[NewFile],
     accounts: Sequence[FileAccount] = (),
 ) -> str:
-    """Commit a header over a version that others have changed, with `outputs` in the place of `removed` files and the
+    """Commit a header over a version that others have changed, with `outputs` in the place of `removed` files and new
     `accounts` of source files; the run's name."""
     table, snapshot = version.table, version.snapshot
     head = Head.after(snapshot.head)
     header = with_digest(header, table, snapshot, None, outputs, removed)
-    ledgers.write_manifest(table.storage, head, version.ledger, header, accounts, dataset=header.dataset)
+    datasets = dict(version.ledger.entries.select("path", "dataset").iter_rows()) if accounts else {}
+    ledgers.write_manifest(table.storage, head, version.ledger, header, accounts, header.dataset, datasets)
     info = {"run": head.name, header.kind: len(removed)}
     table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
     return head.name

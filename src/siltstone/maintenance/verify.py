@@ -56,6 +56,7 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     data = engine.run(data_tasks, lambda done: progress("reading data files", done, len(data_tasks), 0))
     results = engine.run(sources_tasks, lambda done: progress("reading source files", done, len(sources_tasks), 0))
     found = {path: file for result in results for path, file in result.files.items()}
+    found = {path: SourceFound(is_there=False) for path in accounts["path"]} | found  # some only others have named
     in_table: dict[str, Sums] = {}
     for result in data:
         for path, sums in result.sources.items():
@@ -136,7 +137,8 @@ def _source_checks(
         raise UsageError(
             "the table names its files by their path below a root", "Give --set compaction.source_root=..."
         )
-    files = [(*_place(row["path"], root), row) for row in accounts.iter_rows(named=True)]
+    read = accounts.filter((pl.col("records_in") > 0) | (pl.col("sha256") != ""))
+    files = [(*_place(row["path"], root), row) for row in read.iter_rows(named=True)]
     tasks = []
     for input_root, group in groupby(sorted(files, key=lambda f: f[:2]), key=lambda f: f[0]):
         source = Storage(input_root, config.storage)
@@ -152,7 +154,7 @@ def _source_checks(
 
 def _is_comparable(row: Mapping[str, Any]) -> bool:
     """Whether the rows in the table are those of the version that the account is about."""
-    return row["state"] != "quarantined" and not row["rows_kept"] + row["duplicates_kept"]
+    return row["state"] not in ("quarantined", ledgers.EDITED) and not row["rows_kept"] + row["duplicates_kept"]
 
 
 def _misplaced(

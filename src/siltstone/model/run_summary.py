@@ -64,6 +64,26 @@ class TakeOverSummary(Summary):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class AdoptSummary(RunSummary):
+    """What `adopt` found that other writers had done to a table, and did; `run` is "" where nothing was adopted.
+
+    `what` is `nothing`, `rows` where these were changed, or `files` and `restored`, which any run takes over; `by` says
+    who did it. `sources`: the source files with touched rows, each with `path`, `rows_before`, `rows`, and whether it
+    is `known`. Where so many `files_missing` can't be compared any more, rows and cells were counted.
+    """
+
+    table: str
+    engine: str
+    run: str = ""
+    what: str = "nothing"
+    by: str = ""
+    sources: Sequence[Mapping[str, Any]] = ()
+    files_missing: int = 0
+    files_written: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimizeSummary(RunSummary):
     """What `optimize` merged; with `dry_run` what it would. `taken_over` is None where nobody else had changed data
     files."""
