@@ -27,6 +27,12 @@ class TableFormatError(UsageError):
     """A table of a format that this siltstone may not read or write, or does not understand."""
 
 
+class OtherWriterError(SiltstoneError):
+    """Another writer has changed a table's rows, which siltstone's accounts don't know."""
+
+    exit_code = 2
+
+
 class ConfigError(SiltstoneError):
     """Every problem of one configuration at once."""
 

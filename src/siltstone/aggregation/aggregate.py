@@ -52,7 +52,7 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import OverlapError
-from siltstone.model.data_files import DataFile
+from siltstone.model.data_files import DataFile, is_own_name
 from siltstone.model.derived_summary import AggregateSummary
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import DAY_US, EARLIEST_US, EVER, LATEST_US, Window
@@ -133,7 +133,11 @@ class _AggregateRun:
     def run(self, *, full: bool) -> AggregateSummary:
         with self._working():
             newest = self._output.newest
-            return self._update(newest) if newest and not full else self._rebuild()
+            if newest is None or full:
+                return self._rebuild()
+            if self._output.others is not None:
+                raise self._output.others.refusal("The same command with --full makes the table anew.")
+            return self._update(newest)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -258,7 +262,7 @@ class _AggregateRun:
         tasks = []
         for together in overlapping(stored, self._source.contract, apart=self._apart):
             rows = sum(s.rows for s in together)
-            if len(together) > 1 or rows < 2 * _TASK_ROWS:
+            if len(together) > 1 or rows < 2 * _TASK_ROWS or not is_own_name(together[0].path):
                 tasks.append(self._task(together, (), window))
                 continue
             (one,) = together

@@ -8,7 +8,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from siltstone.cli.console import console, print_json, report
-from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary, VacuumSummary, VerifySummary
+from siltstone.model.run_summary import (
+    CompactSummary,
+    OptimizeSummary,
+    TableSummary,
+    TakeOverSummary,
+    VacuumSummary,
+    VerifySummary,
+)
 from siltstone.model.table_format import FIRST
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ def print_compacted(summary: CompactSummary, *, as_json: bool) -> None:
     for s in summary.tables:
         if not summary.is_of_one_table:
             out.print(f"[bold]{s.table.rpartition('/')[2]}[/]", highlight=False)
+        _say(out, _taken_over(s.taken_over))
         _say(out, _ingested(s) if s.run else _nothing_new(s))
         if s.settled is not None and s.settled.files_removed:
             _say(out, _optimized(s.settled))
@@ -37,6 +45,19 @@ def print_compacted(summary: CompactSummary, *, as_json: bool) -> None:
 def _say(out: Console, lines: Iterable[str]) -> None:
     if told := [line for line in lines if line]:
         out.print(*told, sep="\n", soft_wrap=True, highlight=False, markup=False)
+
+
+def _taken_over(s: TakeOverSummary | None) -> Iterator[str]:
+    """What others had changed in the table's data files, and a run took over before its own work."""
+    if s is None:
+        return
+    if s.what == "restored":
+        yield f"put back     an older version ({s.by}); {s.sources_unknown:,} source files are unknown again"
+        return
+    yield (
+        f"taken over   {s.files_removed:,} data files of another writer ({s.by}) with {s.rows:,} rows, written anew as "
+        f"{s.files_written:,}; no row changed"
+    )
 
 
 def _nothing_new(s: TableSummary) -> Iterator[str]:
@@ -74,7 +95,7 @@ def _left_out(s: TableSummary) -> Iterator[str]:
     if s.files_changed:
         yield (
             f"{s.files_changed:,} files came again with other content and were left out, since files that share "
-            "lines with them can't be read now:"
+            "lines with them can't be read now, or another writer edited their rows and that was adopted:"
         )
         yield from (f"  {path}" for path in s.changed[:3])
     if s.files_deferred:
@@ -107,6 +128,7 @@ def print_optimized(summary: OptimizeSummary, *, as_json: bool) -> None:
 
 
 def _optimized(s: OptimizeSummary) -> Iterator[str]:
+    yield from _taken_over(s.taken_over)
     if not s.files_removed:
         yield f"nothing to merge in {s.table} ({s.seconds:.1f} s)"
         return

@@ -20,10 +20,11 @@ from siltstone.ingest.strategy import Hints, Strategy, Target, strategy_of
 from siltstone.ingest.summary import minute, summary_of, united
 from siltstone.ingest.two_pass import TwoPass
 from siltstone.maintenance.optimize import optimize
+from siltstone.maintenance.take_over import own_version
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
 from siltstone.model.run_header import RunHeader
-from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary
+from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary, TakeOverSummary
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage, open_input, open_root
 from siltstone.table import ledger as ledgers
@@ -31,6 +32,7 @@ from siltstone.table.delta_table import Change, Refused, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.open import refuse_table, table_at
+from siltstone.table.other_writers import with_digest
 from siltstone.table.transaction import TableVersion, WrittenFiles, reading_at, retry
 from siltstone.version import __version__
 
@@ -161,6 +163,7 @@ class _Run:
         self._replacer = RowReplacer(context.engine, self._settings, context.tell)
         self._written = WrittenFiles(table)
         self.deferred: set[str] = set()
+        self._taken_over: TakeOverSummary | None = None
 
     def _no_passes(self) -> TwoPass:
         context = self._context
@@ -173,7 +176,9 @@ class _Run:
     def _attempt(self, listing: Listing) -> TableSummary:
         """Compare the listing with the ledger, plan and run tasks for new files, replace rows, check, commit. Raises
         Refused when another run commits meanwhile."""
-        version = TableVersion.newest(self._table)
+        context = self._context
+        version, taken_over = own_version(self._table, context.config, context.engine, context.progress)
+        self._taken_over = taken_over or self._taken_over
         self._forget_lost(version.snapshot)
         self._refuse_other_meaning(version.ledger)
         self._keep_grain(version.ledger)
@@ -328,12 +333,14 @@ class _Run:
             files_superseded=len(replaced.former_rows),
             rows_superseded=sum(replaced.former_rows.values()),
             keys_replaced=replaced.keys_replaced,
+            taken_over=self._taken_over,
         )
         if summary.run:
             accounts = [*read, *with_notes(self._adjusted(outcome, ledger), diff.noted)]
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
             header = self._header(summary, outcome, columns, ledger)
+            header = with_digest(header, self._table, snapshot, ledger.newest, outcome.outputs, replaced.removed)
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._context.tell(f"committing {len(outcome.outputs)} files")
             info = {"run": head.name, "rows": summary.rows_out}

@@ -74,6 +74,7 @@ def united(summaries: Sequence[TableSummary]) -> TableSummary:
         last,
         **counts,
         run=next((s.run for s in reversed(summaries) if s.run), ""),
+        taken_over=next((s.taken_over for s in summaries if s.taken_over), None),
         columns_added=[name for s in summaries for name in s.columns_added],
         files_listed=first.files_listed,
         files_skipped=first.files_skipped,

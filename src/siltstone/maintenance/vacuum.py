@@ -25,6 +25,7 @@ from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Snapshot, Table
+from siltstone.table.other_writers import changes_by_others
 from siltstone.table.quarantine import quarantine_file
 from siltstone.table.transaction import newest_files, retry
 
@@ -115,9 +116,14 @@ class _Spare:
 def _spare(table: Table, objects: pl.DataFrame, horizon_us: int) -> _Spare:
     """What can go of the objects at the newest version."""
     snapshot, stored = newest_files(table)
+    reachable: set[str] = set()
+    if (others := changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))) is not None:
+        if others.kind == "rows":
+            raise others.refusal()
+        reachable = {s.path for s in others.gone}
     headers = ledgers.headers(table.storage, snapshot.head)
     history = _History(headers, horizon_us, dict(objects.select("path", "modified_us").iter_rows()))
-    needed = _needed(stored, history)
+    needed = _needed(stored, history) | reachable
     is_spare_edge = _spare_edges(history)
     is_spare = [
         is_spare_edge(_edge_name(path))

@@ -49,8 +49,44 @@ def plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class TakeOverSummary(Summary):
+    """What a run did first, since others had changed the table's data files. `what` is `files`, of which the run wrote
+    the same rows anew, `restored`, where an older version was put back and so many source files are unknown again, or
+    `nothing`; `by` says who had changed them."""
+
+    run: str
+    what: str
+    by: str
+    files_removed: int = 0
+    files_written: int = 0
+    rows: int = 0
+    sources_unknown: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AdoptSummary(RunSummary):
+    """What `adopt` found that other writers had done to a table, and did; `run` is "" where nothing was adopted.
+
+    `what` is `nothing`, `rows` where these were changed, or `files` and `restored`, which any run takes over; `by` says
+    who did it. `sources`: the source files with touched rows, each with `path`, `rows_before`, `rows`, and whether it
+    is `known`. Where so many `files_missing` can't be compared any more, rows and cells were counted.
+    """
+
+    table: str
+    engine: str
+    run: str = ""
+    what: str = "nothing"
+    by: str = ""
+    sources: Sequence[Mapping[str, Any]] = ()
+    files_missing: int = 0
+    files_written: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimizeSummary(RunSummary):
-    """What `optimize` merged; with `dry_run` what it would."""
+    """What `optimize` merged; with `dry_run` what it would. `taken_over` is None where nobody else had changed data
+    files."""
 
     run: str
     table: str
@@ -62,6 +98,7 @@ class OptimizeSummary(RunSummary):
     bytes_written: int = 0
     rows: int = 0
     partitions: Sequence[str] = ()
+    taken_over: TakeOverSummary | None = None
     seconds: float = 0.0
 
 
@@ -105,12 +142,13 @@ class TableSummary(RunSummary):
     changed: Sequence[str] = ()
     deferred_files: Sequence[str] = ()
     settled: OptimizeSummary | None = None
+    taken_over: TakeOverSummary | None = None
     seconds: float = 0.0
 
     @property
     def counts(self) -> dict[str, Any]:
         """What the manifest of the run keeps."""
-        return {k: v for k, v in self.as_dict().items() if k not in ("run", "settled", "seconds")}
+        return {k: v for k, v in self.as_dict().items() if k not in ("run", "settled", "taken_over", "seconds")}
 
     @property
     def ratio(self) -> float | None:

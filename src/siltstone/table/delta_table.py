@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
+from siltstone.errors import OtherWriterError, SiltstoneError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.kinds import Kind
@@ -85,6 +85,17 @@ class Change:
 
 
 @dataclass(frozen=True)
+class LoggedCommit:
+    """A commit of another writer that added or removed data files; without `changes_data` it says that the same rows
+    are only stored in other files."""
+
+    version: int
+    operation: str
+    engine: str
+    changes_data: bool
+
+
+@dataclass(frozen=True)
 class Table:
     """A Delta table of one contract at a path; whoever `writes` needs leave to write its format, others to read it."""
 
@@ -112,6 +123,12 @@ class Table:
             return None
         head = self._head_of(handle.transaction_version(APP_ID))
         fence = handle.transaction_version(FENCE_ID) or 0
+        if "deletionVectors" in (handle.protocol().reader_features or ()) and pa.table(handle.deletion_vectors()):
+            raise OtherWriterError(
+                f"{self.storage.root} has deletion vectors: another writer deleted rows without writing files anew",
+                "Let that engine do it (Spark, Databricks: REORG TABLE ... APPLY (PURGE)), switch "
+                "delta.enableDeletionVectors off, then: siltstone adopt.",
+            )
         return Snapshot(handle.version(), self._schema_of(handle.schema()), head, fence)
 
     def newest_run(self) -> Head | None:
@@ -129,6 +146,31 @@ class Table:
             self._heads.clear()
             self._heads[version] = head
         return self._heads[version]
+
+    def paths(self, planned: Snapshot) -> list[str]:
+        """The names of the data files at a version; Refused when the table is not at it any more."""
+        return list(map(unquote, pa.table(self._handle_at(planned).get_add_actions())["path"].to_pylist()))
+
+    def commits_since(self, planned: Snapshot) -> list[LoggedCommit] | None:
+        """The commits after that of the newest run, up to a version, which added or removed data files, newest first;
+        None where the log does not reach back so far."""
+        found: list[LoggedCommit] = []
+        for version in range(planned.version, -1, -1):
+            entry = self.storage.read(_log_path(version))
+            if entry is None:
+                return None
+            actions: list[dict[str, dict[str, Any]]] = [json.loads(line) for line in entry.data.splitlines()]
+            for transaction in (action["txn"] for action in actions if "txn" in action):
+                is_newest_run = planned.head is not None and transaction["version"] == planned.head.version
+                if is_newest_run and transaction["appId"] == APP_ID:
+                    return found
+            changed = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
+            about = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+            if changed:
+                operation, engine = (str(about.get(key) or "unknown") for key in ("operation", "engineInfo"))
+                changes_data = any(file.get("dataChange", True) for file in changed)
+                found.append(LoggedCommit(version, operation, engine, changes_data))
+        return found
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         """The statistics of each data file at a version, by path and column; readers skip files by them."""
@@ -155,7 +197,11 @@ class Table:
                 schema,
                 mode="error",
                 partition_by=[f.name for f in contract.partition_by],
-                configuration={"delta.dataSkippingStatsColumns": ",".join(contract.statistics)},
+                configuration={
+                    "delta.dataSkippingStatsColumns": ",".join(contract.statistics),
+                    "delta.autoOptimize.autoCompact": "false",
+                    "delta.autoOptimize.optimizeWrite": "false",
+                },
                 storage_options=self.storage.delta_options(),
                 commit_properties=CommitProperties(max_commit_retries=0),
             )

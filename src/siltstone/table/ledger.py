@@ -47,12 +47,14 @@ _MANIFEST = pl.Schema(
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(), "keys_superseded": pl.Int64(), "rows_split": pl.Int64(),
         "records_empty": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
-        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "dataset": pl.String(),
+        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "rows_adopted": pl.Int64(),
+        "cells_adopted": pl.Int64(), "dataset": pl.String(),
     }
 )  # fmt: skip
 _OF_ACCOUNT = [f.name for f in fields(Account)]
 _OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders", "dataset")]
 ADJUSTED = "adjusted"  # the lane of an account of which rows of other files replaced some
+EDITED = "edited"  # the state of a source file whose rows are as another writer left them
 K = TypeVar("K", bound=Hashable)
 
 
@@ -76,6 +78,10 @@ class Head:
     @classmethod
     def of_version(cls, version: int) -> "Head":
         return cls(version >> _TOKEN_BITS, version & ((1 << _TOKEN_BITS) - 1))
+
+    @classmethod
+    def of_header(cls, header: RunHeader) -> "Head":
+        return cls(header.run, int(header.name.rpartition("-")[2], 16))
 
     @classmethod
     def after(cls, parent: "Head | None") -> "Head":
@@ -189,9 +195,16 @@ def account_of(row: Mapping[str, Any]) -> FileAccount:
 
 
 def write_manifest(
-    table: Storage, head: Head, ledger: Ledger, header: RunHeader, files: Sequence[FileAccount], dataset: str
+    table: Storage,
+    head: Head,
+    ledger: Ledger,
+    header: RunHeader,
+    files: Sequence[FileAccount],
+    dataset: str,
+    datasets: Mapping[str, str] | None = None,
 ) -> None:
-    """Write what a run is about to commit, and the ledger snapshot when one is due.
+    """Write what a run is about to commit, and the ledger snapshot when one is due. The files are of one `dataset`, but
+    for those with another one in `datasets`.
 
     Raises TableFormatError, and writes nothing, where the table's format is none that this siltstone may write.
     """
@@ -208,10 +221,10 @@ def write_manifest(
         ledger=snapshot,
         more={**header.more, KEY: dict(ledger.format)},
     )
-    _put(table, _manifest_path(head), _manifest(files, dataset), whole.as_dict())
+    _put(table, _manifest_path(head), _manifest(files, dataset, datasets or {}), whole.as_dict())
 
 
-def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
+def _manifest(files: Sequence[FileAccount], dataset: str, datasets: Mapping[str, str]) -> pl.DataFrame:
     """A row per file, columns as _MANIFEST."""
     columns: dict[str, Any] = {name: [getattr(f, name) for f in files] for name in _OF_FILE}
     columns |= {name: [getattr(f.account, name) for f in files] for name in _OF_ACCOUNT}
@@ -220,8 +233,12 @@ def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
     )
     columns["outputs"] = _repeated([tuple(f.outputs) for f in files], list, _LIST)
     columns["folders"] = _repeated([(tuple(f.folders), tuple(f.outputs)) for f in files], _folders, _LIST)
-    columns["dataset"] = pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
-    return pl.DataFrame(columns, schema=_MANIFEST)
+    named = [datasets.get(f.path, dataset) for f in files] if datasets else []
+    columns["dataset"] = named or pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
+    frame = pl.DataFrame(columns, schema=_MANIFEST)
+    if any(f.account.rows_adopted or f.account.cells_adopted for f in files):
+        return frame
+    return frame.drop("rows_adopted", "cells_adopted")  # which builds of before adopt don't know
 
 
 def _folders(folders_and_outputs: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
@@ -282,11 +299,12 @@ def _damaged(table: Storage, path: str, error: Exception) -> StorageError:
 
 def _completed(frame: pl.DataFrame) -> pl.DataFrame:
     """A manifest or snapshot with the columns that came later."""
-    if "dataset" in frame.columns:
+    names = _MANIFEST.names() if "lane" in frame.columns else LEDGER.names()
+    missing = set(names).difference(frame.columns)
+    if not missing:
         return frame
-    counts = {n: pl.lit(0, pl.Int64()) for n in ("keys_superseded", "rows_split", "records_empty")}
-    frame = frame.with_columns(**counts, dataset=pl.lit("datalog"))
-    return frame.select(_MANIFEST.names() if "lane" in frame.columns else LEDGER.names())
+    later = {name: pl.lit("datalog") if name == "dataset" else pl.lit(0, pl.Int64()) for name in missing}
+    return frame.with_columns(**later).select(names)
 
 
 def _read(table: Storage, path: str) -> bytes:

@@ -21,7 +21,7 @@ from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
-from siltstone.table.delta_table import Change, Snapshot, Table
+from siltstone.table.delta_table import Change, LoggedCommit, Snapshot, Table
 from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
@@ -101,14 +101,23 @@ class PlainTable(Table):
         self._append({"head": head, "add": [], "remove": [], "fence": horizon_us}, planned)
         list(self.storage.ahead(self.storage.delete, map(_fence_path, _numbers(self._names(), "fence", horizon_us))))
 
+    def paths(self, planned: Snapshot) -> list[str]:
+        return list(self._state_at(planned).files)
+
+    def commits_since(self, planned: Snapshot) -> list[LoggedCommit] | None:
+        return []  # only siltstone writes this log
+
     def files(self, planned: Snapshot) -> list[DataFile]:
+        return [
+            DataFile(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
+            for f in self._state_at(planned).files.values()
+        ]
+
+    def _state_at(self, planned: Snapshot) -> _State:
         state = self._state()
         if state is None or state.version != planned.version:
             raise self.overtaken(planned, f"the table is not at version {planned.version} any more")
-        return [
-            DataFile(f["path"], tuple(f["partition"]), f["bytes"], f["rows"], f["first_unit"], f.get("bounds", {}))
-            for f in state.files.values()
-        ]
+        return state
 
     def recover(self) -> None:
         """Give the data files of every entry their own names and delete those that it removed, where that is not

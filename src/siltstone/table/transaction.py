@@ -15,6 +15,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Fenced, FilesGone, Refused, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
+from siltstone.table.other_writers import OtherWriters, changes_by_others, with_digest
 from siltstone.version import __version__
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ Made = TypeVar("Made", bound="DerivedSummary")
 
 @dataclass(frozen=True)
 class TableVersion:
-    """A table at its newest version, and what its runs said."""
+    """A table at its newest version, what its runs said, and what others did to its data files since."""
 
     table: Table
     snapshot: Snapshot
     ledger: Ledger
+    others: OtherWriters | None = None
 
     @classmethod
     def newest(cls, table: Table) -> "TableVersion":
@@ -42,7 +44,13 @@ class TableVersion:
         snapshot = table.snapshot()
         if snapshot is None:
             raise StorageError(f"the table {table.storage.root} is gone", "Run again to create it anew.")
-        return cls(table, snapshot, ledgers.load(table.storage, snapshot.head))
+        return cls.at(table, snapshot)
+
+    @classmethod
+    def at(cls, table: Table, snapshot: Snapshot) -> "TableVersion":
+        """What the table is at its newest version. Raises Refused where it has moved on."""
+        ledger = ledgers.load(table.storage, snapshot.head)
+        return cls(table, snapshot, ledger, changes_by_others(table, snapshot, ledger))
 
     def files(self) -> Sequence[DataFile]:
         """The data files. Raises Refused where the table has moved on."""
@@ -51,12 +59,14 @@ class TableVersion:
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table as it is before a run: its newest version, what its runs said, and its data files."""
+    """A table as it is before a run: its newest version, what its runs said, its data files, and what others did to
+    these since."""
 
     table: Table
     snapshot: Snapshot
     ledger: Ledger
     stored: Sequence[DataFile]
+    others: OtherWriters | None = None
 
     @classmethod
     def of(cls, table: Table) -> "PlannedTable":
@@ -65,7 +75,7 @@ class PlannedTable:
         if table.snapshot() is None:
             table.create()
         version = TableVersion.newest(table)
-        return cls(table, version.snapshot, version.ledger, version.files())
+        return cls(table, version.snapshot, version.ledger, version.files(), version.others)
 
     @property
     def newest(self) -> RunHeader | None:
@@ -114,6 +124,8 @@ def commit(
         quarantine=[],
         columns=[],
     )
+    known = None if planned.others else planned.newest
+    header = with_digest(header, table, planned.snapshot, known, outputs, removed)
     ledgers.write_manifest(table.storage, head, planned.ledger, header, [], dataset=kind)
     table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
     return whole
