@@ -77,7 +77,7 @@ class Story:
 def vacuum_all(root: Path, name: str) -> Any:
     """Delete what a table of the lake doesn't need, however young."""
     config = load_config([], ["vacuum.grace_hours=0"])
-    return vacuum(open_table(str(root / "lake"), name, config.storage), config, quiet, dry_run=False)
+    return vacuum(open_table(str(root / "lake"), name, config.storage), config, quiet, dry_run=False, force=True)
 
 
 def _paths(root: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from siltstone.cli import main as cli
-from siltstone.maintenance import optimize as optimize_module
+from siltstone.maintenance import take_over
 from siltstone.table.delta_table import Table
 from support.fleet import NOON, World, record
 from support.races import between
@@ -71,7 +71,7 @@ def test_replaced_files_go_when_their_replacement_is_old(world: World, monkeypat
         world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + HOUR * hour)]})
         world.compact("optimize.after_compact=false")
     with monkeypatch.context() as patch:
-        at_host_time(patch, optimize_module, days=-8)
+        at_host_time(patch, take_over, days=-8)
         world.compact()  # settles two files, on a host with a clock that is behind
     world.age(10, "data_*")
     assert world.vacuum() == []
