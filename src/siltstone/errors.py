@@ -1,7 +1,28 @@
 """The errors an operator can meet: each says what happened, where, and the next move, and knows its exit code."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_KEYS = r"(?:aws[_-])?(?:secret[_-]access[_-]key|session[_-]token|access[_-]key[_-]id)"
+_NAMES = r"[\w.-]{0,64}(?:token|secret|passw|signature|sig|credential|key)[\w.-]{0,64}"
+_SECRETS = (
+    # user and password of a URI: a secret key may hold slashes, and a port with a path behind it is no password
+    (r"(?<=://)[^\s/@:]*:(?!\d{1,5}(?:[^\w@]|$))[^\s@]*@", "***@"),
+    (r"(?<=://)[^\s/@:]{16,}@", "***@"),
+    (rf"(?i)(?<=[?&;])({_NAMES}=)[^\s&;'\"]+", r"\1***"),
+    (rf"(?i)\b({_KEYS}[\"']?\s?[=:]\s?[\"']?)[\w/+=-]{{16,}}", r"\1***"),
+    (r"(?i)\b((?:password|passwd|token|secret)=)[^\s&;'\"]+", r"\1***"),
+    (r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}", "***"),
+)
+"""Where secrets stand, and what is shown instead; compiled when there is an error."""
+
+
+def masked(text: str) -> str:
+    """A message without passwords, keys and tokens that a URI or a setting in it holds by mistake."""
+    for pattern, shown in _SECRETS:
+        text = re.sub(pattern, shown, text)
+    return text
 
 
 class SiltstoneError(Exception):
@@ -11,7 +32,7 @@ class SiltstoneError(Exception):
 
     def __init__(self, what: str, next_move: str = "") -> None:
         joint = "\n" if "\n" in what else ". "
-        super().__init__(f"{what}{joint}{next_move}" if next_move else what)
+        super().__init__(masked(f"{what}{joint}{next_move}" if next_move else what))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuilt, (type(self), str(self))

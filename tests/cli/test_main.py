@@ -113,6 +113,20 @@ def test_survey_names_conflicts_and_hints(run: Run, world: World) -> None:
     assert "1 integers beyond 2^53" in text
 
 
+def test_names_in_the_data_reach_a_terminal_as_text(run: Run, world: World) -> None:
+    hostile = {"speed[/]kmh": 1.5, "temp [degC]": 2.5, "\x1b]0;mine\x07": 3.5, "a\u202eb": 4.5, "[bold]": 5.5}
+    world.deliver({"BRCB/SLS30I009/2025121004": [record(NOON, **hostile), "\x1b[2J"]})
+    (world.input / "BRCB/SLS30I009/2025121004/\x1b[2J\r.txt.gz").write_bytes(b"")
+    commands = [("survey", "datalog", world.input, "--all"), ("compact", "datalog", world.input, world.lake)]
+    commands += [("show", world.lake), ("quarantine", world.lake / "datalog")]
+    told = [run(*words)[:2] for words in commands]
+    assert [code for code, _ in told] == [0, 0, 0, 0]
+    text = "".join(text for _, text in told)
+    assert not set("\x1b\x07\r\u202e").intersection(text)
+    for shown in ("speed[/]kmh", "temp [degC]", "]0;mine", r"a\u202eb", r"\x1b[2J\r.txt.gz"):
+        assert shown in text
+
+
 def test_doctor_says_what_is_missing_and_how_to_mend_it(run: Run, world: World) -> None:
     assert run("doctor", world.lake)[0] == 0
     (world.root / "file").write_text("")

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from obstore.exceptions import GenericError
 
 from siltstone.engine.codec import decode, encode
 from siltstone.errors import StorageError, UsageError
 from siltstone.storage import OBJECTS, Fetched, Storage, join, open_root
+from siltstone.storage.local import Disk
 
 
 @pytest.fixture
@@ -229,3 +231,61 @@ def test_local_storage_needs_no_boto3() -> None:
 def test_an_unknown_scheme_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="ftp://host/x: no storage for ftp://"):
         open_root("ftp://host/x")
+
+
+@pytest.mark.parametrize("root", ["/dbfs", "/dbfs/lake", "/Volumes/main/fleet/lake"])
+def test_a_mount_of_databricks_is_no_place_for_tables(root: str) -> None:
+    with pytest.raises(UsageError, match=f"{root} is no place for tables.*Give s3://BUCKET/FOLDER"):
+        open_root(root).refuse_unsafe()
+
+
+@pytest.fixture
+def no_device_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siltstone.storage.local._PROVEN", set())
+
+
+@pytest.mark.usefixtures("no_device_is_known")
+def test_a_place_that_creates_a_file_once_is_safe_and_stays_as_it_was(local: Storage) -> None:
+    local.child("table/that/is/new").refuse_unsafe()
+    assert list(Path(local.root).iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_device_is_known")
+@pytest.mark.parametrize("reason", ["two creations of one name are taken", *map(str, (1, 38, 95))])
+def test_a_file_system_that_can_not_create_a_file_once_is_no_place_for_tables(
+    reason: str, local: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(disk: object, path: str, data: bytes) -> bool:
+        if reason.isdigit():  # as obstore says it, for want of hard links
+            raise GenericError(f"Generic LocalFileSystem error: Unable to rename file: ... (os error {reason})")
+        (Path(local.root) / path).write_bytes(data)
+        return True
+
+    monkeypatch.setattr(Disk, "put", put)
+    with pytest.raises(UsageError, match=r"is no place for tables: files can't be created in one step there"):
+        local.child("lake").refuse_unsafe()
+    assert list(Path(local.root).iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_device_is_known")
+def test_what_else_goes_wrong_is_left_to_who_writes(local: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(disk: object, path: str, data: bytes) -> bool:
+        raise GenericError("Generic LocalFileSystem error: Unable to open file: No space left on device (os error 28)")
+
+    monkeypatch.setattr(Disk, "put", put)
+    local.refuse_unsafe()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://me:pa55@bucket/lake", "s3://AKIAIOSFODNN7EXAMPLE:wJalr/K7MDENG@bucket", "s3://b?X-Amz-Signature=abcd/x"],
+)
+def test_a_bucket_with_keys_in_it_is_refused_without_them(uri: str) -> None:
+    with pytest.raises(UsageError, match=r"names no bucket: .*keys come from the environment") as refused:
+        open_root(uri)
+    assert not any(secret in str(refused.value) for secret in ("pa55", "AKIA", "wJalr", "abcd"))
+
+
+def test_a_file_uri_with_a_host_is_no_folder_of_that_name() -> None:
+    with pytest.raises(UsageError, match=r"file://lake/datalog names a host\. Give file:///lake/datalog"):
+        open_root("file://lake/datalog")

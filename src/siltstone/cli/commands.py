@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, str] = {
     "help": "how a command is called, or what the exit codes mean",
 }
 """Each with what it does, in the order of the work; its module here has `EXAMPLE`, `declare` and `run`."""
+ONLY_TELL = frozenset({"survey", "show", "quarantine", "conventions", "doctor", "completion", "help"})
+"""Those that leave nothing behind but what they say."""
 OLD_NAMES: Mapping[str, str] = {"settle": "optimize"}  # for a release
 _EXIT_CODES = "exit codes: siltstone help exit-codes"
 

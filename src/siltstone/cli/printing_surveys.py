@@ -7,7 +7,7 @@ from itertools import islice
 from rich.console import Console
 from rich.table import Table as Grid
 
-from siltstone.cli.console import console, print_json
+from siltstone.cli.console import console, print_json, say
 from siltstone.model.survey_summary import ReadingsSurvey, RecordsSurvey, SurveySummary
 from siltstone.model.time_zones import iso
 
@@ -21,7 +21,7 @@ def print_survey(summary: SurveySummary, *, as_json: bool) -> None:
         if isinstance(found, RecordsSurvey):
             _print_records(out, found)
         else:
-            out.print(*_readings(found), sep="\n", soft_wrap=True, highlight=False, markup=False)
+            say(out, _readings(found))
     if as_json:
         print_json(summary)
 
@@ -57,12 +57,13 @@ def _print_records(out: Console, s: RecordsSurvey) -> None:
         fill = f"{sum(f.values.values()) / max(s.records, 1):.1%}"
         grid.add_row(f.key, f.kind or "-", fill, values, "; ".join(f.remarks))
     out.print(grid)
-    out.print(
-        f"{s.records:,} records of {s.files:,} files; {s.bad_records:,} bad records, {s.unreadable:,} unreadable "
-        f"files; folder hour {s.shift_hours:+d} h is the local hour; {s.ratio:.2f} bytes out per byte in",
-        highlight=False,
-        soft_wrap=True,
+    hints = ["hints to consider (sources.datalog.hints):"] if s.hints else []
+    say(
+        out,
+        [
+            f"{s.records:,} records of {s.files:,} files; {s.bad_records:,} bad records, {s.unreadable:,} unreadable "
+            f"files; folder hour {s.shift_hours:+d} h is the local hour; {s.ratio:.2f} bytes out per byte in",
+            *hints,
+            *(f"  {json.dumps(key)}: {kind}" for key, kind in s.hints.items()),
+        ],
     )
-    if s.hints:
-        out.print("hints to consider (sources.datalog.hints):")
-        out.print(*(f"  {json.dumps(key)}: {kind}" for key, kind in s.hints.items()), sep="\n", markup=False)

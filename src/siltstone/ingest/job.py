@@ -239,6 +239,8 @@ class _Run:
                 self._context.engine.warm_up(tasks, self._strategy.modules)
                 self._target = self._target or self._chosen_target(diff, version.ledger)
                 self._passes.run(todo, self._target)
+                if self._passes.has_read_none:
+                    self._store.refuse_unseen((file.path, file.etag) for file in todo)
             if self._passes.leave_moved(diff.together):
                 continue
             found = refused_among(self._passes.accounts(), diff.together) - refused if diff.together else set()

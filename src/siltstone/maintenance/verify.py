@@ -56,6 +56,9 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     data = engine.run(data_tasks, lambda done: progress("reading data files", done, len(data_tasks), 0))
     results = engine.run(sources_tasks, lambda done: progress("reading source files", done, len(sources_tasks), 0))
     found = {path: file for result in results for path, file in result.files.items()}
+    if not any(file.is_there for file in found.values()):
+        for check in sources_tasks:
+            check.input.refuse_unseen((path, "") for path, *_ in check.files)
     found = {path: SourceFound(is_there=False) for path in accounts["path"]} | found  # some only others have named
     in_table: dict[str, Sums] = {}
     for result in data:

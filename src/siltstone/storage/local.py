@@ -4,19 +4,28 @@ Its files are listed and read past obstore, which refuses a whole listing for on
 slower for files of 200 bytes.
 """
 
+import errno
 import os
+import re
+import sys
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from errno import EPERM
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 import obstore
 import polars as pl
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
+from siltstone.model.layout import FOLDER
 from siltstone.storage.store import OBJECTS, Fetched, Writer
+
+_UNSAFE = ("/Volumes/", "/dbfs/")  # mounts of Databricks, where what was tried on one machine may fail between two
+_HAS_NO_LINKS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
+_PROVEN: set[int] = set()
 
 _SMALL_BYTES = 64 << 10  # read in one call, half as long as by a file object
 
@@ -38,6 +47,34 @@ class Disk:
 
     def make(self) -> None:
         Path(self._root).mkdir(parents=True, exist_ok=True)
+
+    def creates_once(self) -> bool:
+        """Tried in the folder, or the nearest one above it; once in a process for each device. What else goes wrong is
+        left to whoever writes there."""
+        if sys.platform != "darwin" and f"{self._root}/".startswith(_UNSAFE):
+            return False
+        there = self._root
+        while not os.path.isdir(there) and there != "/":
+            there = os.path.dirname(there)
+        device = os.stat(there).st_dev
+        if device not in _PROVEN:
+            own = f"{FOLDER}/plans/" if os.path.isdir(f"{there}/{FOLDER}") else "."
+            if not Disk(there).creates_only_once(f"{own}siltstone-{uuid.uuid4().hex}"):  # vacuum finds it among plans
+                return False
+            _PROVEN.add(device)
+        return True
+
+    def creates_only_once(self, path: str) -> bool:
+        """Whether a file that is created twice is refused the second time; it is deleted again."""
+        try:
+            return not (self.put(path, b"") and self.put(path, b""))
+        except (OSError, BaseError) as error:
+            found = re.search(r"\(os error (\d+)\)", str(error))
+            number = int(found[1]) if found else getattr(error, "errno", None)
+            return number not in _HAS_NO_LINKS
+        finally:
+            with suppress(OSError):
+                self.delete(path, follows_links=False)
 
     def objects(self, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool) -> pl.DataFrame:
         if not follows_links and self._is_behind_link(prefix):
@@ -97,7 +134,7 @@ class Disk:
     def delete(self, path: str, *, follows_links: bool) -> None:
         folder = path.rpartition("/")[0]
         if not follows_links and self._is_behind_link(folder):
-            raise PermissionError(EPERM, f"{self._root}/{folder} is a link, or lies behind one")
+            raise PermissionError(errno.EPERM, f"{self._root}/{folder} is a link, or lies behind one")
         Path(f"{self._root}/{path}").unlink(missing_ok=True)  # obstore refuses what its own writers leave behind
 
     def _is_behind_link(self, folder: str) -> bool:

@@ -62,6 +62,10 @@ class S3Bucket:
                 "Keep the lake in a store with conditional writes, such as S3 or MinIO.",
             )
 
+    def creates_once(self) -> bool:
+        """`make` finds it out, once for each table."""
+        return True
+
     def objects(self, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool) -> pl.DataFrame:
         """All of them, whatever `enter` says, for a thousand keys cost one call, and so does one folder. There are no
         links."""

@@ -106,7 +106,8 @@ class Table:
     is_staged: ClassVar[bool] = False  # whether data files wait under other names until they are committed
 
     def for_writing(self) -> Self:
-        """The same table, for a run that writes it."""
+        """The same table, for a run that writes it. Raises UsageError where its place is not safe for that."""
+        self.storage.refuse_unsafe()
         return self if self.writes else replace(self, writes=True)
 
     def recover(self) -> None:
