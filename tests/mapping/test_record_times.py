@@ -1,5 +1,6 @@
 """Instants of foreign records to the nanosecond, worked by hand."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -146,7 +147,7 @@ def test_numbers_of_any_exponent_take_no_time_and_no_memory(text: str, us: int, 
 def test_numbers_beyond_all_time_have_a_reason(text: str) -> None:
     found = times([text, "5"], time_unit="s")
     assert found.us.to_list() == [None, 5_000_000]
-    assert found.reason[0].startswith(f"its time {text!r} is no")
+    assert re.match(f"its time '{text.strip('-')}' is no", found.reason[0])
 
 
 @pytest.mark.parametrize(
