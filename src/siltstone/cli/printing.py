@@ -24,6 +24,7 @@ def print_compacted(summary: CompactSummary, *, as_json: bool) -> None:
     for s in summary.tables:
         if not summary.is_of_one_table:
             out.print(f"[bold]{s.table.rpartition('/')[2]}[/]", highlight=False)
+        _say(out, _defects(s))
         _say(out, _ingested(s) if s.run else _nothing_new(s))
         if s.settled is not None and s.settled.files_removed:
             _say(out, _optimized(s.settled))
@@ -37,6 +38,13 @@ def print_compacted(summary: CompactSummary, *, as_json: bool) -> None:
 def _say(out: Console, lines: Iterable[str]) -> None:
     if told := [line for line in lines if line]:
         out.print(*told, sep="\n", soft_wrap=True, highlight=False, markup=False)
+
+
+def _defects(s: TableSummary) -> Iterator[str]:
+    """Files that siltstone itself failed at."""
+    if s.defects:
+        yield f"defects      {s.files_defect:,} files are quarantined since siltstone failed at them: please report it"
+        yield from (f"  {file}" for file in s.defects[:3])
 
 
 def _nothing_new(s: TableSummary) -> Iterator[str]:

@@ -67,7 +67,8 @@ class OptimizeSummary(RunSummary):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TableSummary(RunSummary):
-    """What `compact` brought into one table; `run` is "" where it committed nothing."""
+    """What `compact` brought into one table; `run` is "" where it committed nothing. `files_defect` of the quarantined
+    files are those that siltstone itself failed at; `defects` names some of them with the reason."""
 
     run: str = ""
     table: str = ""
@@ -78,6 +79,7 @@ class TableSummary(RunSummary):
     files_skipped: int = 0
     files_quarantined: int = 0
     files_salvaged: int = 0
+    files_defect: int = 0
     files_changed: int = 0
     files_deferred: int = 0
     files_ignored: int = 0
@@ -104,6 +106,7 @@ class TableSummary(RunSummary):
     grain: str | None = None
     changed: Sequence[str] = ()
     deferred_files: Sequence[str] = ()
+    defects: Sequence[str] = ()
     settled: OptimizeSummary | None = None
     seconds: float = 0.0
 
