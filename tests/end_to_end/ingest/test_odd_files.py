@@ -255,3 +255,12 @@ def test_the_summary_tells_of_defects_first(
     assert said[1].startswith(f"  {world.path(ODD)}: defect: PanicException at ")
     assert command(["survey", "datalog", world.input]) == 0
     assert capsys.readouterr().out.startswith("siltstone failed at 1 files, please report it: defect: PanicException")
+
+
+def test_equal_records_are_one_row_whatever_stands_beside_them(plant: Plant) -> None:
+    one, other = (b'{"t":%d,"v":1,%s}\n' % (NOON, more) for more in (b'"a":1,"b":2', b'"b":2,"a":1'))
+    plant.deliver("records", {"1": one + other, "2": other})
+    block = "sources.records.t={format: ndjson, time: [t], value: v, measurement: '=v', duplicates: distinct}"
+    summary = plant.compact("records.t", block)
+    assert (summary["rows_out"], summary["duplicates_dropped"]) == (2, 1)
+    assert plant.rows("_rescued") == [('{"a":"1","b":"2"}',), ('{"b":"2","a":"1"}',)]
