@@ -52,6 +52,13 @@ def test_each_policy_in_one_run(policy: str, expected: list[int]) -> None:
     assert fates(NEW, [], policy) == (expected, [], [])
 
 
+@pytest.mark.parametrize("policy", ["distinct", "first", "last"])
+def test_minus_zero_is_a_duplicate_of_zero(policy: str) -> None:
+    rows: list[Row] = [("a", 1, 0.0, 1, 0, "f1"), ("a", 1, -0.0, 1, 0, "f2")]
+    fate, *_ = fates(rows, [], policy)
+    assert sorted(fate) == [KEPT, DUPLICATE]
+
+
 @pytest.mark.parametrize(
     ("policy", "value", "version", "source", "expected"),
     [

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -109,7 +110,38 @@ def test_odd_names_and_loops_of_links_do_not_stop_a_listing(local: Storage) -> N
     (root / os.fsdecode(b"latin-\xe9")).write_bytes(b"3")
     listed = local.objects()
     assert listed["path"].to_list() == ["a/f", "latin-\\xe9", "line\nbreak"]
-    assert local.read("latin-\\xe9") is None
+    assert local.read("latin-\\xe9") == Fetched(b"3", listed["etag"][1])
+    assert local.read_range("latin-\\xe9", 0, 1) == b"3"
+    assert local.read("latin-\\xe8") is None
+
+
+def test_folders_with_names_that_are_not_utf_8_are_read_too(local: Storage) -> None:
+    folder = os.path.join(os.fsencode(local.root), b"\xc3\xa9-\xff\xfe")
+    os.mkdir(folder)
+    Path(os.fsdecode(folder), "x").write_bytes(b"1")
+    listed = local.objects()
+    assert listed["path"].to_list() == ["é-\\xff\\xfe/x"]
+    assert local.read(listed["path"][0]) == Fetched(b"1", listed["etag"][0])
+
+
+def test_what_is_no_file_is_not_waited_for(local: Storage) -> None:
+    root = Path(local.root)
+    os.mkfifo(root / "pipe")
+    os.mkfifo(root / "written")
+    writer = os.open(root / "written", os.O_RDWR)
+    (root / "null").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(root / "socket"))
+        etags = dict(local.objects().select("path", "etag").rows())
+        pipe, socket_ = "it is a named pipe, no file", "it is a socket, no file"
+        refusals = {"pipe": pipe, "written": pipe, "socket": socket_}
+        for name, refusal in refusals.items():
+            assert local.read(name) == Fetched(b"", etags[name], refusal)
+    os.close(writer)
+    assert local.read_head("pipe", 10) == b""
+    null = local.read("null")
+    assert null is not None
+    assert null.refusal == "it is a device, no file"
 
 
 def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:

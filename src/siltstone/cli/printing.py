@@ -31,6 +31,7 @@ def print_compacted(summary: CompactSummary, *, as_json: bool) -> None:
     for s in summary.tables:
         if not summary.is_of_one_table:
             out.print(s.table.rpartition("/")[2], style="bold")
+        say(out, _defects(s))
         say(out, _taken_over(s.taken_over))
         say(out, _ingested(s) if s.run else _nothing_new(s))
         if s.settled is not None and s.settled.files_removed:
@@ -53,6 +54,13 @@ def _taken_over(s: TakeOverSummary | None) -> Iterator[str]:
         f"taken over   {s.files_removed:,} data files of another writer ({s.by}) with {s.rows:,} rows, written anew as "
         f"{s.files_written:,}; no row changed"
     )
+
+
+def _defects(s: TableSummary) -> Iterator[str]:
+    """Files that siltstone itself failed at."""
+    if s.defects:
+        yield f"defects      {s.files_defect:,} files are quarantined since siltstone failed at them: please report it"
+        yield from (f"  {file}" for file in s.defects[:3])
 
 
 def _nothing_new(s: TableSummary) -> Iterator[str]:

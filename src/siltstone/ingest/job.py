@@ -14,6 +14,7 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, UsageError, rebuilt
+from siltstone.ingest.former_defects import failed_versions, former_defects, refuse_defects_alone
 from siltstone.ingest.listing import Listing, ListingDiff, compare, list_input, spread
 from siltstone.ingest.replace import Outcome, RowReplacer, refused_among, with_notes
 from siltstone.ingest.strategy import Hints, Strategy, Target, strategy_of
@@ -162,6 +163,7 @@ class _Run:
         self._target: Target | None = None
         self._replacer = RowReplacer(context.engine, self._settings, context.tell)
         self._written = WrittenFiles(table)
+        self._failed: dict[str, str] = {}
         self.deferred: set[str] = set()
         self._taken_over: TakeOverSummary | None = None
 
@@ -182,8 +184,10 @@ class _Run:
         self._forget_lost(version.snapshot)
         self._refuse_other_meaning(version.ledger)
         self._keep_grain(version.ledger)
+        self._failed = former_defects(self._table.storage, version.ledger, self._dataset.name, listing)
         with reading_at(self._table, version.snapshot):
             diff = self._compare_and_run(listing, version)
+            refuse_defects_alone(self._passes.accounts(), self._failed)
             outcome = self._replace(diff, version)
             self._check(outcome)
             return self._commit(listing, diff, version, outcome)
@@ -259,6 +263,7 @@ class _Run:
             self._dataset,
             shares_rows=self._strategy.shares_rows,
             retry_quarantined=retry_quarantined,
+            again=self._failed,
             refused=refused,
         )
         if diff.together or retry_quarantined:
@@ -382,6 +387,7 @@ class _Run:
             **self._meaning,
             "shift_hours": shift_hours if deferred * 2 <= summary.records_in else None,
             "ratio": summary.ratio or known.get("ratio"),
+            **failed_versions(ledger, self._dataset.name, outcome.read, self._failed),
         }
         return replace(
             RunHeader.from_dict({**summary.counts, "deferred": deferred}),

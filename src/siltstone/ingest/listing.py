@@ -133,11 +133,13 @@ def compare(
     *,
     shares_rows: bool = True,
     retry_quarantined: bool = False,
+    again: Collection[str] = (),
     refused: Collection[str] = (),
 ) -> ListingDiff:
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
-    With `retry_quarantined` files with refused records, or refused as a whole, are new again. Where files share rows
+    With `retry_quarantined` files with refused records, or refused as a whole, are new again, and so are those of
+    `again`. Where files share rows
     of the table (see `Strategy`) a file with a former version brings its companions along, or is left out where it
     can't: one is gone, or its new content is `refused`. A file of which another writer edited rows is left out.
     """
@@ -146,7 +148,8 @@ def compare(
     known = entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
     joined = listing.files.join(known, on="identity", how="left", maintain_order="left")
     is_retried = pl.lit(retry_quarantined) & (pl.col("state").eq("quarantined") | (pl.col("records_quarantined") > 0))
-    is_new = pl.col("old_etag").is_null() | (is_retried & (pl.col("state") != EDITED))
+    is_new = pl.col("old_etag").is_null() | is_retried | pl.col("identity").is_in(list(again))
+    is_new &= pl.col("state").fill_null("") != EDITED
     edited = set(joined.filter(state=EDITED)["identity"])
     is_same = (pl.col("etag") == pl.col("old_etag")) & (pl.col("size") == pl.col("old_size"))
     todo = set(joined.filter(is_new)["identity"])

@@ -104,7 +104,8 @@ class OptimizeSummary(RunSummary):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TableSummary(RunSummary):
-    """What `compact` brought into one table; `run` is "" where it committed nothing."""
+    """What `compact` brought into one table; `run` is "" where it committed nothing. `files_defect` of the quarantined
+    files are those that siltstone itself failed at; `defects` names some of them with the reason."""
 
     run: str = ""
     table: str = ""
@@ -115,6 +116,7 @@ class TableSummary(RunSummary):
     files_skipped: int = 0
     files_quarantined: int = 0
     files_salvaged: int = 0
+    files_defect: int = 0
     files_changed: int = 0
     files_deferred: int = 0
     files_ignored: int = 0
@@ -141,6 +143,7 @@ class TableSummary(RunSummary):
     grain: str | None = None
     changed: Sequence[str] = ()
     deferred_files: Sequence[str] = ()
+    defects: Sequence[str] = ()
     settled: OptimizeSummary | None = None
     taken_over: TakeOverSummary | None = None
     seconds: float = 0.0

@@ -7,6 +7,7 @@ slower for files of 200 bytes.
 import errno
 import os
 import re
+import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +24,12 @@ from obstore.store import LocalStore
 from siltstone.model.layout import FOLDER
 from siltstone.storage.store import OBJECTS, Fetched, Writer
 
+_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")  # a byte of a name that is not UTF-8
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 _UNSAFE = ("/Volumes/", "/dbfs/")  # mounts of Databricks, where what was tried on one machine may fail between two
 _HAS_NO_LINKS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
 _PROVEN: set[int] = set()
-
 _SMALL_BYTES = 64 << 10  # read in one call, half as long as by a file object
 
 
@@ -92,12 +95,19 @@ class Disk:
 
     def read(self, path: str) -> Fetched | None:
         try:
-            handle = os.open(f"{self._root}/{path}", os.O_RDONLY | os.O_CLOEXEC)
+            handle = self._opened(path)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            state = os.stat(self._place(path))
+            return Fetched(b"", _etag(state), _refusal(state))
         try:
-            data = os.read(handle, _SMALL_BYTES)
+            data = _first_bytes(handle)
             state = os.fstat(handle)
+            if refusal := _refusal(state):
+                return Fetched(b"", _etag(state), refusal)
             if len(data) < state.st_size:
                 os.lseek(handle, 0, os.SEEK_SET)
                 with open(handle, "rb", buffering=0, closefd=False) as file:
@@ -107,8 +117,24 @@ class Disk:
         finally:
             os.close(handle)
 
+    def _opened(self, path: str) -> int:
+        """A handle to read a file; a pipe that nobody writes to is opened at once, too."""
+        try:
+            return os.open(f"{self._root}/{path}", _TO_READ)
+        except FileNotFoundError:
+            if "\\x" not in path:
+                raise
+            return os.open(self._place(path), _TO_READ)
+
+    def _place(self, path: str) -> bytes:
+        """The name of a file on the disk, by that in the listing."""
+        place = os.fsencode(f"{self._root}/{path}")
+        return place if os.path.lexists(place) else _ESCAPED.sub(lambda byte: bytes.fromhex(byte[1].decode()), place)
+
     def read_range(self, path: str, start: int, end: int) -> bytes:
-        with open(f"{self._root}/{path}", "rb") as file:
+        with open(self._opened(path), "rb") as file:
+            if _refusal(os.fstat(file.fileno())):
+                return b""
             file.seek(start)
             return file.read(end - start)
 
@@ -157,7 +183,8 @@ def _files_below(
     """Path, size, etag, modification time and real path of each file below root/prefix; each folder is seen once,
     real ones before links to them, or no links at all.
 
-    A name that is not UTF-8, or a link to nothing, is listed under a readable name and can't be read.
+    A name that is not UTF-8 is listed under a readable one, by which `read` finds the file; a link to nothing can't be
+    read.
     """
     waiting, seen = [os.path.realpath(f"{root}/{prefix}") if prefix else root], set()
     names = {waiting[0]: prefix}
@@ -212,3 +239,16 @@ def _entered(entries: Sequence["os.DirEntry[str]"], enter: Callable[[str], bool]
 
 def _etag(state: os.stat_result) -> str:
     return f"{state.st_ino:x}-{state.st_mtime_ns // 1000:x}-{state.st_size:x}"
+
+
+def _first_bytes(handle: int) -> bytes:
+    try:
+        return os.read(handle, _SMALL_BYTES)
+    except BlockingIOError:  # a pipe, whose writer has written nothing yet
+        return b""
+
+
+def _refusal(state: os.stat_result) -> str:
+    """What is there in the place of a file or folder; "" if one is."""
+    kind = _KINDS.get(stat.S_IFMT(state.st_mode))
+    return f"it is {kind}, no file" if kind else ""

@@ -13,10 +13,12 @@ OBJECTS = pl.Schema(
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole object and the etag that it had when it was read."""
+    """A whole object and the etag that it had when it was read; `refusal` says why it has no bytes to read, "" if it
+    has."""
 
     data: bytes
     etag: str
+    refusal: str = ""
 
 
 class Writer(Protocol):

@@ -13,6 +13,8 @@ import numpy as np
 from siltstone.model.arrays import Bytes, Ints, Mask
 
 _APART = re.compile(rb'"[ \t]+:')
+_MINUS_ZERO = re.compile(rb":[ \t\r\n]*-0[ \t\r\n]*[,}]")
+_LIKE_MINUS_ZERO = re.compile(rb"-0[ \t\r\n,}]")  # found in a third of the time
 _RISKY = re.compile(rb'\\(?:"|u[dD][89a-fA-F])')
 _BLOCK = 256 << 10  # bytes looked at in one go: what is derived from them stays in the processor's cache
 _QUOTE, _COLON, _BLANK, _END, _N = b'": \nn'
@@ -105,6 +107,11 @@ def has_blank_before_colon(text: bytes) -> bool:
 def has_risky_escape(text: bytes) -> bool:
     """Whether a quote or half of a surrogate pair may be escaped; errs towards yes behind an escaped backslash."""
     return b"\\" in text and _RISKY.search(text) is not None
+
+
+def has_minus_zero(text: bytes) -> bool:
+    """Whether an integer -0 may be a member's value: fast readers take it for 0."""
+    return _LIKE_MINUS_ZERO.search(text) is not None and _MINUS_ZERO.search(text) is not None
 
 
 def has_line_over(text: bytes, limit: int) -> bool:
