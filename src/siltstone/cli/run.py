@@ -20,13 +20,13 @@ class _Terminated(KeyboardInterrupt):
 
 
 def guarded(run: Callable[[], int], *, debug: bool) -> int:
-    """Run a job; a SiltstoneError becomes its message on stderr and its exit code, the trace only with `debug`."""
+    """Run a job; an error becomes its message on stderr and its exit code, behind its trace with `debug`."""
     try:
         with _stopped_by_sigterm():
             return run()
     except SiltstoneError as error:
         if debug:
-            raise
+            _print_trace()
         print(f"siltstone: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except BrokenPipeError:
@@ -37,10 +37,17 @@ def guarded(run: Callable[[], int], *, debug: bool) -> int:
         return 143 if isinstance(stop, _Terminated) else 130
     except Exception as error:
         if debug:
-            raise
+            _print_trace()
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        print(f"siltstone: unexpected {what}. --debug shows the trace; please report it.", file=sys.stderr)  # noqa: T201
+        next_move = "Please report it with the trace." if debug else "--debug shows the trace; please report it."
+        print(f"siltstone: unexpected {what}. {next_move}", file=sys.stderr)  # noqa: T201
         return 1
+
+
+def _print_trace() -> None:
+    import traceback  # a run without errors needs none
+
+    traceback.print_exc()
 
 
 @contextmanager
