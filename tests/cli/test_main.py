@@ -179,8 +179,17 @@ def test_a_surprise_is_one_line_and_a_trace_only_on_demand(
     assert capsys.readouterr().err == (
         "siltstone: unexpected ZeroDivisionError: of a kind. --debug shows the trace; please report it.\n"
     )
-    with pytest.raises(ZeroDivisionError):
-        main(["show", "LAKE", "--debug"])
+    assert main(["show", "LAKE", "--debug"]) == 1
+    trace = capsys.readouterr().err
+    assert trace.startswith("Traceback (most recent call last):")
+    assert trace.endswith("\nsiltstone: unexpected ZeroDivisionError: of a kind. Please report it with the trace.\n")
+
+
+def test_debug_keeps_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vacuum", f"{tmp_path}/none", "--debug"]) == main(["vacuum", f"{tmp_path}/none"]) == 2
+    told = capsys.readouterr().err
+    sentence = told.splitlines()[-1]
+    assert (told.count("Traceback"), told.count(sentence)) == (1, 2)
 
 
 def test_ctrl_c_during_the_imports_is_one_line(
