@@ -14,6 +14,10 @@ Result = TypeVar("Result")
 _TRIES = 5
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _XML = re.compile(r"<(?:\?xml|Error\b).*", re.DOTALL)
+_REFUSED = re.compile(
+    r"Error performing ([A-Z]+) .*?(?:, (after \d+ retries))?(?:, .*?)? - .*? status code:? (\d{3} [\w -]*\w)"
+)
+_OF_DISKS = re.compile(r"No space|quota|too large|denied|not permitted|Read-only")
 _LONGEST = 400
 _NEXT_MOVES = {
     "local": "Check the path, its permissions and the free space.",
@@ -22,9 +26,27 @@ _NEXT_MOVES = {
         "Give these credentials s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there, or others by "
         "storage.profile."
     ),
+    "key": "Enable the KMS key, and allow these credentials kms:GenerateDataKey and kms:Decrypt with it.",
+    "expired": "Log in again or renew the token, then run again.",
+    "unknown": "Correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give others by storage.profile.",
+    "clock": "Set this machine's clock, then run again.",
+    "full": "Make room in the store, then run again.",
+    "down": "The store is overloaded or down: run again later.",
     "region": "Set storage.region to the bucket's.",
     "s3": "Check the bucket's name, storage.endpoint and the network; then run again.",
 }
+_CAUSES = {
+    "key": r"kms[.:]",
+    "expired": r"expired|InvalidToken|TokenRefreshRequired|^HEAD gave 400",
+    "unknown": r"InvalidAccessKeyId|SignatureDoesNotMatch",
+    "clock": r"RequestTimeTooSkewed",
+    "full": r"StorageFull|QuotaExceeded|\b507 ",
+    "down": r"SlowDown|\b50[023] ",
+    "region": r"redirect|AuthorizationHeaderMalformed",
+    "denied": r"\b403 |AccessDenied|credential",
+}
+"""What a store's refusal holds, in any case of letters, by its next move; the first that fits counts. The answer to a
+HEAD has no code: where that to a token that has expired is 400, it is hardly anything else."""
 
 
 @contextmanager
@@ -33,7 +55,7 @@ def explained(action: str, uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, BaseError) as error:
-        raise StorageError(f"can't {action} {uri}: {reason(error)}", _next_move(uri, error)) from error
+        raise StorageError(f"can't {action} {uri}: {reason(error)}", next_move(uri, error)) from error
 
 
 def whole(call: Callable[[], Result]) -> Result:
@@ -54,19 +76,23 @@ def reason(error: Exception) -> str:
     if strerror := getattr(error, "strerror", None):
         return str(strerror)
     text = _ANSI.sub("", str(error)).partition("Debug source:")[0]
+    text = re.sub(r"\s*↳\s*", ": ", text)  # delta-rs breaks lines at colons
     answer = [match[1] for tag in ("Code", "Message") if (match := re.search(f"<{tag}>([^<]*)</{tag}>", text))]
-    text = " ".join(_XML.sub("", text).replace("↳", " ").split())
-    strerror = f"{text} {': '.join(answer)}" if answer else text
-    strerror = strerror.rstrip(". ")
-    return strerror if len(strerror) <= _LONGEST else f"{strerror[:_LONGEST]}..."
+    text = " ".join(_XML.sub("", text).split())
+    refused = _REFUSED.search(text)
+    if refused and (answer or refused[1] == "HEAD"):
+        method, retries, status = refused.groups()
+        text = f"{method} gave {status}{f' {retries}' if retries else ''}:"
+    text = " ".join([text, *": ".join(answer).split()]).rstrip(".: ")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _next_move(uri: str, error: Exception) -> str:
+def next_move(uri: str, error: Exception, otherwise: str = "") -> str:
+    """What to do about an error at a place; `otherwise`, if given, where the error doesn't tell."""
+    told = reason(error)
     if not uri.startswith("s3://"):
-        return _NEXT_MOVES["local"]
+        return _NEXT_MOVES["local"] if _OF_DISKS.search(told) else otherwise or _NEXT_MOVES["local"]
     if getattr(error, "strerror", None):
         return _NEXT_MOVES["temporary"]
-    text = str(error)
-    if "403 Forbidden" in text or "credential" in text:
-        return _NEXT_MOVES["denied"]
-    return _NEXT_MOVES["region" if "redirect" in text.lower() else "s3"]
+    cause = next((cause for cause, pattern in _CAUSES.items() if re.search(pattern, told, re.IGNORECASE)), "")
+    return _NEXT_MOVES[cause] if cause else otherwise or _NEXT_MOVES["s3"]

@@ -25,7 +25,7 @@ from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
-from siltstone.storage import Storage, reason, whole
+from siltstone.storage import Storage, next_move, reason, whole
 from siltstone.table import ledger as ledgers
 from siltstone.table.ledger import Head
 
@@ -145,7 +145,7 @@ class Table:
         except (DeltaError, OSError) as error:
             if self._handle() is None:
                 raise StorageError(
-                    f"can't create {self.storage.root}: {reason(error)}", "Check its permissions."
+                    f"can't create {self.storage.root}: {reason(error)}", next_move(self.storage.root, error)
                 ) from error
 
     def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
@@ -209,7 +209,8 @@ class Table:
             return None
         except (DeltaError, OSError) as error:
             raise StorageError(
-                f"can't read the table {self.storage.root}: {reason(error)}", "Check its _delta_log."
+                f"can't read the table {self.storage.root}: {reason(error)}",
+                next_move(self.storage.root, error, otherwise="Check its _delta_log."),
             ) from error
 
     def _handle_at(self, planned: Snapshot) -> DeltaTable:
@@ -224,7 +225,8 @@ class Table:
         if self.storage.read(_log_path(planned.version + 1)) is not None:
             raise Refused(f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
-            f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
+            f"can't commit to {self.storage.root}: {reason(error)}",
+            f"Nothing was committed. {next_move(self.storage.root, error, otherwise='Run again.')}",
         ) from error
 
     def _was_committed(self, head: Head, planned: Snapshot) -> bool:
