@@ -1,12 +1,17 @@
-"""What a store refuses, call by call: the code and the next move, no storm of retries, and nothing that is secret."""
+"""What a store or a disk refuses: the code and the next move, no storm of retries, and nothing that is secret."""
 
+import errno
+import os
+import tempfile
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from siltstone.errors import StorageError
-from siltstone.storage import Storage, access
+from siltstone.storage import Storage, access, next_move
 from support.s3_bucket import Bucket
 from support.s3_server import OF_SIGNATURE, PROXY, REFUSALS, TRIED_AGAIN
 
@@ -91,3 +96,39 @@ def test_an_answer_of_something_else_is_told_as_it_is(bucket: Bucket) -> None:
     bucket.faults.fail(PROXY)
     with pytest.raises(StorageError, match=r"can't list s3.*GET http://127.*404 Not Found: <html>no such host</html>"):
         bucket.root().objects()
+
+
+def _full(code: int) -> OSError:
+    return OSError(code, os.strerror(code))
+
+
+def test_a_full_disk_is_told_with_what_is_free_in_the_nearest_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = f"Make room: 12,288 bytes are free in {tmp_path}. Then run again."
+    monkeypatch.setattr(os, "statvfs", lambda folder: _statvfs(free_blocks=3, free_inodes=1))
+    assert next_move(f"{tmp_path}/not/there", _full(errno.ENOSPC)) == told
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert next_move("s3://bucket/x", _full(errno.ENOSPC)) == f"{told} Or set TMPDIR to a larger folder."
+    monkeypatch.setattr(os, "statvfs", lambda folder: _statvfs(free_blocks=3, free_inodes=0))
+    assert next_move(str(tmp_path), _full(errno.ENOSPC)) == (
+        f"Delete files: no inode is free for another one in {tmp_path}. Then run again."
+    )
+
+
+def _statvfs(free_blocks: int, free_inodes: int) -> SimpleNamespace:
+    return SimpleNamespace(f_bavail=free_blocks, f_frsize=4096, f_files=100, f_favail=free_inodes)
+
+
+@pytest.mark.parametrize(
+    ("code", "move"),
+    [
+        (errno.EDQUOT, "Raise the quota or delete files, then run again."),
+        (errno.EFBIG, "Raise the limit on the size of a file (ulimit -f), then run again."),
+        (errno.EROFS, "Mount it for writing, or give another place."),
+        (errno.EACCES, "Check the path, its permissions and the free space."),
+        (errno.EIO, "Run again."),
+    ],
+)
+def test_what_a_disk_refuses_has_its_next_move(code: int, move: str) -> None:
+    assert next_move("/lake", _full(code), otherwise="Run again.") == move

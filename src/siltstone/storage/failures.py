@@ -1,6 +1,8 @@
 """What libraries say when storage fails, as one StorageError with the next move."""
 
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -17,11 +19,9 @@ _XML = re.compile(r"<(?:\?xml|Error\b).*", re.DOTALL)
 _REFUSED = re.compile(
     r"Error performing ([A-Z]+) .*?(?:, (after \d+ retries))?(?:, .*?)? - .*? status code:? (\d{3} [\w -]*\w)"
 )
-_OF_DISKS = re.compile(r"No space|quota|too large|denied|not permitted|Read-only")
 _LONGEST = 400
 _NEXT_MOVES = {
     "local": "Check the path, its permissions and the free space.",
-    "temporary": "Make room for temporary files, or set TMPDIR to a larger folder.",
     "denied": (
         "Give these credentials s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there, or others by "
         "storage.profile."
@@ -34,6 +34,12 @@ _NEXT_MOVES = {
     "down": "The store is overloaded or down: run again later.",
     "region": "Set storage.region to the bucket's.",
     "s3": "Check the bucket's name, storage.endpoint and the network; then run again.",
+}
+_LIMITS = {
+    "quota exceeded": "Raise the quota or delete files, then run again.",
+    "File too large": "Raise the limit on the size of a file (ulimit -f), then run again.",
+    "Permission denied": _NEXT_MOVES["local"],
+    "Read-only file system": "Mount it for writing, or give another place.",
 }
 _CAUSES = {
     "key": r"kms[.:]",
@@ -91,8 +97,26 @@ def next_move(uri: str, error: Exception, otherwise: str = "") -> str:
     """What to do about an error at a place; `otherwise`, if given, where the error doesn't tell."""
     told = reason(error)
     if not uri.startswith("s3://"):
-        return _NEXT_MOVES["local"] if _OF_DISKS.search(told) else otherwise or _NEXT_MOVES["local"]
+        return _of_disk(uri, told, otherwise)
     if getattr(error, "strerror", None):
-        return _NEXT_MOVES["temporary"]
+        return f"{_of_disk(tempfile.gettempdir(), told)} Or set TMPDIR to a larger folder."
     cause = next((cause for cause, pattern in _CAUSES.items() if re.search(pattern, told, re.IGNORECASE)), "")
     return _NEXT_MOVES[cause] if cause else otherwise or _NEXT_MOVES["s3"]
+
+
+def _of_disk(path: str, told: str, otherwise: str = "") -> str:
+    """The next move after what a local disk told."""
+    if "No space left" in told:
+        return _make_room(path)
+    move = next((move for words, move in _LIMITS.items() if words in told), "")
+    return move or otherwise or _NEXT_MOVES["local"]
+
+
+def _make_room(path: str) -> str:
+    folder = path
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    state = os.statvfs(folder)
+    if state.f_files and not state.f_favail:
+        return f"Delete files: no inode is free for another one in {folder}. Then run again."
+    return f"Make room: {state.f_bavail * state.f_frsize:,} bytes are free in {folder}. Then run again."

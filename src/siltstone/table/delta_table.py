@@ -224,9 +224,10 @@ class Table:
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
         if self.storage.read(_log_path(planned.version + 1)) is not None:
             raise Refused(f"version {planned.version + 1} is somebody else's") from error
+        move = next_move(self.storage.root, error, otherwise="run again.")
         raise StorageError(
             f"can't commit to {self.storage.root}: {reason(error)}",
-            f"Nothing was committed. {next_move(self.storage.root, error, otherwise='Run again.')}",
+            f"This commit did not happen; {move[0].lower()}{move[1:]}",
         ) from error
 
     def _was_committed(self, head: Head, planned: Snapshot) -> bool:
