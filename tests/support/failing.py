@@ -96,7 +96,10 @@ class Trial:
     def problems(self, number: int, how: How) -> list[str]:
         """What is wrong where the operation of that number fails, and after a clean run that follows."""
         put_back(self.base, self.root)
-        end = self._run(number, how)
+        return self.of_end(self._run(number, how))
+
+    def of_end(self, end: End) -> list[str]:
+        """What is wrong after a job that ended so, and after a clean run that follows."""
         rows = in_child(lambda: self.story.rows(self.root), self.operations)
         found = [*self._of_reader(rows, end), *self._of_message(rows, end)]
         state = (rows.value, self._state())

@@ -86,7 +86,7 @@ def _paths(root: Path) -> list[str]:
 
 def _read(table: Path) -> pl.DataFrame:
     """All rows, as a reader of Delta or of the folder finds them; empty where nothing is there yet."""
-    if (table / "_delta_log").exists():
+    if any((table / "_delta_log").glob("*.json")):
         return pl.scan_delta(str(table)).collect()
     files = sorted(p for p in table.rglob("*.parquet") if not any(part[0] in "._" for part in p.parts[-4:]))
     return (

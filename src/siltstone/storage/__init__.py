@@ -16,13 +16,13 @@ from siltstone.errors import StorageError, UsageError
 from siltstone.model.access import AMAZON, Access
 from siltstone.model.places import refuse_half_uri
 from siltstone.storage.access import delta_options
-from siltstone.storage.failures import explained, reason, whole
+from siltstone.storage.failures import explained, next_move, reason, whole
 from siltstone.storage.local import Disk
 from siltstone.storage.prefetch import ahead
 from siltstone.storage.s3 import S3Bucket
 from siltstone.storage.store import OBJECTS, Fetched, Store, Writer
 
-__all__ = ["AMAZON", "OBJECTS", "Fetched", "Sink", "Storage", "join", "open_root", "reason", "whole"]
+__all__ = ["AMAZON", "OBJECTS", "Fetched", "Sink", "Storage", "join", "next_move", "open_root", "reason", "whole"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -25,7 +25,7 @@ from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
-from siltstone.storage import Storage, reason, whole
+from siltstone.storage import Storage, next_move, reason, whole
 from siltstone.table import ledger as ledgers
 from siltstone.table.ledger import Head
 
@@ -209,7 +209,7 @@ class Table:
         except (DeltaError, OSError) as error:
             if self._handle() is None:
                 raise StorageError(
-                    f"can't create {self.storage.root}: {reason(error)}", "Check its permissions."
+                    f"can't create {self.storage.root}: {reason(error)}", next_move(self.storage.root, error)
                 ) from error
 
     def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
@@ -296,7 +296,8 @@ class Table:
             return None
         except (DeltaError, OSError) as error:
             raise StorageError(
-                f"can't read the table {self.storage.root}: {reason(error)}", "Check its _delta_log."
+                f"can't read the table {self.storage.root}: {reason(error)}",
+                next_move(self.storage.root, error, otherwise="Check its _delta_log."),
             ) from error
 
     def _handle_at(self, planned: Snapshot) -> DeltaTable:
@@ -310,8 +311,10 @@ class Table:
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
         if self.storage.read(_log_path(planned.version + 1)) is not None:
             raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
+        move = next_move(self.storage.root, error, otherwise="run again.")
         raise StorageError(
-            f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
+            f"can't commit to {self.storage.root}: {reason(error)}",
+            f"This commit did not happen; {move[0].lower()}{move[1:]}",
         ) from error
 
     def _was_committed(self, transaction: Transaction, planned: Snapshot) -> bool:

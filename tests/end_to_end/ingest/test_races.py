@@ -185,8 +185,8 @@ def test_a_commit_that_fails_for_good_commits_nothing(
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 6
         told = capsys.readouterr().err
         assert f"can't commit to {world.table.resolve()}: {error}" in told
-        assert "Nothing was committed; run again." in told
-        with pytest.raises(StorageError, match="Nothing was committed"):
+        assert "This commit did not happen; run again." in told
+        with pytest.raises(StorageError, match="This commit did not happen"):
             world.compact()
     assert world.headers() == []
     assert world.rows("heartbeat") == []
