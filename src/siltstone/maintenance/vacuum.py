@@ -23,6 +23,7 @@ from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER, OWN_EDGES
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
+from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.quarantine import quarantine_file
@@ -69,8 +70,7 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool, f
     spare = retry(attempt, table.storage.root, progress, outcome="nothing was deleted")
     old = spare.old
     if not dry_run:
-        delete = partial(table.storage.delete, follows_links=False)
-        for number, _ in enumerate(table.storage.ahead(delete, old["path"])):
+        for number, _ in enumerate(table.storage.ahead(partial(_delete, table.storage), old["path"])):
             progress("deleting", number, old.height, 0)
     return VacuumSummary(
         table=table.storage.root,
@@ -81,6 +81,11 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool, f
         grace_hours=hours,
         seconds=round(time.time() - started, 3),
     )
+
+
+def _delete(storage: Storage, path: str) -> None:
+    """The only place that deletes; never what lies outside of the table, by a link that came after the listing."""
+    storage.delete(path, follows_links=False)
 
 
 def _listed(table: Table) -> tuple[int, pl.DataFrame]:
