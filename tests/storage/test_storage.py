@@ -6,6 +6,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,43 @@ def test_what_is_no_file_is_not_waited_for(local: Storage) -> None:
     null = local.read("null")
     assert null is not None
     assert null.refusal == "it is a device, no file"
+
+
+def test_links_are_left_out_where_they_are_not_followed(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "real", tmp_path / "elsewhere"
+    local = Storage(str(root))
+    elsewhere.mkdir()
+    root.mkdir()
+    local.put("sub/f", b"22")
+    (elsewhere / "x").write_bytes(b"1")
+    (root / "folder").symlink_to(elsewhere)
+    (root / "file").symlink_to(elsewhere / "x")
+    (tmp_path / "root").symlink_to(root)
+    for storage in (local, Storage(f"{tmp_path}/root")):
+        assert storage.objects(follows_links=False)["path"].to_list() == ["sub/f"]
+        assert storage.objects("sub", follows_links=False)["path"].to_list() == ["sub/f"]
+        assert storage.objects("folder", follows_links=False)["path"].to_list() == []
+        with pytest.raises(StorageError, match=r"can't delete .*folder/x: .*/folder is a link, or lies behind one"):
+            storage.delete("folder/x", follows_links=False)
+    assert (elsewhere / "x").read_bytes() == b"1"
+    local.delete("file", follows_links=False)  # the link alone
+    local.delete("sub/f", follows_links=False)
+    assert local.objects()["path"].to_list() == ["folder/x"]
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", ".."])
+def test_nothing_above_the_root_is_deleted(store: Storage, path: str) -> None:
+    with pytest.raises(UsageError, match="leads out of"):
+        store.child("lake").delete(path)
+
+
+def test_the_store_says_when_an_object_was_written(store: Storage) -> None:
+    before = time.time()
+    store.put("a/x", b"1")
+    at = store.modified_us("a/x")
+    assert at is not None
+    assert abs(at / 1e6 - before) < 5
+    assert store.modified_us("a/y") is None
 
 
 def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:

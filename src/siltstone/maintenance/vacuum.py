@@ -23,6 +23,7 @@ from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER, OWN_EDGES
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
+from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.other_writers import changes_by_others
@@ -70,8 +71,7 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool, f
     spare = retry(attempt, table.storage.root, progress, outcome="nothing was deleted")
     old = spare.old
     if not dry_run:
-        delete = partial(table.storage.delete, follows_links=False)
-        for number, _ in enumerate(table.storage.ahead(delete, old["path"])):
+        for number, _ in enumerate(table.storage.ahead(partial(_delete, table.storage), old["path"])):
             progress("deleting", number, old.height, 0)
     return VacuumSummary(
         table=table.storage.root,
@@ -84,6 +84,11 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool, f
     )
 
 
+def _delete(storage: Storage, path: str) -> None:
+    """The only place that deletes; never what lies outside of the table, by a link that came after the listing."""
+    storage.delete(path, follows_links=False)
+
+
 def _listed(table: Table) -> tuple[int, pl.DataFrame]:
     """The store's time, as it stamps an object that is put now (microseconds since 1970), and all other objects of the
     table; links are left out."""
@@ -91,13 +96,13 @@ def _listed(table: Table) -> tuple[int, pl.DataFrame]:
     for _ in range(_TRIES):
         clock = f"{FOLDER}/plans/clock-{uuid.uuid4().hex}"  # where vacuum finds it if this dies
         storage.put(clock, b"")
-        objects = storage.objects(follows_links=False)
+        objects, now_us = storage.objects(follows_links=False), storage.modified_us(clock)
         storage.delete(clock)
         is_clock = pl.col("path") == clock
-        for now_us in objects.filter(is_clock)["modified_us"]:
-            return now_us, objects.filter(~is_clock)
+        if now_us is not None:  # as the listing says, which may be more exact, unless a link leads to its folder
+            return max([now_us, *objects.filter(is_clock)["modified_us"]]), objects.filter(~is_clock)
     raise StorageError(
-        f"{_TRIES} times an object that was put below {storage.uri(FOLDER)} was not listed",
+        f"{_TRIES} times an object that was put to {storage.uri(clock)} was gone at once",
         "Run again when no other vacuum of the table does.",
     )
 

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import unquote
 
@@ -31,6 +32,7 @@ from siltstone.table.ledger import Head
 
 APP_ID = "siltstone"
 FENCE_ID = "siltstone-fence"
+_SLEPT_SECONDS = 3600  # logs are cleaned up after days
 _DELTA_TYPE = {
     "double": "double",
     "bigint": "long",
@@ -254,7 +256,7 @@ class Table:
         transaction: Transaction,
         planned: Snapshot,
     ) -> None:
-        handle = self._handle_at(planned)
+        handle, since = self._handle_at(planned), Clock()
         try:
             handle.create_write_transaction(
                 actions,
@@ -270,6 +272,7 @@ class Table:
         except (DeltaError, OSError) as error:
             if not self._was_committed(transaction, planned):
                 self._refuse(planned, error)
+        self._refuse_overslept(since, planned, _head_of(transaction))
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         """The data files at a version; Refused when the table is not at it any more."""
@@ -309,7 +312,7 @@ class Table:
         return handle
 
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
-        if self.storage.read(_log_path(planned.version + 1)) is not None:
+        if self.storage.read(_log_path(planned.version + 1)) is not None or self.lost_files(planned):
             raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
         move = next_move(self.storage.root, error, otherwise="run again.")
         raise StorageError(
@@ -317,16 +320,31 @@ class Table:
             f"This commit did not happen; {move[0].lower()}{move[1:]}",
         ) from error
 
+    def _refuse_overslept(self, since: "Clock", planned: Snapshot, head: Head | None) -> None:
+        """Raise Refused where a commit has slept until the log was cleaned up: then its entry has been created anew
+        below a checkpoint, where nobody looks for it. What made `head` the newest is looked for in its history."""
+        if since.seconds < _SLEPT_SECONDS:
+            return
+        newest = self.snapshot()
+        if newest is not None and newest.version > planned.version + 1 and not self._has(newest, head):
+            raise Refused(f"the log was cleaned up before version {planned.version + 1} was committed")
+
+    def _has(self, newest: Snapshot, head: Head | None) -> bool:
+        """Whether a run is in the history of a version."""
+        return head is not None and head.name in {h.name for h in ledgers.headers(self.storage, newest.head)}
+
     def _was_committed(self, transaction: Transaction, planned: Snapshot) -> bool:
-        """Whether the log after the planned version holds this run's transaction."""
-        wanted = transaction.app_id, transaction.version
+        """Whether the log after the planned version holds this transaction: of a run anywhere, for other runs may have
+        come after it; of a fence, of which two may be equal, right after that version."""
+        head = _head_of(transaction)
         try:
-            return any(wanted in entry for entry in self._transactions_after(planned))
+            entries = list(islice(self._transactions_after(planned), None if head else 1))
+            if not entries and head and (newest := self.snapshot()) and newest.version > planned.version:
+                return self._has(newest, head)  # the log has been cleaned up
+            return any((transaction.app_id, transaction.version) in entry for entry in entries)
         except (StorageError, ValueError) as error:
-            is_run = transaction.app_id == APP_ID
-            what = f"the commit of run {Head.of_version(transaction.version).name}" if is_run else "the commit"
             raise UnknownOutcomeError(
-                f"{what} failed and the log can't be read: {error}",
+                f"the commit of {f'run {head.name}' if head else 'a fence'} failed and the log can't be read: {error}",
                 "Nothing was deleted. Run the same command again: it will find out and go on.",
             ) from error
 
@@ -366,6 +384,22 @@ class Table:
 
     def _partition_values(self, partition: Partition) -> dict[str, str | None]:
         return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
+
+
+class Clock:
+    """The time since this was made, by whichever clock says more: the host may have been suspended or set."""
+
+    def __init__(self) -> None:
+        self._at = time.time(), time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return max(time.time() - self._at[0], time.monotonic() - self._at[1])
+
+
+def _head_of(transaction: Transaction) -> Head | None:
+    """The run of a transaction; None of a fence."""
+    return Head.of_version(transaction.version) if transaction.app_id == APP_ID else None
 
 
 def _log_path(version: int) -> str:

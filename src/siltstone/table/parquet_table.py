@@ -21,7 +21,7 @@ from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
-from siltstone.table.delta_table import Change, LoggedCommit, Snapshot, Table
+from siltstone.table.delta_table import Change, Clock, LoggedCommit, Snapshot, Table
 from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
@@ -154,11 +154,12 @@ class PlainTable(Table):
 
     def _append(self, entry: dict[str, Any], planned: Snapshot, more_columns: Sequence[Column] = ()) -> None:
         """Put the entry behind the planned version. Raises Refused, UnknownOutcomeError or StorageError as `commit`."""
-        version, token = planned.version + 1, secrets.token_hex(8)
+        version, token, since = planned.version + 1, secrets.token_hex(8), Clock()
         columns = [[c.name, c.kind, c.key] for c in (*planned.schema.columns, *more_columns)]
         data = json.dumps({**entry, "columns": columns, "token": token}).encode()
         try:
             if self.storage.put(_path(version), data):
+                self._refuse_overslept(since, planned, Head.of_version(entry["head"]) if "info" in entry else None)
                 self._checkpoint(version)
                 return
             failure: StorageError | None = None

@@ -119,7 +119,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
         aggregates(world).run("1h", ["integral"], columns=("a",))
         world.deliver({"BRCB/SLS30I009/2025121013": [record(NOON + 3600, a=3), record(NOON + 86_400, a=4)]})
         world.compact()
-    signals = die([("aggregate", point, world.root) for point, world in worlds.items()])
+    signals = die([("aggregate", point, "", world.root) for point, world in worlds.items()])
     assert dict(zip(POINTS, signals, strict=True)) == dict.fromkeys(POINTS, signal.SIGKILL)
     return worlds
 
