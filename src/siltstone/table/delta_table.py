@@ -107,7 +107,33 @@ class Table:
         handle = self._handle()
         if handle is None:
             return None
-        head = self._head_of(handle.transaction_version(APP_ID))
+        return self._snapshot_of(handle, self._head_of(handle.transaction_version(APP_ID)))
+
+    def logged(self) -> Snapshot | None:
+        """The newest version as the log alone tells it, of a table whose newest manifest may be gone."""
+        handle = self._handle()
+        if handle is None:
+            return None
+        version = handle.transaction_version(APP_ID)
+        return self._snapshot_of(handle, None if version is None else Head.of_version(version))
+
+    def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
+        """The runs before the newest one, newest first, as far as the log reaches back; None where it tells of none and
+        does not begin with the table."""
+        found: list[Head] = []
+        for version in range(planned.version, -1, -1):
+            entry = self.storage.read(_log_path(version))
+            if entry is None:
+                return found or None
+            transactions = [json.loads(line).get("txn", {}) for line in entry.data.splitlines()]
+            found += [Head.of_version(t["version"]) for t in transactions if t.get("appId") == APP_ID]
+            found = [head for head in found if head != planned.head]
+        return found
+
+    def give_up(self, planned: Snapshot) -> None:
+        """Leave what a run that died has left undone as it is; nothing, since a Delta commit is one step."""
+
+    def _snapshot_of(self, handle: DeltaTable, head: Head | None) -> Snapshot:
         if "deletionVectors" in (handle.protocol().reader_features or ()) and pa.table(handle.deletion_vectors()):
             raise OtherWriterError(
                 f"{self.storage.root} has deletion vectors: another writer deleted rows without writing files anew",
