@@ -85,7 +85,7 @@ class _Repairing:
             files_taken_back=len(plan.taken_back),
             files_lost=len(plan.lost),
             sources_again=again,
-            sources_gone=self._not_at_the_input(again),
+            sources_lost=self._not_at_the_input(again),
         )
         return replace(summary, run=self._commit(plan, known, edits)) if does else summary
 

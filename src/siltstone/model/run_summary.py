@@ -90,7 +90,7 @@ class RepairSummary(RunSummary):
     `dropped`: the runs of which manifests or data files are gone, newest first; the table goes on from the run
     `back_to`, "" for none. `files_taken_back` data files, which they had removed, are part of it again; `files_lost`
     are gone as well. `sources_again`: source files with rows in what is lost, which the next `compact` reads again;
-    `sources_gone`: those of them that are not where they were.
+    `sources_lost`: those of them that are not where they were.
     """
 
     table: str
@@ -101,7 +101,7 @@ class RepairSummary(RunSummary):
     files_taken_back: int = 0
     files_lost: int = 0
     sources_again: Sequence[str] = ()
-    sources_gone: Sequence[str] = ()
+    sources_lost: Sequence[str] = ()
     seconds: float = 0.0
 
 

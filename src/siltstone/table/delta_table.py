@@ -162,26 +162,26 @@ class Table:
         """The names of the data files at a version; Refused when the table is not at it any more."""
         return list(map(unquote, pa.table(self._handle_at(planned).get_add_actions())["path"].to_pylist()))
 
-    def commits_since(self, planned: Snapshot) -> list[LoggedCommit] | None:
+    def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
         """The commits after that of the newest run, up to a version, which added or removed data files, newest first;
-        None where the log does not reach back so far."""
+        and whether the log reaches back so far that these are all."""
         found: list[LoggedCommit] = []
         for version in range(planned.version, -1, -1):
             entry = self.storage.read(_log_path(version))
             if entry is None:
-                return None
+                return found, False
             actions: list[dict[str, dict[str, Any]]] = [json.loads(line) for line in entry.data.splitlines()]
             for transaction in (action["txn"] for action in actions if "txn" in action):
                 is_newest_run = planned.head is not None and transaction["version"] == planned.head.version
                 if is_newest_run and transaction["appId"] == APP_ID:
-                    return found
+                    return found, True
             changed = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
             about = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
             if changed:
                 operation, engine = (str(about.get(key) or "unknown") for key in ("operation", "engineInfo"))
                 changes_data = any(file.get("dataChange", True) for file in changed)
                 found.append(LoggedCommit(version, operation, engine, changes_data))
-        return found
+        return found, True
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         """The statistics of each data file at a version, by path and column; readers skip files by them."""

@@ -117,8 +117,8 @@ class PlainTable(Table):
     def paths(self, planned: Snapshot) -> list[str]:
         return list(self._state_at(planned).files)
 
-    def commits_since(self, planned: Snapshot) -> list[LoggedCommit] | None:
-        return []  # only siltstone writes this log
+    def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
+        return [], True  # only siltstone writes this log
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         return [
