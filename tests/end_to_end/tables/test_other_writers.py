@@ -2,9 +2,10 @@
 changed ends it with a sentence, and nothing is deleted meanwhile."""
 
 import json
+import re
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -39,6 +40,9 @@ from support.other_writers import (
     three_runs,
     vacuumed,
 )
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def after_nothing(world: World) -> Any:
@@ -278,4 +282,44 @@ def test_what_a_platform_does_again_and_again_ends_no_run(fleet: World) -> None:
         delta(fleet.table).optimize.compact()
     assert fleet.compact(LATER)["taken_over"]["files_removed"] == 1
     assert numbers(fleet) == [0, 0, 1, 1, 2, 2, 15, 16]
+    assert fleet.verify()["problems"] == []
+
+
+@pytest.mark.slow("spark")
+def test_what_spark_writes_is_taken_over_and_adopted(fleet: World, spark: "SparkSession") -> None:
+    average(fleet)
+    path = f"delta.`{fleet.table}`"
+    spark.sql(f"OPTIMIZE {path}")
+    taken_over = fleet.compact(LATER)["taken_over"]
+    assert (taken_over["what"], taken_over["rows"]) == ("files", 6)
+    assert re.match(r"version 5: OPTIMIZE by Apache-Spark/\S+ Delta-Lake/", taken_over["by"])
+    assert (average(fleet)["run"], numbers(fleet)) == ("", [0, 0, 1, 1, 2, 2])
+    spark.sql(f"UPDATE {path} SET n = n + 100 WHERE n = 1")
+    with pytest.raises(OtherWriterError, match="UPDATE by Apache-Spark"):
+        fleet.compact(LATER)
+    assert [(one["rows_before"], one["rows"]) for one in adopted(fleet)["sources"]] == [(2, 2)]
+    assert numbers(fleet) == [0, 0, 2, 2, 101, 101]
+    assert fleet.verify()["problems"] == []
+    average(fleet)
+    average(fleet, name="twin")
+    assert_same(hourly(fleet).frame(), hourly(fleet, "twin").frame())
+    spark.sql(f"RESTORE TABLE {path} TO VERSION AS OF 4")
+    assert fleet.compact(LATER)["taken_over"]["what"] == "restored"
+    assert numbers(fleet) == [0, 0, 1, 1, 2, 2]
+    assert fleet.verify()["problems"] == []
+
+
+@pytest.mark.slow("spark")
+def test_deletion_vectors_are_refused(fleet: World, spark: "SparkSession") -> None:
+    path = f"delta.`{fleet.table}`"
+    spark.sql(f"ALTER TABLE {path} SET TBLPROPERTIES (delta.enableDeletionVectors = true)")
+    fleet.settle(CLOSED)  # one file, of which a DELETE takes some rows
+    spark.sql(f"DELETE FROM {path} WHERE n = 1")
+    for run in (after_nothing, after_optimize, vacuumed, World.verify, average):
+        with pytest.raises(OtherWriterError, match=r"has deletion vectors.*REORG TABLE ... APPLY \(PURGE\)"):
+            run(fleet)
+    spark.sql(f"REORG TABLE {path} APPLY (PURGE)")
+    with pytest.raises(OtherWriterError, match=r"REORG by Apache-Spark.*DELETE by Apache-Spark"):
+        fleet.compact(LATER)
+    assert [(one["rows_before"], one["rows"]) for one in adopted(fleet)["sources"]] == [(2, 0)]
     assert fleet.verify()["problems"] == []
