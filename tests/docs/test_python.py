@@ -14,11 +14,14 @@ from siltstone.model import derived_summary, run_summary, survey_summary
 from siltstone.model.run_summary import RunSummary, Summary, names_of
 
 PAGE = (ROOT / "docs/python.md").read_text()
-KINDS: dict[str, type[RunSummary]] = {
+KINDS: dict[str, type[Summary]] = {
     "compact": run_summary.TableSummary,
     "optimize": run_summary.OptimizeSummary,
     "verify": run_summary.VerifySummary,
     "vacuum": run_summary.VacuumSummary,
+    "adopt": run_summary.AdoptSummary,
+    "repair": run_summary.RepairSummary,
+    "taken over": run_summary.TakeOverSummary,
     "aggregate": derived_summary.AggregateSummary,
     "convention": derived_summary.ConventionSummary,
     "rollup": derived_summary.RollupSummary,

@@ -136,7 +136,7 @@ class _AggregateRun:
             if newest is None or full:
                 return self._rebuild()
             if self._output.others is not None:
-                raise self._output.others.refusal("The same command with --full makes the table anew.")
+                raise self._output.others.refusal()
             return self._update(newest)
 
     @contextmanager

@@ -5,7 +5,7 @@ exit codes of every command:
 
     0  done; also when some input was quarantined, and when there was nothing to do
     1  a defect, or a worker process that died; nothing was committed
-    2  wrong usage or configuration; nothing was done
+    2  wrong usage or configuration, or another engine has changed the table's rows; nothing was done
     3  done, but something was quarantined and --strict was given
     4  other runs committed first, again and again; nothing was committed
     5  the outcome of the commit is unknown; run it again, it finds out

@@ -6,14 +6,13 @@ from functools import partial
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import UsageError
 from siltstone.maintenance.rows_by_source import Edit, edits_by_comparison, edits_by_count, rows_by_source
-from siltstone.maintenance.take_over import commit_files, header_after, taken_over, written_anew
+from siltstone.maintenance.take_over import commit_files, has_changed_rows, header_after, taken_over, written_anew
 from siltstone.model.run_summary import AdoptSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.ledger import EDITED
-from siltstone.table.other_writers import DERIVED, OtherWriters
+from siltstone.table.other_writers import OtherWriters
 from siltstone.table.transaction import TableVersion, reading_at, retry
 
 
@@ -21,7 +20,7 @@ def adopt(table: Table, config: Config, engine: Engine, progress: Progress, *, d
     """What other writers changed in a table since siltstone's newest run, and whose rows; where it `does`, they are
     siltstone's own from then on.
 
-    Raises UsageError for a table that was made of others, which its own command makes anew; LostRaceError.
+    Raises OtherWriterError for a table that was made of others, which its own command makes anew; LostRaceError.
     """
     started = time.time()
     attempt = partial(_adopt, table.for_writing() if does else table, config, engine, progress, does=does)
@@ -35,14 +34,12 @@ def _adopt(table: Table, config: Config, engine: Engine, progress: Progress, *, 
     summary = AdoptSummary(table=table.storage.root, engine=engine.name)
     if others is None:
         return summary
-    if newest is not None and newest.kind in DERIVED:
-        raise UsageError(
-            f"{table.storage.root} was made by siltstone {newest.kind}, which can make it anew",
-            "Run the same command again, aggregate with --full.",
-        )
+    if others.is_derived:
+        raise others.refusal()
     summary = replace(summary, what=others.kind, by=str(others))
-    if others.kind != "rows":
+    if not has_changed_rows(version, others, engine):
         return replace(summary, run=taken_over(version, config, engine, progress).run) if does else summary
+    summary = replace(summary, what="rows")
     progress(f"comparing {len(others.gone) + len(others.come):,} data files", 0, 0, 0)
     with reading_at(table, version.snapshot):
         edits, files_missing = _edits(version, others, engine)

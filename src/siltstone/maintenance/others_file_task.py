@@ -44,7 +44,8 @@ class OthersFileTask:
         read = written = cells = 0
         unit, time = contract.sort_by
         with opened(self.writing.table, self.file.path, rows=self.file.rows, coded=coded) as file:
-            for part in _parts(file, arrow, self.memory_bytes // _SHARE_OF_MEMORY):
+            beside = {f.name for f in contract.partition_by}  # which some engines write into the files as well
+            for part in _parts(file, arrow, beside, self.memory_bytes // _SHARE_OF_MEMORY):
                 with naming(file.uri):
                     rows = part.take(sorted_places(part, time, unit))
                 read, written = read + row_digest(part), written + row_digest(rows)
@@ -56,15 +57,15 @@ class OthersFileTask:
         return Rewritten(writer.outputs, cells, {})
 
 
-def _parts(file: DataFileReader, arrow: pa.Schema, most_bytes: int) -> Iterator[pa.Table]:
-    """The rows with every column of the table, so many bytes at a time."""
+def _parts(file: DataFileReader, arrow: pa.Schema, beside: set[str], most_bytes: int) -> Iterator[pa.Table]:
+    """The rows with every column of the table, and without those `beside`, so many bytes at a time."""
     batches = (
         file.as_stored(_BATCH_ROWS) if isinstance(file, OthersFileReader) else file.batches(batch_rows=_BATCH_ROWS)
     )
     waiting: list[pa.Table] = []
     for batch in batches:
         with naming(file.uri):
-            waiting.append(_complete(batch, arrow))
+            waiting.append(_complete(batch, arrow, beside))
         if sum(table.get_total_buffer_size() for table in waiting) >= most_bytes:
             yield _united(waiting)
             waiting = []
@@ -72,9 +73,9 @@ def _parts(file: DataFileReader, arrow: pa.Schema, most_bytes: int) -> Iterator[
         yield _united(waiting)
 
 
-def _complete(table: pa.Table, arrow: pa.Schema) -> pa.Table:
+def _complete(table: pa.Table, arrow: pa.Schema, beside: set[str]) -> pa.Table:
     """The rows in the table's types; null in columns that the file does not have."""
-    if unknown := set(table.column_names) - set(arrow.names):
+    if unknown := set(table.column_names) - set(arrow.names) - beside:
         raise ValueError(f"it has columns that the table has not: {', '.join(sorted(unknown))}")
     known = set(table.column_names)
     columns = []

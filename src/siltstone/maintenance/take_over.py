@@ -51,7 +51,7 @@ def taken_over(version: TableVersion, config: Config, engine: Engine, progress: 
     """
     others = version.others
     assert others is not None
-    if others.kind == "rows" or (others.kind == "files" and not _has_same_rows(version, others, engine)):
+    if has_changed_rows(version, others, engine):
         raise others.refusal()
     if others.kind == "restored":
         return _gone_on_from(version, others, engine, progress)
@@ -72,16 +72,16 @@ def taken_over(version: TableVersion, config: Config, engine: Engine, progress: 
     )
 
 
-def _has_same_rows(version: TableVersion, others: OtherWriters, engine: Engine) -> bool:
-    """Whether others only stored the same rows in other files. The log says so; where it has been cleaned up, the rows
-    are compared, if the files that are no longer in the table are still there."""
-    if others.commits:
-        return True
+def has_changed_rows(version: TableVersion, others: OtherWriters, engine: Engine) -> bool:
+    """Whether others changed rows, and did not only store the same ones in other files. The log says so; where it has
+    been cleaned up, the rows are compared, and where the files of before are gone too, it may be."""
+    if others.kind == "rows" or others.has_all_commits or others.kind == "restored":
+        return others.kind == "rows"
     from siltstone.maintenance.rows_by_source import rows_by_source  # what verify reads by
 
     before = rows_by_source(version.table, version.snapshot.schema, others.gone, engine)
     after = rows_by_source(version.table, version.snapshot.schema, others.come, engine)
-    return not before.missing and before.sums == after.sums
+    return bool(before.missing) or before.sums != after.sums
 
 
 def _gone_on_from(version: TableVersion, others: OtherWriters, engine: Engine, progress: Progress) -> TakeOverSummary:

@@ -141,7 +141,7 @@ def _source_checks(
             "the table names its files by their path below a root", "Give --set compaction.source_root=..."
         )
     read = accounts.filter((pl.col("records_in") > 0) | (pl.col("sha256") != ""))
-    files = [(*_place(row["path"], root), row) for row in read.iter_rows(named=True)]
+    files = [(*place_of(row["path"], root), row) for row in read.iter_rows(named=True)]
     tasks = []
     for input_root, group in groupby(sorted(files, key=lambda f: f[:2]), key=lambda f: f[0]):
         source = Storage(input_root, config.storage)
@@ -195,7 +195,7 @@ def _missing_refusals(table: Storage, head: Head) -> Iterator[str]:
             yield f"{path}: was refused as a whole, but the quarantine has no entry of it"
 
 
-def _place(identity: str, source_root: str) -> tuple[str, str]:
+def place_of(identity: str, source_root: str) -> tuple[str, str]:
     """The storage root and the path below it at which a source file lies."""
     if source_root:
         return open_root(source_root).root, identity

@@ -84,6 +84,28 @@ class AdoptSummary(RunSummary):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class RepairSummary(RunSummary):
+    """What `repair` found, and did; `run` is "" where nothing was repaired.
+
+    `dropped`: the runs of which manifests or data files are gone, newest first; the table goes on from the run
+    `back_to`, "" for none. `files_taken_back` data files, which they had removed, are part of it again; `files_lost`
+    are gone as well. `sources_again`: source files with rows in what is lost, which the next `compact` reads again;
+    `sources_lost`: those of them that are not where they were.
+    """
+
+    table: str
+    engine: str
+    run: str = ""
+    dropped: Sequence[str] = ()
+    back_to: str = ""
+    files_taken_back: int = 0
+    files_lost: int = 0
+    sources_again: Sequence[str] = ()
+    sources_lost: Sequence[str] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimizeSummary(RunSummary):
     """What `optimize` merged; with `dry_run` what it would. `taken_over` is None where nobody else had changed data
     files."""

@@ -124,14 +124,40 @@ class Table:
         handle = self._handle()
         if handle is None:
             return None
-        head = self._head_of(handle.transaction_version(APP_ID))
-        fence = handle.transaction_version(FENCE_ID) or 0
+        return self._snapshot_of(handle, self._head_of(handle.transaction_version(APP_ID)))
+
+    def logged(self) -> Snapshot | None:
+        """The newest version as the log alone tells it, of a table whose newest manifest may be gone."""
+        handle = self._handle()
+        if handle is None:
+            return None
+        version = handle.transaction_version(APP_ID)
+        return self._snapshot_of(handle, None if version is None else Head.of_version(version))
+
+    def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
+        """The runs before the newest one, newest first, as far as the log reaches back; None where it tells of none and
+        does not begin with the table."""
+        found: list[Head] = []
+        for version in range(planned.version, -1, -1):
+            entry = self.storage.read(_log_path(version))
+            if entry is None:
+                return found or None
+            transactions = [json.loads(line).get("txn", {}) for line in entry.data.splitlines()]
+            found += [Head.of_version(t["version"]) for t in transactions if t.get("appId") == APP_ID]
+            found = [head for head in found if head != planned.head]
+        return found
+
+    def give_up(self, planned: Snapshot) -> None:
+        """Leave what a run that died has left undone as it is; nothing, since a Delta commit is one step."""
+
+    def _snapshot_of(self, handle: DeltaTable, head: Head | None) -> Snapshot:
         if "deletionVectors" in (handle.protocol().reader_features or ()) and pa.table(handle.deletion_vectors()):
             raise OtherWriterError(
                 f"{self.storage.root} has deletion vectors: another writer deleted rows without writing files anew",
                 "Let that engine do it (Spark, Databricks: REORG TABLE ... APPLY (PURGE)), switch "
                 "delta.enableDeletionVectors off, then: siltstone adopt.",
             )
+        fence = handle.transaction_version(FENCE_ID) or 0
         return Snapshot(handle.version(), self._schema_of(handle.schema()), head, fence)
 
     def newest_run(self) -> Head | None:
@@ -154,26 +180,26 @@ class Table:
         """The names of the data files at a version; Refused when the table is not at it any more."""
         return list(map(unquote, pa.table(self._handle_at(planned).get_add_actions())["path"].to_pylist()))
 
-    def commits_since(self, planned: Snapshot) -> list[LoggedCommit] | None:
+    def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
         """The commits after that of the newest run, up to a version, which added or removed data files, newest first;
-        None where the log does not reach back so far."""
+        and whether the log reaches back so far that these are all."""
         found: list[LoggedCommit] = []
         for version in range(planned.version, -1, -1):
             entry = self.storage.read(_log_path(version))
             if entry is None:
-                return None
+                return found, False
             actions: list[dict[str, dict[str, Any]]] = [json.loads(line) for line in entry.data.splitlines()]
             for transaction in (action["txn"] for action in actions if "txn" in action):
                 is_newest_run = planned.head is not None and transaction["version"] == planned.head.version
                 if is_newest_run and transaction["appId"] == APP_ID:
-                    return found
+                    return found, True
             changed = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
             about = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
             if changed:
                 operation, engine = (str(about.get(key) or "unknown") for key in ("operation", "engineInfo"))
                 changes_data = any(file.get("dataChange", True) for file in changed)
                 found.append(LoggedCommit(version, operation, engine, changes_data))
-        return found
+        return found, True
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         """The statistics of each data file at a version, by path and column; readers skip files by them."""

@@ -139,13 +139,13 @@ def load(table: Storage, head: Head | None) -> Ledger:
 
 def with_manifest(table: Storage, head: Head) -> Head:
     """The head with its manifest; `load` and the others don't read it again."""
-    return replace(head, manifest=_read(table, _manifest_path(head)))
+    return replace(head, manifest=_read(table, manifest_path(head)))
 
 
 def check_head(table: Storage, head: Head, *, writes: bool) -> None:
     """Raise TableFormatError unless this siltstone may read a table whose newest run is the head, or with `writes` may
     write it. The head has its manifest."""
-    header = _header(table, head.manifest, _manifest_path(head))
+    header = _header(table, head.manifest, manifest_path(head))
     check_format(format_of(header.more, table.root), table.root, writes=writes)
 
 
@@ -159,6 +159,11 @@ def accounts(table: Storage, head: Head | None) -> pl.DataFrame:
     manifests = [manifest for _, manifest in _chain(table, head)]
     frame = pl.concat(manifests) if manifests else _MANIFEST.to_frame()
     return frame.filter(pl.col("lane") != "noted").unique("path", keep="first", maintain_order=True)
+
+
+def read_by(table: Storage, head: Head) -> pl.DataFrame:
+    """The accounts of the source files that one run read, columns as in its manifest."""
+    return _parsed(table, manifest_path(head))[1].filter(~pl.col("lane").is_in(["noted", ADJUSTED]))
 
 
 def files_of(header: RunHeader) -> set[str]:
@@ -221,7 +226,7 @@ def write_manifest(
         ledger=snapshot,
         more={**header.more, KEY: dict(ledger.format)},
     )
-    _put(table, _manifest_path(head), _manifest(files, dataset, datasets or {}), whole.as_dict())
+    _put(table, manifest_path(head), _manifest(files, dataset, datasets or {}), whole.as_dict())
 
 
 def _manifest(files: Sequence[FileAccount], dataset: str, datasets: Mapping[str, str]) -> pl.DataFrame:
@@ -253,7 +258,8 @@ def _repeated(values: Sequence[K], made: Callable[[K], Any], dtype: pl.DataType)
     return pl.Series([made(value) for value in places], dtype=dtype).gather(rows)
 
 
-def _manifest_path(head: Head) -> str:
+def manifest_path(head: Head) -> str:
+    """The file in the table's folder that a run's manifest is kept in."""
     return f"{FOLDER}/runs/{head.name}.manifest"
 
 
@@ -263,7 +269,7 @@ def _snapshot_path(name: str) -> str:
 
 def _chain(table: Storage, head: Head | None) -> Iterator[tuple[RunHeader, pl.DataFrame]]:
     while head is not None:
-        path = _manifest_path(head)
+        path = manifest_path(head)
         header, manifest = _parsed(table, path, head.manifest)
         yield header, manifest
         head = Head.of_version(header.parent) if header.parent is not None else None

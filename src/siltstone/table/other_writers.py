@@ -35,8 +35,9 @@ class OtherWriters:
       where rows were changed.
     - `gone`: data files that siltstone's runs put in and that are not in the table any more; `come`: those that no run
       put in; `stored`: all that it has.
-    - `commits`: those that changed files, newest first; none where the log has been cleaned up, and then `files` is a
-      guess by the numbers of rows.
+    - `commits`: those that changed files, newest first. Where the log has been cleaned up, they may not be all
+      (`has_all_commits`), and `files` is a guess by the numbers of rows.
+    - `is_derived`: whether the table was made of others, so that it can be made anew.
     - `restored_to`: the newest run whose data files the table has again; None where it is that before the first.
     """
 
@@ -46,23 +47,28 @@ class OtherWriters:
     come: Sequence[DataFile]
     stored: Sequence[DataFile]
     commits: Sequence[LoggedCommit]
+    has_all_commits: bool
     run: str
+    is_derived: bool
     restored_to: RunHeader | None = None
 
     def __str__(self) -> str:
         """Who did it: version, operation and engine of the newest commits."""
-        if not self.commits:
-            return "the log has been cleaned up and does not say by whom"
-        shown = [f"version {c.version}: {c.operation} by {c.engine}" for c in self.commits[:_SHOWN]]
-        more = len(self.commits) - len(shown)
-        return "; ".join(shown) + (f"; and {more} more" if more else "")
+        said = [f"version {c.version}: {c.operation} by {c.engine}" for c in self.commits[:_SHOWN]]
+        if more := len(self.commits) - len(said):
+            said.append(f"and {more} more")
+        if not self.has_all_commits:
+            said.append("the log of before is cleaned up" if said else "the log is cleaned up and does not say by whom")
+        return "; ".join(said)
 
-    def refusal(self, next_move: str = "") -> OtherWriterError:
+    def refusal(self) -> OtherWriterError:
         """The error of a run that can't go on."""
-        move = next_move or (
+        move = (
             f"siltstone adopt {self.root} names the source files whose rows were touched, and with --yes takes the "
             "rows as they are now."
         )
+        if self.is_derived:
+            move = "The same command that made it makes it anew, siltstone aggregate with --full."
         return OtherWriterError(
             f"{self.root} was changed by another writer since siltstone's run {self.run} ({self}); nothing was written",
             move,
@@ -106,12 +112,12 @@ def changes_by_others(table: Table, snapshot: Snapshot, ledger: Ledger) -> Other
     told = None if newest is None else newest.more.get(_KEY)
     if told and (snapshot.version == told["version"] or _is_as_told(table.paths(snapshot), told)):
         return None
-    commits = table.commits_since(snapshot)
+    commits, has_all = table.commits_since(snapshot)
     if newest is not None and not told and not commits:
         return None  # an older release's table, of which the log tells nothing
     if newest is None and not table.paths(snapshot):
         return None
-    return _described(table, snapshot, commits or [])
+    return _described(table, snapshot, commits, has_all)
 
 
 def _is_as_told(paths: Sequence[str], told: Mapping[str, Any]) -> bool:
@@ -119,7 +125,7 @@ def _is_as_told(paths: Sequence[str], told: Mapping[str, Any]) -> bool:
     return count == told["count"] and digest == int(told["digest"], 16)
 
 
-def _described(table: Table, snapshot: Snapshot, commits: Sequence[LoggedCommit]) -> OtherWriters | None:
+def _described(table: Table, snapshot: Snapshot, commits: Sequence[LoggedCommit], has_all: bool) -> OtherWriters | None:
     headers = ledgers.headers(table.storage, snapshot.head)
     stored = table.files(snapshot)
     now = {s.path: s for s in stored}
@@ -128,9 +134,9 @@ def _described(table: Table, snapshot: Snapshot, commits: Sequence[LoggedCommit]
     come = [s for path, s in now.items() if path not in known]
     if not gone and not come:
         return None  # of an older release's table: what others changed they have changed back
-    changed = OtherWriters(
-        table.storage.root, "rows", gone, come, stored, commits, headers[0].name if headers else "(none)"
-    )
+    run = headers[0].name if headers else "(none)"
+    is_derived = bool(headers) and headers[0].kind in DERIVED
+    changed = OtherWriters(table.storage.root, "rows", gone, come, stored, commits, has_all, run, is_derived)
     if headers and commits and commits[0].operation == "RESTORE" and restored_to is not False:
         return replace(changed, kind="restored", restored_to=restored_to)
     has_same_rows = _rows_by_partition(gone) == _rows_by_partition(come)

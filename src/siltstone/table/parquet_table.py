@@ -60,6 +60,31 @@ class PlainTable(Table):
         schema = Schema(tuple(Column(*column) for column in state.columns), self.contract.reserved)
         return Snapshot(state.version, schema, head, state.fence)
 
+    def logged(self) -> Snapshot | None:
+        state = self._state()
+        if state is None:
+            return None
+        schema = Schema(tuple(Column(*column) for column in state.columns), self.contract.reserved)
+        return Snapshot(state.version, schema, None if state.head is None else Head.of_version(state.head))
+
+    def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
+        found: list[Head] = []
+        for version in range(planned.version, -1, -1):
+            head = self._read(_path(version))["head"]
+            if head is not None and Head.of_version(head) not in (planned.head, *found[-1:]):
+                found.append(Head.of_version(head))
+        return found
+
+    def give_up(self, planned: Snapshot) -> None:
+        """Let entries stand that can't be finished, since files of theirs are gone: what they remove stays."""
+        for version in self._unpublished():
+            fetched = self.storage.read(_path(version))
+            assert fetched is not None
+            for file in json.loads(fetched.data)["add"]:
+                if self.storage.size(staged(file["path"])):
+                    self.storage.rename(staged(file["path"]), file["path"])
+            self.storage.put(_path(version, "published"), b"")
+
     def newest_run(self) -> Head | None:
         state = self._state()
         return None if state is None else self._head_of(state.head)
@@ -104,8 +129,8 @@ class PlainTable(Table):
     def paths(self, planned: Snapshot) -> list[str]:
         return list(self._state_at(planned).files)
 
-    def commits_since(self, planned: Snapshot) -> list[LoggedCommit] | None:
-        return []  # only siltstone writes this log
+    def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
+        return [], True  # only siltstone writes this log
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         return [
@@ -142,7 +167,7 @@ class PlainTable(Table):
         fetched = self.storage.read(_path(version))
         assert fetched is not None
         entry = json.loads(fetched.data)
-        own_names = [file["path"] for file in entry["add"]]
+        own_names = [file["path"] for file in entry["add"] if not file.get("is_there")]
         try:
             list(self.storage.ahead(lambda path: self.storage.rename(staged(path), path), own_names))
         except StorageError:
@@ -218,7 +243,9 @@ class PlainTable(Table):
 
 def _described(output: NewFile, contract: Contract) -> dict[str, Any]:
     first_unit = output.statistics["minValues"].get(contract.sort_by[0]) or ""
+    there = {} if output.is_staged else {"is_there": True}  # it was part of the table before
     return {
+        **there,
         "path": output.path,
         "partition": list(output.partition),
         "bytes": output.bytes,
