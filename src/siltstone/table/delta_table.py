@@ -147,6 +147,7 @@ class Table:
                 raise StorageError(
                     f"can't create {self.storage.root}: {reason(error)}", "Check its permissions."
                 ) from error
+        self._sync_log(0)
 
     def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
         """Add columns in a commit of their own; Refused when the table is not at the planned version any more."""
@@ -157,6 +158,7 @@ class Table:
             )
         except (DeltaError, OSError) as error:
             self._refuse(planned, error)
+        self._sync_log(planned.version + 1)
 
     def commit(self, change: Change, planned: Snapshot) -> None:
         """Make a run true, in one commit.
@@ -164,6 +166,7 @@ class Table:
         Raises Refused (nothing happened, somebody else was first), UnknownOutcomeError, or StorageError (nothing
         happened).
         """
+        self.storage.sync([o.written_to for o in change.outputs])
         handle = self._handle_at(planned)
         try:
             handle.create_write_transaction(
@@ -183,6 +186,21 @@ class Table:
         except (DeltaError, OSError) as error:
             if not self._was_committed(change.head, planned):
                 self._refuse(planned, error)
+        self._sync_log(planned.version + 1)
+
+    def _sync_log(self, version: int) -> None:
+        """Wait until a commit has reached a local disk, with the checkpoint that delta-rs may have made of it."""
+        if not self.storage.is_local:
+            return
+        path = _log_path(version)
+        written = [path, path.replace(".json", ".checkpoint.parquet"), "_delta_log/_last_checkpoint"]
+        try:
+            self.storage.sync([p for p in written if self.storage.size(p)])
+        except StorageError as error:
+            raise UnknownOutcomeError(
+                f"version {version} is committed, but the disk does not say that it keeps it: {error}",
+                "Look after the disk, then run the same command again.",
+            ) from error
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         """The data files at a version; Refused when the table is not at it any more."""
