@@ -42,7 +42,7 @@ class SparkEngine:
         plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
         paths = [f"{plans}/{i}.json" for i in range(len(tasks))]
         texts = [plan_of(task) for task in tasks]
-        list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
+        list(table.ahead(lambda plan: table.put(*plan, is_kept=False), zip(paths, texts, strict=True)))
         try:
             numbers = self.spark.range(0, len(tasks), 1, len(tasks))
             frame = numbers.mapInArrow(_spark_task(encode(table), plans), "id bigint, result binary")

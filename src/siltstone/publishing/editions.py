@@ -153,7 +153,8 @@ class Publication:
         )
 
     def describe(self, edition: Edition) -> None:
-        """Write down what a new edition is, for its `commit`."""
+        """Write down what a new edition is, for its `commit`, and see to it that the disk has its files."""
+        self.storage.sync([edition.staged(path) for path in sorted(edition.arriving)])
         self.storage.put(edition.state, _state(edition))
 
     def commit(self, edition: Edition, undo: Callable[[], None]) -> None:
@@ -201,6 +202,7 @@ class Publication:
             newest = newest if is_newest else self._edition(self._entry(version)) or newest
         gone = sorted(edition.leaving - {f.path for f in newest.files})
         list(self.storage.ahead(self.storage.delete, [*gone, *_past(before, edition.version)]))
+        self.storage.sync((), folders_of=[METADATA, *sorted(edition.arriving), *gone])
         self.storage.put(_entry_path(edition.version, "published"), b"")
 
     def _show(self, edition: Edition) -> None:

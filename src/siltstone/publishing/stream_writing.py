@@ -99,7 +99,7 @@ class StreamWriter:
         data = encoded(rows, collection, stream, keys_in_files=self.keys_in_files)
         path = file_path(collection, stream, first, data, self.leaving.__contains__)
         self.written.add(path)
-        self.out.put(staged_by(self.token, path), data)
+        self.out.put(staged_by(self.token, path), data, is_kept=False)  # all are synced at once, before the commit
         sha256 = hashlib.sha256(data).hexdigest()
         return StreamFile(collection, stream, series, path, len(rows), len(data), sha256, first, last, footer_of(data))
 

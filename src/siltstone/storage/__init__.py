@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, repeat
@@ -47,7 +47,7 @@ class Storage:
     @cached_property
     def _store(self) -> Store:
         if not self.root.startswith(_S3):
-            return Disk(self.root)
+            return Disk(self.root, is_synced=self.access.sync)
         bucket, _, key = self.root.removeprefix(_S3).partition("/")
         return S3Bucket(self.access, bucket, key)
 
@@ -159,10 +159,20 @@ class Storage:
         with explained("read", self.uri(path)):
             return self._store.modified_us(path)
 
-    def put(self, path: str, data: bytes) -> bool:
-        """Create an object in one step; False if another call has already created one of that name."""
+    def put(self, path: str, data: bytes, *, is_kept: bool = True) -> bool:
+        """Create an object in one step; False if another call has already created one of that name.
+
+        On a local disk it has reached the disk by then, unless storage.sync is off or the object is none that `is_kept`
+        beyond the run, or until `sync`.
+        """
         with explained("write", self.uri(path)):
-            return self._store.put(path, data)
+            return self._store.put(path, data, is_kept=is_kept)
+
+    def sync(self, paths: Sequence[str], *, folders_of: Sequence[str] = ()) -> None:
+        """Wait until files have reached the disk, with their names, and so have the names that came to or went from
+        the folders of others; at once on S3, and where storage.sync is off."""
+        with explained("write", self.root):
+            self._store.sync(paths, folders_of)
 
     def delete(self, path: str, *, follows_links: bool = True) -> None:
         """Delete an object; it is no error if it does not exist. With `follows_links` false it is one where a link

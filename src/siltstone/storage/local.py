@@ -7,18 +7,21 @@ slower for files of 200 bytes.
 import errno
 import os
 import re
+import secrets
 import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 import obstore
 import polars as pl
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from siltstone.model.layout import FOLDER
@@ -31,6 +34,12 @@ _UNSAFE = ("/Volumes/", "/dbfs/")  # mounts of Databricks, where what was tried 
 _HAS_NO_LINKS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
 _PROVEN: set[int] = set()
 _SMALL_BYTES = 64 << 10  # read in one call, half as long as by a file object
+_FEW_FILES = 2
+_SYNCED_AT_ONCE = 16  # 2,000 files of 10 kB took 0.3 s so, and 5.3 s one after the other
+_NO_FOLDER_SYNC = {errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.ENOTSUP, errno.EPERM}
+
+reach_disk: Callable[[int], None] = os.fsync
+"""Waits until the disk has what was written to an open file or folder."""
 
 
 class Disk:
@@ -38,8 +47,8 @@ class Disk:
 
     calls_at_once = 1
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    def __init__(self, root: str, *, is_synced: bool = True) -> None:
+        self._root, self._is_synced = root, is_synced
 
     @cached_property
     def _store(self) -> LocalStore:
@@ -150,12 +159,44 @@ class Disk:
         except FileNotFoundError:
             return None
 
-    def put(self, path: str, data: bytes) -> bool:
+    def put(self, path: str, data: bytes, *, is_kept: bool = True) -> bool:
+        """Past obstore, which gives a file its name before the disk has its content: after a power cut it is empty."""
+        is_synced = is_kept and self._is_synced
+        name = f"{self._root}/{path}"
+        written = f"{name}#{secrets.randbits(48)}"
+        file = _created(written)
         try:
-            obstore.put(self._store, path, data, mode="create")
-        except AlreadyExistsError:
+            with file:
+                written_bytes = 0
+                while written_bytes < len(data):
+                    written_bytes += file.write(memoryview(data)[written_bytes:])
+                if is_synced:
+                    reach_disk(file.fileno())
+            os.link(written, name)
+        except FileExistsError:
             return False
+        finally:
+            Path(written).unlink(missing_ok=True)
+        if is_synced:
+            self.sync((), (path,))
         return True
+
+    def sync(self, paths: Sequence[str], folders_of: Sequence[str]) -> None:
+        """Of many files several at once: the disk then takes them together."""
+        if not self._is_synced:
+            return
+        names = [f"{self._root}/{path}" for path in paths]
+        if len(names) > _FEW_FILES:
+            with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+                list(pool.map(_sync, names))
+        else:
+            for name in names:
+                _sync(name)
+        folders = {folder for path in (*paths, *folders_of) for folder in _folders_of(path)}
+        for folder in sorted(folders, reverse=True):
+            _sync_folder(f"{self._root}/{folder}")
+        for home in (Path(self._root), *Path(self._root).parents[:2]):  # of the table, the lake, and where that lies
+            _sync_folder(str(home))
 
     def delete(self, path: str, *, follows_links: bool) -> None:
         folder = path.rpartition("/")[0]
@@ -175,6 +216,39 @@ class Disk:
 
     def writer(self, path: str) -> Writer:
         return obstore.open_writer(self._store, path)
+
+
+def _created(name: str) -> FileIO:
+    """A new file to write, in a folder that is made for it."""
+    try:
+        return FileIO(name, "x")
+    except FileNotFoundError:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        return FileIO(name, "x")
+
+
+def _sync(name: str) -> None:
+    """Wait until what was written to a file by any process, or the names in a folder, have reached the disk."""
+    handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        reach_disk(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(name: str) -> None:
+    """The same of a folder, where its file system can do it and it is still there."""
+    try:
+        _sync(name)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    while folder := path.rpartition("/")[0]:
+        yield folder
+        path = folder
 
 
 def _files_below(

@@ -6,7 +6,7 @@ an answer was carried out; that is found out here: a created object has a token 
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -123,7 +123,7 @@ class S3Bucket:
         except FileNotFoundError:
             return None
 
-    def put(self, path: str, data: bytes) -> bool:
+    def put(self, path: str, data: bytes, *, is_kept: bool = True) -> bool:
         key, token = self._key(path), uuid.uuid4().hex
         try:
             obstore.put(self._store, key, data, mode="create", attributes={_OURS: token}, use_multipart=False)
@@ -148,6 +148,9 @@ class S3Bucket:
     def rename(self, path: str, new: str) -> None:
         """A copy, then a delete: one of them twice does no harm."""
         obstore.rename(self._store, self._key(path), self._key(new))
+
+    def sync(self, paths: Sequence[str], folders_of: Sequence[str]) -> None:
+        """Nothing to do: S3 answers once an object is safe."""
 
     def open(self, path: str) -> BinaryIO:
         """A copy of the object on the local disk, without a name: seeking in S3 costs a request each time."""

@@ -239,6 +239,7 @@ class Table:
                 raise StorageError(
                     f"can't create {self.storage.root}: {reason(error)}", next_move(self.storage.root, error)
                 ) from error
+        self._sync_log(0)
 
     def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
         """Add columns in a commit of their own; Refused when the table is not at the planned version any more."""
@@ -249,6 +250,7 @@ class Table:
             )
         except (DeltaError, OSError) as error:
             self._refuse(planned, error)
+        self._sync_log(planned.version + 1)
 
     def commit(self, change: Change, planned: Snapshot) -> None:
         """Make a run true, in one commit.
@@ -260,6 +262,7 @@ class Table:
             *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
             *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
         ]
+        self.storage.sync([o.written_to for o in change.outputs])
         self._commit(actions, change.info, Transaction(APP_ID, change.head.version), planned)
 
     def fence(self, horizon_us: int, planned: Snapshot) -> None:
@@ -298,7 +301,22 @@ class Table:
         except (DeltaError, OSError) as error:
             if not self._was_committed(transaction, planned):
                 self._refuse(planned, error)
+        self._sync_log(planned.version + 1)
         self._refuse_overslept(since, planned, _head_of(transaction))
+
+    def _sync_log(self, version: int) -> None:
+        """Wait until a commit has reached a local disk, with the checkpoint that delta-rs may have made of it."""
+        if not self.storage.is_local:
+            return
+        path = _log_path(version)
+        written = [path, path.replace(".json", ".checkpoint.parquet"), "_delta_log/_last_checkpoint"]
+        try:
+            self.storage.sync([p for p in written if self.storage.size(p)])
+        except StorageError as error:
+            raise UnknownOutcomeError(
+                f"version {version} is committed, but the disk does not say that it keeps it: {error}",
+                "Look after the disk, then run the same command again.",
+            ) from error
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         """The data files at a version; Refused when the table is not at it any more."""

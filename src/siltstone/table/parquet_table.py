@@ -116,6 +116,7 @@ class PlainTable(Table):
             "remove": [s.path for s in change.removed],
             "info": dict(change.info),
         }
+        self.storage.sync([o.written_to for o in change.outputs])
         self._append(entry, planned)
         self._publish_all(self._unpublished())
 
@@ -175,6 +176,7 @@ class PlainTable(Table):
                 raise
             return  # another run has finished it, and a third may have removed the file
         list(self.storage.ahead(self.storage.delete, entry["remove"]))
+        self.storage.sync((), folders_of=[*own_names, *entry["remove"]])
         self.storage.put(_path(version, "published"), b"")
 
     def _append(self, entry: dict[str, Any], planned: Snapshot, more_columns: Sequence[Column] = ()) -> None:
