@@ -19,14 +19,22 @@ from siltstone.errors import Unreadable
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema in plain types, without metadata. Raises Unreadable where two fields of one value have one name."""
-    return pa.schema([pa.field(field.name, _plain(field.type), field.nullable) for field in schema])
+    return _plain_schema(schema.serialize().to_pybytes())
 
 
 def as_plain(table: pa.Table) -> pa.Table:
     """The table in plain types, without metadata."""
     schema = plain_schema(table.schema)
-    columns = [_cast(column, field.type) for column, field in zip(table.columns, schema, strict=True)]
-    return pa.table(columns, schema=schema)
+    columns = table.columns
+    if schema.types != table.schema.types:
+        columns = [_cast(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+@lru_cache(maxsize=256)  # most files of a run have the schema of the one before
+def _plain_schema(serialized: bytes) -> pa.Schema:
+    schema = pa.ipc.read_schema(pa.py_buffer(serialized))
+    return pa.schema([_field(field) for field in schema])
 
 
 def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
@@ -35,7 +43,6 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     return column if column.type == target else pc.cast(column, target)
 
 
-@lru_cache(maxsize=1_024)
 def _plain(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(kind.storage_type)
@@ -65,6 +72,7 @@ def _field(field: pa.Field) -> pa.Field:
     return pa.field(field.name, _plain(field.type), field.nullable)
 
 
+@lru_cache(maxsize=1_024)
 def _is_known(zone: str) -> bool:
     """Whether polars and Python know a zone; each has names that the other lacks."""
     try:
