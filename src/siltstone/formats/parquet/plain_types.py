@@ -16,25 +16,24 @@ import pyarrow.compute as pc
 
 from siltstone.errors import Unreadable
 
+_OWN = {b"PARQUET:field_id"}  # which is a number
 
+
+@lru_cache(maxsize=256)  # most files of a run have the schema of the one before; its metadata make it no other
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema in plain types, without metadata. Raises Unreadable where two fields of one value have one name."""
-    return _plain_schema(schema.serialize().to_pybytes())
+    return pa.schema([_field(field) for field in schema])
 
 
 def as_plain(table: pa.Table) -> pa.Table:
-    """The table in plain types, without metadata."""
-    schema = plain_schema(table.schema)
-    columns = table.columns
-    if schema.types != table.schema.types:
-        columns = [_cast(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    """The table in plain types, without metadata that polars would look at."""
+    given = table.schema
+    schema = plain_schema(given)
+    if schema == given:  # in all but metadata
+        has_more = given.metadata or any(field.metadata and field.metadata.keys() - _OWN for field in given)
+        return pa.Table.from_arrays(table.columns, schema=schema) if has_more else table
+    columns = [_cast(column, field.type) for column, field in zip(table.columns, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-@lru_cache(maxsize=256)  # most files of a run have the schema of the one before
-def _plain_schema(serialized: bytes) -> pa.Schema:
-    schema = pa.ipc.read_schema(pa.py_buffer(serialized))
-    return pa.schema([_field(field) for field in schema])
 
 
 def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
