@@ -16,17 +16,24 @@ import pyarrow.compute as pc
 
 from siltstone.errors import Unreadable
 
+_OWN = {b"PARQUET:field_id"}  # which is a number
 
+
+@lru_cache(maxsize=256)  # most files of a run have the schema of the one before; its metadata make it no other
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema in plain types, without metadata. Raises Unreadable where two fields of one value have one name."""
-    return pa.schema([pa.field(field.name, _plain(field.type), field.nullable) for field in schema])
+    return pa.schema([_field(field) for field in schema])
 
 
 def as_plain(table: pa.Table) -> pa.Table:
-    """The table in plain types, without metadata."""
-    schema = plain_schema(table.schema)
+    """The table in plain types, without metadata that polars would look at."""
+    given = table.schema
+    schema = plain_schema(given)
+    if schema == given:  # in all but metadata
+        has_more = given.metadata or any(field.metadata and field.metadata.keys() - _OWN for field in given)
+        return pa.Table.from_arrays(table.columns, schema=schema) if has_more else table
     columns = [_cast(column, field.type) for column, field in zip(table.columns, schema, strict=True)]
-    return pa.table(columns, schema=schema)
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
@@ -35,7 +42,6 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     return column if column.type == target else pc.cast(column, target)
 
 
-@lru_cache(maxsize=1_024)
 def _plain(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(kind.storage_type)
@@ -65,6 +71,7 @@ def _field(field: pa.Field) -> pa.Field:
     return pa.field(field.name, _plain(field.type), field.nullable)
 
 
+@lru_cache(maxsize=1_024)
 def _is_known(zone: str) -> bool:
     """Whether polars and Python know a zone; each has names that the other lacks."""
     try:

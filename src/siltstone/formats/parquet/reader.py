@@ -59,7 +59,7 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
     try:
         file = pq.ParquetFile(pa.BufferReader(data), **_CHECKED)
         metadata = file.metadata
-        schema = plain_schema(metadata.schema.to_arrow_schema())
+        schema = metadata.schema.to_arrow_schema()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"its footer can't be read: {_sentence(error)}") from None
     size = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
@@ -75,9 +75,10 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
     try:
         if coded and texts:
             file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=texts, **_CHECKED)
-        table = file.read(use_threads=False)
-        table.validate(full=True)  # polars takes text for UTF-8 without a look
-        table = as_plain(table)
+        given = file.read(use_threads=False)
+        given.validate(full=True)  # polars takes text for UTF-8 without a look
+        table = as_plain(given)
+        schema = schema if table is given else plain_schema(schema)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"can't be decoded: {_sentence(error)}") from None
     return Opened(ParquetDocument(item.index, item.path, item.modified_us, table, schema, size))
