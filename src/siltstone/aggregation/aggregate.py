@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,7 @@ from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import OverlapError
+from siltstone.errors import OverlapError, StorageError
 from siltstone.model.data_files import DataFile
 from siltstone.model.derived_summary import AggregateSummary
 from siltstone.model.layout import FOLDER
@@ -142,10 +142,14 @@ class _AggregateRun:
         try:
             yield
         finally:
-            horizon_us = (time.time() - self._config.vacuum.grace_hours * 3600) * 1e6
-            objects = self._work.objects()
-            spare = pl.col("path").str.starts_with(self._name) | (pl.col("modified_us") < horizon_us)
-            list(self._work.ahead(self._work.delete, objects.filter(spare)["path"]))
+            with suppress(StorageError):  # a later run deletes them; this one is committed by now, or has its own error
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        horizon_us = (time.time() - self._config.vacuum.grace_hours * 3600) * 1e6
+        objects = self._work.objects()
+        spare = pl.col("path").str.starts_with(self._name) | (pl.col("modified_us") < horizon_us)
+        list(self._work.ahead(self._work.delete, objects.filter(spare)["path"]))
 
     @property
     def _watermark(self) -> int:

@@ -225,7 +225,7 @@ class Table:
         if self.storage.read(_log_path(planned.version + 1)) is not None:
             raise Refused(f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
-            f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
+            f"can't commit to {self.storage.root}: {reason(error)}", "This commit did not happen; run again."
         ) from error
 
     def _was_committed(self, head: Head, planned: Snapshot) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
+from siltstone.errors import PartlyError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
@@ -87,7 +87,14 @@ class PlainTable(Table):
             "info": dict(change.info),
         }
         self._append(entry, planned)
-        self._publish_all(self._unpublished())
+        try:
+            self._publish_all(self._unpublished())
+        except StorageError as error:
+            raise PartlyError(
+                f"run {change.head.name} of {self.storage.root} is committed, but its data files could not be given "
+                f"their names: {error}",
+                "The next command on the table does it; until then readers of the folder may miss rows.",
+            ) from error
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         state = self._state()
