@@ -10,9 +10,9 @@ _SECRETS = (
     # user and password of a URI: a secret key may hold slashes, and a port with a path behind it is no password
     (r"(?<=://)[^\s/@:]*:(?!\d{1,5}(?:[^\w@]|$))[^\s@]*@", "***@"),
     (r"(?<=://)[^\s/@:]{16,}@", "***@"),
-    (rf"(?i)(?<=[?&;])({_NAMES}=)[^\s&;'\"]+", r"\1***"),
+    (rf"(?i)(?<=[?&;])({_NAMES}=)[^\s&;,'\"]+", r"\1***"),
     (rf"(?i)\b({_KEYS}[\"']?\s?[=:]\s?[\"']?)[\w/+=-]{{16,}}", r"\1***"),
-    (r"(?i)\b((?:password|passwd|token|secret)=)[^\s&;'\"]+", r"\1***"),
+    (r"(?i)\b((?:password|passwd|token|secret)=)[^\s&;,'\"]+", r"\1***"),
     (r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}", "***"),
 )
 """Where secrets stand, and what is shown instead; compiled when there is an error."""
@@ -44,6 +44,10 @@ class UsageError(SiltstoneError):
     exit_code = 2
 
 
+class OtherTermsError(UsageError):
+    """A table that was written with other settings than those of this run."""
+
+
 class TableFormatError(UsageError):
     """A table of a format that this siltstone may not read or write, or does not understand."""
 
@@ -73,7 +77,7 @@ class RepeatedKeyError(SiltstoneError):
         shown = ", ".join(f"{name} {value}" for name, value in key.items())
         super().__init__(
             f"{source_file}: more than one row for {shown} (ts in microseconds), and the source's policy for "
-            "duplicates is error; nothing was committed",
+            "duplicates is error",
             "Remove the repeated rows, or set `duplicates` to first, last, version, distinct or all.",
         )
 
@@ -101,14 +105,24 @@ class DamagedFileError(StorageError):
 
 
 class AccountsError(SiltstoneError):
-    """The accounts of a run do not close: nothing was committed."""
+    """The accounts of a run do not close, so that it commits nothing of what they are about."""
 
     def __init__(self, where: str, problems: Sequence[str]) -> None:
         super().__init__(
-            f"the accounts of {where} do not close, so nothing was committed:\n"
-            + "\n".join(f"  {p}" for p in problems),
+            f"the accounts of {where} do not close, so it was not committed:\n" + "\n".join(f"  {p}" for p in problems),
             "This is a defect of siltstone: please report it with this message. The input is untouched.",
         )
+
+
+class PartlyError(SiltstoneError):
+    """A run of which a part is committed and the rest is not; `summary` tells what is, None where the message does."""
+
+    exit_code = 9
+    summary: Any = None
+
+    def __init__(self, what: str, next_move: str, summary: Any = None) -> None:
+        super().__init__(what, next_move)
+        self.summary = summary
 
 
 class Unreadable(Exception):

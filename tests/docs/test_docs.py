@@ -1,5 +1,6 @@
 """The pages keep their word: commands run and print what is shown, links lead somewhere, references are complete."""
 
+import ast
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -24,6 +25,7 @@ from tests.docs.pages import (
     run_block,
 )
 
+from siltstone.cli.exit_codes import EXIT_CODES
 from siltstone.mapping.records_options import RecordsOptions
 from siltstone.mapping.source_options import SourceOptions
 from support.commands import run_tasks_here
@@ -151,7 +153,26 @@ def test_every_exit_code_has_its_row() -> None:
 
     codes = {e.exit_code for e in vars(errors).values() if isinstance(e, type) and hasattr(e, "exit_code")}
     rows = re.findall(r"^\| \**(\d+)", (ROOT / "docs/exit-codes.md").read_text(), re.MULTILINE)
-    assert {*codes, 0, 3, 7, 130, 143} == {int(code) for code in rows}
+    assert {*codes, *_returned_by_commands()} == {int(code) for code in rows}
+    short = re.findall(r"^ +(\d+)  ", EXIT_CODES, re.MULTILINE)
+    assert list(dict.fromkeys(rows)) == short
+
+
+def _returned_by_commands() -> set[int]:
+    """Every number that a function of the command line returns as an exit code."""
+    found: set[int] = set()
+    for path in (ROOT / "src/siltstone/cli").glob("*.py"):
+        functions = [f for f in ast.walk(ast.parse(path.read_text())) if isinstance(f, ast.FunctionDef)]
+        of_codes = {"run", "main", "guarded", "_code_of", "_run", "print_findings"}
+        for function in (f for f in functions if f.name in of_codes):
+            for node in (n for n in ast.walk(function) if isinstance(n, ast.Return) and n.value is not None):
+                found |= {n.value for n in _outcomes(node.value) if isinstance(n, ast.Constant)}
+    return found
+
+
+def _outcomes(value: ast.expr | None) -> list[ast.expr | None]:
+    """What a returned expression may be."""
+    return [*_outcomes(value.body), *_outcomes(value.orelse)] if isinstance(value, ast.IfExp) else [value]
 
 
 def test_the_page_on_architecture_names_every_room() -> None:

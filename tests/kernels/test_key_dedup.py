@@ -84,7 +84,9 @@ def test_each_policy_against_the_table(
 
 
 def test_the_policy_error_names_the_key_and_the_file() -> None:
-    with pytest.raises(RepeatedKeyError, match=r"f1: more than one row for series a, ts 1 .*; nothing was committed"):
+    with pytest.raises(
+        RepeatedKeyError, match=r"f1: more than one row for series a, ts 1 .* policy for duplicates is error"
+    ):
         settled(NEW, [], "error")
     assert fates([NEW[0], NEW[3]], [], "error") == ([KEPT, KEPT], [], [])
     with pytest.raises(RepeatedKeyError):

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,7 @@ from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import OverlapError
+from siltstone.errors import OverlapError, StorageError
 from siltstone.model.data_files import DataFile, is_own_name
 from siltstone.model.derived_summary import AggregateSummary
 from siltstone.model.layout import FOLDER
@@ -147,11 +147,15 @@ class _AggregateRun:
         try:
             yield
         finally:
-            objects = self._table.storage.objects(f"{FOLDER}/work", follows_links=False)
-            newest_us = pl.col("modified_us").max()  # by the store's clock; that of this host may be days ahead
-            is_old = pl.col("modified_us") < newest_us - self._config.vacuum.grace_hours * 3_600_000_000
-            spare = objects.filter(pl.col("path").str.contains(self._name, literal=True) | is_old)
-            list(self._work.ahead(self._table.storage.delete, spare["path"]))
+            with suppress(StorageError):  # a later run deletes them; this one is committed by now, or has its own error
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        objects = self._table.storage.objects(f"{FOLDER}/work", follows_links=False)
+        newest_us = pl.col("modified_us").max()  # by the store's clock; that of this host may be days ahead
+        is_old = pl.col("modified_us") < newest_us - self._config.vacuum.grace_hours * 3_600_000_000
+        spare = objects.filter(pl.col("path").str.contains(self._name, literal=True) | is_old)
+        list(self._work.ahead(self._table.storage.delete, spare["path"]))
 
     @property
     def _watermark(self) -> int:

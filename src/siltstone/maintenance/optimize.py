@@ -9,7 +9,7 @@ from itertools import chain
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import AccountsError
+from siltstone.errors import AccountsError, PartlyError, SiltstoneError
 from siltstone.kernels.bin_packing import Merge, plan_merges
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.maintenance.take_over import header_after, taken_over
@@ -35,7 +35,8 @@ def optimize(
 ) -> OptimizeSummary:
     """Merge undersized files until a plan finds none; a summary, with `dry_run` of the first plan alone.
 
-    Raises LostRaceError when other runs committed first again and again.
+    Raises LostRaceError when other runs committed first again and again, and PartlyError, with the summary, where
+    merges are committed already when an error comes.
     """
     started = time.time()
     work = _Optimizing(table, config, engine, progress)
@@ -43,10 +44,26 @@ def optimize(
     if dry_run:
         merges = retry(lambda: work.plan(dry_run=True), table.storage.root, progress, outcome="nothing was planned")
         return replace(_with(summary, merges, []), seconds=round(time.time() - started, 3))
-    while committed := retry(work.next_commit, table.storage.root, progress, outcome="nothing was merged"):
-        run, done = committed
-        summary = _with(replace(summary, run=run or summary.run), *done)
+    try:
+        while committed := retry(
+            work.next_commit, table.storage.root, progress, outcome="its merges were not committed"
+        ):
+            run, done = committed
+            runs = [*summary.runs, run] if run else summary.runs
+            summary = _with(replace(summary, run=run or summary.run, runs=runs), *done)
+    except Exception as error:
+        if not summary.runs:
+            raise
+        raise _partly(
+            replace(summary, taken_over=work.taken_over, seconds=round(time.time() - started, 3)), error
+        ) from error
     return replace(summary, taken_over=work.taken_over, seconds=round(time.time() - started, 3))
+
+
+def _partly(summary: OptimizeSummary, error: Exception) -> PartlyError:
+    what = str(error) if isinstance(error, SiltstoneError) else f"unexpected {type(error).__name__}: {error}"
+    merged = f"{summary.files_removed:,} files of {summary.table} were merged, which is committed"
+    return PartlyError(f"{merged} (run {', '.join(summary.runs)}), then: {what}", "", summary)
 
 
 def _with(before: OptimizeSummary, merges: Sequence[Merge], results: Sequence[Rewritten]) -> OptimizeSummary:

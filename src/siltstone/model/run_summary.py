@@ -106,9 +106,18 @@ class RepairSummary(RunSummary):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Failure(Summary):
+    """What a run could not do for a table: why, and with which exit code it would have ended alone."""
+
+    table: str
+    error: str
+    exit_code: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimizeSummary(RunSummary):
-    """What `optimize` merged; with `dry_run` what it would. `taken_over` is None where nobody else had changed data
-    files."""
+    """What `optimize` merged; with `dry_run` what it would. `runs` are its commits, `run` the last of them.
+    `taken_over` is None where nobody else had changed data files."""
 
     run: str
     table: str
@@ -121,13 +130,15 @@ class OptimizeSummary(RunSummary):
     rows: int = 0
     partitions: Sequence[str] = ()
     taken_over: TakeOverSummary | None = None
+    runs: Sequence[str] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TableSummary(RunSummary):
-    """What `compact` brought into one table; `run` is "" where it committed nothing. `files_defect` of the quarantined
-    files are those that siltstone itself failed at; `defects` names some of them with the reason."""
+    """What `compact` brought into one table. `runs` are its commits, one for each portion of the files, `run` the last
+    of them; "" where it committed nothing. `files_defect` of the quarantined files are those that siltstone itself
+    failed at; `defects` names some of them with the reason."""
 
     run: str = ""
     table: str = ""
@@ -168,12 +179,14 @@ class TableSummary(RunSummary):
     defects: Sequence[str] = ()
     settled: OptimizeSummary | None = None
     taken_over: TakeOverSummary | None = None
+    runs: Sequence[str] = ()
     seconds: float = 0.0
 
     @property
     def counts(self) -> dict[str, Any]:
         """What the manifest of the run keeps."""
-        return {k: v for k, v in self.as_dict().items() if k not in ("run", "settled", "taken_over", "seconds")}
+        left_out = ("run", "runs", "settled", "taken_over", "seconds")
+        return {k: v for k, v in self.as_dict().items() if k not in left_out}
 
     @property
     def ratio(self) -> float | None:
@@ -188,17 +201,19 @@ class TableSummary(RunSummary):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CompactSummary(RunSummary):
-    """What `compact` did: a summary for each table of the source that files were found for. `--json` prints that of a
-    source with one table alone, not in a list."""
+    """What `compact` did: a summary for each table of the source that files were found for, and what `failed`. `--json`
+    prints that of a source with one table alone, not in a list."""
 
     source: str
     tables: Sequence[TableSummary]
     is_of_one_table: bool = True
+    failed: Sequence[Failure] = ()
 
     def as_dict(self) -> dict[str, Any]:
+        failed = {"failed": plain(self.failed)} if self.failed else {}
         if self.is_of_one_table:
-            return self.tables[0].as_dict()
-        return {"source": self.source, "tables": [table.as_dict() for table in self.tables]}
+            return {**self.tables[0].as_dict(), **failed}
+        return {"source": self.source, "tables": [table.as_dict() for table in self.tables], **failed}
 
     @property
     def rows_out(self) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
+from siltstone.errors import PartlyError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
@@ -118,7 +118,14 @@ class PlainTable(Table):
         }
         self.storage.sync([o.written_to for o in change.outputs])
         self._append(entry, planned)
-        self._publish_all(self._unpublished())
+        try:
+            self._publish_all(self._unpublished())
+        except StorageError as error:
+            raise PartlyError(
+                f"run {change.head.name} of {self.storage.root} is committed, but its data files could not be given "
+                f"their names: {error}",
+                "The next command on the table does it; until then readers of the folder may miss rows.",
+            ) from error
 
     def fence(self, horizon_us: int, planned: Snapshot) -> None:
         horizon_us = max(horizon_us, planned.fence + 1)

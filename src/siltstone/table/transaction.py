@@ -136,7 +136,7 @@ def retry(
     table: str,
     progress: Progress | None = None,
     *,
-    outcome: str = "this one committed nothing",
+    outcome: str = "what this one had ready is not part of it",
 ) -> T:
     """What `attempt` returns. It looks at the tables itself each time, and is called again where it raises Refused:
     another run committed first. Every other error goes through.
