@@ -1,5 +1,5 @@
-"""A disk that is full, or a quota that is used up, at any moment of a job: what is there stays, the error names file and
-next move, and once there is room the same command goes on."""
+"""A disk that is full, or a quota that is used up, at any moment of a job: what is there stays, the error names the
+file and the next move, and once there is room the same command goes on."""
 
 from pathlib import Path
 
