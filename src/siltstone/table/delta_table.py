@@ -224,10 +224,9 @@ class Table:
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
         if self.storage.read(_log_path(planned.version + 1)) is not None:
             raise Refused(f"version {planned.version + 1} is somebody else's") from error
-        move = next_move(self.storage.root, error, otherwise="run again.")
         raise StorageError(
             f"can't commit to {self.storage.root}: {reason(error)}",
-            f"This commit did not happen; {move[0].lower()}{move[1:]}",
+            f"This commit did not happen; {_in_a_sentence(next_move(self.storage.root, error, otherwise='run again.'))}",
         ) from error
 
     def _was_committed(self, head: Head, planned: Snapshot) -> bool:
@@ -271,6 +270,10 @@ class Table:
 
     def _partition_values(self, partition: Partition) -> dict[str, str | None]:
         return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
+
+
+def _in_a_sentence(next_move: str) -> str:
+    return next_move[0].lower() + next_move[1:]
 
 
 def _log_path(version: int) -> str:
