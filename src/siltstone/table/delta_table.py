@@ -226,7 +226,7 @@ class Table:
             raise Refused(f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
             f"can't commit to {self.storage.root}: {reason(error)}",
-            f"This commit did not happen; {_in_a_sentence(next_move(self.storage.root, error, otherwise='run again.'))}",
+            f"This commit did not happen; {_within(next_move(self.storage.root, error, otherwise='run again.'))}",
         ) from error
 
     def _was_committed(self, head: Head, planned: Snapshot) -> bool:
@@ -272,7 +272,7 @@ class Table:
         return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
 
 
-def _in_a_sentence(next_move: str) -> str:
+def _within(next_move: str) -> str:
     return next_move[0].lower() + next_move[1:]
 
 
