@@ -272,10 +272,6 @@ class Table:
         return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
 
 
-def _within(next_move: str) -> str:
-    return next_move[0].lower() + next_move[1:]
-
-
 def _log_path(version: int) -> str:
     return f"_delta_log/{version:020d}.json"
 
@@ -289,3 +285,7 @@ def _delta_type(arrow: pa.DataType) -> Any:
     if pa.types.is_nested(arrow):
         return Field.from_arrow(pa.field("nested", arrow)).type
     return PrimitiveType({"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string"))
+
+
+def _within(next_move: str) -> str:
+    return next_move[0].lower() + next_move[1:]
