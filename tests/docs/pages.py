@@ -153,7 +153,7 @@ def paths_named_by(text: str) -> list[str]:
     return re.findall(r"\b(?:src|tests|docs|conf|jobs|notebooks)(?:/[\w-]+)+(?:\.\w+)?", text)
 
 
-def tests_by_number(text: str) -> dict[int, list[str]]:
+def named_tests(text: str) -> dict[int, list[str]]:
     """The tests that each row of a table names, `tests/FILE.py::FUNCTION`, by the row's number."""
     rows = re.findall(r"^\| (\d+) \|(.*)$", text, re.MULTILINE)
     return {int(number): re.findall(r"`(tests/\S+?\.py::\w+)`", row) for number, row in rows}

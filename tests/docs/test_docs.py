@@ -21,9 +21,9 @@ from tests.docs.pages import (
     glossary_words,
     has_test,
     links_of,
+    named_tests,
     paths_named_by,
     run_block,
-    tests_by_number,
 )
 
 from siltstone.mapping.records_options import RecordsOptions
@@ -165,7 +165,7 @@ def test_the_page_on_architecture_names_every_room() -> None:
 
 
 def test_each_of_the_32_faults_names_tests_that_exist() -> None:
-    named = tests_by_number((ROOT / "docs/faults.md").read_text())
+    named = named_tests((ROOT / "docs/faults.md").read_text())
     assert sorted(named) == list(range(1, 33))
     assert [number for number, tests in named.items() if not tests] == [5]  # what is not there yet: exports
     assert [(n, test) for n, tests in named.items() for test in tests if not has_test(test)] == []
@@ -176,7 +176,7 @@ def test_a_fault_whose_test_is_gone_is_noticed() -> None:
     rows = (
         f"| 1 | a | b | `{own}::test_the_readme_is_short`<br>`{own}::test_gone` |\n| 2 | a | b | `tests/gone.py::a` |"
     )
-    assert {n: [has_test(test) for test in tests] for n, tests in tests_by_number(rows).items()} == {
+    assert {n: [has_test(test) for test in tests] for n, tests in named_tests(rows).items()} == {
         1: [True, False],
         2: [False],
     }
