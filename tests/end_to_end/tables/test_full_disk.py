@@ -38,6 +38,7 @@ def test_where_no_file_can_grow_nothing_is_lost(world: World) -> None:
     assert world.rows("a") == [(1.0,), (2.0,)]
 
 
+@pytest.mark.slow("faults")
 def test_no_room_for_temporary_copies_of_objects_is_told(bucket: Bucket) -> None:
     there = BucketWorld(bucket)
     for n in (1, 2):
