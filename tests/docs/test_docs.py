@@ -20,7 +20,9 @@ from tests.docs.pages import (
     anchors_of,
     blocks_of,
     glossary_words,
+    has_test,
     links_of,
+    named_tests,
     paths_named_by,
     run_block,
 )
@@ -181,3 +183,21 @@ def test_the_page_on_architecture_names_every_room() -> None:
     source = ROOT / "src/siltstone"
     there = {p.name for p in source.iterdir() if p.is_dir() and (p / "__init__.py").exists()}
     assert told - {"errors"} == there
+
+
+def test_each_of_the_32_faults_names_tests_that_exist() -> None:
+    named = named_tests((ROOT / "docs/faults.md").read_text())
+    assert sorted(named) == list(range(1, 33))
+    assert [number for number, tests in named.items() if not tests] == [5]  # what is not there yet: exports
+    assert [(n, test) for n, tests in named.items() for test in tests if not has_test(test)] == []
+
+
+def test_a_fault_whose_test_is_gone_is_noticed() -> None:
+    own = "tests/docs/test_docs.py"
+    rows = (
+        f"| 1 | a | b | `{own}::test_the_readme_is_short`<br>`{own}::test_gone` |\n| 2 | a | b | `tests/gone.py::a` |"
+    )
+    assert {n: [has_test(test) for test in tests] for n, tests in named_tests(rows).items()} == {
+        1: [True, False],
+        2: [False],
+    }

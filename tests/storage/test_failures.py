@@ -12,6 +12,7 @@ import pytest
 
 from siltstone.errors import StorageError
 from siltstone.storage import Storage, access, next_move
+from support.full_disk import largest_file
 from support.s3_bucket import Bucket
 from support.s3_server import OF_SIGNATURE, PROXY, REFUSALS, TRIED_AGAIN
 
@@ -114,6 +115,15 @@ def test_a_full_disk_is_told_with_what_is_free_in_the_nearest_folder(
     assert next_move(str(tmp_path), _full(errno.ENOSPC)) == (
         f"Delete files: no inode is free for another one in {tmp_path}. Then run again."
     )
+
+
+def test_no_room_for_a_copy_of_an_object_is_told_with_where_it_would_be(bucket: Bucket) -> None:
+    bucket.put("x", b"1")
+    told = r"can't read s3://\S+/x: File too large\. .*\(ulimit -f\), then run again\. Or set TMPDIR to a larger folder"
+    with largest_file(0), pytest.raises(StorageError, match=told):
+        bucket.root().open("x")
+    with bucket.root().open("x") as copy:
+        assert copy.read() == b"1"
 
 
 def _statvfs(free_blocks: int, free_inodes: int) -> SimpleNamespace:

@@ -358,10 +358,9 @@ class Table:
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
         if self.storage.read(_log_path(planned.version + 1)) is not None or self.lost_files(planned):
             raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
-        move = next_move(self.storage.root, error, otherwise="run again.")
         raise StorageError(
             f"can't commit to {self.storage.root}: {reason(error)}",
-            f"This commit did not happen; {move[0].lower()}{move[1:]}",
+            f"This commit did not happen; {_within(next_move(self.storage.root, error, otherwise='run again.'))}",
         ) from error
 
     def _refuse_overslept(self, since: "Clock", planned: Snapshot, head: Head | None) -> None:
@@ -459,3 +458,7 @@ def _delta_type(arrow: pa.DataType) -> Any:
     if pa.types.is_nested(arrow):
         return Field.from_arrow(pa.field("nested", arrow)).type
     return PrimitiveType({"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string"))
+
+
+def _within(next_move: str) -> str:
+    return next_move[0].lower() + next_move[1:]

@@ -19,7 +19,7 @@ _MOMENTS = {
     "the manifest": ("PUT", "_siltstone/runs/"),
     "the commit": ("PUT", "_delta_log/0+3.json"),
 }
-_SHORT = [("a data file", "KMS denied"), ("the commit", "RequestTimeTooSkewed")]
+_SHORT = [("the commit", "RequestTimeTooSkewed")]
 _CASES = list(itertools.product(_MOMENTS, REFUSALS))
 
 

@@ -1,5 +1,5 @@
-"""A full disk, or a quota that is used up, at any moment of a job: what is there stays, the error names file and next
-move, and once there is room the same command goes on."""
+"""A disk that is full, or a quota that is used up, at any moment of a job: what is there stays, the error names the
+file and the next move, and once there is room the same command goes on."""
 
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def test_where_no_file_can_grow_nothing_is_lost(world: World) -> None:
     assert world.rows("a") == [(1.0,), (2.0,)]
 
 
+@pytest.mark.slow("faults")
 def test_no_room_for_temporary_copies_of_objects_is_told(bucket: Bucket) -> None:
     there = BucketWorld(bucket)
     for n in (1, 2):
