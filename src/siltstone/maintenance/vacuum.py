@@ -1,7 +1,8 @@
 """Deletes what no run needs: files of runs that died, were refused or went another way, and replaced data files.
 
 What is needed: the data files of the newest version; files that were taken out of it within the grace period, for
-readers of an older version; the manifests, ledger and quarantine files on the chain; of a table of aggregates the
+readers of an older version; the manifests, ledger and quarantine files on the chain, unless the runs are folded (then
+the files of these); the log of a plain table from the newest checkpoint but one on; of a table of aggregates the
 edges of input files that its runs within the grace period knew. Everything else that is older than the grace period
 goes; younger files may belong to a run that is under way.
 """
@@ -15,6 +16,7 @@ import polars as pl
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
+from siltstone.maintenance.fold import fold
 from siltstone.model.layout import FOLDER, OWN_EDGES
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
@@ -39,12 +41,13 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     table.recover()
     # List first: a file that is committed after the listing is young, one that was committed before is needed.
     objects = table.storage.objects()
-    needed, headers = _needed(table, horizon)
+    needed, headers = _needed(table, horizon, dry_run=dry_run)
+    past = table.past_entries(objects["path"])
     is_spare_edge = _spare_edges(headers, horizon)
     is_spare = [
         is_spare_edge(_CUT.sub("", path.rpartition("/")[2]))
         if path.startswith(_EDGES)
-        else _is_ours(path, table) and _wanted_as(path) not in needed
+        else path in past or (_is_ours(path, table) and _wanted_as(path) not in needed)
         for path in objects["path"]
     ]
     spare = objects.filter(pl.Series(is_spare, dtype=pl.Boolean))
@@ -63,14 +66,14 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool) -
     )
 
 
-def _needed(table: Table, horizon: datetime) -> tuple[set[str], list[RunHeader]]:
+def _needed(table: Table, horizon: datetime, *, dry_run: bool) -> tuple[set[str], list[RunHeader]]:
     """The paths that the newest version, its history within the grace period and the chain of manifests name; and the
     headers of that chain, newest first."""
     snapshot, stored = newest_files(table)
     needed = {s.path for s in stored}
     headers = ledgers.headers(table.storage, snapshot.head)
+    needed |= fold(table.storage, snapshot.head, horizon, dry_run=dry_run)
     for header in headers:
-        needed |= ledgers.files_of(header)
         needed |= {quarantine_file(name) for name in header.quarantine}
         if datetime.fromisoformat(header.committed) >= horizon:
             needed |= set(header.removed)

@@ -6,7 +6,7 @@ read from the planned version on, for this run's transaction: done, not done, or
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import unquote
@@ -123,6 +123,11 @@ class Table:
     def lost_files(self, planned: Snapshot) -> bool:
         """Whether data files of a version may be gone because of a later commit; Delta keeps them until vacuum."""
         return False
+
+    def past_entries(self, paths: Iterable[str]) -> set[str]:
+        """Which of the paths are entries of the log that no version within reach is made of; none, since delta-rs keeps
+        its own log: it makes a checkpoint of each hundredth commit, and deletes entries that are 30 days old."""
+        return set()
 
     def create(self) -> None:
         """Create the empty table; losing the race against another run is no error."""

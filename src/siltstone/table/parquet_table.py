@@ -6,8 +6,9 @@ entry is in the log; whoever comes next finishes that for a run that died. Files
 """
 
 import json
+import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
 _CHECKPOINT_EVERY = 50
+_ENTRY = re.compile(rf"{LOG}/(?P<version>\d+)\.(?P<kind>json|published|checkpoint)")
 
 
 @dataclass
@@ -66,6 +68,12 @@ class PlainTable(Table):
         state = self._state()
         return state is None or state.version != planned.version
 
+    def past_entries(self, paths: Iterable[str]) -> set[str]:
+        """Those behind the checkpoint before the newest one: `_append` sees to it that no run puts one there again."""
+        numbered = {path: found for path in paths if (found := _ENTRY.fullmatch(path))}
+        newest = max((int(f["version"]) for f in numbered.values() if f["kind"] == "checkpoint"), default=0)
+        return {path for path, f in numbered.items() if int(f["version"]) < newest - _CHECKPOINT_EVERY}
+
     def create(self) -> None:
         contract = self.contract
         columns = [[c.name, c.kind, c.key] for c in (*contract.leading, *contract.record)]
@@ -109,7 +117,8 @@ class PlainTable(Table):
     def _unpublished(self) -> list[int]:
         names = self._names()
         versions = sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json"))
-        return [version for version in versions if f"{version:020d}.published" not in names]
+        near = [version for version in versions if version > versions[-1] - _CHECKPOINT_EVERY]
+        return [version for version in near if f"{version:020d}.published" not in names]
 
     def _publish_all(self, versions: Sequence[int]) -> None:
         for version in versions:
@@ -137,6 +146,7 @@ class PlainTable(Table):
         data = json.dumps({**entry, "columns": columns, "token": token}).encode()
         try:
             if self.storage.put(_path(version), data):
+                self._refuse_past(version)
                 self._checkpoint(version)
                 return
             failure: StorageError | None = None
@@ -153,6 +163,13 @@ class PlainTable(Table):
             raise failure
         if there is None or json.loads(there.data).get("token") != token:
             raise Refused(f"version {version} is somebody else's") from failure
+
+    def _refuse_past(self, version: int) -> None:
+        """Take back the entry of a run that slept so long that vacuum has taken away the one in its place."""
+        newest = max(int(n.removesuffix(".json")) for n in self._names() if n.endswith(".json"))
+        if newest >= version + _CHECKPOINT_EVERY:
+            self.storage.delete(_path(version))
+            raise Refused(f"the table is at version {newest}, planned was {version - 1}")
 
     def _checkpoint(self, version: int) -> None:
         if version and version % _CHECKPOINT_EVERY == 0 and (state := self._state()) is not None:
