@@ -6,7 +6,7 @@ read from the planned version on, for this run's transaction: done, not done, or
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, ClassVar, Self, cast
@@ -164,6 +164,11 @@ class Table:
         from it, and only then does a vacuum delete any."""
         handle = self._handle()
         return handle is not None and handle.version() != planned.version
+
+    def past_entries(self, paths: Iterable[str]) -> set[str]:
+        """Which of the paths are entries of the log that no version within reach is made of; none, since delta-rs keeps
+        its own log: it makes a checkpoint of each hundredth commit, and deletes entries that are 30 days old."""
+        return set()
 
     def create(self) -> None:
         """Create the empty table; losing the race against another run is no error."""

@@ -9,8 +9,9 @@ go into a checkpoint.
 """
 
 import json
+import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -27,6 +28,7 @@ from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
 _CHECKPOINT_EVERY = 50
+_ENTRY = re.compile(rf"{LOG}/(?P<version>\d+)\.(?P<kind>json|published|checkpoint)")
 
 
 @dataclass
@@ -71,7 +73,10 @@ class PlainTable(Table):
     def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
         found: list[Head] = []
         for version in range(planned.version, -1, -1):
-            head = self._read(_path(version))["head"]
+            fetched = self.storage.read(_path(version))
+            if fetched is None:
+                return found or None
+            head = json.loads(fetched.data)["head"]
             if head is not None and Head.of_version(head) not in (planned.head, *found[-1:]):
                 found.append(Head.of_version(head))
         return found
@@ -96,6 +101,12 @@ class PlainTable(Table):
     def lost_files(self, planned: Snapshot) -> bool:
         state = self._state()
         return state is None or state.version != planned.version
+
+    def past_entries(self, paths: Iterable[str]) -> set[str]:
+        """Those behind the checkpoint before the newest one: `_append` sees to it that no run puts one there again."""
+        numbered = {path: found for path in paths if (found := _ENTRY.fullmatch(path))}
+        newest = max((int(f["version"]) for f in numbered.values() if f["kind"] == "checkpoint"), default=0)
+        return {path for path, f in numbered.items() if int(f["version"]) < newest - _CHECKPOINT_EVERY}
 
     def create(self) -> None:
         contract = self.contract
@@ -162,7 +173,9 @@ class PlainTable(Table):
 
     def _unpublished(self) -> list[int]:
         names = self._names()
-        return [version for version in _numbers(names, "json") if f"{version:020d}.published" not in names]
+        versions = _numbers(names, "json")
+        near = [version for version in versions if version > versions[-1] - _CHECKPOINT_EVERY]
+        return [version for version in near if f"{version:020d}.published" not in names]
 
     def _only_fences_after(self, planned: Snapshot) -> bool:
         versions = [version for version in _numbers(self._names(), "json") if version > planned.version]
@@ -194,6 +207,7 @@ class PlainTable(Table):
         data = json.dumps({**entry, "columns": columns, "token": token}).encode()
         try:
             if self.storage.put(_path(version), data):
+                self._refuse_past(version, planned)
                 self._refuse_overslept(since, planned, Head.of_version(entry["head"]) if "info" in entry else None)
                 self._checkpoint(version)
                 return
@@ -211,6 +225,13 @@ class PlainTable(Table):
             raise failure
         if there is None or json.loads(there.data).get("token") != token:
             raise self.overtaken(planned, f"version {version} is somebody else's") from failure
+
+    def _refuse_past(self, version: int, planned: Snapshot) -> None:
+        """Take back the entry of a run that slept so long that vacuum has taken away the one in its place."""
+        newest = _numbers(self._names(), "json")[-1]
+        if newest >= version + _CHECKPOINT_EVERY:
+            self.storage.delete(_path(version))
+            raise self.overtaken(planned, f"the table is at version {newest}, planned was {version - 1}")
 
     def _checkpoint(self, version: int) -> None:
         if version and version % _CHECKPOINT_EVERY == 0 and (state := self._state()) is not None:
