@@ -7,6 +7,7 @@ import pytest
 from support.killed import POINTS
 from support.protocol_model import Event, Reader, Rules, Run, Vacuum, World, world_of
 from support.protocol_search import explore
+from support.rounds import IS_SOAK
 
 ONE, TWO = Run("compact", "one"), Run("compact", "two")
 OPTIMIZE = Run("optimize", "optimize", "the plan")
@@ -29,11 +30,13 @@ LARGER: dict[str, World] = {
     "two runs and a vacuum": world_of(ONE, TWO, VACUUM, GRACE),
     "two runs and a vacuum without grace": world_of(ONE, TWO, BY_FORCE),
     "a run, two vacuums": world_of(ONE, VACUUM, BY_FORCE, GRACE),
-    "two runs, an optimize, a clean-up": world_of(ONE, OPTIMIZE, CHANGE, CLEAN_UP, warm=True),
+    "a run, an optimize, a clean-up": world_of(ONE, OPTIMIZE, CHANGE, CLEAN_UP, warm=True),
     "two commits of others": world_of(ONE, VACUUM, GRACE, CHANGE, FOREIGN["RESTORE"], FOREIGN["DELETE"], warm=True),
     "OPTIMIZE beside a vacuum": world_of(ONE, VACUUM, GRACE, CHANGE, FOREIGN["OPTIMIZE"], warm=True),
     "a reader and a run that replaces": world_of(ONE, VACUUM, Reader(), GRACE, CHANGE, warm=True),
 }
+if IS_SOAK:  # 320,000 states
+    LARGER["a run, an optimize, a vacuum"] = world_of(ONE, OPTIMIZE, VACUUM, GRACE, CHANGE, warm=True)
 NEEDED = {
     "fence": ("a run that sleeps", "the newest version names a data file that is gone"),
     "horizon": ("a run that sleeps", "the newest version names a data file that is gone"),

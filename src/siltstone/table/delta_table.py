@@ -6,7 +6,7 @@ read from the planned version on, for this run's transaction: done, not done, or
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, ClassVar, Self, cast
@@ -20,7 +20,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
+from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.kinds import Kind
@@ -28,7 +28,10 @@ from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
 from siltstone.storage import Storage, reason, whole
 from siltstone.table import ledger as ledgers
+from siltstone.table.delta_log import entry_path, transactions_after
 from siltstone.table.ledger import Head
+from siltstone.table.refusals import Clock, Fenced
+from siltstone.table.refusals import Refused as Refused
 
 APP_ID = "siltstone"
 FENCE_ID = "siltstone-fence"
@@ -44,20 +47,6 @@ _DELTA_TYPE = {
     "timestamp": "timestamp",
 }
 _KIND_OF_TYPE = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
-
-
-class Refused(SiltstoneError):
-    """Another commit took the version: look again at what it did, then try again."""
-
-    exit_code = 4
-
-
-class Fenced(Refused):
-    """Only vacuums have committed since: look again, and see which files of this run are still there."""
-
-
-class FilesGone(Refused):
-    """A file that this run has written is gone before its commit: write it again."""
 
 
 @dataclass(frozen=True)
@@ -264,13 +253,13 @@ class Table:
         return handle
 
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
-        if self.storage.read(_log_path(planned.version + 1)) is not None or self.lost_files(planned):
+        if self.storage.read(entry_path(planned.version + 1)) is not None or self.lost_files(planned):
             raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
             f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
         ) from error
 
-    def _refuse_overslept(self, since: "Clock", planned: Snapshot, head: Head | None) -> None:
+    def _refuse_overslept(self, since: Clock, planned: Snapshot, head: Head | None) -> None:
         """Raise Refused where a commit has slept until the log was cleaned up: then its entry has been created anew
         below a checkpoint, where nobody looks for it. What made `head` the newest is looked for in its history."""
         if since.seconds < _SLEPT_SECONDS:
@@ -288,7 +277,7 @@ class Table:
         come after it; of a fence, of which two may be equal, right after that version."""
         head = _head_of(transaction)
         try:
-            entries = list(islice(self._transactions_after(planned), None if head else 1))
+            entries = list(islice(transactions_after(self.storage, planned.version), None if head else 1))
             if not entries and head and (newest := self.snapshot()) and newest.version > planned.version:
                 return self._has(newest, head)  # the log has been cleaned up
             return any((transaction.app_id, transaction.version) in entry for entry in entries)
@@ -299,15 +288,8 @@ class Table:
             ) from error
 
     def _only_fences_after(self, planned: Snapshot) -> bool:
-        entries = list(self._transactions_after(planned))
+        entries = list(transactions_after(self.storage, planned.version))
         return bool(entries) and all(app_id == FENCE_ID for entry in entries for app_id, _ in entry or [("", 0)])
-
-    def _transactions_after(self, planned: Snapshot) -> Iterator[list[tuple[str, int]]]:
-        """The transactions (application, version) of each commit after a version."""
-        version = planned.version
-        while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
-            found = (json.loads(line).get("txn") for line in entry.data.splitlines())
-            yield [(txn["appId"], txn["version"]) for txn in found if txn]
 
     def _schema_of(self, delta: DeltaSchema) -> Schema:
         reserved = set(self.contract.reserved)
@@ -336,24 +318,9 @@ class Table:
         return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
 
 
-class Clock:
-    """The time since this was made, by whichever clock says more: the host may have been suspended or set."""
-
-    def __init__(self) -> None:
-        self._at = time.time(), time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return max(time.time() - self._at[0], time.monotonic() - self._at[1])
-
-
 def _head_of(transaction: Transaction) -> Head | None:
     """The run of a transaction; None of a fence."""
     return Head.of_version(transaction.version) if transaction.app_id == APP_ID else None
-
-
-def _log_path(version: int) -> str:
-    return f"_delta_log/{version:020d}.json"
 
 
 def _field(column: Column) -> Field:
