@@ -50,7 +50,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the manifest": (ledger, "write_manifest", True),
     "before the commit": (Table, "commit", False),
     "inside the commit": (DeltaTable, "create_write_transaction", False),
-    "inside a plain commit": (PlainTable, "_append", False),
+    "inside the commit, plain": (PlainTable, "_append", False),
     "after the commit": (Table, "commit", True),
     "before the rewrite": (RowReplacer, "drop", False),
     "after the rewrite": (RowReplacer, "drop", True),

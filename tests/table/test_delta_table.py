@@ -12,9 +12,10 @@ from siltstone.model.run_header import RunHeader
 from siltstone.storage import open_root
 from siltstone.table import delta_table
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Change, Fenced, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.ledger import Head
 from siltstone.table.parquet_table import PlainTable
+from siltstone.table.refusals import Fenced, Refused
 from support.races import Once, between, raising
 
 

@@ -10,7 +10,8 @@ from siltstone.errors import LostRaceError, StorageError, UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.model.schema import base_schema
 from siltstone.storage import open_root
-from siltstone.table.delta_table import Fenced, FilesGone, Refused, Snapshot, Table
+from siltstone.table.delta_table import Snapshot, Table
+from siltstone.table.refusals import Fenced, FilesGone, Refused
 from siltstone.table.transaction import WrittenFiles, newest_files, reading_at, retry
 
 SNAPSHOT = Snapshot(3, base_schema(READINGS), None)

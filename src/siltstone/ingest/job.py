@@ -28,11 +28,12 @@ from siltstone.model.run_summary import CompactSummary, TableSummary, TakeOverSu
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage, open_input, open_root
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.open import refuse_table, table_at
 from siltstone.table.other_writers import with_digest
+from siltstone.table.refusals import Refused
 from siltstone.table.transaction import TableVersion, WrittenFiles, reading_at, retry
 from siltstone.version import __version__
 

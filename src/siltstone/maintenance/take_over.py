@@ -16,10 +16,11 @@ from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import TakeOverSummary
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Change, Refused, Table
+from siltstone.table.delta_table import Change, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head
 from siltstone.table.other_writers import TAKEN_OVER, OtherWriters, with_digest
+from siltstone.table.refusals import Refused
 from siltstone.table.transaction import TableVersion, reading_at
 from siltstone.table.writer import WriterSettings
 from siltstone.version import __version__

@@ -1,10 +1,11 @@
 """Deletes what no run needs: files of runs that died, were refused or went another way, and replaced data files.
 
-What is needed: the data files of the newest version; files that were taken out of it within the grace period, for
-readers of an older version; the manifests, ledger and quarantine files on the chain, unless the runs are folded (then
-the files of these); the log of a plain table from the newest checkpoint but one on; of a table of aggregates the
-edges of input files that its runs within the grace period knew. Everything else that is older than the grace period
-goes; younger files may belong to a run that is under way.
+What is needed: the data files of the newest version; files that were taken out of it within the grace period, by
+whomever, for readers of an older version; the manifests, ledger and quarantine files on the chain, unless the runs are
+folded (then the files of these); the log of a plain table from the newest checkpoint but one on; of a table of
+aggregates the edges of input files that its runs within the grace period knew. Everything else that is older than the
+grace period goes. Younger files may belong to a run that is under way; older ones too, if it takes that long: so a
+fence is committed before any goes that a run may be about to commit. Age is told by the clock of the store.
 """
 
 import re
@@ -27,6 +28,7 @@ from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
+from siltstone.table.delta_log import removed_in
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.folded_runs import folded_paths
 from siltstone.table.other_writers import changes_by_others
@@ -132,7 +134,9 @@ def _spare(table: Table, objects: pl.DataFrame, horizon_us: int, *, dry_run: boo
     headers = ledgers.headers(table.storage, snapshot.head)
     history = _History(headers, horizon_us, dict(objects.select("path", "modified_us").iter_rows()))
     chain = fold(table.storage, snapshot.head, datetime.fromtimestamp(horizon_us / 1e6, UTC), dry_run=dry_run)
-    needed, past = chain | reachable | _needed(stored, history), table.past_entries(objects["path"])
+    recent = objects.filter(pl.col("modified_us") >= horizon_us)["path"]
+    needed = chain | reachable | _needed(stored, history) | removed_in(table.storage, recent)
+    past = table.past_entries(objects["path"])
     is_spare_edge = _spare_edges(history)
     is_spare = [
         is_spare_edge(_edge_name(path))

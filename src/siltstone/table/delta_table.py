@@ -18,7 +18,7 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from siltstone.errors import OtherWriterError, SiltstoneError, StorageError, UnknownOutcomeError
+from siltstone.errors import OtherWriterError, StorageError, UnknownOutcomeError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.schema import Schema
@@ -29,22 +29,9 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_log import APP_ID, FENCE_ID, LoggedCommit
 from siltstone.table.delta_schema import delta_field, delta_type, schema_of
 from siltstone.table.ledger import Head
+from siltstone.table.refusals import Clock, Fenced, Refused
 
 _SLEPT_SECONDS = 3600  # logs are cleaned up after days
-
-
-class Refused(SiltstoneError):
-    """Another commit took the version: look again at what it did, then try again."""
-
-    exit_code = 4
-
-
-class Fenced(Refused):
-    """Only vacuums have committed since: look again, and see which files of this run are still there."""
-
-
-class FilesGone(Refused):
-    """A file that this run has written is gone before its commit: write it again."""
 
 
 @dataclass(frozen=True)
@@ -321,7 +308,7 @@ class Table:
             f"This commit did not happen; {_within(next_move(self.storage.root, error, otherwise='run again.'))}",
         ) from error
 
-    def _refuse_overslept(self, since: "Clock", planned: Snapshot, head: Head | None) -> None:
+    def _refuse_overslept(self, since: Clock, planned: Snapshot, head: Head | None) -> None:
         """Raise Refused where a commit has slept until the log was cleaned up: then its entry has been created anew
         below a checkpoint, where nobody looks for it. What made `head` the newest is looked for in its history."""
         if since.seconds < _SLEPT_SECONDS:
@@ -364,17 +351,6 @@ class Table:
 
     def _partition_values(self, partition: Partition) -> dict[str, str | None]:
         return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
-
-
-class Clock:
-    """The time since this was made, by whichever clock says more: the host may have been suspended or set."""
-
-    def __init__(self) -> None:
-        self._at = time.time(), time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return max(time.time() - self._at[0], time.monotonic() - self._at[1])
 
 
 def _head_of(transaction: Transaction) -> Head | None:

@@ -13,8 +13,9 @@ from siltstone.model.contracts import Contract
 from siltstone.model.data_files import NewFile
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
-from siltstone.table.delta_table import FilesGone, Table
+from siltstone.table.delta_table import Table
 from siltstone.table.reader import written_footer
+from siltstone.table.refusals import FilesGone
 
 
 def check_footers(

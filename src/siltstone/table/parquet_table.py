@@ -23,8 +23,9 @@ from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
 from siltstone.table.delta_log import LoggedCommit
-from siltstone.table.delta_table import Change, Clock, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.ledger import Head
+from siltstone.table.refusals import Clock
 
 LOG = f"{FOLDER}/log"
 _CHECKPOINT_EVERY = 50

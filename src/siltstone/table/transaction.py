@@ -12,10 +12,11 @@ from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageEr
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Change, Fenced, FilesGone, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.other_writers import OtherWriters, changes_by_others, with_digest
+from siltstone.table.refusals import Fenced, FilesGone, Refused
 from siltstone.version import __version__
 
 if TYPE_CHECKING:

@@ -33,11 +33,11 @@ POINTS_OF = {
     "settle": ["after the plan", *WRITING],
     "vacuum": ["before the fence", "after the fence", "after a deletion"],
     "sleeping": ["inside the commit"],
-    "sleeping, plain": ["inside a plain commit"],
+    "sleeping, plain": ["inside the commit, plain"],
 }
 MEANWHILE = {"sleeping": "vacuum", "sleeping, plain": "vacuum"}  # these don't die: they sleep through it
 _LAST_STORY = {point: story for story, points in POINTS_OF.items() for point in points}
-SPARED = ("before the fence", "after the fence", "inside a plain commit")
+SPARED = ("before the fence", "after the fence", "inside the commit, plain")
 # Each point in one story but those spared, and after the commit in each; with more rounds every point in every story.
 CASES = [
     (story, point)

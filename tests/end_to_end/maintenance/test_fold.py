@@ -15,9 +15,9 @@ from siltstone.model.access import Access
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
 from siltstone.table import ledger, parquet_table
-from siltstone.table.delta_table import Refused
 from siltstone.table.folded_runs import folded_paths
 from siltstone.table.open import table_at
+from siltstone.table.refusals import Refused
 from support.aggregates import Aggregates
 from support.fleet import NOON, World, quiet, record
 
