@@ -204,7 +204,8 @@ def _records_parquet(chance: Random) -> Case:
         }
         files.append((f"{number}.parquet", parquet_files.table(chance, columns)))
     time = chance.choice((["t"], ["t"], ["t"], ["odd"], ["t", "odd"]))
-    return _case(_block(format="parquet", time=time, **chance.choice(_PARQUET)), files, Rules())
+    form = chance.choice(_PARQUET if time == ["t"] else _PARQUET[:2])
+    return _case(_block(format="parquet", time=time, **form), files, Rules())
 
 
 _HOUR = at("2025-11-28T14:00:00")
