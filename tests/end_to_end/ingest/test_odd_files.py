@@ -78,13 +78,12 @@ ODD_COLUMNS: dict[str, tuple[pa.Array, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", ODD_COLUMNS)
-def test_odd_columns_of_parquet_are_kept(plant: Plant, case: str) -> None:
-    column, text = ODD_COLUMNS[case]
-    plant.deliver("records", {"a.parquet": _parquet(pa.array(["x"])), "b.parquet": _parquet(column)})
+def test_odd_columns_of_parquet_are_kept(plant: Plant) -> None:
+    plant.deliver("records", {f"{case}.parquet": _parquet(column) for case, (column, _) in ODD_COLUMNS.items()})
     summary = plant.compact("records.p", "sources.records.p={format: parquet, time: [t], wide: [v]}")
-    assert (summary["files_ingested"], summary["rows_out"]) == (2, 2)
-    assert plant.frame().sort("source_file")["_rescued"].to_list() == ['{"odd":"x"}', f'{{"odd":"{text}"}}']
+    assert (summary["files_ingested"], summary["rows_out"]) == (len(ODD_COLUMNS), len(ODD_COLUMNS))
+    kept = plant.frame().select(pl.col("source_file").str.extract(r"([^/]+)\.parquet$"), "_rescued").rows()
+    assert dict(kept) == {case: f'{{"odd":"{text}"}}' for case, (_, text) in ODD_COLUMNS.items()}
 
 
 def test_a_pipe_is_quarantined_and_a_name_that_is_not_utf_8_is_no_hindrance(world: World) -> None:
@@ -105,8 +104,7 @@ def test_a_time_of_any_exponent_stops_nothing(plant: Plant) -> None:
     assert (summary["rows_out"], summary["records_quarantined"]) == (1, 2)
 
 
-@pytest.mark.parametrize("step", ["open", "rows"])
-@pytest.mark.parametrize("error", [PANIC, ValueError("secret")], ids=["panic", "error"])
+@pytest.mark.parametrize(("step", "error"), [("open", ValueError("secret")), ("rows", PANIC)])
 def test_a_file_that_siltstone_fails_at_is_quarantined_as_a_defect(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
 ) -> None:
@@ -130,13 +128,12 @@ def test_another_version_reads_such_files_again(world: World, monkeypatch: pytes
     with monkeypatch.context() as patch:
         _fails_at(patch, Datalog, "rows", PANIC, _is_marked)
         world.compact()
-        for version in ("0.1.1", "0.1.2"):
-            for module in (defects, former_defects):
-                patch.setattr(module, "__version__", version)
-            summary = world.compact()
-            assert (summary["files_quarantined"], summary["files_skipped"]) == (1, 2)
-            assert summary["defects"][0].endswith(f"(siltstone {version})")
-            assert not world.compact()["run"]
+        for module in (defects, former_defects):
+            patch.setattr(module, "__version__", "0.1.1")
+        summary = world.compact()
+        assert (summary["files_quarantined"], summary["files_skipped"]) == (1, 2)
+        assert summary["defects"][0].endswith("(siltstone 0.1.1)")
+        assert not world.compact()["run"]
     summary = world.compact()
     assert (summary["files_ingested"], summary["files_skipped"], summary["defects"]) == (1, 2, [])
     assert world.rows("note") == [(None,), (None,), ("odd one",)]

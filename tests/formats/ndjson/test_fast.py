@@ -388,3 +388,14 @@ def test_a_column_of_kind_json_never_comes_from_a_fast_lane() -> None:
     assert parse_typed([document('{"n":[1]}')], schema, RULES) is None
     assert parse_typed([document('{"n":"text"}')], schema, RULES) is None
     assert parse_inferred([document('{"n":"text"}')], schema, RULES) is None
+
+
+@pytest.mark.parametrize("key", ["*", "^.*$", "^d$"])
+def test_keys_that_are_patterns_to_polars_are_keys(key: str) -> None:
+    one = document(json.dumps({"d": 1, key: 2.5}, separators=(",", ":")), '{"d":2}')
+    inferred = parse_inferred([one], Schema(()), RULES)
+    assert inferred is not None
+    assert rows_by_key(*inferred) == [{"d": 1.0, key: 2.5}, {"d": 2.0}]
+    typed = parse_typed([one], inferred[1], RULES)
+    assert typed is not None
+    assert rows_by_key(typed, inferred[1]) == rows_by_key(*inferred)

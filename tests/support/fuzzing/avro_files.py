@@ -68,7 +68,7 @@ def _schema(chance: Random, plain: Sequence[tuple[str, Any]]) -> list[dict[str, 
         if chance.random() < 0.4:
             chance.choice(fields)["type"] = kind
         else:
-            name = chance.choice(("zz", "zy", "jsonValue", "x.y", "", *(f"z{n}" for n in range(5))))
+            name = chance.choice(("zz", "zy", "jsonValue", "x.y", "", "*", "^z.*$", *(f"z{n}" for n in range(5))))
             fields.insert(chance.randrange(len(fields) + 1), {"name": name, "type": kind})
     return fields
 

@@ -24,7 +24,7 @@ def table(chance: Random, columns: Mapping[str, pa.Array]) -> bytes:
     rows = len(next(iter(columns.values())))
     columns = dict(columns)
     for _ in range(chance.choice((0, 1, 1, 2))):
-        name = chance.choice(list(columns)) if chance.random() < 0.3 else chance.choice(("odd", "o.p", ""))
+        name = chance.choice(list(columns)) if chance.random() < 0.3 else chance.choice(("odd", "o.p", "", "*", "^v$"))
         columns[name] = _odd_column(chance, rows)
     whole = pa.table(columns)
     if chance.random() < 0.2:
@@ -86,7 +86,7 @@ def _odd_types(chance: Random) -> list[tuple[pa.DataType, list[Any]]]:
 
 def _damaged(chance: Random, data: bytes) -> bytes:
     footer = footer_at(data)
-    match some(chance, {"no": 4, "any": 2, "footer": 4, "pages": 4, "length": 1}):
+    match some(chance, {"no": 12, "any": 1, "footer": 4, "pages": 4, "length": 1}):
         case "any":
             return damaged(chance, data)
         case "footer":

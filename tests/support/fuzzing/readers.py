@@ -52,7 +52,7 @@ def _case(dataset: Dataset, files: Sequence[tuple[str, bytes]], rules: Rules, sc
 
 
 def _text_file(chance: Random, text: bytes) -> bytes:
-    return wrapped(chance, damaged(chance, text) if chance.random() < 0.6 else text)
+    return wrapped(chance, damaged(chance, text) if chance.random() < 0.5 else text)
 
 
 def _datalog(chance: Random) -> Case:
@@ -105,14 +105,14 @@ _CSV: list[dict[str, Any]] = [
     {"wide": ["*"], "skip_empty": False},
     {"wide": ["v", "x"], "delimiter": ";", "decimal": ","},
 ]
-_TIMES = (str(T0), str(T0), "2025-12-10T02:00:00Z", "2025-12-10 02:00", "", "x", "1e-1000000000", "+262142-12-31T00:00")
+_TIMES = (*[str(T0)] * 8, "2025-12-10T02:00:00Z", "2025-12-10 02:00", "", "x", "1e-1000000000", "+262142-12-31T00:00")
 
 
 def _records_csv(chance: Random) -> Case:
     options = chance.choice(_CSV)
     files = []
     for number in several(chance):
-        header = ["t", "name", "v", "x", chance.choice(("y", "", "v"))][: chance.choice((3, 4, 5, 5))]
+        header = ["t", "name", "v", "x", chance.choice(("y", "", "v", "*", "^v$"))][: chance.choice((3, 4, 5, 5))]
         text = csv_lines(chance, header, [chance.choice(_TIMES), "speed"], options.get("delimiter", ","))
         files.append((f"p/{number}", _text_file(chance, text)))
     rules = Rules(max_line_bytes=chance.choice((1 << 20, 200)), max_keys=chance.choice((10_000, 6)))
@@ -122,13 +122,17 @@ def _records_csv(chance: Random) -> Case:
 def _mortar(chance: Random) -> Case:
     files = []
     for number in several(chance):
-        time = chance.choice(("2021-07-08T12:00:00Z", "2021-07-08 12:00", "2021-03-14 02:30", "", "x"))
+        time = chance.choice((*["2021-07-08T12:00:00Z"] * 4, "2021-07-08 12:00", "2021-03-14 02:30", "", "x"))
         if chance.random() < 0.5:
-            header = ["time", "id", "value", "type", "label", "site", "more"][: chance.choice((6, 6, 7))]
+            header = ["time", "id", "value", "type", "label", "site", chance.choice(("more", "*", "^.*$"))][
+                : chance.choice((6, 6, 7))
+            ]
             text = csv_lines(chance, header, [time, "urn:x"])
             files.append((f"site/{number}.csv", _text_file(chance, text)))
         else:
-            header = ["datetime", f"label {number}", "more", "time"][: chance.choice((2, 2, 3, 4))]
+            header = ["datetime", chance.choice((f"label {number}", "*")), "more", "time"][
+                : chance.choice((2, 2, 3, 4))
+            ]
             files.append((f"site/{_STREAM[:-1]}{number}.csv", _text_file(chance, csv_lines(chance, header, [time]))))
     zone = chance.choice(("UTC", "America/Los_Angeles"))
     return _case(sources.dataset("mortar", {"zone": zone}), files, Rules())
@@ -200,7 +204,8 @@ def _records_parquet(chance: Random) -> Case:
         }
         files.append((f"{number}.parquet", parquet_files.table(chance, columns)))
     time = chance.choice((["t"], ["t"], ["t"], ["odd"], ["t", "odd"]))
-    return _case(_block(format="parquet", time=time, **chance.choice(_PARQUET)), files, Rules())
+    form = chance.choice(_PARQUET if time == ["t"] else _PARQUET[:2])
+    return _case(_block(format="parquet", time=time, **form), files, Rules())
 
 
 _HOUR = at("2025-11-28T14:00:00")

@@ -69,9 +69,10 @@ def json_lines(chance: Random, members: Sequence[tuple[str, str]]) -> bytes:
 def csv_lines(chance: Random, header: Sequence[str], columns: Sequence[str], delimiter: str = ",") -> bytes:
     """A header, and rows that begin with the given cells."""
     rows = [header] if chance.random() < 0.98 else []
+    nasty = chance.choice((0.0, 0.1, 0.5))
     for _ in range(chance.choice((0, 1, 3, 10))):
-        row = [*columns, *(_cell(chance) for _ in header[len(columns) :])]
-        row = [_cell(chance) if chance.random() < 0.05 else cell for cell in row]
+        row = [*columns, *(_cell(chance, nasty) for _ in header[len(columns) :])]
+        row = [_cell(chance, nasty) if chance.random() < 0.03 else cell for cell in row]
         rows.append(row[: len(row) - (chance.random() < 0.03)])
     lines = [delimiter.join(row) for row in rows]
     return _ended(chance, lines, chance.choice(("\n", "\n", "\n", "\r\n", "\r")))
@@ -101,8 +102,8 @@ _CELLS = [
 ]
 
 
-def _cell(chance: Random) -> str:
-    return chance.choice(_CELLS) if chance.random() < 0.5 else str(chance.randrange(100) / 4)
+def _cell(chance: Random, nasty: float) -> str:
+    return chance.choice(_CELLS) if chance.random() < nasty else str(chance.randrange(100) / 4)
 
 
 def _ended(chance: Random, lines: Sequence[str], end: str) -> bytes:

@@ -29,6 +29,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.formats.documents import Document, Lane, Parsed, ParseRules
+from siltstone.formats.exact_columns import column_named
 from siltstone.formats.ndjson.structure_counts import (
     StructureCounts,
     count_marks,
@@ -119,7 +120,7 @@ def _infer(joined: _Joined, schema: Schema, rules: ParseRules) -> tuple[Parsed, 
         frame = pl.read_ndjson(joined.text, infer_schema_length=None)
     except _REFUSALS:
         return None
-    frame = frame.drop([name for name, dtype in frame.schema.items() if dtype == pl.Null])
+    frame = frame[[name for name, dtype in frame.schema.items() if dtype != pl.Null]]
     kinds: list[tuple[str, Kind]] = []
     for key, dtype in frame.schema.items():
         kind = _KIND_OF.get(type(dtype))
@@ -139,7 +140,7 @@ def _in_order_of_sight(kinds: list[tuple[str, Kind]], frame: pl.DataFrame, text:
     """New keys by the place of their first value, as the careful lane meets them; polars has an order of its own."""
     if len(kinds) < 2:
         return kinds
-    rows = frame.select(pl.col(key).is_not_null().arg_max() for key, _ in kinds).row(0)
+    rows = frame.select(column_named(key).is_not_null().arg_max().alias(key) for key, _ in kinds).row(0)
     lines = text.split(b"\n")
     places = {row: _places(lines[row]) for row in set(rows)}
     order = sorted(range(len(kinds)), key=lambda i: (rows[i], places[rows[i]].get(kinds[i][0], -1)))
@@ -179,7 +180,7 @@ def _conformed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
         if column is None or column.name in names or type(dtype) not in _ACCEPTS.get(column.kind, ()):
             return None
         names.add(column.name)
-        selected.append(pl.col(key).cast(_POLARS_TYPE[column.kind]).alias(column.name))
+        selected.append(column_named(key).cast(_POLARS_TYPE[column.kind]).alias(column.name))
     return frame.select(selected)
 
 

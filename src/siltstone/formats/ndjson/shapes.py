@@ -14,6 +14,7 @@ import pyarrow as pa
 from siltstone.formats.documents import Document, ParseRules, Records
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
 from siltstone.model.arrays import Ints
+from siltstone.model.column_names import is_pattern
 
 _MOST_TRIES = 12
 _MOST_KEYS = 12  # the pattern is matched in one pass up to sixteen groups
@@ -108,14 +109,14 @@ def _in_one_order(before: Sequence[str], keys: Sequence[str]) -> list[str] | Non
 
 
 def _shape(line: str, rules: ParseRules) -> list[str] | None:
-    """The keys of a record in their order, if it is flat and narrow and no key needs an escape."""
+    """The keys of a record in their order, if it is flat and narrow and no key needs an escape or is a pattern."""
     try:
         tokens = scan_object(line, max_keys=min(rules.max_keys, _MOST_KEYS), max_depth=rules.max_depth)
     except BadJson:
         return None
     keys = [token.key for token in tokens]
     is_plain = all(token.kind in ("number", "boolean", "null", "string") for token in tokens)
-    is_literal = not any(re.search(r'["\\\x00-\x1f]', key) for key in keys)
+    is_literal = not any(is_pattern(key) or re.search(r'["\\\x00-\x1f]', key) for key in keys)
     return keys if keys and is_plain and is_literal and len(set(keys)) == len(keys) else None
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Opened, ParseRules, Records
+from siltstone.formats.exact_columns import column_named
 from siltstone.formats.parquet.plain_types import as_plain, plain_schema
 from siltstone.formats.size_caps import RATIO_FLOOR
 from siltstone.formats.typed_texts import json_texts
@@ -107,10 +108,13 @@ def _records(documents: Sequence[ParquetDocument], *, coded: bool) -> Records:
 
 def _frame(table: pa.Table, coded: Sequence[str] = ()) -> pl.DataFrame:
     """The table as polars has it; dictionaries are their values, but for the columns `coded`."""
-    frame = pl.DataFrame(table)
+    names = table.column_names
+    frame = pl.DataFrame(table if all(names) else table.rename_columns(list(map(str, range(len(names))))))
+    frame.columns = names  # polars has another name for a column without one
     plain = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical and name not in coded]
     categories = [name for name in coded if frame[name].dtype == pl.String()]
-    changes = [*(pl.col(n).cast(pl.String()) for n in plain), *(pl.col(n).cast(pl.Categorical()) for n in categories)]
+    changes = [*(column_named(n).cast(pl.String()) for n in plain)]
+    changes += [column_named(n).cast(pl.Categorical()) for n in categories]
     return frame.with_columns(changes) if changes else frame
 
 
