@@ -179,8 +179,25 @@ def test_a_surprise_is_one_line_and_a_trace_only_on_demand(
     assert capsys.readouterr().err == (
         "siltstone: unexpected ZeroDivisionError: of a kind. --debug shows the trace; please report it.\n"
     )
-    with pytest.raises(ZeroDivisionError):
-        main(["show", "LAKE", "--debug"])
+    assert main(["show", "LAKE", "--debug"]) == 1
+    trace = capsys.readouterr().err
+    assert trace.startswith("Traceback (most recent call last):")
+    assert trace.endswith("\nsiltstone: unexpected ZeroDivisionError: of a kind. Please report it with the trace.\n")
+
+
+def test_debug_keeps_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vacuum", f"{tmp_path}/none", "--debug"]) == main(["vacuum", f"{tmp_path}/none"]) == 2
+    told = capsys.readouterr().err
+    sentence = told.splitlines()[-1]
+    assert (told.count("Traceback"), told.count(sentence)) == (1, 2)
+
+
+def test_a_malformed_endpoint_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["doctor", "s3://bucket/lake", "--set", "storage.endpoint=http://me:pa55word@minio:9000", "--debug"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "storage.endpoint: 'http://***@minio:9000' is no endpoint" in told
+    assert "pa55word" not in told
 
 
 def test_ctrl_c_during_the_imports_is_one_line(

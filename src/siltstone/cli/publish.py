@@ -4,6 +4,7 @@ import argparse
 
 from siltstone.cli.arguments import as_option, config_of, setting_arguments
 from siltstone.cli.progress import Reporter
+from siltstone.errors import PartlyError
 
 EXAMPLE = "siltstone publish mortar LAKE OUT --archive zip"
 
@@ -38,23 +39,28 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish as the arguments say, print the summary; 0."""
+    """Publish as the arguments say, print the summary, also where the archive alone is missing; 0."""
     config = config_of(args)
     from siltstone.api.publish import publish
     from siltstone.cli.printing_tables import print_published
 
-    with Reporter() as progress:
-        summary = publish(
-            args.lake,
-            args.out,
-            source=args.source,
-            collections=args.collection,
-            keys_in_files=args.keys_in_files,
-            archive=args.archive,
-            archive_to=args.archive_to,
-            config=config,
-            progress=progress,
-            said=as_option,
-        )
+    try:
+        with Reporter() as progress:
+            summary = publish(
+                args.lake,
+                args.out,
+                source=args.source,
+                collections=args.collection,
+                keys_in_files=args.keys_in_files,
+                archive=args.archive,
+                archive_to=args.archive_to,
+                config=config,
+                progress=progress,
+                said=as_option,
+            )
+    except PartlyError as error:
+        if error.summary is not None:
+            print_published(error.summary, as_json=args.json)
+        raise
     print_published(summary, as_json=args.json)
     return 0

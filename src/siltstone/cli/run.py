@@ -1,17 +1,18 @@
 """How every command runs: the engine, and errors as one sentence and an exit code."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from siltstone.cli.console import notice
+from siltstone.cli.console import notice, visible
 from siltstone.cli.streams import outlets
 from siltstone.engine.local import start_server
 from siltstone.engine.session import is_inside_spark, spark_session
 from siltstone.engine.tasks import Engine
-from siltstone.errors import SiltstoneError
+from siltstone.errors import SiltstoneError, masked
 
 SOURCES = "what the input is: datalog, haltian, mortar, sitewise, or records.NAME for a block of the configuration"
 
@@ -21,7 +22,7 @@ class _Terminated(KeyboardInterrupt):
 
 
 def guarded(run: Callable[[], int], *, debug: bool, only_tells: bool = False) -> int:
-    """Run a job; a SiltstoneError becomes its message on stderr and its exit code, the trace only with `debug`.
+    """Run a job; an error becomes its message on stderr and its exit code, behind its trace with `debug`.
 
     Words that nobody takes are dropped, and the job's code stays; of a command that `only_tells` it is 6 where stdout
     can't be written.
@@ -40,7 +41,7 @@ def _code_of(run: Callable[[], int], *, debug: bool) -> int:
             return run()
     except SiltstoneError as error:
         if debug:
-            raise
+            _print_trace()
         notice(str(error))
         return error.exit_code
     except KeyboardInterrupt as stop:
@@ -48,10 +49,17 @@ def _code_of(run: Callable[[], int], *, debug: bool) -> int:
         return 143 if isinstance(stop, _Terminated) else 130
     except Exception as error:
         if debug:
-            raise
+            _print_trace()
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        notice(f"unexpected {what}. --debug shows the trace; please report it.")
+        next_move = "Please report it with the trace." if debug else "--debug shows the trace; please report it."
+        notice(f"unexpected {what}. {next_move}")
         return 1
+
+
+def _print_trace() -> None:
+    import traceback  # a run without errors needs none
+
+    print(visible(masked(traceback.format_exc()), keep="\n"), end="", file=sys.stderr)  # noqa: T201
 
 
 @contextmanager
