@@ -4,7 +4,7 @@ import argparse
 
 from siltstone.cli.arguments import as_option, config_of, setting_arguments
 from siltstone.cli.progress import Reporter
-from siltstone.errors import PartlyError
+from siltstone.cli.run import telling_part
 
 EXAMPLE = "siltstone publish mortar LAKE OUT --archive zip"
 
@@ -44,23 +44,18 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.api.publish import publish
     from siltstone.cli.printing_tables import print_published
 
-    try:
-        with Reporter() as progress:
-            summary = publish(
-                args.lake,
-                args.out,
-                source=args.source,
-                collections=args.collection,
-                keys_in_files=args.keys_in_files,
-                archive=args.archive,
-                archive_to=args.archive_to,
-                config=config,
-                progress=progress,
-                said=as_option,
-            )
-    except PartlyError as error:
-        if error.summary is not None:
-            print_published(error.summary, as_json=args.json)
-        raise
+    with telling_part(print_published, as_json=args.json), Reporter() as progress:
+        summary = publish(
+            args.lake,
+            args.out,
+            source=args.source,
+            collections=args.collection,
+            keys_in_files=args.keys_in_files,
+            archive=args.archive,
+            archive_to=args.archive_to,
+            config=config,
+            progress=progress,
+            said=as_option,
+        )
     print_published(summary, as_json=args.json)
     return 0

@@ -12,7 +12,7 @@ from siltstone.cli.streams import outlets
 from siltstone.engine.local import start_server
 from siltstone.engine.session import is_inside_spark, spark_session
 from siltstone.engine.tasks import Engine
-from siltstone.errors import SiltstoneError, masked
+from siltstone.errors import PartlyError, SiltstoneError, masked
 
 SOURCES = "what the input is: datalog, haltian, mortar, sitewise, or records.NAME for a block of the configuration"
 
@@ -60,6 +60,17 @@ def _print_trace() -> None:
     import traceback  # a run without errors needs none
 
     print(visible(masked(traceback.format_exc()), keep="\n"), end="", file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def telling_part(show: Callable[..., None], *, as_json: bool) -> Iterator[None]:
+    """Inside, where a run ends with only a part of it committed, its summary is shown before the error goes on."""
+    try:
+        yield
+    except PartlyError as error:
+        if error.summary is not None:
+            show(error.summary, as_json=as_json)
+        raise
 
 
 @contextmanager

@@ -52,6 +52,9 @@ def optimize(
             runs = [*summary.runs, run] if run else summary.runs
             summary = _with(replace(summary, run=run or summary.run, runs=runs), *done)
     except Exception as error:
+        if isinstance(error, PartlyError):  # of the commit that came last
+            run, done = error.summary
+            summary = _with(replace(summary, run=run, runs=[*summary.runs, run]), *done)
         if not summary.runs:
             raise
         raise _partly(replace(summary, seconds=round(time.time() - started, 3)), error) from error
@@ -150,7 +153,11 @@ class _Optimizing:
         removed = [f for m in done[0] for f in m.files]
         outputs = [o for r in done[1] for o in r.outputs]
         info = {"run": head.name, "settled": len(removed)}
-        table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        try:
+            table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        except PartlyError as error:
+            error.summary = (head.name, done)
+            raise
         return head.name, done
 
     def _teller(self, merges: Sequence[Merge]) -> Callable[[int], None]:
