@@ -115,7 +115,7 @@ class AccountsError(SiltstoneError):
 
 
 class PartlyError(SiltstoneError):
-    """A run of which a part is committed and the rest is not; `summary` tells what is, None where the message does."""
+    """A run of which a part is committed and the rest is not; `summary` tells what is."""
 
     exit_code = 9
     summary: Any = None

@@ -192,6 +192,14 @@ def test_debug_keeps_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (told.count("Traceback"), told.count(sentence)) == (1, 2)
 
 
+def test_a_malformed_endpoint_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["doctor", "s3://bucket/lake", "--set", "storage.endpoint=http://me:pa55word@minio:9000", "--debug"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "storage.endpoint: 'http://***@minio:9000' is no endpoint" in told
+    assert "pa55word" not in told
+
+
 def test_ctrl_c_during_the_imports_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,7 @@
 """Which Spark session there is."""
 
+import os
+import signal
 import socket
 import threading
 from types import SimpleNamespace
@@ -8,6 +10,7 @@ from typing import Any
 import pyspark.sql
 import pytest
 
+from siltstone.cli.run import guarded
 from siltstone.engine.session import spark_session
 from siltstone.errors import StorageError, UsageError
 
@@ -49,6 +52,19 @@ def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPat
         connect_to(monkeypatch, ended.wait, server.getsockname()[1])
         with pytest.raises(StorageError, match=r"does not answer: no answer within 0\.1 s"):
             spark_session("tests")
+    ended.set()
+
+
+def test_sigterm_ends_the_wait_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def stopped() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ended.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connect_to(monkeypatch, stopped, server.getsockname()[1])
+        assert guarded(lambda: bool(spark_session("tests")), debug=False) == 143
     ended.set()
 
 

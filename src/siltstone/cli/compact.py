@@ -4,8 +4,7 @@ import argparse
 
 from siltstone.cli.arguments import config_of, engine_argument, setting_arguments
 from siltstone.cli.progress import Reporter
-from siltstone.cli.run import SOURCES, engine_of, prepare_engine
-from siltstone.errors import PartlyError
+from siltstone.cli.run import SOURCES, engine_of, prepare_engine, telling_part
 
 EXAMPLE = "siltstone compact datalog INPUT LAKE"
 
@@ -50,21 +49,16 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing import print_compacted
 
     since = None if args.since is None else folder_hour(args.since, "--since")  # before a Spark session is made
-    try:
-        with Reporter() as progress:
-            summary = compact(
-                args.source,
-                args.input,
-                args.lake,
-                retry_quarantined=args.retry_quarantined,
-                since=since,
-                config=config,
-                engine=engine_of(args.engine),
-                progress=progress,
-            )
-    except PartlyError as error:
-        if error.summary is not None:
-            print_compacted(error.summary, as_json=args.json)
-        raise
+    with telling_part(print_compacted, as_json=args.json), Reporter() as progress:
+        summary = compact(
+            args.source,
+            args.input,
+            args.lake,
+            retry_quarantined=args.retry_quarantined,
+            since=since,
+            config=config,
+            engine=engine_of(args.engine),
+            progress=progress,
+        )
     print_compacted(summary, as_json=args.json)
     return 3 if args.strict and summary.refused else 0

@@ -4,8 +4,7 @@ import argparse
 
 from siltstone.cli.arguments import config_of, engine_argument, setting_arguments, table_argument, table_of
 from siltstone.cli.progress import Reporter
-from siltstone.cli.run import engine_of
-from siltstone.errors import PartlyError
+from siltstone.cli.run import engine_of, telling_part
 
 EXAMPLE = "siltstone optimize LAKE/datalog --dry-run"
 
@@ -24,13 +23,8 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.api.tables import optimize
     from siltstone.cli.printing import print_optimized
 
-    try:
-        with Reporter() as progress:
-            engine = engine_of(args.engine)
-            summary = optimize(table_of(args), dry_run=args.dry_run, config=config, engine=engine, progress=progress)
-    except PartlyError as error:
-        if error.summary is not None:
-            print_optimized(error.summary, as_json=args.json)
-        raise
+    with telling_part(print_optimized, as_json=args.json), Reporter() as progress:
+        engine = engine_of(args.engine)
+        summary = optimize(table_of(args), dry_run=args.dry_run, config=config, engine=engine, progress=progress)
     print_optimized(summary, as_json=args.json)
     return 0

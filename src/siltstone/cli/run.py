@@ -1,17 +1,18 @@
 """How every command runs: the engine, and errors as one sentence and an exit code."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from siltstone.cli.console import notice
+from siltstone.cli.console import notice, visible
 from siltstone.cli.streams import outlets
 from siltstone.engine.local import start_server
 from siltstone.engine.session import is_inside_spark, spark_session
 from siltstone.engine.tasks import Engine
-from siltstone.errors import SiltstoneError
+from siltstone.errors import PartlyError, SiltstoneError, masked
 
 SOURCES = "what the input is: datalog, haltian, mortar, sitewise, or records.NAME for a block of the configuration"
 
@@ -58,7 +59,18 @@ def _code_of(run: Callable[[], int], *, debug: bool) -> int:
 def _print_trace() -> None:
     import traceback  # a run without errors needs none
 
-    traceback.print_exc()
+    print(visible(masked(traceback.format_exc()), keep="\n"), end="", file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def telling_part(show: Callable[..., None], *, as_json: bool) -> Iterator[None]:
+    """Inside, where a run ends with only a part of it committed, its summary is shown before the error goes on."""
+    try:
+        yield
+    except PartlyError as error:
+        if error.summary is not None:
+            show(error.summary, as_json=as_json)
+        raise
 
 
 @contextmanager

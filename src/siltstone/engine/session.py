@@ -4,14 +4,12 @@ import atexit
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from siltstone.errors import StorageError, UsageError
 
@@ -130,6 +128,9 @@ def _leave_without_asking(session: "SparkSession") -> None:
 
 def _reach(address: str) -> None:
     """Raise OSError where nobody listens at an address such as sc://host:15002/;token=..."""
+    import socket  # only for this, which few commands ask
+    from urllib.parse import urlsplit
+
     parts = urlsplit(address)
     if parts.scheme == "sc" and parts.hostname:
         socket.create_connection((parts.hostname, parts.port or _CONNECT_PORT), timeout=_ANSWER_S).close()

@@ -78,6 +78,8 @@ class EachTable:
             yield turn
         except Exception as error:
             self.failed(table, error)
+            if isinstance(error, PartlyError) and isinstance(error.summary, TableSummary):
+                turn.batches.append(error.summary)
         if turn.batches:
             runs, seconds = [b.run for b in turn.batches if b.run], round(time.time() - started, 3)
             self._summaries.append(replace(united(turn.batches), settled=turn.settled, runs=runs, seconds=seconds))

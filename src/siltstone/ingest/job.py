@@ -12,7 +12,7 @@ from siltstone import sources
 from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import AccountsError, OtherTermsError, UsageError
+from siltstone.errors import AccountsError, OtherTermsError, PartlyError, UsageError
 from siltstone.ingest.each_table import EachTable
 from siltstone.ingest.former_defects import failed_versions, former_defects, refuse_defects_alone
 from siltstone.ingest.listing import Listing, ListingDiff, compare, list_input, spread
@@ -340,7 +340,11 @@ class _Run:
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._context.tell(f"committing {len(outcome.outputs)} files")
             info = {"run": head.name, "rows": summary.rows_out}
-            self._table.commit(Change(head, outcome.outputs, info, removed=replaced.removed), snapshot)
+            try:
+                self._table.commit(Change(head, outcome.outputs, info, removed=replaced.removed), snapshot)
+            except PartlyError as error:
+                error.summary = summary
+                raise
         return summary
 
     def _adjusted(self, outcome: Outcome, ledger: Ledger) -> list[FileAccount]:

@@ -52,6 +52,9 @@ def optimize(
             runs = [*summary.runs, run] if run else summary.runs
             summary = _with(replace(summary, run=run or summary.run, runs=runs), *done)
     except Exception as error:
+        if isinstance(error, PartlyError):  # of the commit that came last
+            run, done = error.summary
+            summary = _with(replace(summary, run=run, runs=[*summary.runs, run]), *done)
         if not summary.runs:
             raise
         raise _partly(
@@ -168,7 +171,11 @@ class _Optimizing:
         header = with_digest(header, table, snapshot, newest, outputs, removed)
         ledgers.write_manifest(table.storage, head, self._ledger, header, [], dataset="")
         info = {"run": head.name, "settled": len(removed)}
-        table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        try:
+            table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        except PartlyError as error:
+            error.summary = (head.name, done)
+            raise
         for merge in done[0]:
             del self._merged[_paths(merge)]
         return head.name, done

@@ -18,7 +18,7 @@ from typing import Any
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
-from siltstone.errors import AccountsError, StorageError, UsageError
+from siltstone.errors import AccountsError, PartlyError, SiltstoneError, StorageError, UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import DataFile
 from siltstone.model.derived_summary import PublishSummary
@@ -70,7 +70,16 @@ def publish(
         progress("writing the archive", 0, 0, 0)
         members = [Member(f.path, f.sha256) for f in edition.files]
         members += [Member(name, hashlib.sha256(data).hexdigest()) for name, data in publication.summaries(edition)]
-        summary = replace(summary, **write_archive(out, members, archive, *place))
+        try:
+            summary = replace(summary, **write_archive(out, members, archive, *place))
+        except SiltstoneError as error:
+            if summary.edition is None:
+                raise
+            raise PartlyError(
+                f"edition {summary.edition} of {out.root} is committed, but its archive was not written: {error}",
+                "Run again: it writes the archive alone.",
+                replace(summary, out=out.root, seconds=round(time.time() - started, 3)),
+            ) from error
     return replace(summary, out=out.root, seconds=round(time.time() - started, 3))
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from siltstone.engine.tasks import Progress
-from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
+from siltstone.errors import AccountsError, LostRaceError, PartlyError, StorageError, UsageError
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
 from siltstone.table import ledger as ledgers
@@ -128,7 +128,11 @@ def commit(
     known = None if planned.others else planned.newest
     header = with_digest(header, table, planned.snapshot, known, outputs, removed)
     ledgers.write_manifest(table.storage, head, planned.ledger, header, [], dataset=kind)
-    table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
+    try:
+        table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
+    except PartlyError as error:
+        error.summary = whole
+        raise
     return whole
 
 

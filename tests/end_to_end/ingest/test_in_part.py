@@ -174,15 +174,22 @@ def test_the_first_portion_fails_with_its_own_error(plant: Plant, monkeypatch: p
         plant.compact("sitewise")
 
 
-def test_a_commit_whose_files_get_no_names_is_told_as_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_whose_files_get_no_names_is_told_as_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stuck(*_: Any) -> None:
         raise StorageError("can't rename it")
 
-    plain = "compaction.format=parquet"
     world.deliver({"BRCB/SLS30I009/2025121004": [record(NOON, gpsspeed=1.5)]})
-    with monkeypatch.context() as patch:
-        patch.setattr("siltstone.storage.Storage.rename", stuck)
-        with pytest.raises(PartlyError, match=r"run 00000001-\w+ of .*/datalog is committed, but its data files"):
-            world.compact(plain)
-    assert world.compact(plain)["run"] == ""
-    assert pl.read_parquet(f"{world.table}/**/*.parquet").height == 1
+    compact = ("compact", "datalog", world.input, world.lake, "--json", "--format", "parquet")
+    aggregate = ("aggregate", world.table, world.lake / "hourly", "--columns", "gpsspeed", "--every", "1h", "--json")
+    for words in (compact, (*aggregate, "--format", "parquet")):
+        with monkeypatch.context() as patch:
+            patch.setattr("siltstone.storage.Storage.rename", stuck)
+            assert command(words) == 9
+        said = capsys.readouterr()
+        told = json.loads(said.out)
+        assert f"run {told['run']} of {told['table']} is committed, but its data files could not be given" in said.err
+        assert command(words) == 0
+        assert json.loads(capsys.readouterr().out)["run"] == ""
+        assert pl.read_parquet(f"{told['table']}/**/data_*.parquet").height == 1

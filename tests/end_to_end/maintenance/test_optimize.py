@@ -351,6 +351,21 @@ def test_an_error_of_settling_after_a_run_says_that_the_run_is_committed(world: 
     assert world.headers()[0]["rows_out"] == 1
 
 
+def test_merges_whose_files_get_no_names_are_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stuck(*_: Any) -> None:
+        raise StorageError("can't rename it")
+
+    for n in range(2):
+        world.deliver({hour(n): [record(NOON + n, n=n)]})
+        world.compact(LATER, "compaction.format=parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "rename", stuck)
+        with pytest.raises(PartlyError, match=r"2 files of .* were merged, which is committed") as partly:
+            world.settle(CLOSED)
+    assert [run[:8] for run in partly.value.summary.runs] == ["00000003"]
+    assert world.settle(CLOSED)["files_removed"] == 0
+
+
 def test_an_error_after_the_first_commit_says_what_is_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two merges, each with a commit of its own; a data file of the second can't be read."""
     for site in ("BRCB", "BRCG"):
