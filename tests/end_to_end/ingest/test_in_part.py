@@ -149,7 +149,11 @@ def failing_at(number: int, error: Exception, real: Callable[..., Any]) -> Calla
 
 @pytest.mark.parametrize(
     "error",
-    [UnknownOutcomeError("the outcome is unknown"), StorageError("the store is gone"), ValueError("a surprise")],
+    [
+        UnknownOutcomeError("the outcome is unknown"),
+        pytest.param(StorageError("the store is gone"), marks=pytest.mark.slow("faults")),
+        pytest.param(ValueError("a surprise"), marks=pytest.mark.slow("faults")),
+    ],
 )
 def test_portions_that_are_committed_are_told(plant: Plant, error: Exception) -> None:
     plant.deliver("sitewise", {raw_path(n): raw((n, float(n), 1)) for n in (1, 2, 3)})
