@@ -157,8 +157,20 @@ class _PublishRun:
         if is_new:
             self._publication.commit(edition, self._take_back)
             self._progress("writing _metadata", 0, 0, 0)
-            self._publication.finish(edition)
+            self._finish(edition, before)
         return edition, self._summary(edition, before)
+
+    def _finish(self, edition: Edition, before: set[tuple[str, str]]) -> None:
+        root = self._publication.storage.root
+        try:
+            self._publication.finish(edition)
+        except SiltstoneError as error:
+            raise PartlyError(
+                f"edition {edition.version} of {root} is committed, but its files have not all got their names, or "
+                f"replaced ones are still there: {error}",
+                "Run again: it finishes that. Until then readers of the folder may see a mix of both editions.",
+                replace(self._summary(edition, before), out=root),
+            ) from error
 
     def _take_back(self) -> None:
         """Delete what this run has written; where that fails too, a later one does."""
