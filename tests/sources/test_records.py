@@ -413,3 +413,9 @@ def test_the_lanes_agree_reading_by_reading(files: list[list[dict[str, Any]]], i
         counts = {index: count for keyed in found for index, count in keyed.records.items() if count}
         outcomes.append((frame.sort("document", "line", "measurement").rows(), bad, counts))
     assert outcomes[0] == outcomes[1]
+
+
+def test_a_repeated_key_that_is_null_says_nothing() -> None:
+    source = dataset(**LONG, format="ndjson")
+    found = rows(source, b'{"t":1765332618,"name":"a","v":1,"t":null}\n', b'{"t":1765332618,"name":"a","v":1,"t":2}\n')
+    assert [row.get("_rescued") for row in found] == [None, '{"t":"2"}']

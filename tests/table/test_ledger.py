@@ -94,6 +94,8 @@ def test_a_manifest_is_read_back_whole(table: Storage) -> None:
             "cells_stored": 15,
             "nulls": 4,
             "values_rescued": 1,
+            "rows_adopted": 0,
+            "cells_adopted": 0,
             "dataset": "datalog",
         }
     ]

@@ -5,6 +5,7 @@ import argparse
 from siltstone.cli.arguments import config_of, engine_argument, setting_arguments, table_argument, table_of
 from siltstone.cli.progress import Reporter
 from siltstone.cli.run import engine_of
+from siltstone.errors import PartlyError
 
 EXAMPLE = "siltstone optimize LAKE/datalog --dry-run"
 
@@ -18,13 +19,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge undersized files, print the summary; 0."""
+    """Merge undersized files, print the summary, also where an error ends it in its middle; 0."""
     config = config_of(args)
     from siltstone.api.tables import optimize
     from siltstone.cli.printing import print_optimized
 
-    with Reporter() as progress:
-        engine = engine_of(args.engine)
-        summary = optimize(table_of(args), dry_run=args.dry_run, config=config, engine=engine, progress=progress)
+    try:
+        with Reporter() as progress:
+            engine = engine_of(args.engine)
+            summary = optimize(table_of(args), dry_run=args.dry_run, config=config, engine=engine, progress=progress)
+    except PartlyError as error:
+        if error.summary is not None:
+            print_optimized(error.summary, as_json=args.json)
+        raise
     print_optimized(summary, as_json=args.json)
     return 0

@@ -80,7 +80,8 @@ def without_repeats(
     frame = records.frame
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical()]
     instants, _ = instant(frame, "ts")
-    site = pl.col("organizationId") if "organizationId" in frame.columns else pl.lit(None, pl.String())
+    has_site = frame.schema.get("organizationId") in (pl.String(), pl.Categorical())
+    site = pl.col("organizationId") if has_site else pl.lit(None, pl.String())
     given = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in values)
     is_sure = (given > 0) & pl.col("deviceId").is_not_null() & instants.is_between(*bounds_us)
     gone = frame.select(is_sure.fill_null(value=False)).to_series().to_numpy().copy()

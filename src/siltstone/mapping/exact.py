@@ -5,9 +5,9 @@ timestamp of nanoseconds that are whole microseconds is one of microseconds. The
 null.
 """
 
-import orjson
 import polars as pl
 
+from siltstone.formats.typed_texts import json_texts
 from siltstone.mapping.misfits import as_double, as_integer
 from siltstone.model.kinds import Kind
 from siltstone.model.periods import DAY_US
@@ -97,8 +97,7 @@ def _text_of(column: pl.Series) -> pl.Series:
             return column
         shown = pl.select(pl.when(is_shown).then(column).cast(pl.String())).to_series()
         return pl.select(pl.coalesce(shown, ticks.cast(pl.String()))).to_series().alias(column.name)
-    texts = [None if value is None else orjson.dumps(value, default=str).decode() for value in column.to_list()]
-    return pl.Series(column.name, texts, pl.String())
+    return json_texts(column)
 
 
 def _timestamp(frame: pl.DataFrame, name: str) -> pl.Expr:

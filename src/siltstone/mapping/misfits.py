@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import orjson
 import polars as pl
 
+from siltstone.formats.typed_texts import temporal_texts
+
 _EXACT = 1 << 53
 _NOT_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
 
@@ -58,6 +60,8 @@ def as_text(frame: pl.DataFrame, name: str) -> pl.Expr:
     column, dtype = pl.col(name), frame.schema[name]
     if dtype == pl.String:
         return column
+    if dtype.is_temporal():
+        return temporal_texts(column, dtype)
     text = column.cast(pl.String())
     return text.replace(_NOT_FINITE) if dtype.is_float() else text
 

@@ -92,9 +92,9 @@ class MemberSheet:
         return _cells_of(frame)
 
     def others(self, named: Collection[str]) -> pl.DataFrame:
-        """Members with other keys, and members that repeat a key."""
+        """Members with other keys, and members that repeat a key; nulls are none."""
         left = [name for name in self.names if name not in set(named)]
-        frame, repeated = self.members.frame, self.members.repeated
+        frame, repeated = self.members.frame, self.members.repeated.filter(pl.col("kind") != NULL)
         frame = frame.filter(pl.col("key").is_in(left) & (pl.col("kind") != NULL)) if left else frame.clear()
         frame = pl.concat([frame, repeated]) if repeated.height else frame
         return frame.select("record", "key", _own_member().alias("own")).sort("record", maintain_order=True)

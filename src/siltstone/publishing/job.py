@@ -60,6 +60,7 @@ def publish(
     lake, out = open_root(lake_uri, config.storage), open_root(out_uri, config.storage)
     if any(f"{a.root}/".startswith(f"{b.root}/") for a, b in ((lake, out), (out, lake))):
         raise UsageError(f"{out.root} and the lake {lake.root} lie in each other", "Publish to a folder of its own.")
+    out.refuse_unsafe()
     place = archive_name(out, archive, archive_to, config.storage) if archive else None
     table = table_at(lake.child(READINGS.table), READINGS)
     terms = {"table": table.storage.root, "source": source, "keys_in_files": keys_in_files}

@@ -261,7 +261,8 @@ def _is_exact(text: str) -> bool:
         return True  # it is kept as text
     if not math.isfinite(number):
         return False
-    return not text.strip().lstrip("+-").isdigit() or int(text) == int(number)
+    digits = text.strip().lstrip("+-")
+    return not digits.isdigit() or int(digits.lstrip("0") or "0") == abs(int(number))
 
 
 def _add_rescued(rescued: pl.Series, odd: Mapping[int, Mapping[str, str]]) -> pl.Series:

@@ -13,10 +13,12 @@ OBJECTS = pl.Schema(
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole object and the etag that it had when it was read."""
+    """A whole object and the etag that it had when it was read; `refusal` says why it has no bytes to read, "" if it
+    has."""
 
     data: bytes
     etag: str
+    refusal: str = ""
 
 
 class Writer(Protocol):
@@ -40,7 +42,11 @@ class Store(Protocol):
 
     def make(self) -> None: ...
 
-    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame: ...
+    def creates_once(self) -> bool:
+        """Whether of two calls that create one name the second is refused, as far as it can be seen before `make`."""
+        ...
+
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool) -> pl.DataFrame: ...
 
     def folders(self) -> Iterable[str]: ...
 
@@ -50,9 +56,11 @@ class Store(Protocol):
 
     def size(self, path: str) -> int: ...
 
+    def modified_us(self, path: str) -> int | None: ...
+
     def put(self, path: str, data: bytes, *, is_kept: bool) -> bool: ...
 
-    def delete(self, path: str) -> None: ...
+    def delete(self, path: str, *, follows_links: bool) -> None: ...
 
     def rename(self, path: str, new: str) -> None: ...
 

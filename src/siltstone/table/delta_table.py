@@ -6,8 +6,9 @@ read from the planned version on, for this run's transaction: done, not done, or
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import unquote
 
@@ -19,17 +20,19 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from siltstone.errors import SiltstoneError, StorageError, UnknownOutcomeError, UsageError
+from siltstone.errors import OtherWriterError, SiltstoneError, StorageError, UnknownOutcomeError, UsageError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
-from siltstone.storage import Storage, reason, whole
+from siltstone.storage import Storage, next_move, reason, whole
 from siltstone.table import ledger as ledgers
 from siltstone.table.ledger import Head
 
 APP_ID = "siltstone"
+FENCE_ID = "siltstone-fence"
+_SLEPT_SECONDS = 3600  # logs are cleaned up after days
 _DELTA_TYPE = {
     "double": "double",
     "bigint": "long",
@@ -49,13 +52,26 @@ class Refused(SiltstoneError):
     exit_code = 4
 
 
+class Fenced(Refused):
+    """Only vacuums have committed since: look again, and see which files of this run are still there."""
+
+
+class FilesGone(Refused):
+    """A file that this run has written is gone before its commit: write it again."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """A table at one version: its record columns, and the head of its manifest chain (None before the first run)."""
+    """A table at one version: its record columns, and the head of its manifest chain (None before the first run).
+
+    `fence`: files that no version names may be gone if they are older than this, in microseconds since 1970 by the
+    store's clock; 0 where no vacuum has said so.
+    """
 
     version: int
     schema: Schema
     head: Head | None
+    fence: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,17 @@ class Change:
 
 
 @dataclass(frozen=True)
+class LoggedCommit:
+    """A commit of another writer that added or removed data files; without `changes_data` it says that the same rows
+    are only stored in other files."""
+
+    version: int
+    operation: str
+    engine: str
+    changes_data: bool
+
+
+@dataclass(frozen=True)
 class Table:
     """A Delta table of one contract at a path; whoever `writes` needs leave to write its format, others to read it."""
 
@@ -81,7 +108,8 @@ class Table:
     is_staged: ClassVar[bool] = False  # whether data files wait under other names until they are committed
 
     def for_writing(self) -> Self:
-        """The same table, for a run that writes it."""
+        """The same table, for a run that writes it. Raises UsageError where its place is not safe for that."""
+        self.storage.refuse_unsafe()
         return self if self.writes else replace(self, writes=True)
 
     def recover(self) -> None:
@@ -96,8 +124,41 @@ class Table:
         handle = self._handle()
         if handle is None:
             return None
-        head = self._head_of(handle.transaction_version(APP_ID))
-        return Snapshot(handle.version(), self._schema_of(handle.schema()), head)
+        return self._snapshot_of(handle, self._head_of(handle.transaction_version(APP_ID)))
+
+    def logged(self) -> Snapshot | None:
+        """The newest version as the log alone tells it, of a table whose newest manifest may be gone."""
+        handle = self._handle()
+        if handle is None:
+            return None
+        version = handle.transaction_version(APP_ID)
+        return self._snapshot_of(handle, None if version is None else Head.of_version(version))
+
+    def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
+        """The runs before the newest one, newest first, as far as the log reaches back; None where it tells of none and
+        does not begin with the table."""
+        found: list[Head] = []
+        for version in range(planned.version, -1, -1):
+            entry = self.storage.read(_log_path(version))
+            if entry is None:
+                return found or None
+            transactions = [json.loads(line).get("txn", {}) for line in entry.data.splitlines()]
+            found += [Head.of_version(t["version"]) for t in transactions if t.get("appId") == APP_ID]
+            found = [head for head in found if head != planned.head]
+        return found
+
+    def give_up(self, planned: Snapshot) -> None:
+        """Leave what a run that died has left undone as it is; nothing, since a Delta commit is one step."""
+
+    def _snapshot_of(self, handle: DeltaTable, head: Head | None) -> Snapshot:
+        if "deletionVectors" in (handle.protocol().reader_features or ()) and pa.table(handle.deletion_vectors()):
+            raise OtherWriterError(
+                f"{self.storage.root} has deletion vectors: another writer deleted rows without writing files anew",
+                "Let that engine do it (Spark, Databricks: REORG TABLE ... APPLY (PURGE)), switch "
+                "delta.enableDeletionVectors off, then: siltstone adopt.",
+            )
+        fence = handle.transaction_version(FENCE_ID) or 0
+        return Snapshot(handle.version(), self._schema_of(handle.schema()), head, fence)
 
     def newest_run(self) -> Head | None:
         """The newest run, whatever columns the table has; None before the first, and where there is no table."""
@@ -115,14 +176,41 @@ class Table:
             self._heads[version] = head
         return self._heads[version]
 
+    def paths(self, planned: Snapshot) -> list[str]:
+        """The names of the data files at a version; Refused when the table is not at it any more."""
+        return list(map(unquote, pa.table(self._handle_at(planned).get_add_actions())["path"].to_pylist()))
+
+    def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
+        """The commits after that of the newest run, up to a version, which added or removed data files, newest first;
+        and whether the log reaches back so far that these are all."""
+        found: list[LoggedCommit] = []
+        for version in range(planned.version, -1, -1):
+            entry = self.storage.read(_log_path(version))
+            if entry is None:
+                return found, False
+            actions: list[dict[str, dict[str, Any]]] = [json.loads(line) for line in entry.data.splitlines()]
+            for transaction in (action["txn"] for action in actions if "txn" in action):
+                is_newest_run = planned.head is not None and transaction["version"] == planned.head.version
+                if is_newest_run and transaction["appId"] == APP_ID:
+                    return found, True
+            changed = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
+            about = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+            if changed:
+                operation, engine = (str(about.get(key) or "unknown") for key in ("operation", "engineInfo"))
+                changes_data = any(file.get("dataChange", True) for file in changed)
+                found.append(LoggedCommit(version, operation, engine, changes_data))
+        return found, True
+
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         """The statistics of each data file at a version, by path and column; readers skip files by them."""
         rows = pl.DataFrame(self._handle_at(planned).get_add_actions(flatten=True)).iter_rows(named=True)
         return {unquote(row["path"]): {n: from_delta(row, n) for n in self.contract.statistics} for row in rows}
 
     def lost_files(self, planned: Snapshot) -> bool:
-        """Whether data files of a version may be gone because of a later commit; Delta keeps them until vacuum."""
-        return False
+        """Whether data files of a version, or those that a run has written since, may be gone: the table has moved on
+        from it, and only then does a vacuum delete any."""
+        handle = self._handle()
+        return handle is not None and handle.version() != planned.version
 
     def past_entries(self, paths: Iterable[str]) -> set[str]:
         """Which of the paths are entries of the log that no version within reach is made of; none, since delta-rs keeps
@@ -143,14 +231,18 @@ class Table:
                 schema,
                 mode="error",
                 partition_by=[f.name for f in contract.partition_by],
-                configuration={"delta.dataSkippingStatsColumns": ",".join(contract.statistics)},
+                configuration={
+                    "delta.dataSkippingStatsColumns": ",".join(contract.statistics),
+                    "delta.autoOptimize.autoCompact": "false",
+                    "delta.autoOptimize.optimizeWrite": "false",
+                },
                 storage_options=self.storage.delta_options(),
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
         except (DeltaError, OSError) as error:
             if self._handle() is None:
                 raise StorageError(
-                    f"can't create {self.storage.root}: {reason(error)}", "Check its permissions."
+                    f"can't create {self.storage.root}: {reason(error)}", next_move(self.storage.root, error)
                 ) from error
         self._sync_log(0)
 
@@ -171,27 +263,51 @@ class Table:
         Raises Refused (nothing happened, somebody else was first), UnknownOutcomeError, or StorageError (nothing
         happened).
         """
+        actions: list[AddAction | RemoveAction] = [
+            *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
+            *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
+        ]
         self.storage.sync([o.written_to for o in change.outputs])
-        handle = self._handle_at(planned)
+        self._commit(actions, change.info, Transaction(APP_ID, change.head.version), planned)
+
+    def fence(self, horizon_us: int, planned: Snapshot) -> None:
+        """Refuse every run that has planned at this version or before, by a commit without files: whoever plans after
+        it knows that files older than the horizon may be deleted. Each fence is higher than those before it.
+
+        Raises as `commit`.
+        """
+        horizon_us = max(horizon_us, planned.fence + 1)
+        self._commit([], {"fence": horizon_us}, Transaction(FENCE_ID, horizon_us), planned)
+
+    def overtaken(self, planned: Snapshot, what: str) -> Refused:
+        """The error of a run that has planned at a version which is not the newest any more."""
+        return (Fenced if self._only_fences_after(planned) else Refused)(what)
+
+    def _commit(
+        self,
+        actions: list[AddAction | RemoveAction],
+        info: Mapping[str, Any],
+        transaction: Transaction,
+        planned: Snapshot,
+    ) -> None:
+        handle, since = self._handle_at(planned), Clock()
         try:
             handle.create_write_transaction(
-                [
-                    *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
-                    *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
-                ],
+                actions,
                 "append",
                 handle.schema(),
                 [f.name for f in self.contract.partition_by],
                 commit_properties=CommitProperties(
                     max_commit_retries=0,
-                    custom_metadata={APP_ID: json.dumps(change.info)},
-                    app_transactions=[Transaction(APP_ID, change.head.version)],
+                    custom_metadata={APP_ID: json.dumps(info)},
+                    app_transactions=[transaction],
                 ),
             )
         except (DeltaError, OSError) as error:
-            if not self._was_committed(change.head, planned):
+            if not self._was_committed(transaction, planned):
                 self._refuse(planned, error)
         self._sync_log(planned.version + 1)
+        self._refuse_overslept(since, planned, _head_of(transaction))
 
     def _sync_log(self, version: int) -> None:
         """Wait until a commit has reached a local disk, with the checkpoint that delta-rs may have made of it."""
@@ -232,7 +348,8 @@ class Table:
             return None
         except (DeltaError, OSError) as error:
             raise StorageError(
-                f"can't read the table {self.storage.root}: {reason(error)}", "Check its _delta_log."
+                f"can't read the table {self.storage.root}: {reason(error)}",
+                next_move(self.storage.root, error, otherwise="Check its _delta_log."),
             ) from error
 
     def _handle_at(self, planned: Snapshot) -> DeltaTable:
@@ -240,31 +357,55 @@ class Table:
         if handle is None:
             raise StorageError(f"the table {self.storage.root} is gone", "Run again to create it anew.")
         if handle.version() != planned.version:
-            raise Refused(f"the table is at version {handle.version()}, planned was {planned.version}")
+            raise self.overtaken(planned, f"the table is at version {handle.version()}, planned was {planned.version}")
         return handle
 
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
-        if self.storage.read(_log_path(planned.version + 1)) is not None:
-            raise Refused(f"version {planned.version + 1} is somebody else's") from error
+        if self.storage.read(_log_path(planned.version + 1)) is not None or self.lost_files(planned):
+            raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
-            f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
+            f"can't commit to {self.storage.root}: {reason(error)}",
+            f"This commit did not happen; {_within(next_move(self.storage.root, error, otherwise='run again.'))}",
         ) from error
 
-    def _was_committed(self, head: Head, planned: Snapshot) -> bool:
-        """Whether the log after the planned version holds this run's transaction."""
-        version = planned.version
+    def _refuse_overslept(self, since: "Clock", planned: Snapshot, head: Head | None) -> None:
+        """Raise Refused where a commit has slept until the log was cleaned up: then its entry has been created anew
+        below a checkpoint, where nobody looks for it. What made `head` the newest is looked for in its history."""
+        if since.seconds < _SLEPT_SECONDS:
+            return
+        newest = self.snapshot()
+        if newest is not None and newest.version > planned.version + 1 and not self._has(newest, head):
+            raise Refused(f"the log was cleaned up before version {planned.version + 1} was committed")
+
+    def _has(self, newest: Snapshot, head: Head | None) -> bool:
+        """Whether a run is in the history of a version."""
+        return head is not None and head.name in {h.name for h in ledgers.headers(self.storage, newest.head)}
+
+    def _was_committed(self, transaction: Transaction, planned: Snapshot) -> bool:
+        """Whether the log after the planned version holds this transaction: of a run anywhere, for other runs may have
+        come after it; of a fence, of which two may be equal, right after that version."""
+        head = _head_of(transaction)
         try:
-            while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
-                for line in entry.data.splitlines():
-                    transaction = json.loads(line).get("txn", {})
-                    if transaction.get("appId") == APP_ID and transaction.get("version") == head.version:
-                        return True
+            entries = list(islice(self._transactions_after(planned), None if head else 1))
+            if not entries and head and (newest := self.snapshot()) and newest.version > planned.version:
+                return self._has(newest, head)  # the log has been cleaned up
+            return any((transaction.app_id, transaction.version) in entry for entry in entries)
         except (StorageError, ValueError) as error:
             raise UnknownOutcomeError(
-                f"the commit of run {head.name} failed and the log can't be read: {error}",
+                f"the commit of {f'run {head.name}' if head else 'a fence'} failed and the log can't be read: {error}",
                 "Nothing was deleted. Run the same command again: it will find out and go on.",
             ) from error
-        return False
+
+    def _only_fences_after(self, planned: Snapshot) -> bool:
+        entries = list(self._transactions_after(planned))
+        return bool(entries) and all(app_id == FENCE_ID for entry in entries for app_id, _ in entry or [("", 0)])
+
+    def _transactions_after(self, planned: Snapshot) -> Iterator[list[tuple[str, int]]]:
+        """The transactions (application, version) of each commit after a version."""
+        version = planned.version
+        while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
+            found = (json.loads(line).get("txn") for line in entry.data.splitlines())
+            yield [(txn["appId"], txn["version"]) for txn in found if txn]
 
     def _schema_of(self, delta: DeltaSchema) -> Schema:
         reserved = set(self.contract.reserved)
@@ -293,6 +434,22 @@ class Table:
         return dict(zip((f.name for f in self.contract.partition_by), partition, strict=True))
 
 
+class Clock:
+    """The time since this was made, by whichever clock says more: the host may have been suspended or set."""
+
+    def __init__(self) -> None:
+        self._at = time.time(), time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return max(time.time() - self._at[0], time.monotonic() - self._at[1])
+
+
+def _head_of(transaction: Transaction) -> Head | None:
+    """The run of a transaction; None of a fence."""
+    return Head.of_version(transaction.version) if transaction.app_id == APP_ID else None
+
+
 def _log_path(version: int) -> str:
     return f"_delta_log/{version:020d}.json"
 
@@ -306,3 +463,7 @@ def _delta_type(arrow: pa.DataType) -> Any:
     if pa.types.is_nested(arrow):
         return Field.from_arrow(pa.field("nested", arrow)).type
     return PrimitiveType({"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string"))
+
+
+def _within(next_move: str) -> str:
+    return next_move[0].lower() + next_move[1:]

@@ -49,12 +49,14 @@ _MANIFEST = pl.Schema(
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(), "keys_superseded": pl.Int64(), "rows_split": pl.Int64(),
         "records_empty": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
-        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "dataset": pl.String(),
+        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "rows_adopted": pl.Int64(),
+        "cells_adopted": pl.Int64(), "dataset": pl.String(),
     }
 )  # fmt: skip
 _OF_ACCOUNT = [f.name for f in fields(Account)]
 _OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders", "dataset")]
 ADJUSTED = "adjusted"  # the lane of an account of which rows of other files replaced some
+EDITED = "edited"  # the state of a source file whose rows are as another writer left them
 K = TypeVar("K", bound=Hashable)
 
 
@@ -78,6 +80,10 @@ class Head:
     @classmethod
     def of_version(cls, version: int) -> "Head":
         return cls(version >> _TOKEN_BITS, version & ((1 << _TOKEN_BITS) - 1))
+
+    @classmethod
+    def of_header(cls, header: RunHeader) -> "Head":
+        return cls(header.run, int(header.name.rpartition("-")[2], 16))
 
     @classmethod
     def after(cls, parent: "Head | None") -> "Head":
@@ -135,17 +141,17 @@ def load(table: Storage, head: Head | None) -> Ledger:
 
 def with_manifest(table: Storage, head: Head) -> Head:
     """The head with its manifest; `load` and the others don't read it again."""
-    fetched = table.read(_manifest_path(head))
+    fetched = table.read(manifest_path(head))
     if fetched is None and (runs := folded_since(table, head.run, head.name)) is not None:
         own = runs.files.filter(pl.col(AT) == 0).drop(AT)
         return replace(head, manifest=_encoded(own, runs.headers[0].as_dict()))
-    return replace(head, manifest=_read(table, _manifest_path(head)) if fetched is None else fetched.data)
+    return replace(head, manifest=_read(table, manifest_path(head)) if fetched is None else fetched.data)
 
 
 def check_head(table: Storage, head: Head, *, writes: bool) -> None:
     """Raise TableFormatError unless this siltstone may read a table whose newest run is the head, or with `writes` may
     write it. The head has its manifest."""
-    header = _header(table, head.manifest, _manifest_path(head))
+    header = _header(table, head.manifest, manifest_path(head))
     check_format(format_of(header.more, table.root), table.root, writes=writes)
 
 
@@ -159,6 +165,13 @@ def accounts(table: Storage, head: Head | None) -> pl.DataFrame:
     manifests = [runs.files.drop(AT) for runs in chain(table, head)]
     frame = pl.concat(manifests) if manifests else _MANIFEST.to_frame()
     return frame.filter(pl.col("lane") != "noted").unique("path", keep="first", maintain_order=True)
+
+
+def read_by(table: Storage, head: Head) -> pl.DataFrame:
+    """The accounts of the source files that one run read, columns as in its manifest."""
+    runs = next(chain(table, head))
+    files = runs.files.filter(pl.col(AT) == 0).drop(AT)
+    return files.filter(~pl.col("lane").is_in(["noted", ADJUSTED]))
 
 
 def files_of(header: RunHeader) -> set[str]:
@@ -198,9 +211,16 @@ def account_of(row: Mapping[str, Any]) -> FileAccount:
 
 
 def write_manifest(
-    table: Storage, head: Head, ledger: Ledger, header: RunHeader, files: Sequence[FileAccount], dataset: str
+    table: Storage,
+    head: Head,
+    ledger: Ledger,
+    header: RunHeader,
+    files: Sequence[FileAccount],
+    dataset: str,
+    datasets: Mapping[str, str] | None = None,
 ) -> None:
-    """Write what a run is about to commit, and the ledger snapshot when one is due.
+    """Write what a run is about to commit, and the ledger snapshot when one is due. The files are of one `dataset`, but
+    for those with another one in `datasets`.
 
     Raises TableFormatError, and writes nothing, where the table's format is none that this siltstone may write.
     """
@@ -219,10 +239,10 @@ def write_manifest(
         ledger=snapshot,
         more={**header.more, KEY: format_now},
     )
-    _put(table, _manifest_path(head), _manifest(files, dataset), whole.as_dict())
+    _put(table, manifest_path(head), _manifest(files, dataset, datasets or {}), whole.as_dict())
 
 
-def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
+def _manifest(files: Sequence[FileAccount], dataset: str, datasets: Mapping[str, str]) -> pl.DataFrame:
     """A row per file, columns as _MANIFEST."""
     columns: dict[str, Any] = {name: [getattr(f, name) for f in files] for name in _OF_FILE}
     columns |= {name: [getattr(f.account, name) for f in files] for name in _OF_ACCOUNT}
@@ -231,8 +251,12 @@ def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
     )
     columns["outputs"] = _repeated([tuple(f.outputs) for f in files], list, _LIST)
     columns["folders"] = _repeated([(tuple(f.folders), tuple(f.outputs)) for f in files], _folders, _LIST)
-    columns["dataset"] = pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
-    return pl.DataFrame(columns, schema=_MANIFEST)
+    named = [datasets.get(f.path, dataset) for f in files] if datasets else []
+    columns["dataset"] = named or pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
+    frame = pl.DataFrame(columns, schema=_MANIFEST)
+    if any(f.account.rows_adopted or f.account.cells_adopted for f in files):
+        return frame
+    return frame.drop("rows_adopted", "cells_adopted")  # which builds of before adopt don't know
 
 
 def _folders(folders_and_outputs: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
@@ -247,7 +271,8 @@ def _repeated(values: Sequence[K], made: Callable[[K], Any], dtype: pl.DataType)
     return pl.Series([made(value) for value in places], dtype=dtype).gather(rows)
 
 
-def _manifest_path(head: Head) -> str:
+def manifest_path(head: Head) -> str:
+    """The file in the table's folder that a run's manifest is kept in."""
     return f"{FOLDER}/runs/{head.name}.manifest"
 
 
@@ -258,7 +283,7 @@ def _snapshot_path(name: str) -> str:
 def chain(table: Storage, head: Head | None) -> Iterator[Runs]:
     """All committed runs as of a head, newest first: one by one, those that have been folded many at once."""
     while head is not None:
-        path = _manifest_path(head)
+        path = manifest_path(head)
         fetched = None if head.manifest else table.read(path)
         if data := head.manifest or (fetched.data if fetched else b""):
             header, manifest = _parsed(table, path, data)
@@ -312,11 +337,12 @@ def _damaged(table: Storage, path: str, error: Exception) -> StorageError:
 
 def _completed(frame: pl.DataFrame) -> pl.DataFrame:
     """A manifest or snapshot with the columns that came later."""
-    if "dataset" in frame.columns:
+    names = _MANIFEST.names() if "lane" in frame.columns else LEDGER.names()
+    missing = set(names).difference(frame.columns)
+    if not missing:
         return frame
-    counts = {n: pl.lit(0, pl.Int64()) for n in ("keys_superseded", "rows_split", "records_empty")}
-    frame = frame.with_columns(**counts, dataset=pl.lit("datalog"))
-    return frame.select(_MANIFEST.names() if "lane" in frame.columns else LEDGER.names())
+    later = {name: pl.lit("datalog") if name == "dataset" else pl.lit(0, pl.Int64()) for name in missing}
+    return frame.with_columns(**later).select(names)
 
 
 def _read(table: Storage, path: str) -> bytes:

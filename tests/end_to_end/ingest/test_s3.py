@@ -256,7 +256,7 @@ def test_the_commands_work_on_s3(
         (["quarantine", f"{there.lake}/datalog"], f"s3://{there.bucket.name}/in/{ONE}"),
         (["optimize", f"{there.lake}/datalog"], "nothing"),
         (["verify", f"{there.lake}/datalog", "--engine", "local"], "1 "),
-        (["vacuum", f"{there.lake}/datalog", "--set", "vacuum.grace_hours=0"], "deleted 1 files"),
+        (["vacuum", f"{there.lake}/datalog", "--force", "--set", "vacuum.grace_hours=0"], "deleted 1 files"),
         (["doctor", there.lake], there.bucket.server.url),
     ):
         assert cli.main([*words, *settings]) == 0, words

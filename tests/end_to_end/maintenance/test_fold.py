@@ -51,7 +51,7 @@ def runs_of(world: World, start: int, end: int, kind: str = "delta") -> None:
 def vacuumed(world: World, hours: int = 0, *, dry_run: bool = False) -> list[str]:
     """What a vacuum deletes that takes everything for old."""
     table = table_at(Storage(os.path.realpath(world.table)), DATALOG)
-    summary = vacuum(table, world.config(f"vacuum.grace_hours={hours}"), quiet, dry_run=dry_run)
+    summary = vacuum(table, world.config(f"vacuum.grace_hours={hours}"), quiet, dry_run=dry_run, force=True)
     return sorted(summary["files"])
 
 

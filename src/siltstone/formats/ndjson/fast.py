@@ -12,7 +12,7 @@ Write *lost* for non-null cells that were not stored, *coerced* for other values
 strings that begin with a colon and *loose* for nulls written with unusual blanks. Outside of colons a null mark is a
 null, since only nulls begin with n. The first sum holds only if lost + (colons - those that go on as a null mark) +
 loose = 0, so nothing was lost; then the second one holds only if coerced + colons = 0, so nothing was changed. With
-every double below 2^53 in size, every integer is exact too.
+every double below 2^53 in size, every integer is exact too, but for -0, which is looked for in the text.
 
 Texts inside arrays count as quotes, but as no text cell: `["x"]` taken into a text column would balance. So no text
 stored may begin with `[` (an object taken in holds keys; they leave the first sum open, unless all are null).
@@ -29,7 +29,13 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.formats.documents import Document, Lane, Parsed, ParseRules
-from siltstone.formats.ndjson.structure_counts import StructureCounts, count_marks, has_line_over, has_risky_escape
+from siltstone.formats.ndjson.structure_counts import (
+    StructureCounts,
+    count_marks,
+    has_line_over,
+    has_minus_zero,
+    has_risky_escape,
+)
 from siltstone.model.arrays import Ints
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema, hinted
@@ -185,7 +191,7 @@ def _join(documents: Sequence[Document], rules: ParseRules) -> _Joined | None:
         parts = [part.replace(b"\r\n", b"\n") for part in parts]
         text = b"".join(parts)
     longest = min(rules.max_line_bytes, rules.max_keys * _KEY_BYTES)
-    if not text or has_risky_escape(text) or b"\r" in text or has_line_over(text, longest):
+    if not text or has_risky_escape(text) or b"\r" in text or has_line_over(text, longest) or has_minus_zero(text):
         return None
     sizes = np.array([len(part) for part in parts], np.int64)
     return _Joined(documents, text, np.cumsum(sizes) - sizes)
