@@ -114,7 +114,7 @@ def repaired(world: World, *, yes: bool = True) -> RepairSummary:
 def vacuumed(world: World, table: str = "datalog") -> VacuumSummary:
     """Vacuum without any grace."""
     config = world.config("vacuum.grace_hours=0")
-    return vacuum(open_table(str(world.lake), table, config.storage), config, quiet, dry_run=False)
+    return vacuum(open_table(str(world.lake), table, config.storage), config, quiet, dry_run=False, force=True)
 
 
 def newest_manifest_of(root: Path) -> tuple[Path, dict[str, Any]]:

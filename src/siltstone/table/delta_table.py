@@ -6,7 +6,7 @@ read from the planned version on, for this run's transaction: done, not done, or
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, ClassVar, Self, cast
@@ -17,33 +17,21 @@ import pyarrow as pa
 from deltalake import DeltaTable, Field
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from siltstone.errors import OtherWriterError, SiltstoneError, StorageError, UnknownOutcomeError, UsageError
+from siltstone.errors import OtherWriterError, SiltstoneError, StorageError, UnknownOutcomeError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, Partition
-from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
 from siltstone.storage import Storage, next_move, reason, whole
+from siltstone.table import delta_log as log
 from siltstone.table import ledger as ledgers
+from siltstone.table.delta_log import APP_ID, FENCE_ID, LoggedCommit
+from siltstone.table.delta_schema import delta_field, delta_type, schema_of
 from siltstone.table.ledger import Head
 
-APP_ID = "siltstone"
-FENCE_ID = "siltstone-fence"
 _SLEPT_SECONDS = 3600  # logs are cleaned up after days
-_DELTA_TYPE = {
-    "double": "double",
-    "bigint": "long",
-    "int": "integer",
-    "boolean": "boolean",
-    "string": "string",
-    "json": "string",
-    "float": "float",
-    "timestamp": "timestamp",
-}
-_KIND_OF_TYPE = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
 
 
 class Refused(SiltstoneError):
@@ -87,17 +75,6 @@ class Change:
 
 
 @dataclass(frozen=True)
-class LoggedCommit:
-    """A commit of another writer that added or removed data files; without `changes_data` it says that the same rows
-    are only stored in other files."""
-
-    version: int
-    operation: str
-    engine: str
-    changes_data: bool
-
-
-@dataclass(frozen=True)
 class Table:
     """A Delta table of one contract at a path; whoever `writes` needs leave to write its format, others to read it."""
 
@@ -137,15 +114,7 @@ class Table:
     def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
         """The runs before the newest one, newest first, as far as the log reaches back; None where it tells of none and
         does not begin with the table."""
-        found: list[Head] = []
-        for version in range(planned.version, -1, -1):
-            entry = self.storage.read(_log_path(version))
-            if entry is None:
-                return found or None
-            transactions = [json.loads(line).get("txn", {}) for line in entry.data.splitlines()]
-            found += [Head.of_version(t["version"]) for t in transactions if t.get("appId") == APP_ID]
-            found = [head for head in found if head != planned.head]
-        return found
+        return log.earlier_heads(self.storage, planned.version, planned.head)
 
     def give_up(self, planned: Snapshot) -> None:
         """Leave what a run that died has left undone as it is; nothing, since a Delta commit is one step."""
@@ -158,7 +127,7 @@ class Table:
                 "delta.enableDeletionVectors off, then: siltstone adopt.",
             )
         fence = handle.transaction_version(FENCE_ID) or 0
-        return Snapshot(handle.version(), self._schema_of(handle.schema()), head, fence)
+        return Snapshot(handle.version(), schema_of(handle.schema(), self.contract, self.storage.root), head, fence)
 
     def newest_run(self) -> Head | None:
         """The newest run, whatever columns the table has; None before the first, and where there is no table."""
@@ -183,23 +152,7 @@ class Table:
     def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
         """The commits after that of the newest run, up to a version, which added or removed data files, newest first;
         and whether the log reaches back so far that these are all."""
-        found: list[LoggedCommit] = []
-        for version in range(planned.version, -1, -1):
-            entry = self.storage.read(_log_path(version))
-            if entry is None:
-                return found, False
-            actions: list[dict[str, dict[str, Any]]] = [json.loads(line) for line in entry.data.splitlines()]
-            for transaction in (action["txn"] for action in actions if "txn" in action):
-                is_newest_run = planned.head is not None and transaction["version"] == planned.head.version
-                if is_newest_run and transaction["appId"] == APP_ID:
-                    return found, True
-            changed = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
-            about = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-            if changed:
-                operation, engine = (str(about.get(key) or "unknown") for key in ("operation", "engineInfo"))
-                changes_data = any(file.get("dataChange", True) for file in changed)
-                found.append(LoggedCommit(version, operation, engine, changes_data))
-        return found, True
+        return log.commits_since(self.storage, planned.version, planned.head)
 
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         """The statistics of each data file at a version, by path and column; readers skip files by them."""
@@ -221,10 +174,10 @@ class Table:
         """Create the empty table; losing the race against another run is no error."""
         contract = self.contract
         self.storage.make()
-        time, *partition = [Field(f.name, _delta_type(f.type)) for f in (contract.time, *contract.partition_by)]
-        added = [Field(f.name, _delta_type(f.type)) for f in contract.added]
-        record = [_field(c) for c in contract.record]
-        schema = DeltaSchema([time, *(_field(c) for c in contract.leading), *partition, *added, *record])
+        time, *partition = [Field(f.name, delta_type(f.type)) for f in (contract.time, *contract.partition_by)]
+        added = [Field(f.name, delta_type(f.type)) for f in contract.added]
+        record = [delta_field(c) for c in contract.record]
+        schema = DeltaSchema([time, *(delta_field(c) for c in contract.leading), *partition, *added, *record])
         try:
             DeltaTable.create(
                 self.storage.root,
@@ -251,7 +204,7 @@ class Table:
         handle = self._handle_at(planned)
         try:
             handle.alter.add_columns(
-                [_field(c) for c in columns], commit_properties=CommitProperties(max_commit_retries=0)
+                [delta_field(c) for c in columns], commit_properties=CommitProperties(max_commit_retries=0)
             )
         except (DeltaError, OSError) as error:
             self._refuse(planned, error)
@@ -313,7 +266,7 @@ class Table:
         """Wait until a commit has reached a local disk, with the checkpoint that delta-rs may have made of it."""
         if not self.storage.is_local:
             return
-        path = _log_path(version)
+        path = log.entry_path(version)
         written = [path, path.replace(".json", ".checkpoint.parquet"), "_delta_log/_last_checkpoint"]
         try:
             self.storage.sync([p for p in written if self.storage.size(p)])
@@ -361,7 +314,7 @@ class Table:
         return handle
 
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
-        if self.storage.read(_log_path(planned.version + 1)) is not None or self.lost_files(planned):
+        if self.storage.read(log.entry_path(planned.version + 1)) is not None or self.lost_files(planned):
             raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
             f"can't commit to {self.storage.root}: {reason(error)}",
@@ -386,7 +339,7 @@ class Table:
         come after it; of a fence, of which two may be equal, right after that version."""
         head = _head_of(transaction)
         try:
-            entries = list(islice(self._transactions_after(planned), None if head else 1))
+            entries = list(islice(log.transactions_after(self.storage, planned.version), None if head else 1))
             if not entries and head and (newest := self.snapshot()) and newest.version > planned.version:
                 return self._has(newest, head)  # the log has been cleaned up
             return any((transaction.app_id, transaction.version) in entry for entry in entries)
@@ -397,29 +350,8 @@ class Table:
             ) from error
 
     def _only_fences_after(self, planned: Snapshot) -> bool:
-        entries = list(self._transactions_after(planned))
+        entries = list(log.transactions_after(self.storage, planned.version))
         return bool(entries) and all(app_id == FENCE_ID for entry in entries for app_id, _ in entry or [("", 0)])
-
-    def _transactions_after(self, planned: Snapshot) -> Iterator[list[tuple[str, int]]]:
-        """The transactions (application, version) of each commit after a version."""
-        version = planned.version
-        while (entry := self.storage.read(_log_path(version := version + 1))) is not None:
-            found = (json.loads(line).get("txn") for line in entry.data.splitlines())
-            yield [(txn["appId"], txn["version"]) for txn in found if txn]
-
-    def _schema_of(self, delta: DeltaSchema) -> Schema:
-        reserved = set(self.contract.reserved)
-        columns = []
-        for f in delta.fields:
-            if f.name not in reserved:
-                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE.get(getattr(f.type, "type", ""))
-                if kind is None:
-                    raise UsageError(
-                        f"{self.storage.root} has a column {f.name!r} of type {f.type}, which siltstone does not write",
-                        "Only siltstone may write its tables; drop the column or give another lake.",
-                    )
-                columns.append(Column(f.name, cast(Kind, kind), f.metadata.get("siltstone.key", f.name)))
-        return Schema(tuple(columns), self.contract.reserved)
 
     def _add_action(self, output: NewFile, *, data_change: bool) -> AddAction:
         # Text as it is: arrow-rs, which reads the log for most readers, misreads some escaped surrogate pairs.
@@ -448,21 +380,6 @@ class Clock:
 def _head_of(transaction: Transaction) -> Head | None:
     """The run of a transaction; None of a fence."""
     return Head.of_version(transaction.version) if transaction.app_id == APP_ID else None
-
-
-def _log_path(version: int) -> str:
-    return f"_delta_log/{version:020d}.json"
-
-
-def _field(column: Column) -> Field:
-    metadata = {"siltstone.key": column.key, "siltstone.kind": column.kind}
-    return Field(column.name, PrimitiveType(_DELTA_TYPE[column.kind]), metadata=metadata)
-
-
-def _delta_type(arrow: pa.DataType) -> Any:
-    if pa.types.is_nested(arrow):
-        return Field.from_arrow(pa.field("nested", arrow)).type
-    return PrimitiveType({"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string"))
 
 
 def _within(next_move: str) -> str:

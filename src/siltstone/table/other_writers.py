@@ -16,7 +16,8 @@ from siltstone.errors import OtherWriterError
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import LoggedCommit, Snapshot, Table
+from siltstone.table.delta_log import LoggedCommit
+from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.ledger import Ledger
 
 _KEY = "data_files"

@@ -22,7 +22,8 @@ from siltstone.model.data_files import DataFile, NewFile, staged
 from siltstone.model.layout import FOLDER
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_json
-from siltstone.table.delta_table import Change, Clock, LoggedCommit, Snapshot, Table
+from siltstone.table.delta_log import LoggedCommit
+from siltstone.table.delta_table import Change, Clock, Snapshot, Table
 from siltstone.table.ledger import Head
 
 LOG = f"{FOLDER}/log"
