@@ -32,7 +32,8 @@ def _snapshots_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def place(run: int) -> str:
-    return f"BRCB/DEV{run % 3}/20251210{run // 3:02d}"
+    day, hour = divmod(run // 3, 24)
+    return f"BRCB/DEV{run % 3}/202512{10 + day}{hour:02d}"
 
 
 def runs_of(world: World, start: int, end: int, kind: str = "delta") -> None:
@@ -43,7 +44,7 @@ def runs_of(world: World, start: int, end: int, kind: str = "delta") -> None:
         if run % 4 == 3:
             world.deliver({place(run - 3): [record(NOON + run - 3, device=f"DEV{(run - 3) % 3}", a=-run)]})
         if run % 5 == 4:
-            world.deliver({f"BRCB/BAD/20251210{run:02d}"[:25]: b"no gzip"})
+            world.deliver({place(run).replace("DEV", "BAD"): b"no gzip"})
         merging = "true" if run % 7 == 6 else "false"
         world.compact(f"optimize.after_compact={merging}", f"compaction.format={kind}")
 
