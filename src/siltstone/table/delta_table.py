@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Self, cast
 from urllib.parse import unquote
 
 import polars as pl
-import pyarrow as pa
 from deltalake import DeltaTable, Field
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -120,7 +119,8 @@ class Table:
         """Leave what a run that died has left undone as it is; nothing, since a Delta commit is one step."""
 
     def _snapshot_of(self, handle: DeltaTable, head: Head | None) -> Snapshot:
-        if "deletionVectors" in (handle.protocol().reader_features or ()) and pa.table(handle.deletion_vectors()):
+        may_have = "deletionVectors" in (handle.protocol().reader_features or ())
+        if may_have and pl.DataFrame(handle.deletion_vectors()).height:
             raise OtherWriterError(
                 f"{self.storage.root} has deletion vectors: another writer deleted rows without writing files anew",
                 "Let that engine do it (Spark, Databricks: REORG TABLE ... APPLY (PURGE)), switch "
@@ -147,7 +147,7 @@ class Table:
 
     def paths(self, planned: Snapshot) -> list[str]:
         """The names of the data files at a version; Refused when the table is not at it any more."""
-        return list(map(unquote, pa.table(self._handle_at(planned).get_add_actions())["path"].to_pylist()))
+        return list(map(unquote, pl.DataFrame(self._handle_at(planned).get_add_actions())["path"]))
 
     def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
         """The commits after that of the newest run, up to a version, which added or removed data files, newest first;
