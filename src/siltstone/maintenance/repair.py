@@ -105,7 +105,7 @@ class _Repairing:
         dropped: list[tuple[Head, RunHeader | None]] = []
         head: Head | None = snapshot.head
         while head is not None:
-            headers = self._headers(head, there)
+            headers = self._headers(head)
             wanted = files_after_newest_run(headers)
             lost = frozenset(path for path in wanted if not {path, staged(path)} & there)
             if headers and not _is_to_drop(headers[0], wanted, lost, there):
@@ -114,10 +114,8 @@ class _Repairing:
             head = self._parent(head, headers, snapshot, there)
         return _Plan(snapshot, dropped, None, {}, frozenset(), stored)
 
-    def _headers(self, head: Head, there: set[str]) -> list[RunHeader]:
+    def _headers(self, head: Head) -> list[RunHeader]:
         """The headers of a run and those before it, newest first; none where its own manifest is gone or damaged."""
-        if ledgers.manifest_path(head) not in there:
-            return []
         try:
             ledgers.check_head(self._table.storage, ledgers.with_manifest(self._table.storage, head), writes=True)
         except StorageError:
