@@ -85,12 +85,12 @@ def insert(root: Path, rows: pa.Table) -> None:
     write_deltalake(str(root), rows, mode="append")
 
 
-def clean_up_log(root: Path) -> None:
-    """A checkpoint of the newest version, and no log entry before it."""
+def clean_up_log(root: Path, kept: int = 1) -> None:
+    """A checkpoint of the newest version, and of the log only so many entries."""
     table = DeltaTable(str(root))
     table.create_checkpoint()
     for entry in (root / "_delta_log").glob("*.json"):
-        if int(entry.stem) < table.version():
+        if int(entry.stem) <= table.version() - kept:
             entry.unlink()
 
 

@@ -126,14 +126,14 @@ class _Repairing:
         """The run before one: by its own manifest, or where that is gone by the log."""
         if headers:
             return Head.of_version(headers[0].parent) if headers[0].parent is not None else None
-        earlier = self._table.earlier_heads(snapshot)
-        if earlier is None:
+        earlier, are_all = self._table.earlier_heads(snapshot)
+        behind = earlier[earlier.index(head) + 1 :] if head in earlier else earlier
+        if not behind and not are_all:
             raise UsageError(
                 f"the manifest of run {head.name} of {self._table.storage.root} is gone, and the log does not reach "
                 "back to the run before it",
                 f"Restore {ledgers.manifest_path(head)} from a backup, or make the table again in another lake.",
             )
-        behind = earlier[earlier.index(head) + 1 :] if head in earlier else earlier
         return behind[0] if behind else None
 
     def _edits(self, plan: _Plan) -> list[Edit]:

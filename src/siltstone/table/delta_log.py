@@ -39,17 +39,17 @@ def transactions_after(table: Storage, version: int) -> Iterator[list[tuple[str,
         yield _transactions(_actions(entry.data))
 
 
-def earlier_heads(table: Storage, version: int, newest: Head | None) -> list[Head] | None:
-    """The runs up to a version but the `newest` one, newest first, as far as the log reaches back; None where it tells
-    of none and does not begin with the table."""
+def earlier_heads(table: Storage, version: int, newest: Head | None) -> tuple[list[Head], bool]:
+    """The runs up to a version but the `newest` one, newest first, as far as the log reaches back; and whether it does
+    so to the table's beginning."""
     found: list[Head] = []
     for number in range(version, -1, -1):
         entry = table.read(entry_path(number))
         if entry is None:
-            return found or None
+            return found, False
         found += [Head.of_version(v) for app_id, v in _transactions(_actions(entry.data)) if app_id == APP_ID]
         found = [head for head in found if head != newest]
-    return found
+    return found, True
 
 
 def commits_since(table: Storage, version: int, newest: Head | None) -> tuple[list[LoggedCommit], bool]:

@@ -97,9 +97,8 @@ class Table:
         version = handle.transaction_version(APP_ID)
         return self._snapshot_of(handle, None if version is None else Head.of_version(version))
 
-    def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
-        """The runs before the newest one, newest first, as far as the log reaches back; None where it tells of none and
-        does not begin with the table."""
+    def earlier_heads(self, planned: Snapshot) -> tuple[list[Head], bool]:
+        """The runs before the newest one, newest first, as far as the log reaches back; and whether these are all."""
         return log.earlier_heads(self.storage, planned.version, planned.head)
 
     def give_up(self, planned: Snapshot) -> None:

@@ -71,16 +71,16 @@ class PlainTable(Table):
         schema = Schema(tuple(Column(*column) for column in state.columns), self.contract.reserved)
         return Snapshot(state.version, schema, None if state.head is None else Head.of_version(state.head))
 
-    def earlier_heads(self, planned: Snapshot) -> list[Head] | None:
+    def earlier_heads(self, planned: Snapshot) -> tuple[list[Head], bool]:
         found: list[Head] = []
         for version in range(planned.version, -1, -1):
             fetched = self.storage.read(_path(version))
             if fetched is None:
-                return found or None
+                return found, False
             head = json.loads(fetched.data)["head"]
             if head is not None and Head.of_version(head) not in (planned.head, *found[-1:]):
                 found.append(Head.of_version(head))
-        return found
+        return found, True
 
     def give_up(self, planned: Snapshot) -> None:
         """Let entries stand that can't be finished, since files of theirs are gone: what they remove stays."""

@@ -158,6 +158,17 @@ def test_where_nobody_tells_the_run_before_it_is_refused(world: World) -> None:
 
 
 @SLOW
+def test_a_cut_log_does_not_make_a_run_the_first_one(world: World) -> None:
+    three_runs(world)
+    without_manifest(world.table)
+    without_manifest(world.table)
+    clean_up_log(world.table, kept=2)
+    with pytest.raises(UsageError, match=r"the log does not reach back to the run before it"):
+        repaired(world)
+    assert len(world.stored()) == 3
+
+
+@SLOW
 def test_data_files_of_another_writer_are_never_dropped(world: World) -> None:
     three_runs(world)
     OF_FILES["OPTIMIZE"](delta(world.table))
