@@ -65,7 +65,7 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool, f
     newest_files(table)  # refuses what is no table before anything is put there
     # List first: a file that is committed after the listing is young, one that was committed before is needed.
     now_us, objects = _listed(table)
-    horizon_us = now_us - hours * _HOUR_US
+    horizon_us = now_us - hours * _HOUR_US + 1  # what has just the age of the grace goes
 
     def attempt() -> _Spare:
         spare = _spare(table, objects, horizon_us, dry_run=dry_run)

@@ -195,6 +195,7 @@ def test_a_fence_leaves_the_newest_run_what_it_is(world: World, kind: str) -> No
     assert world.verify()["problems"] == []
 
 
+@pytest.mark.part("races")
 @pytest.mark.parametrize("number", rounds(1))
 def test_vacuums_without_grace_beside_a_run_harm_nothing(world: World, number: int, kind: str) -> None:
     world.deliver({f"BRCB/DEV1/20251210{12 + hour}": [record(NOON + 3600 * hour, n=hour)] for hour in range(3)})
