@@ -509,7 +509,7 @@ def test_a_commit_that_fails_for_good_settles_nothing(
     deliver_hours(world, 0, 3)
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", raising(error))
-        with pytest.raises(StorageError, match="Nothing was committed"):
+        with pytest.raises(StorageError, match="This commit did not happen"):
             world.settle(CLOSED)
     assert world.headers("settle") == []
     assert len(world.stored()) == 3
