@@ -80,7 +80,8 @@ ODD_COLUMNS: dict[str, tuple[pa.Array, str]] = {
 
 def test_odd_columns_of_parquet_are_kept(plant: Plant) -> None:
     plant.deliver("records", {f"{case}.parquet": _parquet(column) for case, (column, _) in ODD_COLUMNS.items()})
-    summary = plant.compact("records.p", "sources.records.p={format: parquet, time: [t], wide: [v]}")
+    block = "sources.records.p={format: parquet, time: [t], wide: [v], duplicates: all}"
+    summary = plant.compact("records.p", block)
     assert (summary["files_ingested"], summary["rows_out"]) == (len(ODD_COLUMNS), len(ODD_COLUMNS))
     kept = plant.frame().select(pl.col("source_file").str.extract(r"([^/]+)\.parquet$"), "_rescued").rows()
     assert dict(kept) == {case: f'{{"odd":"{text}"}}' for case, (_, text) in ODD_COLUMNS.items()}

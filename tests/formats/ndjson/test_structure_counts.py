@@ -60,7 +60,7 @@ def test_blocks_and_documents_change_no_count(texts: list[str], block: int) -> N
 
 def test_a_text_of_several_blocks() -> None:
     line = b'{"a":1,"b": null,"c":"x : y"}\n'  # 30 bytes: 256 KiB is no multiple of it
-    counted = marks_of([line * 10_000, line * 1, line * 3])
+    counted = marks_of([line * 10_000, line * 1, line * 30_000])
     assert counted is not None
     assert counted.keys.tolist() == [30_000, 3, 90_000]
     assert counted.nulls.tolist() == [10_000, 1, 30_000]
