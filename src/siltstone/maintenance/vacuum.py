@@ -28,6 +28,7 @@ from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
+from siltstone.table.delta_log import removed_in
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.folded_runs import folded_paths
 from siltstone.table.other_writers import changes_by_others
@@ -133,7 +134,8 @@ def _spare(table: Table, objects: pl.DataFrame, horizon_us: int, *, dry_run: boo
     headers = ledgers.headers(table.storage, snapshot.head)
     history = _History(headers, horizon_us, dict(objects.select("path", "modified_us").iter_rows()))
     chain = fold(table.storage, snapshot.head, datetime.fromtimestamp(horizon_us / 1e6, UTC), dry_run=dry_run)
-    needed = chain | reachable | _needed(stored, history)
+    recent = objects.filter(pl.col("modified_us") >= horizon_us)["path"]
+    needed = chain | reachable | _needed(stored, history) | removed_in(table.storage, recent)
     past = table.past_entries(objects["path"])
     is_spare_edge = _spare_edges(history)
     is_spare = [

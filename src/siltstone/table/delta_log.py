@@ -1,9 +1,11 @@
 """What the entries of a Delta log say: which transactions were committed, and what other writers did."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from siltstone.storage import Storage
 from siltstone.table.ledger import Head
@@ -12,6 +14,7 @@ APP_ID = "siltstone"
 """The application of a run's transaction; its version is the head."""
 FENCE_ID = "siltstone-fence"
 """The application of a fence's transaction; its version is the horizon."""
+_ENTRY = re.compile(r"_delta_log/[0-9]{20}\.json")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,15 @@ def commits_since(table: Storage, version: int, newest: Head | None) -> tuple[li
             changes_data = any(file.get("dataChange", True) for file in changed)
             found.append(LoggedCommit(number, operation, engine, changes_data))
     return found, True
+
+
+def removed_in(table: Storage, paths: Iterable[str]) -> set[str]:
+    """The data files that entries have removed, whoever wrote them; paths of other objects are passed over."""
+    found: set[str] = set()
+    for entry in table.ahead(table.read, filter(_ENTRY.fullmatch, paths)):
+        actions = _actions(entry.data) if entry else []
+        found |= {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
+    return found
 
 
 def _actions(entry: bytes) -> list[dict[str, dict[str, Any]]]:

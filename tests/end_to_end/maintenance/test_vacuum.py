@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from siltstone.cli import main as cli
 from siltstone.config.load import load_config
@@ -89,6 +90,16 @@ def test_replaced_files_go_when_their_replacement_is_old(world: World, monkeypat
     assert world.version() == version  # no run could commit what another one has taken out: no fence
     assert world.rows("heartbeat") == [(NOON,), (NOON + HOUR,)]
     assert world.verify()["problems"] == []
+
+
+def test_files_that_another_engine_took_out_stay_for_the_grace(world: World) -> None:
+    world.deliver({ONE: [record(NOON)], TWO: [record(NOON)]})
+    world.compact()
+    world.age(200)
+    DeltaTable(str(world.table)).delete("deviceid = 'SLS30I009'")
+    assert world.vacuum() == []
+    DeltaTable(str(world.table)).restore(world.version() - 1)
+    assert world.rows("heartbeat") == [(NOON,), (NOON,)]
 
 
 def at_host_time(patch: pytest.MonkeyPatch, module: Any, *, days: float) -> None:
