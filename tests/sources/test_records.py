@@ -415,6 +415,15 @@ def test_the_lanes_agree_reading_by_reading(files: list[list[dict[str, Any]]], i
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1" + "0" * 400, "1" + "0" * 5_000])
+def test_nested_numbers_beyond_the_doubles_are_kept_by_every_lane(number: str) -> None:
+    nested = f'{{"n":{number}}}'
+    line = f'{{"t":1765332618,"name":"a","v":1,"o":{nested}}}'
+    for text in (line, line.replace('"a"', r'"\u0061"')):
+        (found,) = rows(dataset(**LONG, format="ndjson"), text.encode())
+        assert found["_rescued"] == json.dumps({"o": nested}, separators=(",", ":"))
+
+
 def test_a_repeated_key_that_is_null_says_nothing() -> None:
     source = dataset(**LONG, format="ndjson")
     found = rows(source, b'{"t":1765332618,"name":"a","v":1,"t":null}\n', b'{"t":1765332618,"name":"a","v":1,"t":2}\n')
