@@ -1,5 +1,6 @@
 """Storage on a local folder and on S3: safe paths, one name per object, etags, create-only writes."""
 
+import errno
 import json
 import os
 import pickle
@@ -10,12 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from obstore.exceptions import GenericError
 
 from siltstone.engine.codec import decode, encode
 from siltstone.errors import StorageError, UsageError
 from siltstone.storage import OBJECTS, Fetched, Storage, join, open_root
-from siltstone.storage.local import Disk
 
 
 @pytest.fixture
@@ -325,13 +324,12 @@ def test_a_place_that_creates_a_file_once_is_safe_and_stays_as_it_was(local: Sto
 def test_a_file_system_that_can_not_create_a_file_once_is_no_place_for_tables(
     reason: str, local: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def put(disk: object, path: str, data: bytes) -> bool:
-        if reason.isdigit():  # as obstore says it, for want of hard links
-            raise GenericError(f"Generic LocalFileSystem error: Unable to rename file: ... (os error {reason})")
-        (Path(local.root) / path).write_bytes(data)
-        return True
+    def link(written: str, name: str) -> None:
+        if reason.isdigit():
+            raise OSError(int(reason), "no hard links")
+        Path(name).write_bytes(Path(written).read_bytes())
 
-    monkeypatch.setattr(Disk, "put", put)
+    monkeypatch.setattr(os, "link", link)
     with pytest.raises(UsageError, match=r"is no place for tables: files can't be created in one step there"):
         local.child("lake").refuse_unsafe()
     assert list(Path(local.root).iterdir()) == []
@@ -339,10 +337,10 @@ def test_a_file_system_that_can_not_create_a_file_once_is_no_place_for_tables(
 
 @pytest.mark.usefixtures("no_device_is_known")
 def test_what_else_goes_wrong_is_left_to_who_writes(local: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    def put(disk: object, path: str, data: bytes) -> bool:
-        raise GenericError("Generic LocalFileSystem error: Unable to open file: No space left on device (os error 28)")
+    def link(written: str, name: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Disk, "put", put)
+    monkeypatch.setattr(os, "link", link)
     local.refuse_unsafe()
 
 

@@ -10,7 +10,6 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import AccountsError
-from siltstone.maintenance.others_file_task import OthersFileTask
 from siltstone.model.accounts import FileAccount
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
@@ -101,6 +100,8 @@ def _gone_on_from(version: TableVersion, others: OtherWriters, engine: Engine, p
 
 def written_anew(version: TableVersion, files: Sequence[DataFile], config: Config, engine: Engine) -> Sequence[NewFile]:
     """Data files of another writer written anew as siltstone's own, row for row."""
+    from siltstone.maintenance.others_file_task import OthersFileTask  # few runs need it
+
     table, schema = version.table, version.snapshot.schema
     writing = WriterSettings(table.storage, sizes_of(config), group_bytes_of(config), table.is_staged)
     memory_bytes = config.engine.memory_mb << 20

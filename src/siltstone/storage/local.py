@@ -21,7 +21,6 @@ from typing import BinaryIO
 
 import obstore
 import polars as pl
-from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from siltstone.model.layout import FOLDER
@@ -79,11 +78,9 @@ class Disk:
     def creates_only_once(self, path: str) -> bool:
         """Whether a file that is created twice is refused the second time; it is deleted again."""
         try:
-            return not (self.put(path, b"") and self.put(path, b""))
-        except (OSError, BaseError) as error:
-            found = re.search(r"\(os error (\d+)\)", str(error))
-            number = int(found[1]) if found else getattr(error, "errno", None)
-            return number not in _HAS_NO_LINKS
+            return not (self.put(path, b"", is_kept=False) and self.put(path, b"", is_kept=False))
+        except OSError as error:
+            return error.errno not in _HAS_NO_LINKS
         finally:
             with suppress(OSError):
                 self.delete(path, follows_links=False)
