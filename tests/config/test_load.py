@@ -335,3 +335,20 @@ def test_one_file_and_one_setting_may_be_given_alone(tmp_path: Path) -> None:
     for given in (file, str(file), [file]):
         assert load_config(given).engine.workers == 3
     assert load_config(file, "engine.workers=2").engine.workers == 2
+
+
+def test_aliases_that_multiply_are_a_problem_and_no_hang(conf: Any) -> None:
+    """Ten lists of ten aliases each stand for 10^10 values; by merge keys alike, and a list may hold itself."""
+    laughs = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 11))
+    merges = "a0: &a0 {x: 1}\n" + "".join(
+        f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 11)
+    )
+    for text in (laughs, merges, "engine: &a [*a]\n"):
+        with pytest.raises(ConfigError, match="its aliases make more than 100,000 values of it"):
+            load_config([conf(text)])
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, "a: " + "9" * 5_000], ids=["deep", "long"])
+def test_what_python_can_not_hold_is_a_problem(conf: Any, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"nested too deep|integer string conversion"):
+        load_config([conf(text)])

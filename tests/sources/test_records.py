@@ -413,3 +413,23 @@ def test_the_lanes_agree_reading_by_reading(files: list[list[dict[str, Any]]], i
         counts = {index: count for keyed in found for index, count in keyed.records.items() if count}
         outcomes.append((frame.sort("document", "line", "measurement").rows(), bad, counts))
     assert outcomes[0] == outcomes[1]
+
+
+def test_a_repeated_key_that_is_null_says_nothing() -> None:
+    source = dataset(**LONG, format="ndjson")
+    found = rows(source, b'{"t":1765332618,"name":"a","v":1,"t":null}\n', b'{"t":1765332618,"name":"a","v":1,"t":2}\n')
+    assert [row.get("_rescued") for row in found] == [None, '{"t":"2"}']
+
+
+@pytest.mark.parametrize("name", ["*", "^v.*$", "^.*$"])
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])
+def test_columns_whose_names_are_patterns_to_polars_are_columns(form: str, name: str) -> None:
+    row = {"t": 1_765_332_618, name: 2.5, "value": 1.5}
+    table = pl.DataFrame([pl.Series(key, [value]) for key, value in row.items()])
+    parquet = io.BytesIO()
+    table.write_parquet(parquet)
+    file = {"csv": table.write_csv().encode(), "ndjson": lines(row), "parquet": parquet.getvalue()}[form]
+    wide = rows(dataset(format=form, time=["t"], wide=["*"]), file)
+    assert [(found["measurement"], found["value"]) for found in wide] == [(name, 2.5), ("value", 1.5)]
+    (one,) = rows(dataset(format=form, time=["t"], value="value", measurement="=m"), file)
+    assert (one["value"], one["_rescued"]) == (1.5, json.dumps({name: "2.5"}, separators=(",", ":")))

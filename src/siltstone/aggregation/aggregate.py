@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -51,8 +51,8 @@ from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import OverlapError
-from siltstone.model.data_files import DataFile
+from siltstone.errors import OverlapError, StorageError
+from siltstone.model.data_files import DataFile, is_own_name
 from siltstone.model.derived_summary import AggregateSummary
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import DAY_US, EARLIEST_US, EVER, LATEST_US, Window
@@ -133,7 +133,11 @@ class _AggregateRun:
     def run(self, *, full: bool) -> AggregateSummary:
         with self._working():
             newest = self._output.newest
-            return self._update(newest) if newest and not full else self._rebuild()
+            if newest is None or full:
+                return self._rebuild()
+            if self._output.others is not None:
+                raise self._output.others.refusal()
+            return self._update(newest)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -143,11 +147,15 @@ class _AggregateRun:
         try:
             yield
         finally:
-            objects = self._table.storage.objects(f"{FOLDER}/work", follows_links=False)
-            newest_us = pl.col("modified_us").max()  # by the store's clock; that of this host may be days ahead
-            is_old = pl.col("modified_us") < newest_us - self._config.vacuum.grace_hours * 3_600_000_000
-            spare = objects.filter(pl.col("path").str.contains(self._name, literal=True) | is_old)
-            list(self._work.ahead(self._table.storage.delete, spare["path"]))
+            with suppress(StorageError):  # a later run deletes them; this one is committed by now, or has its own error
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        objects = self._table.storage.objects(f"{FOLDER}/work", follows_links=False)
+        newest_us = pl.col("modified_us").max()  # by the store's clock; that of this host may be days ahead
+        is_old = pl.col("modified_us") < newest_us - self._config.vacuum.grace_hours * 3_600_000_000
+        spare = objects.filter(pl.col("path").str.contains(self._name, literal=True) | is_old)
+        list(self._work.ahead(self._table.storage.delete, spare["path"]))
 
     @property
     def _watermark(self) -> int:
@@ -258,7 +266,7 @@ class _AggregateRun:
         tasks = []
         for together in overlapping(stored, self._source.contract, apart=self._apart):
             rows = sum(s.rows for s in together)
-            if len(together) > 1 or rows < 2 * _TASK_ROWS:
+            if len(together) > 1 or rows < 2 * _TASK_ROWS or not is_own_name(together[0].path):
                 tasks.append(self._task(together, (), window))
                 continue
             (one,) = together

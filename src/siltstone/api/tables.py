@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
     from siltstone.config.model import Config
     from siltstone.engine.tasks import Engine, Progress
-    from siltstone.model.run_summary import OptimizeSummary, VacuumSummary, VerifySummary
+    from siltstone.model.run_summary import (
+        AdoptSummary,
+        OptimizeSummary,
+        RepairSummary,
+        VacuumSummary,
+        VerifySummary,
+    )
 
 
 @dataclass(frozen=True)
@@ -115,3 +121,47 @@ def vacuum(
 
     opened = describe.open_table(*lake_and_name(table), config.storage)
     return cleaning.vacuum(opened, config, progress or silent, dry_run=dry_run, force=force)
+
+
+def adopt(
+    table: Place,
+    *,
+    yes: bool = False,
+    config: "Config | None" = None,
+    engine: "Engine | None" = None,
+    progress: "Progress | None" = None,
+) -> "AdoptSummary":
+    """What another writer (DELETE, UPDATE, MERGE) changed in the table at LAKE/TABLE, and whose rows; with `yes` the
+    rows are siltstone's own from then on, as they are now.
+
+    Raises UsageError for tables of aggregates, which `aggregate` with `full` computes again; LostRaceError.
+    """
+    config = config_or_default(config)
+    from siltstone.maintenance import describe
+    from siltstone.maintenance.adopt import adopt as take_over
+
+    opened = describe.open_table(*lake_and_name(table), config.storage, describe.is_of_source)
+    describe.no_aggregates(opened, "siltstone aggregate with --full computes it again from its input")
+    return take_over(opened, config, engine_or_local(engine, config), progress or silent, does=yes)
+
+
+def repair(
+    table: Place,
+    *,
+    yes: bool = False,
+    config: "Config | None" = None,
+    engine: "Engine | None" = None,
+    progress: "Progress | None" = None,
+) -> "RepairSummary":
+    """Which runs of the table at LAKE/TABLE must be dropped since their manifest or data files are gone, and what that
+    takes back and loses; with `yes` it is done. The next `compact` reads again what is lost, where it still can.
+
+    Raises UsageError for tables of aggregates, which their own command makes again; LostRaceError.
+    """
+    config = config_or_default(config)
+    from siltstone.maintenance import describe
+    from siltstone.maintenance.repair import repair as mend
+
+    opened = describe.open_table(*lake_and_name(table), config.storage, describe.is_of_source)
+    describe.no_aggregates(opened, "delete the folder and run the same command again")
+    return mend(opened, config, engine_or_local(engine, config), progress or silent, does=yes)

@@ -14,11 +14,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import yaml
-
 from siltstone import sources
 from siltstone.config.model import Config, LimitsConfig, OptimizeConfig, SourcesConfig, SurveyConfig
-from siltstone.config.yaml_files import read_yaml
+from siltstone.config.yaml_files import read_yaml, value_of
 from siltstone.errors import ConfigError
 
 _Path = str | os.PathLike[str]
@@ -47,10 +45,7 @@ def load_config(
         if not equals:
             problems.append(f"--set {setting}: expected key=value")
             continue
-        try:
-            nested: Any = yaml.safe_load(text)
-        except yaml.YAMLError:
-            nested = text
+        nested: Any = value_of(text)
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         _overlay(merged, nested, Config, "", "--set", problems)

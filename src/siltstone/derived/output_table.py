@@ -102,9 +102,9 @@ class DerivedTable:
             )
 
     def is_of(self, files: Sequence[str]) -> bool:
-        """Whether the table was made of exactly these files."""
+        """Whether the table was made of exactly these files, and nobody else has changed it since."""
         newest = self._planned.newest
-        return newest is not None and newest.files == sorted(files)
+        return self._planned.others is None and newest is not None and newest.files == sorted(files)
 
     def reading(self) -> AbstractContextManager[None]:
         """Inside, files in `work` are written and read, which a vacuum may delete: see `reading_at`."""

@@ -96,7 +96,7 @@ def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame
 
     reader.fetching.expect(same.order)
     take(reader.parsed(same.others(reader)))
-    take(reader.rows(same.forget(odd)))
+    take(reader.rows(same.forget(odd | reader.failed)))
     twins = np.array(list(same.of), np.int64)
     for name in ("records_in", "duplicates_dropped"):
         reader.counters.add_counts(name, twins, np.array([records[i] for i in same.of.values()], np.int64))

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item
+from siltstone.ingest.defects import netted, rows_of
 from siltstone.ingest.keyed_task import complete
 from siltstone.mapping.dataset import Dataset, Keyed
 from siltstone.mapping.rules import Grain, Rules
@@ -81,7 +82,10 @@ def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rul
             continue
         survey.files += 1
         try:
-            opened = dataset.open(Item(index, row["identity"], row["modified_us"], fetched.data), rules)
+            if fetched.refusal:
+                raise Unreadable(fetched.refusal)
+            with netted():
+                opened = dataset.open(Item(index, row["identity"], row["modified_us"], fetched.data), rules)
         except Unreadable as error:
             survey.unreadable += 1
             survey.reasons[str(error)] += 1
@@ -90,7 +94,9 @@ def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rul
         sampled_bytes += row["size"]
     if not documents:
         return survey
-    parts, _ = dataset.rows(documents, base_schema(dataset.contract), rules)
+    parts, _, defects = rows_of(dataset, documents, base_schema(dataset.contract), rules)
+    survey.unreadable += len(defects)
+    survey.reasons.update(defects.values())
     for part in cast(Sequence[Keyed], parts):
         survey.records += sum(part.records.values())
         survey.bad_records += len(part.bad)

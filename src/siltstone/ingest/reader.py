@@ -9,6 +9,7 @@ import numpy as np
 from siltstone import sources
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import LANES, BadRecord, Item, Opened
+from siltstone.ingest.defects import Defect, netted, rows_of
 from siltstone.ingest.prefetch import Prefetch
 from siltstone.ingest.task_spec import IngestTask
 from siltstone.mapping.dataset import Keyed, Wide
@@ -21,7 +22,7 @@ _LANES = ("", *LANES, "salvaged")  # a file that took several is named by the la
 class SourceReader:
     """Reads the files of one task, each named by its index in the task.
 
-    `schema` grows with the columns that the values bring.
+    `schema` grows with the columns that the values bring. `failed` are files that siltstone fails at (see `defects`).
     """
 
     def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
@@ -32,6 +33,7 @@ class SourceReader:
         self._is_home = np.array([f.role == "home" for f in task.files])
         self._bytes = self._unread = sum(f.size for f in task.files)
         self.counters = Counters(len(task.files))
+        self.failed: set[int] = set()
         self._notes = [FileAccount(f.identity, f.size, f.etag, modified_us=f.modified_us) for f in task.files]
         self.schema = task.schema
 
@@ -88,15 +90,16 @@ class SourceReader:
             return None
         note.sha256 = hashlib.sha256(fetched.data).hexdigest()
         try:
-            opened = self.open(index, fetched.data)
+            if fetched.refusal:
+                raise Unreadable(fetched.refusal)
+            with netted():
+                opened = self.open(index, fetched.data)
             former = file.former
             if opened.damage and former and note.sha256 != former.sha256:
                 lines = former.rows + former.duplicate_lines
                 raise Unreadable(f"{opened.damage}; the {lines:,} lines of its former version stay")
         except Unreadable as error:
-            note.state, note.reason = "quarantined", str(error)
-            if file.role == "home":
-                self._quarantine.add_file(file.identity, str(error), fetched.data)
+            self._refuse_file(index, error, fetched.data)
             return None
         if opened.damage:
             note.lane, note.reason = "salvaged", opened.damage
@@ -108,8 +111,31 @@ class SourceReader:
         file = self.files[index]
         return self.dataset.open(Item(index, file.identity, file.modified_us, data), self._settings.rules)
 
+    def _refuse_file(self, index: int, why: Unreadable, data: bytes) -> None:
+        """Quarantine a file as a whole. One that siltstone fails at in the second pass only is left for the next
+        run: its rows of the first must not be taken."""
+        file, note = self.files[index], self._notes[index]
+        is_defect = isinstance(why, Defect)
+        if is_defect:
+            self.failed.add(index)
+        note.state, note.lane, note.reason = "quarantined", "", str(why)
+        if file.role == "home":
+            self._quarantine.add_file(file.identity, str(why), data)
+        elif is_defect:
+            note.state = "deferred"
+
+    def _refuse_document(self, index: int, reason: str) -> None:
+        """The same for a file that was opened: its bytes are read again."""
+        fetched = self.fetching.take(index)
+        if fetched is None or fetched.etag != self.files[index].etag:
+            self._notes[index].state, self._notes[index].reason = "deferred", "changed since the listing"
+        else:
+            self._refuse_file(index, Defect(reason), fetched.data)
+
     def _parsed(self, batch: Sequence[Any]) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
-        parts, self.schema = self.dataset.rows(batch, self.schema, self._settings.rules)
+        parts, self.schema, defects = rows_of(self.dataset, batch, self.schema, self._settings.rules)
+        for index, reason in defects.items():
+            self._refuse_document(index, reason)
         for part in parts:
             for bad in part.bad:
                 self._refuse(bad)

@@ -18,6 +18,7 @@ from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Item, Parsed
 from siltstone.formats.ndjson.fast import parse_inferred
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
+from siltstone.ingest.defects import Defect, netted
 from siltstone.ingest.keyed_survey import KeyedSurvey, take_keyed_survey
 from siltstone.ingest.listing import list_input, spread
 from siltstone.mapping.dataset import Dataset, Wide
@@ -77,7 +78,8 @@ class FieldFound:
 class Survey:
     """What was found: fields in order of first sight, records and files read, `shift_hours` from the folder's hour
     to local time, `ratio`, output bytes per input byte, and `kinds`,
-    what the columns of the fields are or would become by contract and hints."""
+    what the columns of the fields are or would become by contract and hints. `defects` counts, by reason, the
+    unreadable files that siltstone itself failed at."""
 
     fields: dict[str, FieldFound] = field(default_factory=dict)
     files: int = 0
@@ -87,6 +89,7 @@ class Survey:
     shift_hours: int = 0
     ratio: float = 1.0
     kinds: dict[str, Kind] = field(default_factory=dict)
+    defects: Counter[str] = field(default_factory=Counter)
 
     def schema(self, base: Schema, rules: Rules) -> Schema:
         """The base schema with a column for each field found, hints first."""
@@ -123,6 +126,7 @@ class Survey:
             ratio=self.ratio,
             fields=fields,
             hints=self.hints,
+            defects=dict(self.defects),
         )
 
 
@@ -176,29 +180,42 @@ def take_survey(
         if fetched is None:
             continue
         survey.files += 1
+        item = Item(0, row["identity"], row["modified_us"], fetched.data)
         try:
-            whole = dataset.open(Item(0, row["identity"], row["modified_us"], fetched.data), rules).document
-        except Unreadable:
+            if fetched.refusal:
+                raise Unreadable(fetched.refusal)
+            with netted():
+                whole = dataset.open(item, rules).document
+                document = whole if max_lines is None else replace(whole, data=_first_lines(whole.data, max_lines))
+                parts, schema = _surveyed(document, dataset, schema, survey, rules)
+        except Unreadable as error:
             survey.unreadable += 1
+            if isinstance(error, Defect):
+                survey.defects[str(error)] += 1
             continue
-        head = whole.data if max_lines is None else _first_lines(whole.data, max_lines)
-        document = replace(whole, data=head)
-        rows, schema = dataset.rows([document], schema, rules)
-        parts = cast(Sequence[Wide], rows)
-        if refused := {bad.line for part in parts for bad in part.bad}:
-            survey.bad_records += len(refused)
-            document = document.without(refused)
-        _find_fields(document, parts, schema, survey, rules)
         shifts += [_shift(p.ts_us, row, dataset, rules) for p in parts if len(p.ts_us)]
         if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
             tables += [part.table for part in parts]
-            sampled_bytes += row["size"] * len(head) / max(whole.size, 1)
+            sampled_bytes += row["size"] * document.size / max(whole.size, 1)
     if shifts:
         survey.shift_hours = statistics.mode(sorted(shifts))
     if sampled_bytes and tables:
         survey.ratio = _written_bytes(tables) / sampled_bytes
     survey.kinds = {c.key: c.kind for c in survey.schema(base, rules).columns}
     return survey
+
+
+def _surveyed(
+    document: Document, dataset: Dataset, schema: Schema, survey: Survey, rules: Rules
+) -> tuple[Sequence[Wide], Schema]:
+    """The rows of a document and the schema with what they brought; the survey has its fields."""
+    rows, schema = dataset.rows([document], schema, rules)
+    parts = cast(Sequence[Wide], rows)
+    if refused := {bad.line for part in parts for bad in part.bad}:
+        survey.bad_records += len(refused)
+        document = document.without(refused)
+    _find_fields(document, parts, schema, survey, rules)
+    return parts, schema
 
 
 def _first_lines(text: bytes, count: int) -> bytes:

@@ -39,6 +39,11 @@ class TwoPass:
         """The moved files that are left for the next run."""
         return set(self._moved)
 
+    @property
+    def has_read_none(self) -> bool:
+        """Whether no file was as it was listed."""
+        return all(account.state == "deferred" for result in self.first for account in result.report.files)
+
     def leave_moved(self, files: Collection[str]) -> bool:
         """Leave for the next run those of the files that changed or vanished before they were read; False: none did.
         What their tasks did is undone."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from siltstone import sources
 from siltstone.errors import AccountsError
 from siltstone.formats.documents import Document, row_cells
+from siltstone.ingest.defects import Defect, netted
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.line_dedup import Duplicates
@@ -43,8 +44,14 @@ class WideReader(SourceReader):
 
     def first_units(self, indices: Sequence[int]) -> list[str]:
         """The unit of each file's first record, "" where its head does not tell; a guess that only orders reading."""
-        dataset = cast(WideDataset, self.dataset)
-        return [dataset.first_unit(head) for head in self.fetching.heads(indices)]
+        return [self._first_unit(head) for head in self.fetching.heads(indices)]
+
+    def _first_unit(self, head: bytes) -> str:
+        try:
+            with netted():
+                return cast(WideDataset, self.dataset).first_unit(head)
+        except Defect:
+            return ""
 
     def read(self, indices: Sequence[int]) -> Iterator[pa.Table]:
         """The wanted rows of some files, in batches of bounded text."""

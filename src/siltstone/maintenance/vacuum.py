@@ -1,7 +1,8 @@
 """Deletes what no run needs: files of runs that died, were refused or went another way, and replaced data files.
 
 What is needed: the data files of the newest version; files that were taken out of it within the grace period, by
-whomever, for readers of an older version; the manifests, ledger and quarantine files on the chain; of a table of
+whomever, for readers of an older version; the manifests, ledger and quarantine files on the chain, unless the runs are
+folded (then the files of these); the log of a plain table from the newest checkpoint but one on; of a table of
 aggregates the edges of input files that its runs within the grace period knew. Everything else that is older than the
 grace period goes. Younger files may belong to a run that is under way; older ones too, if it takes that long: so a
 fence is committed before any goes that a run may be about to commit. Age is told by the clock of the store.
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
@@ -20,6 +21,7 @@ import polars as pl
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
 from siltstone.errors import StorageError, UsageError
+from siltstone.maintenance.fold import fold
 from siltstone.model.data_files import DataFile
 from siltstone.model.layout import FOLDER, OWN_EDGES
 from siltstone.model.run_header import RunHeader
@@ -28,6 +30,8 @@ from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_log import removed_in
 from siltstone.table.delta_table import Snapshot, Table
+from siltstone.table.folded_runs import folded_paths
+from siltstone.table.other_writers import changes_by_others
 from siltstone.table.quarantine import quarantine_file
 from siltstone.table.transaction import newest_files, retry
 
@@ -64,7 +68,7 @@ def vacuum(table: Table, config: Config, progress: Progress, *, dry_run: bool, f
     horizon_us = now_us - hours * _HOUR_US + 1  # what has just the age of the grace goes
 
     def attempt() -> _Spare:
-        spare = _spare(table, objects, horizon_us)
+        spare = _spare(table, objects, horizon_us, dry_run=dry_run)
         if spare.needs_fence and not dry_run:
             table.fence(horizon_us, spare.snapshot)
         return spare
@@ -119,23 +123,30 @@ class _Spare:
     needs_fence: bool
 
 
-def _spare(table: Table, objects: pl.DataFrame, horizon_us: int) -> _Spare:
-    """What can go of the objects at the newest version."""
+def _spare(table: Table, objects: pl.DataFrame, horizon_us: int, *, dry_run: bool) -> _Spare:
+    """What can go of the objects at the newest version, once old runs are folded."""
     snapshot, stored = newest_files(table)
+    reachable: set[str] = set()
+    if (others := changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))) is not None:
+        if others.kind == "rows":
+            raise others.refusal()
+        reachable = {s.path for s in others.gone}
     headers = ledgers.headers(table.storage, snapshot.head)
     history = _History(headers, horizon_us, dict(objects.select("path", "modified_us").iter_rows()))
+    chain = fold(table.storage, snapshot.head, datetime.fromtimestamp(horizon_us / 1e6, UTC), dry_run=dry_run)
     recent = objects.filter(pl.col("modified_us") >= horizon_us)["path"]
-    needed = _needed(stored, history) | removed_in(table.storage, recent)
+    needed = chain | reachable | _needed(stored, history) | removed_in(table.storage, recent)
+    past = table.past_entries(objects["path"])
     is_spare_edge = _spare_edges(history)
     is_spare = [
         is_spare_edge(_edge_name(path))
         if path.startswith(_EDGES) and not _is_leftover(path, snapshot)
-        else _is_leftover(path, snapshot) or (_is_ours(path, table) and _wanted_as(path) not in needed)
+        else path in past or _is_leftover(path, snapshot) or (_is_ours(path, table) and _wanted_as(path) not in needed)
         for path in objects["path"]
     ]
     spare = objects.filter(pl.Series(is_spare, dtype=pl.Boolean))
     old = spare.filter(pl.col("modified_us") < horizon_us)
-    settled = _settled(headers)
+    settled = _settled(headers) | past | set(folded_paths(table.storage))
     return _Spare(snapshot, old, spare.height - old.height, any(_may_be_committed(p, settled) for p in old["path"]))
 
 
@@ -156,10 +167,9 @@ class _History:
 
 
 def _needed(stored: Sequence[DataFile], history: _History) -> set[str]:
-    """The paths that the newest version, its history within the grace period and the chain of manifests name."""
+    """The paths that the newest version and its history within the grace period name, and all quarantine files."""
     needed = {s.path for s in stored}
     for header in history.headers:
-        needed |= ledgers.files_of(header)
         needed |= {quarantine_file(name) for name in header.quarantine}
         if history.is_recent(header):
             needed |= set(header.removed)

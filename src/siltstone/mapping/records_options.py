@@ -4,11 +4,11 @@ An *origin* is where a text comes from: `name` is a column of the record, `a.b.c
 the same words for every record, `path:REGEX` the first group of a regular expression that is found in the file's path.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from siltstone.mapping.path_patterns import wrong_pattern
 from siltstone.mapping.source_options import SourceOptions, zone_problems
 
 RecordsFormat = Literal["ndjson", "csv", "avro", "parquet"]
@@ -124,7 +124,7 @@ def _problems_of_parts(options: RecordsOptions) -> Iterator[str]:
     origins = {"device": [options.device], "measurement": [options.measurement], "site": [options.site]}
     for name, given in {**origins, "series": list(options.series)}.items():
         for origin in given:
-            if origin.startswith(PATH) and (wrong := _wrong_pattern(origin.removeprefix(PATH))):
+            if origin.startswith(PATH) and (wrong := wrong_pattern(origin.removeprefix(PATH))):
                 yield f"{name}: {origin!r}: {wrong}"
     columns = [options.value, options.quality, options.version, *options.time]
     for name in sorted({c for c in columns if c and columns.count(c) > 1}):
@@ -144,10 +144,3 @@ def _problems_of_times(options: RecordsOptions) -> Iterator[str]:
     if options.time_format and options.time_unit != "auto":
         yield "time_unit: it is of numbers, time_format of texts; give one of them"
     yield from zone_problems(options.zone, "Europe/Rome")
-
-
-def _wrong_pattern(pattern: str) -> str:
-    try:
-        return "" if re.compile(pattern).groups else "it has no group; put what is wanted in (...)"
-    except re.error as error:
-        return f"it is no regular expression: {error}"

@@ -1,13 +1,12 @@
 """The records of a sheet to readings, by a block of the configuration: one per record (long) or per column (wide)."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import polars as pl
 
 from siltstone.mapping.cells import own_texts, same_as
+from siltstone.mapping.path_patterns import first_group
 from siltstone.mapping.readings import quality_of
 from siltstone.mapping.record_times import record_times
 from siltstone.mapping.records_options import CONSTANT, PATH, RecordsOptions, is_column
@@ -24,15 +23,13 @@ def columns_of(options: RecordsOptions) -> list[str]:
     return list(dict.fromkeys([c for c in columns if c] + [o for o in origins if is_column(o)]))
 
 
-@lru_cache(maxsize=65_536)
 def of_path(origin: str, path: str) -> str | None:
     """What a path or constant origin says of a file; None for other origins, and where a path does not match."""
     if origin.startswith(CONSTANT):
         return origin.removeprefix(CONSTANT)
     if not origin.startswith(PATH):
         return None
-    match = re.search(origin.removeprefix(PATH), path)
-    return match[1] if match else None
+    return first_group(origin.removeprefix(PATH), path)
 
 
 def readings(sheet: Sheet, source: str, options: RecordsOptions, paths: Mapping[int, str]) -> pl.DataFrame:

@@ -4,10 +4,8 @@ See `records_options` for the block. Nothing that a record holds is lost: what t
 `_rescued` of the record's first reading, and a record whose content gives no reading is refused.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from siltstone.formats.avro.lanes import open_avro, read_avro
@@ -18,6 +16,7 @@ from siltstone.formats.ndjson.members import objects_of, read_members
 from siltstone.formats.ndjson.shapes import read_shapes
 from siltstone.formats.parquet.reader import open_parquet, read_parquet
 from siltstone.mapping.dataset import Dataset, Keyed, Place
+from siltstone.mapping.path_patterns import fits_glob
 from siltstone.mapping.readings import keyed_readings
 from siltstone.mapping.records_options import PATH, RecordsOptions
 from siltstone.mapping.rules import Rules
@@ -99,7 +98,7 @@ class RecordsDataset(Dataset):
 
     def _is_taken(self, path: str) -> bool:
         if self.options.pattern:
-            return _glob(self.options.pattern).search(path) is not None
+            return fits_glob(self.options.pattern, path)
         return not path.rpartition("/")[2].startswith((".", "_"))
 
 
@@ -123,11 +122,3 @@ def _by_lane(keyed: Keyed, careful: Any) -> Iterator[Keyed]:
         bad = [b for b in keyed.bad if (b.document in careful) == in_lane]
         if records or bad:
             yield replace(keyed, lane=lane, frame=keyed.frame.filter(mask), bad=bad, records=records)  # type: ignore[arg-type]
-
-
-@lru_cache(maxsize=64)
-def _glob(pattern: str) -> re.Pattern[str]:
-    """What a path must end with, from a folder's name on."""
-    parts = re.split(r"(\*\*/|\*|\?)", pattern)
-    translations = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("(?:^|/)" + "".join(translations.get(part) or re.escape(part) for part in parts) + "$")

@@ -6,7 +6,7 @@ an answer was carried out; that is found out here: a created object has a token 
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -61,6 +61,10 @@ class S3Bucket:
                 f"the store of s3://{self._bucket} ignores If-None-Match: of two commits at once one would be lost",
                 "Keep the lake in a store with conditional writes, such as S3 or MinIO.",
             )
+
+    def creates_once(self) -> bool:
+        """`make` finds it out, once for each table."""
+        return True
 
     def objects(self, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool) -> pl.DataFrame:
         """All of them, whatever `enter` says, for a thousand keys cost one call, and so does one folder. There are no
@@ -119,7 +123,7 @@ class S3Bucket:
         except FileNotFoundError:
             return None
 
-    def put(self, path: str, data: bytes) -> bool:
+    def put(self, path: str, data: bytes, *, is_kept: bool = True) -> bool:
         key, token = self._key(path), uuid.uuid4().hex
         try:
             obstore.put(self._store, key, data, mode="create", attributes={_OURS: token}, use_multipart=False)
@@ -144,6 +148,9 @@ class S3Bucket:
     def rename(self, path: str, new: str) -> None:
         """A copy, then a delete: one of them twice does no harm."""
         obstore.rename(self._store, self._key(path), self._key(new))
+
+    def sync(self, paths: Sequence[str], folders_of: Sequence[str]) -> None:
+        """Nothing to do: S3 answers once an object is safe."""
 
     def open(self, path: str) -> BinaryIO:
         """A copy of the object on the local disk, without a name: seeking in S3 costs a request each time."""

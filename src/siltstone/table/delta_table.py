@@ -6,47 +6,32 @@ read from the planned version on, for this run's transaction: done, not done, or
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import unquote
 
 import polars as pl
-import pyarrow as pa
 from deltalake import DeltaTable, Field
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
+from siltstone.errors import OtherWriterError, StorageError, UnknownOutcomeError
 from siltstone.model.contracts import Column, Contract
 from siltstone.model.data_files import DataFile, NewFile, Partition
-from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, from_delta
-from siltstone.storage import Storage, reason, whole
+from siltstone.storage import Storage, next_move, reason, whole
+from siltstone.table import delta_log as log
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_log import entry_path, transactions_after
+from siltstone.table.delta_log import APP_ID, FENCE_ID, LoggedCommit
+from siltstone.table.delta_schema import delta_field, delta_type, schema_of
 from siltstone.table.ledger import Head
-from siltstone.table.refusals import Clock, Fenced
-from siltstone.table.refusals import Refused as Refused
+from siltstone.table.refusals import Clock, Fenced, Refused
 
-APP_ID = "siltstone"
-FENCE_ID = "siltstone-fence"
 _SLEPT_SECONDS = 3600  # logs are cleaned up after days
-_DELTA_TYPE = {
-    "double": "double",
-    "bigint": "long",
-    "int": "integer",
-    "boolean": "boolean",
-    "string": "string",
-    "json": "string",
-    "float": "float",
-    "timestamp": "timestamp",
-}
-_KIND_OF_TYPE = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +71,8 @@ class Table:
     is_staged: ClassVar[bool] = False  # whether data files wait under other names until they are committed
 
     def for_writing(self) -> Self:
-        """The same table, for a run that writes it."""
+        """The same table, for a run that writes it. Raises UsageError where its place is not safe for that."""
+        self.storage.refuse_unsafe()
         return self if self.writes else replace(self, writes=True)
 
     def recover(self) -> None:
@@ -101,9 +87,33 @@ class Table:
         handle = self._handle()
         if handle is None:
             return None
-        head = self._head_of(handle.transaction_version(APP_ID))
+        return self._snapshot_of(handle, self._head_of(handle.transaction_version(APP_ID)))
+
+    def logged(self) -> Snapshot | None:
+        """The newest version as the log alone tells it, of a table whose newest manifest may be gone."""
+        handle = self._handle()
+        if handle is None:
+            return None
+        version = handle.transaction_version(APP_ID)
+        return self._snapshot_of(handle, None if version is None else Head.of_version(version))
+
+    def earlier_heads(self, planned: Snapshot) -> tuple[list[Head], bool]:
+        """The runs before the newest one, newest first, as far as the log reaches back; and whether these are all."""
+        return log.earlier_heads(self.storage, planned.version, planned.head)
+
+    def give_up(self, planned: Snapshot) -> None:
+        """Leave what a run that died has left undone as it is; nothing, since a Delta commit is one step."""
+
+    def _snapshot_of(self, handle: DeltaTable, head: Head | None) -> Snapshot:
+        may_have = "deletionVectors" in (handle.protocol().reader_features or ())
+        if may_have and pl.DataFrame(handle.deletion_vectors()).height:
+            raise OtherWriterError(
+                f"{self.storage.root} has deletion vectors: another writer deleted rows without writing files anew",
+                "Let that engine do it (Spark, Databricks: REORG TABLE ... APPLY (PURGE)), switch "
+                "delta.enableDeletionVectors off, then: siltstone adopt.",
+            )
         fence = handle.transaction_version(FENCE_ID) or 0
-        return Snapshot(handle.version(), self._schema_of(handle.schema()), head, fence)
+        return Snapshot(handle.version(), schema_of(handle.schema(), self.contract, self.storage.root), head, fence)
 
     def newest_run(self) -> Head | None:
         """The newest run, whatever columns the table has; None before the first, and where there is no table."""
@@ -121,6 +131,15 @@ class Table:
             self._heads[version] = head
         return self._heads[version]
 
+    def paths(self, planned: Snapshot) -> list[str]:
+        """The names of the data files at a version; Refused when the table is not at it any more."""
+        return list(map(unquote, pl.DataFrame(self._handle_at(planned).get_add_actions())["path"]))
+
+    def commits_since(self, planned: Snapshot) -> tuple[list[LoggedCommit], bool]:
+        """The commits after that of the newest run, up to a version, which added or removed data files, newest first;
+        and whether the log reaches back so far that these are all."""
+        return log.commits_since(self.storage, planned.version, planned.head)
+
     def bounds(self, planned: Snapshot) -> dict[str, dict[str, Bounds]]:
         """The statistics of each data file at a version, by path and column; readers skip files by them."""
         rows = pl.DataFrame(self._handle_at(planned).get_add_actions(flatten=True)).iter_rows(named=True)
@@ -132,39 +151,50 @@ class Table:
         handle = self._handle()
         return handle is not None and handle.version() != planned.version
 
+    def past_entries(self, paths: Iterable[str]) -> set[str]:
+        """Which of the paths are entries of the log that no version within reach is made of; none, since delta-rs keeps
+        its own log: it makes a checkpoint of each hundredth commit, and deletes entries that are 30 days old."""
+        return set()
+
     def create(self) -> None:
         """Create the empty table; losing the race against another run is no error."""
         contract = self.contract
         self.storage.make()
-        time, *partition = [Field(f.name, _delta_type(f.type)) for f in (contract.time, *contract.partition_by)]
-        added = [Field(f.name, _delta_type(f.type)) for f in contract.added]
-        record = [_field(c) for c in contract.record]
-        schema = DeltaSchema([time, *(_field(c) for c in contract.leading), *partition, *added, *record])
+        time, *partition = [Field(f.name, delta_type(f.type)) for f in (contract.time, *contract.partition_by)]
+        added = [Field(f.name, delta_type(f.type)) for f in contract.added]
+        record = [delta_field(c) for c in contract.record]
+        schema = DeltaSchema([time, *(delta_field(c) for c in contract.leading), *partition, *added, *record])
         try:
             DeltaTable.create(
                 self.storage.root,
                 schema,
                 mode="error",
                 partition_by=[f.name for f in contract.partition_by],
-                configuration={"delta.dataSkippingStatsColumns": ",".join(contract.statistics)},
+                configuration={
+                    "delta.dataSkippingStatsColumns": ",".join(contract.statistics),
+                    "delta.autoOptimize.autoCompact": "false",
+                    "delta.autoOptimize.optimizeWrite": "false",
+                },
                 storage_options=self.storage.delta_options(),
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
         except (DeltaError, OSError) as error:
             if self._handle() is None:
                 raise StorageError(
-                    f"can't create {self.storage.root}: {reason(error)}", "Check its permissions."
+                    f"can't create {self.storage.root}: {reason(error)}", next_move(self.storage.root, error)
                 ) from error
+        self._sync_log(0)
 
     def add_columns(self, columns: Sequence[Column], planned: Snapshot) -> None:
         """Add columns in a commit of their own; Refused when the table is not at the planned version any more."""
         handle = self._handle_at(planned)
         try:
             handle.alter.add_columns(
-                [_field(c) for c in columns], commit_properties=CommitProperties(max_commit_retries=0)
+                [delta_field(c) for c in columns], commit_properties=CommitProperties(max_commit_retries=0)
             )
         except (DeltaError, OSError) as error:
             self._refuse(planned, error)
+        self._sync_log(planned.version + 1)
 
     def commit(self, change: Change, planned: Snapshot) -> None:
         """Make a run true, in one commit.
@@ -176,6 +206,7 @@ class Table:
             *(self._add_action(o, data_change=change.data_change) for o in change.outputs),
             *(self._remove_action(s, data_change=change.data_change) for s in change.removed),
         ]
+        self.storage.sync([o.written_to for o in change.outputs])
         self._commit(actions, change.info, Transaction(APP_ID, change.head.version), planned)
 
     def fence(self, horizon_us: int, planned: Snapshot) -> None:
@@ -214,7 +245,22 @@ class Table:
         except (DeltaError, OSError) as error:
             if not self._was_committed(transaction, planned):
                 self._refuse(planned, error)
+        self._sync_log(planned.version + 1)
         self._refuse_overslept(since, planned, _head_of(transaction))
+
+    def _sync_log(self, version: int) -> None:
+        """Wait until a commit has reached a local disk, with the checkpoint that delta-rs may have made of it."""
+        if not self.storage.is_local:
+            return
+        path = log.entry_path(version)
+        written = [path, path.replace(".json", ".checkpoint.parquet"), "_delta_log/_last_checkpoint"]
+        try:
+            self.storage.sync([p for p in written if self.storage.size(p)])
+        except StorageError as error:
+            raise UnknownOutcomeError(
+                f"version {version} is committed, but the disk does not say that it keeps it: {error}",
+                "Look after the disk, then run the same command again.",
+            ) from error
 
     def files(self, planned: Snapshot) -> list[DataFile]:
         """The data files at a version; Refused when the table is not at it any more."""
@@ -241,7 +287,8 @@ class Table:
             return None
         except (DeltaError, OSError) as error:
             raise StorageError(
-                f"can't read the table {self.storage.root}: {reason(error)}", "Check its _delta_log."
+                f"can't read the table {self.storage.root}: {reason(error)}",
+                next_move(self.storage.root, error, otherwise="Check its _delta_log."),
             ) from error
 
     def _handle_at(self, planned: Snapshot) -> DeltaTable:
@@ -253,10 +300,11 @@ class Table:
         return handle
 
     def _refuse(self, planned: Snapshot, error: Exception) -> None:
-        if self.storage.read(entry_path(planned.version + 1)) is not None or self.lost_files(planned):
+        if self.storage.read(log.entry_path(planned.version + 1)) is not None or self.lost_files(planned):
             raise self.overtaken(planned, f"version {planned.version + 1} is somebody else's") from error
         raise StorageError(
-            f"can't commit to {self.storage.root}: {reason(error)}", "Nothing was committed; run again."
+            f"can't commit to {self.storage.root}: {reason(error)}",
+            f"This commit did not happen; {_within(next_move(self.storage.root, error, otherwise='run again.'))}",
         ) from error
 
     def _refuse_overslept(self, since: Clock, planned: Snapshot, head: Head | None) -> None:
@@ -277,7 +325,7 @@ class Table:
         come after it; of a fence, of which two may be equal, right after that version."""
         head = _head_of(transaction)
         try:
-            entries = list(islice(transactions_after(self.storage, planned.version), None if head else 1))
+            entries = list(islice(log.transactions_after(self.storage, planned.version), None if head else 1))
             if not entries and head and (newest := self.snapshot()) and newest.version > planned.version:
                 return self._has(newest, head)  # the log has been cleaned up
             return any((transaction.app_id, transaction.version) in entry for entry in entries)
@@ -288,22 +336,8 @@ class Table:
             ) from error
 
     def _only_fences_after(self, planned: Snapshot) -> bool:
-        entries = list(transactions_after(self.storage, planned.version))
+        entries = list(log.transactions_after(self.storage, planned.version))
         return bool(entries) and all(app_id == FENCE_ID for entry in entries for app_id, _ in entry or [("", 0)])
-
-    def _schema_of(self, delta: DeltaSchema) -> Schema:
-        reserved = set(self.contract.reserved)
-        columns = []
-        for f in delta.fields:
-            if f.name not in reserved:
-                kind = f.metadata.get("siltstone.kind") or _KIND_OF_TYPE.get(getattr(f.type, "type", ""))
-                if kind is None:
-                    raise UsageError(
-                        f"{self.storage.root} has a column {f.name!r} of type {f.type}, which siltstone does not write",
-                        "Only siltstone may write its tables; drop the column or give another lake.",
-                    )
-                columns.append(Column(f.name, cast(Kind, kind), f.metadata.get("siltstone.key", f.name)))
-        return Schema(tuple(columns), self.contract.reserved)
 
     def _add_action(self, output: NewFile, *, data_change: bool) -> AddAction:
         # Text as it is: arrow-rs, which reads the log for most readers, misreads some escaped surrogate pairs.
@@ -323,12 +357,5 @@ def _head_of(transaction: Transaction) -> Head | None:
     return Head.of_version(transaction.version) if transaction.app_id == APP_ID else None
 
 
-def _field(column: Column) -> Field:
-    metadata = {"siltstone.key": column.key, "siltstone.kind": column.kind}
-    return Field(column.name, PrimitiveType(_DELTA_TYPE[column.kind]), metadata=metadata)
-
-
-def _delta_type(arrow: pa.DataType) -> Any:
-    if pa.types.is_nested(arrow):
-        return Field.from_arrow(pa.field("nested", arrow)).type
-    return PrimitiveType({"timestamp[us, tz=UTC]": "timestamp", "date32[day]": "date"}.get(str(arrow), "string"))
+def _within(next_move: str) -> str:
+    return next_move[0].lower() + next_move[1:]

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from siltstone.engine.tasks import Progress
-from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
+from siltstone.errors import AccountsError, LostRaceError, PartlyError, StorageError, UsageError
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
+from siltstone.table.other_writers import OtherWriters, changes_by_others, with_digest
 from siltstone.table.refusals import Fenced, FilesGone, Refused
 from siltstone.version import __version__
 
@@ -30,11 +31,12 @@ Made = TypeVar("Made", bound="DerivedSummary")
 
 @dataclass(frozen=True)
 class TableVersion:
-    """A table at its newest version, and what its runs said."""
+    """A table at its newest version, what its runs said, and what others did to its data files since."""
 
     table: Table
     snapshot: Snapshot
     ledger: Ledger
+    others: OtherWriters | None = None
 
     @classmethod
     def newest(cls, table: Table) -> "TableVersion":
@@ -43,7 +45,13 @@ class TableVersion:
         snapshot = table.snapshot()
         if snapshot is None:
             raise StorageError(f"the table {table.storage.root} is gone", "Run again to create it anew.")
-        return cls(table, snapshot, ledgers.load(table.storage, snapshot.head))
+        return cls.at(table, snapshot)
+
+    @classmethod
+    def at(cls, table: Table, snapshot: Snapshot) -> "TableVersion":
+        """What the table is at its newest version. Raises Refused where it has moved on."""
+        ledger = ledgers.load(table.storage, snapshot.head)
+        return cls(table, snapshot, ledger, changes_by_others(table, snapshot, ledger))
 
     def files(self) -> Sequence[DataFile]:
         """The data files. Raises Refused where the table has moved on."""
@@ -52,12 +60,14 @@ class TableVersion:
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table as it is before a run: its newest version, what its runs said, and its data files."""
+    """A table as it is before a run: its newest version, what its runs said, its data files, and what others did to
+    these since."""
 
     table: Table
     snapshot: Snapshot
     ledger: Ledger
     stored: Sequence[DataFile]
+    others: OtherWriters | None = None
 
     @classmethod
     def of(cls, table: Table) -> "PlannedTable":
@@ -66,7 +76,7 @@ class PlannedTable:
         if table.snapshot() is None:
             table.create()
         version = TableVersion.newest(table)
-        return cls(table, version.snapshot, version.ledger, version.files())
+        return cls(table, version.snapshot, version.ledger, version.files(), version.others)
 
     @property
     def newest(self) -> RunHeader | None:
@@ -115,8 +125,14 @@ def commit(
         quarantine=[],
         columns=[],
     )
+    known = None if planned.others else planned.newest
+    header = with_digest(header, table, planned.snapshot, known, outputs, removed)
     ledgers.write_manifest(table.storage, head, planned.ledger, header, [], dataset=kind)
-    table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
+    try:
+        table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
+    except PartlyError as error:
+        error.summary = whole
+        raise
     return whole
 
 
@@ -125,7 +141,7 @@ def retry(
     table: str,
     progress: Progress | None = None,
     *,
-    outcome: str = "this one committed nothing",
+    outcome: str = "what this one had ready is not part of it",
 ) -> T:
     """What `attempt` returns. It looks at the tables itself each time, and is called again where it raises Refused:
     another run committed first. Every other error goes through.
