@@ -162,11 +162,10 @@ def retry(
             f"{_FENCES} times a vacuum of {table} came before the commit of this run; {outcome}",
             "Raise vacuum.grace_hours above what the run takes, or vacuum less often; then run again.",
         )
-    if FilesGone in refusals:
+    if Refused not in refusals:
         raise LostRaceError(
-            f"{refusals.count(FilesGone)} times files that this run had written to {table} were gone before its "
-            f"commit; {outcome}",
-            "Find out what deletes files there: siltstone vacuum never does so unseen. Then run again.",
+            f"{_ATTEMPTS} times files that this run had written to {table} were gone before its commit; {outcome}",
+            "Find out what deletes files there (siltstone vacuum commits before it does), then run again.",
         )
     raise LostRaceError(
         f"{_ATTEMPTS} times another run committed to {table} first; {outcome}",
@@ -203,11 +202,11 @@ class WrittenFiles:
 
 @contextmanager
 def reading_at(table: Table, snapshot: Snapshot) -> Iterator[None]:
-    """Inside, a run reads data files of the table at this version, and files that it has written: a StorageError
-    becomes Refused where the table has moved on, so that a commit or a vacuum may have deleted them."""
+    """Inside, a run reads data files of the table at this version, and files that it has written: a StorageError, or
+    FilesGone, becomes Refused where the table has moved on, so that a commit or a vacuum may have deleted them."""
     try:
         yield
-    except StorageError as error:
+    except (StorageError, FilesGone) as error:
         if not table.lost_files(snapshot):
             raise
         what = f"a later commit than version {snapshot.version} may have deleted its data files"
