@@ -133,8 +133,9 @@ class Trial:
         said = end.value.lower()
         if re.search(r"nothing (was|is) committed", said) and rows.value != self.before:
             return [f"said that nothing was committed, but a reader finds {rows.value}: {end.value}"]
-        if re.search(r"\b(was|is) committed", said.replace("nothing was committed", "")) and rows.value == self.before:
-            return [f"said that something was committed, but nothing was: {end.value}"]
+        claims = re.search(r"\b(was|is) committed", re.sub(r"nothing (was|is) committed", "", said))
+        if claims and len(_entries(self.root)) == len(_entries(self.base)):
+            return [f"said that something was committed, but no log has a new entry: {end.value}"]
         return []
 
     def _of_next_run(self) -> list[str]:
@@ -182,6 +183,11 @@ class Trial:
         """What lies on the disk, with names that chance gives made equal."""
         files = (p for p in self.root.rglob("*") if p.is_file() and "in" not in p.relative_to(self.root).parts[:1])
         return tuple(sorted((_shape(str(p.relative_to(self.root))), p.stat().st_size > 0) for p in files))
+
+
+def _entries(root: Path) -> list[Path]:
+    """The entries of all logs: of Delta, of plain tables, of what is published."""
+    return [*root.rglob("_delta_log/*.json"), *root.rglob("_siltstone/log/*.json")]
 
 
 def _shape(path: str) -> str:
