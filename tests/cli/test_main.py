@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from siltstone import __main__
@@ -183,6 +184,19 @@ def test_a_surprise_is_one_line_and_a_trace_only_on_demand(
     trace = capsys.readouterr().err
     assert trace.startswith("Traceback (most recent call last):")
     assert trace.endswith("\nsiltstone: unexpected ZeroDivisionError: of a kind. Please report it with the trace.\n")
+
+
+def test_a_panic_of_a_library_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def panic(*_: object) -> None:
+        raise pl.exceptions.PanicException("at the disco")  # no Exception
+
+    monkeypatch.setattr("siltstone.maintenance.describe.describe_lake", panic)
+    assert main(["show", "LAKE"]) == 1
+    assert capsys.readouterr().err == (
+        "siltstone: unexpected PanicException: at the disco. --debug shows the trace; please report it.\n"
+    )
 
 
 def test_debug_keeps_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,6 +108,27 @@ def test_how_s3_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(problems([], [f"storage.endpoint={endpoint}"])) == 1
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [
+        ("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY@localhost", "***@localhost"),
+        ("https://user:p@ss:w0rd@localhost:9", "https://***@localhost:9"),
+        ("ht tp://wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "ht tp:***"),
+        ("http://host?key=abc", "http://host?***"),
+        ("http://[::1", "http://[::1"),
+        ("http://host:65536", "http://host:65536"),
+    ],
+)
+def test_a_malformed_endpoint_is_shown_without_what_may_be_a_secret(endpoint: str, shown: str) -> None:
+    expected = f"storage.endpoint: {shown!r} is no endpoint; expected such as http://127.0.0.1:9000"
+    assert problems([], [f"storage.endpoint={endpoint}"]) == [expected]
+
+
+def test_endpoints_may_have_ports_and_addresses_of_any_kind() -> None:
+    for endpoint in ("http://[::1]:9000", "https://s3.eu-central-1.amazonaws.com/", "http://minio_1:65535"):
+        assert load_config(settings=[f"storage.endpoint={endpoint}"]).storage.endpoint == endpoint
+
+
 def test_a_key_given_twice_is_refused_at_its_place(conf: Any) -> None:
     file = conf("engine:\n  workers: 1\n  workers: 2\n")
     (problem,) = problems([file])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _RUNS_SHOWN = 10
 _PROBLEMS_SHOWN = 50
+_DONE = {"settle": "optimized", "adopt": "adopted", "restore": "put back", "repair": "repaired"}
+"""What a run of a kind has done with data files, so many to so many."""
 
 
 def print_compacted(summary: CompactSummary, *, as_json: bool) -> None:
@@ -198,7 +200,7 @@ def print_lake(lake: Mapping[str, Any], *, as_json: bool) -> None:
         for r in t["runs"][:_RUNS_SHOWN]:
             done = (r["run"], r["committed"], r["engine"])
             if r["kind"] != "compact":
-                what = {"settle": "optimized"}.get(r["kind"], r["kind"])
+                what = _DONE.get(r["kind"], r["kind"])
                 runs.add_row(*done, f"{what} {r['files_removed']:,} to {r['files_written']:,}")
                 continue
             refused = f"{r['files_quarantined']:,} files, {r['records_quarantined']:,} records"

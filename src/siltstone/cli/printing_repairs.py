@@ -52,11 +52,12 @@ def _repaired(s: RepairSummary) -> Iterator[str]:
         yield f"nothing to repair: {s.table} has the manifest and the data files of its newest run ({s.seconds:.1f} s)"
         return
     if s.sources_lost:
-        yield f"lost         rows of {len(s.sources_lost):,} source files that are not at the input any more:"
+        why = "not at the input any more, or with rows that another writer had edited"
+        yield f"lost         rows of {len(s.sources_lost):,} source files that can't be read again ({why}):"
         yield from _some(s.sources_lost)
     if s.dropped:
         back = f"on from run {s.back_to}" if s.back_to else "from the beginning: no run before it is whole"
-        yield f"dropped      {', '.join(s.dropped)}, whose files are gone; the table goes {back}"
+        yield f"dropped      {', '.join(s.dropped)}: manifest or data files are gone; the table goes {back}"
     yield f"data files   {s.files_taken_back:,} taken back, {s.files_lost:,} lost"
     if again := [path for path in s.sources_again if path not in set(s.sources_lost)]:
         yield f"read again   {len(again):,} source files, by the next siltstone compact:"

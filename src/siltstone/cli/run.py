@@ -47,7 +47,9 @@ def _code_of(run: Callable[[], int], *, debug: bool) -> int:
     except KeyboardInterrupt as stop:
         notice("stopped. Run it again: it goes on from what was committed.")
         return 143 if isinstance(stop, _Terminated) else 130
-    except Exception as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of a library is no Exception
         if debug:
             _print_trace()
         what = f"{type(error).__name__}: {error}".partition("\n")[0]

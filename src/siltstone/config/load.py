@@ -22,7 +22,16 @@ from siltstone.errors import ConfigError
 _Path = str | os.PathLike[str]
 _BLOCK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OLD_NAMES: Mapping[str, tuple[str, type]] = {"settle": ("optimize", OptimizeConfig)}  # of sections, for a release
-_ENDPOINT = re.compile(r"https?://[^/@?#\s]+/?")
+_ENDPOINT = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?/?")
+_HIDDEN = (
+    (r"^(https?://)?.*@", r"\1***@"),
+    (r"[?#].*", "?***"),
+    (
+        r"[\w+/=-]{0,64}[A-Z][\w+/=-]{15,}|[\w+/=-]{15,64}[A-Z][\w+/=-]*",
+        "***",
+    ),  # hosts have no long words with capitals
+)
+"""What may be a key or a password in the place of an endpoint, and what is shown instead."""
 
 
 def load_config(
@@ -215,6 +224,14 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"engine.workers: {config.engine.workers} is below 0"
     if sizes.row_group_mb <= 0 or sizes.max_columns < 1:
         yield "compaction: row_group_mb and max_columns must be above 0"
-    if config.storage.endpoint and not _ENDPOINT.fullmatch(config.storage.endpoint):
-        yield f"storage.endpoint: {config.storage.endpoint!r} is no endpoint; expected such as http://127.0.0.1:9000"
+    yield from _problems_of_endpoint(config.storage.endpoint)
     yield from (f"sources.{problem}" for problem in config.sources.problems())
+
+
+def _problems_of_endpoint(endpoint: str) -> Iterator[str]:
+    found = _ENDPOINT.fullmatch(endpoint)
+    if not endpoint or (found and int(found[1] or 0) < 1 << 16):
+        return
+    for pattern, shown in _HIDDEN:
+        endpoint = re.sub(pattern, shown, endpoint)
+    yield f"storage.endpoint: {endpoint!r} is no endpoint; expected such as http://127.0.0.1:9000"

@@ -50,7 +50,7 @@ class EachTable:
     def __init__(self, source: str, *, is_of_one_table: bool) -> None:
         self._source, self._is_of_one_table = source, is_of_one_table
         self._summaries: list[TableSummary] = []
-        self._errors: list[tuple[str, Exception]] = []
+        self._errors: list[tuple[str, BaseException]] = []
         self.is_over = False
 
     def is_new(self, table: Table, *, has_files: bool) -> bool | None:
@@ -65,7 +65,7 @@ class EachTable:
                 self.failed(table.storage.root, error)
             return None
 
-    def failed(self, table: str, error: Exception) -> None:
+    def failed(self, table: str, error: BaseException) -> None:
         """Note what went wrong."""
         self._errors.append((table, error))
         self.is_over |= isinstance(error, OtherTermsError)
@@ -76,7 +76,9 @@ class EachTable:
         started, turn = time.time(), Turn()
         try:
             yield turn
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # a panic of a library is no Exception
             self.failed(table, error)
             if isinstance(error, PartlyError) and isinstance(error.summary, TableSummary):
                 turn.batches.append(error.summary)
@@ -105,7 +107,7 @@ class EachTable:
             summary,
         ) from self._errors[0][1]
 
-    def _whole_error(self, failed: list[Failure]) -> Exception:
+    def _whole_error(self, failed: list[Failure]) -> BaseException:
         """The error of a run that has done nothing: of several its kind is that of the first."""
         _, first = self._errors[0]
         if len(failed) == 1 or not isinstance(first, SiltstoneError):
@@ -120,7 +122,7 @@ def _runs(summary: TableSummary) -> list[str]:
     return [*summary.runs, *(summary.settled.runs if summary.settled else ())]
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     if isinstance(error, SiltstoneError):
         return str(error)
     what = f"{type(error).__name__}: {error}".partition("\n")[0]

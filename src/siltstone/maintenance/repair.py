@@ -77,7 +77,8 @@ class _Repairing:
             return summary
         known = ledgers.load(table.storage, plan.base)
         edits = self._edits(plan)
-        again = sorted({*self._sources_of_dropped(plan), *(edit.path for edit in edits)})
+        edited = self._edited_sources(plan, edits)
+        again = sorted({*self._sources_of_dropped(plan), *(edit.path for edit in edits), *edited})
         summary = replace(
             summary,
             dropped=[head.name for head, _ in plan.dropped],
@@ -85,7 +86,7 @@ class _Repairing:
             files_taken_back=len(plan.taken_back),
             files_lost=len(plan.lost),
             sources_again=again,
-            sources_lost=self._not_at_the_input(again),
+            sources_lost=sorted({*self._not_at_the_input(again), *edited}),
         )
         return replace(summary, run=self._commit(plan, known, edits)) if does else summary
 
@@ -156,6 +157,15 @@ class _Repairing:
             before, after = map(self._rows, (_as_stored(plan.taken_back), put_in))
             yield from (edit.path for edit in edits_by_comparison({}, before, after))
 
+    def _edited_sources(self, plan: _Plan, edits: Sequence[Edit]) -> set[str]:
+        """The source files with lost rows that another writer had edited, which no run reads again."""
+        adopted = (head for head, header in plan.dropped if header is not None and header.kind == "adopt")
+        of_dropped = {path for head in adopted for path in self._edited_at(head)} - self._edited_at(plan.base)
+        return {edit.path for edit in edits if _is_edited(edit)} | of_dropped
+
+    def _edited_at(self, head: Head | None) -> set[str]:
+        return set(ledgers.accounts(self._table.storage, head).filter(state=EDITED)["path"])
+
     def _rows(self, files: Iterable[DataFile]) -> RowsBySource:
         snapshot = self._table.logged()
         assert snapshot is not None
@@ -178,9 +188,8 @@ class _Repairing:
         table.give_up(plan.snapshot)
         accounts = []
         for edit in edits:
-            is_edited = edit.account is not None and edit.account["state"] == EDITED
-            account = edit.new_account(EDITED if is_edited else "ingested")
-            if not is_edited:
+            account = edit.new_account(EDITED if _is_edited(edit) else "ingested")
+            if not _is_edited(edit):
                 account.etag = account.sha256 = ""
             accounts.append(account)
         header = header_after(known.newest, "repair", self._engine, plan.removed, [])
@@ -197,6 +206,10 @@ def _is_to_drop(
     own = set(header.output_paths) & wanted.keys()
     is_merge_undone = header.kind == "settle" and there.issuperset(header.removed)
     return bool(own & lost) and (own <= lost or is_merge_undone)
+
+
+def _is_edited(edit: Edit) -> bool:
+    return edit.account is not None and edit.account["state"] == EDITED
 
 
 def _as_written(output: Mapping[str, Any]) -> NewFile:

@@ -67,7 +67,7 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     problems = [problem for result in data for problem in result.problems]
     others = changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))
     if others is not None and others.kind != "files":
-        problems.append(f"other writers have changed rows of the table since run {others.run}: {others}")
+        problems.append(f"other writers have changed rows of the table since run {others.run}: {others}. {others.move}")
     for task, result in zip(data_tasks, data, strict=True):
         problems += _misplaced(task, result, datasets, table.contract)
     problems += _missing_refusals(table.storage, snapshot.head)
@@ -75,8 +75,8 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         problems += _problems(row, in_table.pop(row["path"], Sums()), found[row["path"]])
     for path, sums in in_table.items():
         problems.append(f"{path}: {sums.rows:,} rows of it are in the table, no manifest knows it")
-    read = [f for f in found.values() if f.is_there]
-    unchanged = [f for row in accounts.iter_rows(named=True) if (f := found[row["path"]]).sha256 == row["sha256"]]
+    read = [(found[row["path"]], row) for row in accounts.iter_rows(named=True) if found[row["path"]].is_there]
+    unchanged = [row for file, row in read if file.sha256 == row["sha256"]]
     return VerifySummary(
         table=table.storage.root,
         engine=engine.name,

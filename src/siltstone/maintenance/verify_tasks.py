@@ -27,7 +27,7 @@ from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, merged
 from siltstone.model.time_zones import EPOCH
 from siltstone.storage import Storage
-from siltstone.table.reader import NEXT_MOVE, naming, reader_of
+from siltstone.table.reader import NEXT_MOVE, data_file, naming, reader_of
 
 _BATCH_ROWS = 16_384
 _READ_BYTES = 4 << 20
@@ -223,7 +223,7 @@ def _read_data(task: DataCheck) -> DataFound:
     table, contract = task.table, sources.contracts()[task.contract]
     found = DataFound({}, [])
     try:
-        with table.open(task.path) as handle:
+        with data_file(table, task.path) as handle:
             size, digest = handle.seek(0, 2), ""
             handle.seek(0)
             if task.sha256:
@@ -245,9 +245,9 @@ def _read_data(task: DataCheck) -> DataFound:
                 if (read := bounds.get(name, (None, None, 0))) != logged:
                     found.problems.append(f"{task.path}: {name} is within {read}, the log says {logged}")
     except (StorageError, OSError) as error:
-        begin = f"{table.uri(task.path)} can't be read: "
-        said = str(error).splitlines()[0].removeprefix(begin).removesuffix(f". {NEXT_MOVE}")
-        found.problems.append(f"{task.path}: can't be read: {said}")
+        said = str(error).splitlines()[0].removeprefix(f"{table.uri(task.path)} ").removesuffix(f". {NEXT_MOVE}")
+        begin = "" if said.startswith(("is gone", "can't be read")) else "can't be read: "
+        found.problems.append(f"{task.path}: {begin}{said}")
     return found
 
 

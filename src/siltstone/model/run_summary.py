@@ -89,8 +89,8 @@ class RepairSummary(RunSummary):
 
     `dropped`: the runs of which manifests or data files are gone, newest first; the table goes on from the run
     `back_to`, "" for none. `files_taken_back` data files, which they had removed, are part of it again; `files_lost`
-    are gone as well. `sources_again`: source files with rows in what is lost, which the next `compact` reads again;
-    `sources_lost`: those of them that are not where they were.
+    are gone as well. `sources_again`: source files with rows in what is lost, which the next `compact` reads again, but
+    for `sources_lost`: those of them that are not where they were, or had rows that another writer had edited.
     """
 
     table: str

@@ -355,5 +355,6 @@ def _read(table: Storage, path: str) -> bytes:
 def _missing(table: Storage, path: str) -> StorageError:
     return StorageError(
         f"{table.uri(path)} is missing, though the table's log names it",
-        "Restore the _siltstone folder of the table from a backup: without it a run can't tell what is new.",
+        "Restore the _siltstone folder of the table from a backup: without it a run can't tell what is new. Without a "
+        f"backup siltstone repair {table.root} goes on from the run before; it first says what would be lost.",
     )

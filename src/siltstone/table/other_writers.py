@@ -62,17 +62,23 @@ class OtherWriters:
             said.append("the log of before is cleaned up" if said else "the log is cleaned up and does not say by whom")
         return "; ".join(said)
 
+    @property
+    def move(self) -> str:
+        """What to do about it."""
+        if self.kind == "restored":
+            return "The next siltstone compact or optimize goes on from there."
+        if self.is_derived:
+            return "The same command that made it makes it anew, siltstone aggregate with --full."
+        return (
+            f"siltstone adopt {self.root} names the source files with touched rows, and with --yes takes the rows as "
+            "they are now."
+        )
+
     def refusal(self) -> OtherWriterError:
         """The error of a run that can't go on."""
-        move = (
-            f"siltstone adopt {self.root} names the source files whose rows were touched, and with --yes takes the "
-            "rows as they are now."
-        )
-        if self.is_derived:
-            move = "The same command that made it makes it anew, siltstone aggregate with --full."
         return OtherWriterError(
             f"{self.root} was changed by another writer since siltstone's run {self.run} ({self}); nothing was written",
-            move,
+            self.move,
         )
 
 

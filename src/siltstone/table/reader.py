@@ -275,8 +275,16 @@ def opened(
     """A data file of a table while it is read, row group by row group; arguments as of DataFileReader.
 
     Raises StorageError where it is gone."""
-    with table.open(path) as handle:
+    with data_file(table, path) as handle:
         yield reader_of(path)(table.uri(path), handle, rows=rows, coded=coded, buffer_bytes=buffer_bytes)
+
+
+def data_file(table: Storage, path: str) -> BinaryIO:
+    """The bytes of a table's data file, to read and seek in. Raises StorageError where it is gone."""
+    try:
+        return table.open(path)
+    except StorageError as error:
+        raise _gone(table, path) if isinstance(error.__cause__, FileNotFoundError) else error from error.__cause__
 
 
 def fetched(
@@ -286,8 +294,15 @@ def fetched(
     gone."""
     found = table.read(path)
     if found is None:
-        raise StorageError(f"{table.uri(path)} is gone", "Run again.")
+        raise _gone(table, path)
     return reader_of(path)(table.uri(path), BytesIO(found.data), rows=rows, coded=coded)
+
+
+def _gone(table: Storage, path: str) -> StorageError:
+    return StorageError(
+        f"{table.uri(path)} is gone",
+        f"Run again. If it is gone then too, restore it, or see what siltstone repair {table.root} would do.",
+    )
 
 
 def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:

@@ -27,10 +27,12 @@ class Broken(InProcess):
     """Tasks of a table end with an error of no kind that is expected."""
 
     table: str = ""
+    error: BaseException | None = None
 
     def run(self, tasks: Sequence[Any], done: Any) -> list[Any]:
         if any(task.table.root.endswith(f"/{self.table}") for task in tasks):
-            raise ValueError("a surprise")
+            assert self.error is not None
+            raise self.error
         return super().run(tasks, done)
 
 
@@ -106,13 +108,14 @@ def test_a_table_that_can_not_be_read_at_all_leaves_the_others_their_turn(plant:
     }
 
 
-def test_a_surprise_in_one_table_is_told_with_what_is_committed(plant: Plant) -> None:
+@pytest.mark.parametrize("error", [ValueError("a surprise"), pl.exceptions.PanicException("a surprise")])
+def test_a_surprise_in_one_table_is_told_with_what_is_committed(plant: Plant, error: BaseException) -> None:
     plant.deliver("haltian", building(0))
-    with pytest.raises(PartlyError, match=r"device: unexpected ValueError: a surprise.*please report") as partly:
-        plant.compact("haltian", engine=Broken(table="device"))
+    with pytest.raises(PartlyError, match=rf"device: unexpected {type(error).__name__}: a surprise.*report") as partly:
+        plant.compact("haltian", engine=Broken(table="device", error=error))
     (failed,) = partly.value.summary.failed
     assert (failed.exit_code, newest(plant, "organization")) == (1, ["name 0"])
-    assert isinstance(partly.value.__cause__, ValueError)
+    assert partly.value.__cause__ is error
 
 
 def test_where_every_table_fails_the_error_is_that_of_all(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

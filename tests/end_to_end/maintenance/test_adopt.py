@@ -72,7 +72,9 @@ def test_touched_source_files_are_named_and_their_accounts_close(fleet: World, o
     done = adopted(fleet)
     assert (touched(fleet, done), fleet.version()) == (sources, before + 1)
     assert numbers(fleet) == rows
-    assert fleet.verify()["problems"] == []
+    found = fleet.verify()
+    assert (found["problems"], found["sources_proven"], found["sources_changed"]) == ([], 3, 0)
+    assert found["sources_gone"] == sum(path == "" for path in sources)  # rows that name no source file
     account = account_of(fleet, HOURS[1])
     assert (account["state"], account["records_in"]) == ("edited", 2)
     assert account["records_in"] + account["rows_adopted"] == account["rows_out"] == sources[HOURS[1]][1]

@@ -1,6 +1,7 @@
 """Repair: a table whose newest run has lost its manifest or data files goes on from the run before it."""
 
 import json
+import os
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -18,10 +19,13 @@ from support.other_writers import (
     HOURS,
     LATER,
     OF_FILES,
+    OF_ROWS,
     SLOW,
+    adopted,
     all_but,
     clean_up_log,
     deliver_a_changed_file,
+    deliver_a_new_file,
     delta,
     newest_manifest_of,
     repaired,
@@ -99,7 +103,8 @@ def test_rows_whose_source_files_are_gone_are_named_first(world: World, capsys: 
     world.path(HOURS[2]).unlink()
     assert command(["repair", world.table]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "lost         rows of 1 source files that are not at the input any more:"
+    why = "not at the input any more, or with rows that another writer had edited"
+    assert lines[0] == f"lost         rows of 1 source files that can't be read again ({why}):"
     assert lines[1].endswith(f"{HOURS[2]}/2025121012.txt.gz")
     assert lines[2].startswith("dropped      00000003-")
     assert lines[-1].startswith("nothing was done; --yes does it")
@@ -109,6 +114,26 @@ def test_rows_whose_source_files_are_gone_are_named_first(world: World, capsys: 
     assert (values(world), problems(world)) == ([0, 0, 1, 1], [])
     assert command(["repair", world.table]) == 0
     assert capsys.readouterr().out.startswith("nothing to repair: ")
+
+
+@pytest.mark.parametrize("is_newest", [True, pytest.param(False, marks=SLOW)])
+def test_edits_of_another_writer_are_lost_with_their_data_files(world: World, is_newest: bool) -> None:
+    three_runs(world)
+    OF_ROWS["UPDATE"](delta(world.table))
+    adopted(world)
+    of_adopt = newest_manifest_of(world.table)[1]["outputs"]
+    if not is_newest:
+        deliver_a_new_file(world)
+        world.compact(LATER)
+    for output in of_adopt:
+        (world.table / output["path"]).unlink()
+    done = repaired(world)
+    assert done["sources_lost"] == [os.path.realpath(world.path(HOURS[1]))]
+    left = [0, 0, 1, 1, 2, 2] if is_newest else [0, 0, 2, 2, 99]  # as before the edit, or without the edited rows
+    assert values(world) == left
+    world.compact(LATER)
+    assert values(world) == left
+    assert problems(world) == []
 
 
 @SLOW
