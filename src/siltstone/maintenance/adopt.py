@@ -58,7 +58,7 @@ def _edits(version: TableVersion, others: OtherWriters, engine: Engine) -> tuple
     table, schema = version.table, version.snapshot.schema
     known = ledgers.accounts(table.storage, version.snapshot.head)
     accounts = {row["path"]: row for row in known.iter_rows(named=True)}
-    before = rows_by_source(table, schema, others.gone, engine)
+    before = rows_by_source(table, schema, others.gone, engine, are_former=True)
     if before.missing:
         whole = rows_by_source(table, schema, others.stored, engine)
         return list(edits_by_count(accounts, whole)), len(before.missing)

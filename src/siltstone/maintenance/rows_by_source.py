@@ -62,13 +62,16 @@ class Edit:
         return file
 
 
-def rows_by_source(table: Table, schema: Schema, files: Iterable[DataFile], engine: Engine) -> RowsBySource:
-    """What the data files hold. Raises StorageError where one is there and can't be read."""
+def rows_by_source(
+    table: Table, schema: Schema, files: Iterable[DataFile], engine: Engine, *, are_former: bool = False
+) -> RowsBySource:
+    """What the data files hold; `are_former` ones, which the table has no more, also in columns that it has no more.
+    Raises StorageError where one is there and can't be read."""
     wanted = list(files)
     sizes = list(table.storage.ahead(table.storage.size, [f.path for f in wanted]))
     there = [file for file, size in zip(wanted, sizes, strict=True) if size]
     tasks = [
-        DataCheck(table.contract.table, table.storage, f.path, f.partition, f.bytes, f.rows, "", schema, {})
+        DataCheck(table.contract.table, table.storage, f.path, f.partition, f.bytes, f.rows, "", schema, {}, are_former)
         for f in there
     ]
     sums: dict[str, Sums] = {}

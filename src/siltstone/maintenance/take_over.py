@@ -79,7 +79,7 @@ def has_changed_rows(version: TableVersion, others: OtherWriters, engine: Engine
         return others.kind == "rows"
     from siltstone.maintenance.rows_by_source import rows_by_source  # what verify reads by
 
-    before = rows_by_source(version.table, version.snapshot.schema, others.gone, engine)
+    before = rows_by_source(version.table, version.snapshot.schema, others.gone, engine, are_former=True)
     after = rows_by_source(version.table, version.snapshot.schema, others.come, engine)
     return bool(before.missing) or before.sums != after.sums
 

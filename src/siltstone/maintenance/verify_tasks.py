@@ -5,7 +5,7 @@ the same rows agree in it, whatever their order and however they are spread over
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, BinaryIO
@@ -91,7 +91,8 @@ class SourcesFound:
 @dataclass(frozen=True)
 class DataCheck:
     """A data file to read whole; `sha256` is what its manifest says, "" when none does, `bounds` what the log says of
-    its columns."""
+    its columns. Cells are those of the `schema`, with `has_more_columns` also those of the file's other columns: of a
+    table that was put back to where it did not have them yet."""
 
     contract: str
     table: Storage
@@ -102,6 +103,7 @@ class DataCheck:
     sha256: str
     schema: Schema
     bounds: Mapping[str, Bounds]
+    has_more_columns: bool = False
 
     def run(self) -> "DataFound":
         return _read_data(self)
@@ -157,7 +159,7 @@ def _sum_up(task: SourceCheck, dataset: Dataset, batch: Sequence[Any], files: Se
                 files[index].repeated += count
         rows = _rows_of(part, dataset.contract)
         hashes = _hashes(rows.table, rows.ts_us, rows.day, task.schema)
-        for index, sums in _grouped(rows.document, _cells(rows.table, task.schema), hashes):
+        for index, sums in _grouped(rows.document, _cells(rows.table, task.schema.by_name), hashes):
             files[index].sums.add(sums)
         for name in (
             set(rows.table.column_names) - task.schema.by_name.keys() - {f.name for f in dataset.contract.added}
@@ -198,11 +200,11 @@ def _hashes(table: pa.Table, ts_us: Ints, day: npt.NDArray[Any], schema: Schema)
     return timed.hash_rows(seed=0).to_numpy()
 
 
-def _cells(table: pa.Table, schema: Schema) -> Ints:
-    """The number of non-null record cells of each row."""
+def _cells(table: pa.Table, columns: Collection[str]) -> Ints:
+    """The number of non-null cells of each row in the columns, as far as there are such."""
     cells = np.zeros(table.num_rows, np.int64)
     for name in table.column_names:
-        if name in schema.by_name:
+        if name in columns:
             cells += table.column(name).is_valid().to_numpy()
     return cells
 
@@ -239,7 +241,7 @@ def _read_data(task: DataCheck) -> DataFound:
             bounds: dict[str, Bounds] = {}
             for rows in file.batches(batch_rows=_BATCH_ROWS):
                 with naming(file.uri):
-                    _add_up(found, rows, day, task.schema, contract)
+                    _add_up(found, rows, day, task, contract)
                     bounds |= {name: merged(bounds.get(name), rows.column(name)) for name in task.bounds}
             for name, logged in task.bounds.items():
                 if (read := bounds.get(name, (None, None, 0))) != logged:
@@ -258,10 +260,12 @@ def _sha256(handle: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _add_up(found: DataFound, table: pa.Table, day: int, schema: Schema, contract: Contract) -> None:
+def _add_up(found: DataFound, table: pa.Table, day: int, task: DataCheck, contract: Contract) -> None:
     ts_us = table.column(contract.time.name).cast(pa.int64()).to_numpy()
-    hashes = _hashes(table, ts_us, np.full(len(ts_us), day, np.int32), schema)
+    hashes = _hashes(table, ts_us, np.full(len(ts_us), day, np.int32), task.schema)
+    more = set(table.column_names).difference(contract.reserved) if task.has_more_columns else set[str]()
+    cells = _cells(table, {*task.schema.by_name, *more})
     encoded = table.column("source_file").fill_null("").combine_chunks().dictionary_encode()
     paths = encoded.dictionary.to_pylist()
-    for code, sums in _grouped(encoded.indices.to_numpy(), _cells(table, schema), hashes):
+    for code, sums in _grouped(encoded.indices.to_numpy(), cells, hashes):
         found.sources.setdefault(paths[code], Sums()).add(sums)

@@ -13,7 +13,7 @@ from siltstone.maintenance.adopt import adopt
 from siltstone.maintenance.describe import open_table
 from siltstone.table import ledger
 from support.commands import command
-from support.fleet import World, quiet
+from support.fleet import NOON, World, quiet, record
 from support.other_writers import (
     CLOSED,
     HOURS,
@@ -171,3 +171,18 @@ def test_the_command_prints_and_does_with_yes(fleet: World, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["run"].startswith("00000004-")
     assert command(["adopt", fleet.table]) == 0
     assert capsys.readouterr().out.startswith("nothing to adopt: no other writer has changed data files of ")
+
+
+@SLOW
+def test_rows_that_a_restored_version_lacks_take_the_cells_of_their_columns_along(world: World) -> None:
+    world.deliver({HOURS[0]: [record(NOON, n=1)]})
+    world.compact(LATER)
+    delta(world.table).update({"n": "2.0"})  # no run's version
+    world.deliver({HOURS[1]: [record(NOON + 1, n=3, new=4)]})
+    before = world.version()
+    adopted(world)
+    world.compact(LATER)  # adds the column
+    delta(world.table).restore(before)
+    assert touched(world, adopted(world)) == {HOURS[1]: (1, 0)}
+    assert account_of(world, HOURS[1])["cells_stored"] == 0
+    assert world.verify()["problems"] == []
