@@ -9,6 +9,7 @@ import numpy as np
 from siltstone import sources
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import LANES, BadRecord, Item, Opened
+from siltstone.formats.portions import Room, batches
 from siltstone.ingest.prefetch import Prefetch
 from siltstone.ingest.task_spec import IngestTask
 from siltstone.mapping.dataset import Keyed, Wide
@@ -50,7 +51,8 @@ class SourceReader:
         return self._notes
 
     def rows(self, indices: Sequence[int]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
-        """The documents of some files, in batches of bounded text, and their rows; refused records are dealt with."""
+        """The documents of some files, in batches of bounded text and records, and their rows; refused records are dealt
+        with. A large document comes in portions, each with its own rows."""
         yield from self.parsed(self.documents(indices))
 
     def documents(self, indices: Sequence[int]) -> Iterator[Any]:
@@ -67,15 +69,7 @@ class SourceReader:
 
     def parsed(self, documents: Iterable[Any]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
         """The same as `rows`, of documents at hand."""
-        batch: list[Any] = []
-        size = 0
-        for document in documents:
-            if batch and size + document.size > self._settings.batch_bytes:
-                yield self._parsed(batch)
-                batch, size = [], 0
-            batch.append(document)
-            size += document.size
-        if batch:
+        for batch in batches(documents, Room(self._settings.batch_bytes)):
             yield self._parsed(batch)
 
     def _document(self, index: int) -> Any:

@@ -34,6 +34,7 @@ class WideReader(SourceReader):
         assert task.partition is not None
         self._day = task.partition[0]
         self._documents: Mapping[int, Document] = {}
+        self._again: Document | None = None
         self._duplicates = Duplicates(self._line)
         places = [self.dataset.locate(f.identity) for f in task.files]
         codes = {device: i for i, device in enumerate(dict.fromkeys((p.site, p.device) for p in places if p))}
@@ -54,16 +55,21 @@ class WideReader(SourceReader):
                 table = self._wanted(cast(Wide, part))
                 if table.num_rows:
                     yield table
-            self._documents = {}
+            self._documents, self._again = {}, None
 
     def _line(self, index: int, line: int) -> bytes:
         """A row's bytes, from the batch at hand or from its file, read again."""
-        if index not in self._documents:
-            fetched = self.fetching.take(index)
-            if fetched is None or fetched.etag != self.files[index].etag:
-                return b""
-            self._documents = {**self._documents, index: self.open(index, fetched.data).document}
-        return self._documents[index].lines[line]
+        document = self._documents.get(index)
+        if document is None or not document.has_line(line):
+            document = self._again if self._again is not None and self._again.index == index else self._read_again(index)
+        return b"" if document is None else document.record(line)[1]
+
+    def _read_again(self, index: int) -> Document | None:
+        """The document of a file that was read before; it stays at hand until another one is asked for."""
+        fetched = self.fetching.take(index)
+        is_same = fetched is not None and fetched.etag == self.files[index].etag
+        self._again = self.open(index, fetched.data).document if is_same else None
+        return self._again
 
     def _wanted(self, part: Wide) -> pa.Table:
         """The part's rows for this partition with their time; every other row is accounted for."""
