@@ -105,17 +105,18 @@ class SourceReader:
     def _parsed(self, batch: Sequence[Any]) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
         parts, self.schema = self.dataset.rows(batch, self.schema, self._settings.rules)
         for part in parts:
-            for bad in part.bad:
-                self._refuse(bad)
+            self._refuse(part.bad)
             document = part.document if isinstance(part, Wide) else part.frame["document"].to_numpy()
             for index in np.unique(document):
                 note = self._notes[index]
                 note.lane = max(note.lane, part.lane, key=_LANES.index)
         return {d.index: d for d in batch}, parts
 
-    def _refuse(self, bad: BadRecord) -> None:
-        """Count and quarantine a record, once: where its file is at home."""
-        if self._is_home[bad.document]:
-            self.counters.add("records_in", np.array([bad.document]))
-            self.counters.add("records_quarantined", np.array([bad.document]))
-            self._quarantine.add_record(self.files[bad.document].identity, bad)
+    def _refuse(self, bad: Sequence[BadRecord]) -> None:
+        """Count and quarantine records, each once: where its file is at home."""
+        at_home = [record for record in bad if self._is_home[record.document]]
+        documents = np.array([record.document for record in at_home], np.int64)
+        self.counters.add("records_in", documents)
+        self.counters.add("records_quarantined", documents)
+        for record in at_home:
+            self._quarantine.add_record(self.files[record.document].identity, record)

@@ -29,6 +29,7 @@ from siltstone.model.schema import Schema, hinted
 
 _EXACT: Final = 1 << 53
 _MISFIT: Final = object()
+_SHORT: Final = 32  # bytes of a line
 _SPARSE: Final = 16  # places of a table to one with a value
 _RANGE: Final[Mapping[str, int]] = {"int": 1 << 31, "bigint": 1 << 63}
 _BORN_AS: Final[Mapping[str, Kind]] = {"number": "double", "boolean": "boolean", "string": "string", "json": "json"}
@@ -53,11 +54,14 @@ def parse_careful(document: Document, schema: Schema, rules: ParseRules) -> tupl
     rows: list[_Record] = []
     places: list[int] = []
     bad: list[BadRecord] = []
+    known: dict[bytes, str] = {}  # why lines are bad: one may be there a million times
     last = len(document.lines) - 1
     for number, line in enumerate(document.lines):
         if not line or line.isspace():
             continue
         try:
+            if line in known:
+                raise BadJson(known[line])
             record, schema = _read(line, schema, rules)
         except BadJson as error:
             if document.truncated and number == last and not document.text.endswith(b"\n"):
@@ -65,6 +69,8 @@ def parse_careful(document: Document, schema: Schema, rules: ParseRules) -> tupl
             over = len(line) > rules.max_line_bytes
             offset = document.byte + int(document.offsets[number])
             raw = b"" if over else line
+            if len(line) < _SHORT:
+                known[line] = str(error)
             bad.append(BadRecord(document.index, document.line + number, offset, str(error), raw))
             continue
         rows.append(record)

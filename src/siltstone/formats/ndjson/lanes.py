@@ -34,7 +34,7 @@ def parse(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> t
     """
     try:
         fast = parse_fast(documents, schema, rules)
-        is_short = documents[0].data.count(b"\n") <= _FEW_LINES
+        is_short = documents[0].data.count(b"\n") <= _FEW_LINES or documents[0].data.isspace()
     except TooManyCells:
         fast, is_short = None, False
     if fast is not None:
