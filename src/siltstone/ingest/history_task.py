@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.errors import AccountsError
-from siltstone.ingest.keyed_task import column_of, complete, count_rows, keys_in
+from siltstone.ingest.keyed_frames import column_of, complete, count_rows, keys_in
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.scd2 import merged

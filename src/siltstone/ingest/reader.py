@@ -51,8 +51,8 @@ class SourceReader:
         return self._notes
 
     def rows(self, indices: Sequence[int]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
-        """The documents of some files, in batches of bounded text and records, and their rows; refused records are dealt
-        with. A large document comes in portions, each with its own rows."""
+        """The documents of some files, in batches of bounded text and records, and their rows; refused records are
+        dealt with. A large document comes in portions, each with its own rows."""
         yield from self.parsed(self.documents(indices))
 
     def documents(self, indices: Sequence[int]) -> Iterator[Any]:

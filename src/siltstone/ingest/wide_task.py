@@ -61,15 +61,18 @@ class WideReader(SourceReader):
         """A row's bytes, from the batch at hand or from its file, read again."""
         document = self._documents.get(index)
         if document is None or not document.has_line(line):
-            document = self._again if self._again is not None and self._again.index == index else self._read_again(index)
+            if self._again is None or self._again.index != index:
+                self._again = self._read_again(index)
+            document = self._again
         return b"" if document is None else document.record(line)[1]
 
     def _read_again(self, index: int) -> Document | None:
-        """The document of a file that was read before; it stays at hand until another one is asked for."""
+        """The document of a file that was read before, None if that file has changed or is gone."""
         fetched = self.fetching.take(index)
-        is_same = fetched is not None and fetched.etag == self.files[index].etag
-        self._again = self.open(index, fetched.data).document if is_same else None
-        return self._again
+        if fetched is None or fetched.etag != self.files[index].etag:
+            return None
+        document: Document = self.open(index, fetched.data).document
+        return document
 
     def _wanted(self, part: Wide) -> pa.Table:
         """The part's rows for this partition with their time; every other row is accounted for."""

@@ -65,9 +65,7 @@ class Duplicates:
                 self._mark(self._seen[int(device[rows[0]])], rows, ts_us, document, line, repeated)
         return repeated
 
-    def _mark(
-        self, seen: list[_Seen], rows: Ints, ts_us: Ints, document: Ints, line: Ints, repeated: Mask
-    ) -> None:
+    def _mark(self, seen: list[_Seen], rows: Ints, ts_us: Ints, document: Ints, line: Ints, repeated: Mask) -> None:
         """Mark one device's repeated rows, given in order of time, and remember all others."""
         instants = ts_us[rows]
         candidate = np.zeros(len(rows), bool)

@@ -185,14 +185,14 @@ class PartitionWriter:
 
 
 def _held_bytes(table: pa.Table) -> int:
-    """Bytes of memory that the rows take, which may be a slice of far larger buffers. Where there is next to nothing but
-    nulls, these share their memory, and count little."""
+    """Bytes of memory that the rows take, which may be a slice of far larger buffers. Where there is next to nothing
+    but nulls, these share their memory, and count little."""
     size: int = table.nbytes
     filled = sum(table.num_rows - column.null_count for column in table.columns)
     if filled * _SPARSE > table.num_rows * table.num_columns:
         return size
     chunks = (chunk for column in table.columns for chunk in column.chunks if chunk.null_count < len(chunk))
-    return min(size, _SPARSE * sum(chunk.nbytes for chunk in chunks))
+    return min(size, _SPARSE * sum(int(chunk.nbytes) for chunk in chunks))
 
 
 class _OpenFile:
