@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 MOST_RECORDS = 1 << 18
 """Records that are parsed in one go. Each may take a few hundred bytes, whatever it holds."""
 
+_USUAL_NAME = 64
+
 
 class Load(NamedTuple):
     """What a document becomes when it is parsed, at most: bytes of text, records, and cells where they are known."""
@@ -34,6 +36,11 @@ class Room:
     def holds(self, load: Load) -> bool:
         """Whether there is room for so much."""
         return load.bytes <= self.bytes and load.records <= self.records and load.cells <= self.cells
+
+
+def over_usual(names: Iterable[str]) -> int:
+    """The bytes of names beyond 64 of each: what rows made of records repeat may be far more than the records hold."""
+    return sum(max(len(name) - _USUAL_NAME, 0) for name in names)
 
 
 def load_of(document: Any) -> Load:
