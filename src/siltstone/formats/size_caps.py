@@ -47,9 +47,14 @@ class SizeCap:
             f"{self.content} over limits.max_ratio ({self.max_ratio} times the {self.stored:,} bytes stored)"
         )
 
+    def most_made(self, size: int) -> int:
+        """The bytes of texts that may be made of a content of `size` bytes: as many as the content may have, and 16
+        times as many as it has."""
+        return max(self.bytes, _USUAL_GROWTH * size)
+
     def check_made(self, what: str, made: int, size: int) -> None:
-        """Raises Unreadable if texts that are made of a content of `size` bytes are beyond any sense: more than the
-        content may have, and than 16 times as much as it has. `what` names them."""
-        if made > max(self.bytes, _USUAL_GROWTH * size):
+        """Raises Unreadable if texts that are made of a content of `size` bytes are beyond any sense; `what` names
+        them."""
+        if made > self.most_made(size):
             limit = "limits.max_ratio" if self.bytes < self.max_bytes else "limits.max_decompressed_mb"
             raise Unreadable(f"{what} would be {made:,} bytes of text, more than {limit} allows")
