@@ -6,7 +6,7 @@
 
 # COMMAND ----------
 
-dbutils.widgets.text("lake", "/Volumes/main/buildings/lake", "folder of tables")
+dbutils.widgets.text("lake", "s3://BUCKET/lake", "tables: s3://, no Volume")
 dbutils.widgets.text("every", "1h", "length of a bucket")
 
 # COMMAND ----------

@@ -7,7 +7,7 @@
 # COMMAND ----------
 
 dbutils.widgets.text("input", "/Volumes/main/fleet/raw", "folder of {site}/{device}/{YYYYMMDDHH}/*.txt.gz")
-dbutils.widgets.text("lake", "/Volumes/main/fleet/lake", "folder of tables")
+dbutils.widgets.text("lake", "s3://BUCKET/lake", "tables: s3://, no Volume")
 
 # COMMAND ----------
 

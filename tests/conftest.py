@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from siltstone.storage import access
+from siltstone.storage import access, local
 from siltstone.table import writer as writer_module
 from support import no_skips, rounds
 from support.fleet import World
@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     garbage collector."""
     config.addinivalue_line("markers", "part(name): this test is also in a part of `make test-slow`, with more rounds")
     no_skips.pytest_configure(config)
+    local.reach_disk = lambda _: None  # tests of it (end_to_end/tables/test_synced.py) set it back
     if hasattr(config, "workerinput"):  # `make test` gives each worker one thread; what tests start must not inherit it
         os.environ.pop("POLARS_MAX_THREADS", None)
     config.addinivalue_line("markers", "slow(name): this test is only in a part of `make test-slow`")

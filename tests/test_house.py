@@ -57,6 +57,7 @@ READ_OTHER_PARQUET = {
     "siltstone.sources.haltian": "files of sources, by formats.parquet",
     "siltstone.sources.records": "files of sources, by formats.parquet",
     "siltstone.table.ledger": "manifests",
+    "siltstone.table.folded_runs": "manifests, many in one file",
     "siltstone.table.quarantine": "records that were refused",
     "siltstone.publishing.editions": "manifests of published editions",
     "siltstone.publishing.mortar_layout": "footers of published files",

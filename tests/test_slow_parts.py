@@ -25,7 +25,7 @@ def test_a_result_is_one_line_with_all_that_repeats_it() -> None:
 def test_a_part_that_is_not_there_names_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         slow.main(["--only", "laws,rases"])
-    assert "no such part: rases; known: races, laws, kills, spark" in capsys.readouterr().err
+    assert "no such part: rases; known: races, laws, kills, faults, fuzz, spark" in capsys.readouterr().err
 
 
 def test_rounds_and_cases_begin_at_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:

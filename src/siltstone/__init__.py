@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from siltstone.api.publish import publish
     from siltstone.api.series import asof, resample
     from siltstone.api.spark_engine import SparkEngine
-    from siltstone.api.tables import LakeTable, open_table, optimize, vacuum, verify
+    from siltstone.api.tables import LakeTable, adopt, open_table, optimize, repair, vacuum, verify
 
 _MODULES = {
     "aggregates": ("aggregate", "conventions", "rollup"),
@@ -30,7 +30,7 @@ _MODULES = {
     "publish": ("publish",),
     "series": ("asof", "resample"),
     "spark_engine": ("SparkEngine",),
-    "tables": ("LakeTable", "open_table", "optimize", "vacuum", "verify"),
+    "tables": ("LakeTable", "adopt", "open_table", "optimize", "repair", "vacuum", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -40,6 +40,7 @@ __all__ = [
     "LocalEngine",
     "SparkEngine",
     "__version__",
+    "adopt",
     "aggregate",
     "asof",
     "compact",
@@ -49,6 +50,7 @@ __all__ = [
     "optimize",
     "plot",
     "publish",
+    "repair",
     "resample",
     "rollup",
     "survey",

@@ -113,6 +113,20 @@ def test_survey_names_conflicts_and_hints(run: Run, world: World) -> None:
     assert "1 integers beyond 2^53" in text
 
 
+def test_names_in_the_data_reach_a_terminal_as_text(run: Run, world: World) -> None:
+    hostile = {"speed[/]kmh": 1.5, "temp [degC]": 2.5, "\x1b]0;mine\x07": 3.5, "a\u202eb": 4.5, "[bold]": 5.5}
+    world.deliver({"BRCB/SLS30I009/2025121004": [record(NOON, **hostile), "\x1b[2J"]})
+    (world.input / "BRCB/SLS30I009/2025121004/\x1b[2J\r.txt.gz").write_bytes(b"")
+    commands = [("survey", "datalog", world.input, "--all"), ("compact", "datalog", world.input, world.lake)]
+    commands += [("show", world.lake), ("quarantine", world.lake / "datalog")]
+    told = [run(*words)[:2] for words in commands]
+    assert [code for code, _ in told] == [0, 0, 0, 0]
+    text = "".join(text for _, text in told)
+    assert not set("\x1b\x07\r\u202e").intersection(text)
+    for shown in ("speed[/]kmh", "temp [degC]", "]0;mine", r"a\u202eb", r"\x1b[2J\r.txt.gz"):
+        assert shown in text
+
+
 def test_doctor_says_what_is_missing_and_how_to_mend_it(run: Run, world: World) -> None:
     assert run("doctor", world.lake)[0] == 0
     (world.root / "file").write_text("")
@@ -178,6 +192,14 @@ def test_debug_keeps_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (told.count("Traceback"), told.count(sentence)) == (1, 2)
 
 
+def test_a_malformed_endpoint_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["doctor", "s3://bucket/lake", "--set", "storage.endpoint=http://me:pa55word@minio:9000", "--debug"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "storage.endpoint: 'http://***@minio:9000' is no endpoint" in told
+    assert "pa55word" not in told
+
+
 def test_ctrl_c_during_the_imports_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,7 +240,7 @@ def test_each_help_has_an_example_of_its_command_and_points_to_the_exit_codes(
 def test_help_tells_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help", "exit-codes"]) == 0
     codes = re.findall(r"^ +(\d+)  ", capsys.readouterr().out, re.MULTILINE)
-    assert [int(code) for code in codes] == [0, 1, 2, 3, 4, 5, 6, 7, 130, 143]
+    assert [int(code) for code in codes] == [0, 1, 2, 3, 4, 5, 6, 7, 9, 130, 143]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -153,6 +153,19 @@ def paths_named_by(text: str) -> list[str]:
     return re.findall(r"\b(?:src|tests|docs|conf|jobs|notebooks)(?:/[\w-]+)+(?:\.\w+)?", text)
 
 
+def named_tests(text: str) -> dict[int, list[str]]:
+    """The tests that each row of a table names, `tests/FILE.py::FUNCTION`, by the row's number."""
+    rows = re.findall(r"^\| (\d+) \|(.*)$", text, re.MULTILINE)
+    return {int(number): re.findall(r"`(tests/\S+?\.py::\w+)`", row) for number, row in rows}
+
+
+def has_test(name: str) -> bool:
+    """Whether a file has a test of that name."""
+    file, _, function = name.partition("::")
+    path = ROOT / file
+    return path.exists() and re.search(rf"^def {function}\(", path.read_text(), re.MULTILINE) is not None
+
+
 def anchors_of(page: Path) -> set[str]:
     """The anchors that the headings of a page give."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)

@@ -1,5 +1,6 @@
 """The pages keep their word: commands run and print what is shown, links lead somewhere, references are complete."""
 
+import ast
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -19,11 +20,14 @@ from tests.docs.pages import (
     anchors_of,
     blocks_of,
     glossary_words,
+    has_test,
     links_of,
+    named_tests,
     paths_named_by,
     run_block,
 )
 
+from siltstone.cli.exit_codes import EXIT_CODES
 from siltstone.mapping.records_options import RecordsOptions
 from siltstone.mapping.source_options import SourceOptions
 from support.commands import run_tasks_here
@@ -151,7 +155,26 @@ def test_every_exit_code_has_its_row() -> None:
 
     codes = {e.exit_code for e in vars(errors).values() if isinstance(e, type) and hasattr(e, "exit_code")}
     rows = re.findall(r"^\| \**(\d+)", (ROOT / "docs/exit-codes.md").read_text(), re.MULTILINE)
-    assert {*codes, 0, 3, 7, 130, 143} == {int(code) for code in rows}
+    assert {*codes, *_returned_by_commands()} == {int(code) for code in rows}
+    short = re.findall(r"^ +(\d+)  ", EXIT_CODES, re.MULTILINE)
+    assert list(dict.fromkeys(rows)) == short
+
+
+def _returned_by_commands() -> set[int]:
+    """Every number that a function of the command line returns as an exit code."""
+    found: set[int] = set()
+    for path in (ROOT / "src/siltstone/cli").glob("*.py"):
+        functions = [f for f in ast.walk(ast.parse(path.read_text())) if isinstance(f, ast.FunctionDef)]
+        of_codes = {"run", "main", "guarded", "_code_of", "_run", "print_findings"}
+        for function in (f for f in functions if f.name in of_codes):
+            for node in (n for n in ast.walk(function) if isinstance(n, ast.Return) and n.value is not None):
+                found |= {n.value for n in _outcomes(node.value) if isinstance(n, ast.Constant)}
+    return found
+
+
+def _outcomes(value: ast.expr | None) -> list[ast.expr | None]:
+    """What a returned expression may be."""
+    return [*_outcomes(value.body), *_outcomes(value.orelse)] if isinstance(value, ast.IfExp) else [value]
 
 
 def test_the_page_on_architecture_names_every_room() -> None:
@@ -160,3 +183,21 @@ def test_the_page_on_architecture_names_every_room() -> None:
     source = ROOT / "src/siltstone"
     there = {p.name for p in source.iterdir() if p.is_dir() and (p / "__init__.py").exists()}
     assert told - {"errors"} == there
+
+
+def test_each_of_the_32_faults_names_tests_that_exist() -> None:
+    named = named_tests((ROOT / "docs/faults.md").read_text())
+    assert sorted(named) == list(range(1, 33))
+    assert [number for number, tests in named.items() if not tests] == [5]  # what is not there yet: exports
+    assert [(n, test) for n, tests in named.items() for test in tests if not has_test(test)] == []
+
+
+def test_a_fault_whose_test_is_gone_is_noticed() -> None:
+    own = "tests/docs/test_docs.py"
+    rows = (
+        f"| 1 | a | b | `{own}::test_the_readme_is_short`<br>`{own}::test_gone` |\n| 2 | a | b | `tests/gone.py::a` |"
+    )
+    assert {n: [has_test(test) for test in tests] for n, tests in named_tests(rows).items()} == {
+        1: [True, False],
+        2: [False],
+    }

@@ -14,11 +14,14 @@ from siltstone.model import derived_summary, run_summary, survey_summary
 from siltstone.model.run_summary import RunSummary, Summary, names_of
 
 PAGE = (ROOT / "docs/python.md").read_text()
-KINDS: dict[str, type[RunSummary]] = {
+KINDS: dict[str, type[Summary]] = {
     "compact": run_summary.TableSummary,
     "optimize": run_summary.OptimizeSummary,
     "verify": run_summary.VerifySummary,
     "vacuum": run_summary.VacuumSummary,
+    "adopt": run_summary.AdoptSummary,
+    "repair": run_summary.RepairSummary,
+    "taken over": run_summary.TakeOverSummary,
     "aggregate": derived_summary.AggregateSummary,
     "convention": derived_summary.ConventionSummary,
     "rollup": derived_summary.RollupSummary,
@@ -117,7 +120,11 @@ def test_no_kind_of_summary_is_forgotten() -> None:
     made = {c for c in classes if issubclass(c, Summary)}
     bases = {Summary, RunSummary, derived_summary.DerivedSummary, derived_summary.BucketsSummary}
     of_survey = {survey_summary.SurveySummary, survey_summary.RecordsSurvey, survey_summary.ReadingsSurvey}
-    assert made - bases - of_survey - {survey_summary.FieldSummary, run_summary.CompactSummary} == set(KINDS.values())
+    assert made - bases - of_survey - {
+        survey_summary.FieldSummary,
+        run_summary.CompactSummary,
+        run_summary.Failure,
+    } == set(KINDS.values())
 
 
 def test_every_error_has_its_row() -> None:

@@ -29,6 +29,7 @@ from siltstone.ingest.history_task import HistoryTask
 from siltstone.ingest.keyed_task import KeyedTask
 from siltstone.ingest.task_spec import FormerVersion, IngestReport, SourceFile
 from siltstone.ingest.wide_task import WideTask
+from siltstone.maintenance.others_file_task import OthersFileTask
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
 from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck, SourceFound, SourcesFound, Sums
 from siltstone.model.access import Access
@@ -58,6 +59,7 @@ TASKS = [
     KeyedTask("sitewise.raw", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
     HistoryTask("haltian.device", {}, INPUT, TABLE, None, (FILE,), 4.5, BASE, SETTINGS, (STORED,), ("in/b",)),
     RewriteTask("datalog", WRITING, DAY, (F1, F2), ("in/a",), BASE, 6, (3, 5)),
+    OthersFileTask("datalog", WRITING, DAY, F1, BASE, 7),
     SourceCheck("datalog", {"zone": "UTC"}, TABLE, INPUT, (("a", "in/a", 1, 2, "sha"),), BASE, SETTINGS),
     StateTask(TABLE, WORK, (F1,), (1, 2), "S", "series_id", "ts", "readings", TERMS, (3, 4), "run", "keys", WORK),
     FinishTask(

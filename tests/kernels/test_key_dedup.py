@@ -52,6 +52,13 @@ def test_each_policy_in_one_run(policy: str, expected: list[int]) -> None:
     assert fates(NEW, [], policy) == (expected, [], [])
 
 
+@pytest.mark.parametrize("policy", ["distinct", "first", "last"])
+def test_minus_zero_is_a_duplicate_of_zero(policy: str) -> None:
+    rows: list[Row] = [("a", 1, 0.0, 1, 0, "f1"), ("a", 1, -0.0, 1, 0, "f2")]
+    fate, *_ = fates(rows, [], policy)
+    assert sorted(fate) == [KEPT, DUPLICATE]
+
+
 @pytest.mark.parametrize(
     ("policy", "value", "version", "source", "expected"),
     [
@@ -77,7 +84,9 @@ def test_each_policy_against_the_table(
 
 
 def test_the_policy_error_names_the_key_and_the_file() -> None:
-    with pytest.raises(RepeatedKeyError, match=r"f1: more than one row for series a, ts 1 .*; nothing was committed"):
+    with pytest.raises(
+        RepeatedKeyError, match=r"f1: more than one row for series a, ts 1 .* policy for duplicates is error"
+    ):
         settled(NEW, [], "error")
     assert fates([NEW[0], NEW[3]], [], "error") == ([KEPT, KEPT], [], [])
     with pytest.raises(RepeatedKeyError):

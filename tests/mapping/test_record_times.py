@@ -1,5 +1,6 @@
 """Instants of foreign records to the nanosecond, worked by hand."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -124,3 +125,49 @@ def test_typed_instants() -> None:
     local = record_times([pl.Series([datetime(2020, 7, 1, 12)])], RecordsOptions(zone="Europe/Rome"))
     assert local.us.to_list() == [utc_us(2020, 7, 1, 10)]
     assert times([date(1950, 1, 1)]).us.to_list() == [utc_us(1950, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "us", "is_cut"),
+    [
+        ("1e-99999999999999", 0, True),
+        ("-1e-1000000000", 0, True),
+        ("1e-99999999999999999999999", 0, True),
+        ("0e-99999999999999", 0, False),
+        ("0.00000000017653326180e19", 1_765_332_618_000_000, False),
+        ("1e-999999", 0, True),
+    ],
+)
+def test_numbers_of_any_exponent_take_no_time_and_no_memory(text: str, us: int, is_cut: bool) -> None:
+    found = times([text], time_unit="s")
+    assert (found.us.to_list(), found.cut.to_list(), found.reason.to_list()) == ([us], [is_cut], [None])
+
+
+@pytest.mark.parametrize("text", ["1e99999999999999", "-1e41", "1e308"])
+def test_numbers_beyond_all_time_have_a_reason(text: str) -> None:
+    found = times([text, "5"], time_unit="s")
+    assert found.us.to_list() == [None, 5_000_000]
+    assert re.match(f"its time '{text.strip('-')}' is no", found.reason[0])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ticks"),
+    [
+        (pl.Date(), (1 << 31) - 1),
+        (pl.Datetime("ms"), (1 << 63) - 1),
+        (pl.Datetime("us", "Asia/Makassar"), -(1 << 63)),
+        (pl.Datetime("us"), (1 << 63) - 1),
+    ],
+)
+def test_instants_beyond_the_calendar_have_a_reason(dtype: pl.DataType, ticks: int) -> None:
+    column = pl.Series([ticks, 0], dtype=pl.Int64()).cast(dtype)
+    found = record_times([column], RecordsOptions(zone="Europe/Rome"))
+    assert found.us.is_null().to_list() == [True, False]
+    assert found.reason.to_list() == [f"its time '{ticks}' is none: expected one as 2016-11-30T19:31:37Z", None]
+
+
+def test_times_of_day_in_a_column_of_their_own_keep_their_fractions() -> None:
+    clock = pl.Series([36_618_100_000_000, 36_618_600_000_001], dtype=pl.Int64()).cast(pl.Time())
+    found = record_times([pl.Series([date(2025, 12, 10)] * 2), clock], RecordsOptions())
+    noon = utc_us(2025, 12, 10, 10, 10, 18)
+    assert instants(found) == [(noon + 100_000, 0), (noon + 600_000, 1)]

@@ -141,3 +141,10 @@ def test_no_more_columns_than_the_limit() -> None:
     merged = merge_drift(Schema(()), drift, 2)
     assert [c.key for c in merged.schema.columns] == ["a", "b"]
     assert merged.disagreeing == (1,)  # it wrote c, which must be rescued now
+
+
+def test_names_that_are_patterns_to_polars_are_none_in_a_table() -> None:
+    schema = Schema(()).extended([("*", "double"), ("^v.*$", "double"), ("a*", "double"), ("^", "double")])
+    assert [(c.key, c.name) for c in schema.columns] == [
+        ("*", "__"), ("^v.*$", "_v.*_"), ("a*", "a*"), ("^", "^")
+    ]  # fmt: skip

@@ -19,6 +19,11 @@ NEWER = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _knows_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_format, "KNOWN", 1)
+
+
 def said(**changes: Any) -> dict[str, Any]:
     return {"format": {**NEWER, **changes}}
 

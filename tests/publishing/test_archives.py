@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import tarfile
 import zipfile
 from pathlib import Path
@@ -80,6 +81,22 @@ def test_a_damaged_file_is_not_archived(lake: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is not what was published"):
         archived(lake, tmp_path / "out", archive="zip")
     assert list(tmp_path.glob("out.zip*")) == []
+
+
+def test_an_archive_that_can_not_be_written_leaves_the_edition(
+    lake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["publish", "mortar", lake, str(tmp_path / "out"), "--json", "--archive", "zip", "--archive-to"]
+    assert cli.main([*words, str(tmp_path / "file/out.zip")]) == 9
+    said = capsys.readouterr()
+    assert "edition 1 of " in said.err
+    assert "is committed, but its archive was not written: can't create" in said.err
+    assert json.loads(said.out)["edition"] == 1
+    assert cli.main([*words, str(tmp_path / "out.zip")]) == 0
+
+
+def test_an_archive_lies_outside_of_its_folder(lake: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would lie in the folder that it holds"):
         archived(lake, tmp_path / "out", archive="zip", archive_to=str(tmp_path / "out" / "all.zip"))
 

@@ -16,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from siltstone.config.load import load_config
-from siltstone.errors import LostRaceError, StorageError, UsageError
+from siltstone.errors import LostRaceError, PartlyError, StorageError, UsageError
 from siltstone.publishing import editions as publications
 from siltstone.publishing.editions import Publication
 from siltstone.publishing.job import publish
@@ -293,11 +293,28 @@ def test_a_run_that_was_killed_is_cleaned_up_by_the_next(world: World, monkeypat
         patch.setattr(Publication, "commit", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             world.publish()
-    assert len(world.files()) == 2  # the new file, which no edition names
+    assert len(world.files()) == 1  # no reader sees the new file, which no edition names
     assert pq.read_metadata(world.out / "_metadata").num_rows == 2
     world.readings.add(quarters(A, DAY, 3), replaces=[(DAY, "bldg1")])
     assert counts(world.publish(), "rows", "files") == (3, 2)
     assert [v for _, v in world.values(A)] == [0.0, 1.0, 2.0]
+
+
+def test_names_that_could_not_be_given_after_the_commit_are_told_as_a_part(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.readings.add(quarters(A, DAY, 2))
+
+    def full(*_: Any) -> None:
+        raise StorageError("can't rename a file: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "rename", full)
+        with pytest.raises(PartlyError, match=r"edition 1 of .* is committed, but .*No space left") as told:
+            world.publish()
+    assert told.value.exit_code == 9
+    assert world.publish()["rows"] == 2
+    assert len(world.values(A)) == 2
 
 
 def test_a_run_that_was_killed_after_its_commit_is_finished(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

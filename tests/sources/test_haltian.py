@@ -328,3 +328,13 @@ def test_every_entity_has_one_dataset() -> None:
 )
 def test_folders_of_past_months_are_before(folder: str, is_before: bool) -> None:
     assert haltian.Measurements().is_before(folder, datetime(2026, 1, 28, 14)) is is_before
+
+
+def test_an_organization_of_another_type_is_rescued() -> None:
+    """Also where events are repeated, which are told by their organization, too."""
+    row = {"ambientTemperature": 1.0, "organizationId": [(1, NOON)]}
+    kind = pa.map_(pa.int64(), files.MS)
+    found = readings("measurementAmbientTemperature", row, organizationId=kind)
+    assert found.select("site", "_rescued").rows() == [
+        (NO_SITE, '{"organizationId":"{\\"1\\":\\"2026-01-28T12:00:00+00:00\\"}"}')
+    ]

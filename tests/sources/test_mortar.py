@@ -277,3 +277,11 @@ def test_the_series_is_the_name_in_small_letters_and_a_folder_of_partitions_lose
 def test_policies() -> None:
     assert [datasets(Options(duplicates=p))[0].policy for p in ("all", "error")] == ["all", "error"]
     assert datasets(Options())[0].policy == "last"
+
+
+def test_numbers_of_thousands_of_digits_are_read_as_any_other() -> None:
+    found = one(
+        f"datetime,x\n2021-07-08T12:00:00Z,{'0' * 5_000}1\n2021-07-08T12:01:00Z,-{'0' * 5_000}9007199254740993\n"
+    )
+    assert found.select("value", "_rescued").rows()[0] == (1.0, None)
+    assert found["_rescued"][1].endswith('9007199254740993"}')

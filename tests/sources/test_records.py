@@ -413,3 +413,32 @@ def test_the_lanes_agree_reading_by_reading(files: list[list[dict[str, Any]]], i
         counts = {index: count for keyed in found for index, count in keyed.records.items() if count}
         outcomes.append((frame.sort("document", "line", "measurement").rows(), bad, counts))
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1" + "0" * 400, "1" + "0" * 5_000])
+def test_nested_numbers_beyond_the_doubles_are_kept_by_every_lane(number: str) -> None:
+    nested = f'{{"n":{number}}}'
+    line = f'{{"t":1765332618,"name":"a","v":1,"o":{nested}}}'
+    for text in (line, line.replace('"a"', r'"\u0061"')):
+        (found,) = rows(dataset(**LONG, format="ndjson"), text.encode())
+        assert found["_rescued"] == json.dumps({"o": nested}, separators=(",", ":"))
+
+
+def test_a_repeated_key_that_is_null_says_nothing() -> None:
+    source = dataset(**LONG, format="ndjson")
+    found = rows(source, b'{"t":1765332618,"name":"a","v":1,"t":null}\n', b'{"t":1765332618,"name":"a","v":1,"t":2}\n')
+    assert [row.get("_rescued") for row in found] == [None, '{"t":"2"}']
+
+
+@pytest.mark.parametrize("name", ["*", "^v.*$", "^.*$"])
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])
+def test_columns_whose_names_are_patterns_to_polars_are_columns(form: str, name: str) -> None:
+    row = {"t": 1_765_332_618, name: 2.5, "value": 1.5}
+    table = pl.DataFrame([pl.Series(key, [value]) for key, value in row.items()])
+    parquet = io.BytesIO()
+    table.write_parquet(parquet)
+    file = {"csv": table.write_csv().encode(), "ndjson": lines(row), "parquet": parquet.getvalue()}[form]
+    wide = rows(dataset(format=form, time=["t"], wide=["*"]), file)
+    assert [(found["measurement"], found["value"]) for found in wide] == [(name, 2.5), ("value", 1.5)]
+    (one,) = rows(dataset(format=form, time=["t"], value="value", measurement="=m"), file)
+    assert (one["value"], one["_rescued"]) == (1.5, json.dumps({name: "2.5"}, separators=(",", ":")))

@@ -183,7 +183,10 @@ def test_an_upload_that_never_arrives_is_an_error(bucket: Bucket, monkeypatch: p
 def test_a_store_that_stays_down_is_given_up_with_a_sentence(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "RETRIES", 3)
     bucket.faults.fail("503", "GET", times=99)
-    with pytest.raises(StorageError, match=r"can't read s3://\S+/x: .*503 .*SlowDown: as told\. Check") as raised:
+    with pytest.raises(
+        StorageError,
+        match=r"can't read s3://\S+/x: .*503 .*SlowDown: as told\. The store is overloaded or down: run again later\.",
+    ) as raised:
         bucket.root().read("x")
     assert bucket.faults.count("GET") == 4  # three retries
     assert raised.value.exit_code == 6

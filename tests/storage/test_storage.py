@@ -1,10 +1,13 @@
 """Storage on a local folder and on S3: safe paths, one name per object, etags, create-only writes."""
 
+import errno
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -107,7 +110,75 @@ def test_odd_names_and_loops_of_links_do_not_stop_a_listing(local: Storage) -> N
     (root / os.fsdecode(b"latin-\xe9")).write_bytes(b"3")
     listed = local.objects()
     assert listed["path"].to_list() == ["a/f", "latin-\\xe9", "line\nbreak"]
-    assert local.read("latin-\\xe9") is None
+    assert local.read("latin-\\xe9") == Fetched(b"3", listed["etag"][1])
+    assert local.read_range("latin-\\xe9", 0, 1) == b"3"
+    assert local.read("latin-\\xe8") is None
+
+
+def test_folders_with_names_that_are_not_utf_8_are_read_too(local: Storage) -> None:
+    folder = os.path.join(os.fsencode(local.root), b"\xc3\xa9-\xff\xfe")
+    os.mkdir(folder)
+    Path(os.fsdecode(folder), "x").write_bytes(b"1")
+    listed = local.objects()
+    assert listed["path"].to_list() == ["é-\\xff\\xfe/x"]
+    assert local.read(listed["path"][0]) == Fetched(b"1", listed["etag"][0])
+
+
+def test_what_is_no_file_is_not_waited_for(local: Storage) -> None:
+    root = Path(local.root)
+    os.mkfifo(root / "pipe")
+    os.mkfifo(root / "written")
+    writer = os.open(root / "written", os.O_RDWR)
+    (root / "null").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(root / "socket"))
+        etags = dict(local.objects().select("path", "etag").rows())
+        pipe, socket_ = "it is a named pipe, no file", "it is a socket, no file"
+        refusals = {"pipe": pipe, "written": pipe, "socket": socket_}
+        for name, refusal in refusals.items():
+            assert local.read(name) == Fetched(b"", etags[name], refusal)
+    os.close(writer)
+    assert local.read_head("pipe", 10) == b""
+    null = local.read("null")
+    assert null is not None
+    assert null.refusal == "it is a device, no file"
+
+
+def test_links_are_left_out_where_they_are_not_followed(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "real", tmp_path / "elsewhere"
+    local = Storage(str(root))
+    elsewhere.mkdir()
+    root.mkdir()
+    local.put("sub/f", b"22")
+    (elsewhere / "x").write_bytes(b"1")
+    (root / "folder").symlink_to(elsewhere)
+    (root / "file").symlink_to(elsewhere / "x")
+    (tmp_path / "root").symlink_to(root)
+    for storage in (local, Storage(f"{tmp_path}/root")):
+        assert storage.objects(follows_links=False)["path"].to_list() == ["sub/f"]
+        assert storage.objects("sub", follows_links=False)["path"].to_list() == ["sub/f"]
+        assert storage.objects("folder", follows_links=False)["path"].to_list() == []
+        with pytest.raises(StorageError, match=r"can't delete .*folder/x: .*/folder is a link, or lies behind one"):
+            storage.delete("folder/x", follows_links=False)
+    assert (elsewhere / "x").read_bytes() == b"1"
+    local.delete("file", follows_links=False)  # the link alone
+    local.delete("sub/f", follows_links=False)
+    assert local.objects()["path"].to_list() == ["folder/x"]
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", ".."])
+def test_nothing_above_the_root_is_deleted(store: Storage, path: str) -> None:
+    with pytest.raises(UsageError, match="leads out of"):
+        store.child("lake").delete(path)
+
+
+def test_the_store_says_when_an_object_was_written(store: Storage) -> None:
+    before = time.time()
+    store.put("a/x", b"1")
+    at = store.modified_us("a/x")
+    assert at is not None
+    assert abs(at / 1e6 - before) < 5
+    assert store.modified_us("a/y") is None
 
 
 def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
@@ -229,3 +300,60 @@ def test_local_storage_needs_no_boto3() -> None:
 def test_an_unknown_scheme_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="ftp://host/x: no storage for ftp://"):
         open_root("ftp://host/x")
+
+
+@pytest.mark.parametrize("root", ["/dbfs", "/dbfs/lake", "/Volumes/main/fleet/lake"])
+def test_a_mount_of_databricks_is_no_place_for_tables(root: str) -> None:
+    with pytest.raises(UsageError, match=f"{root} is no place for tables.*Give s3://BUCKET/FOLDER"):
+        open_root(root).refuse_unsafe()
+
+
+@pytest.fixture
+def no_device_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siltstone.storage.local._PROVEN", set())
+
+
+@pytest.mark.usefixtures("no_device_is_known")
+def test_a_place_that_creates_a_file_once_is_safe_and_stays_as_it_was(local: Storage) -> None:
+    local.child("table/that/is/new").refuse_unsafe()
+    assert list(Path(local.root).iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_device_is_known")
+@pytest.mark.parametrize("reason", ["two creations of one name are taken", *map(str, (1, 38, 95))])
+def test_a_file_system_that_can_not_create_a_file_once_is_no_place_for_tables(
+    reason: str, local: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(written: str, name: str) -> None:
+        if reason.isdigit():
+            raise OSError(int(reason), "no hard links")
+        Path(name).write_bytes(Path(written).read_bytes())
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(UsageError, match=r"is no place for tables: files can't be created in one step there"):
+        local.child("lake").refuse_unsafe()
+    assert list(Path(local.root).iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_device_is_known")
+def test_what_else_goes_wrong_is_left_to_who_writes(local: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(written: str, name: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", link)
+    local.refuse_unsafe()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://me:pa55@bucket/lake", "s3://AKIAIOSFODNN7EXAMPLE:wJalr/K7MDENG@bucket", "s3://b?X-Amz-Signature=abcd/x"],
+)
+def test_a_bucket_with_keys_in_it_is_refused_without_them(uri: str) -> None:
+    with pytest.raises(UsageError, match=r"names no bucket: .*keys come from the environment") as refused:
+        open_root(uri)
+    assert not any(secret in str(refused.value) for secret in ("pa55", "AKIA", "wJalr", "abcd"))
+
+
+def test_a_file_uri_with_a_host_is_no_folder_of_that_name() -> None:
+    with pytest.raises(UsageError, match=r"file://lake/datalog names a host\. Give file:///lake/datalog"):
+        open_root("file://lake/datalog")

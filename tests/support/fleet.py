@@ -20,6 +20,7 @@ from siltstone.engine.tasks import Engine
 from siltstone.ingest.job import compact
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.optimize import optimize
+from siltstone.maintenance.vacuum import vacuum
 from siltstone.maintenance.verify import verify
 from siltstone.model.contracts import DATALOG
 from siltstone.storage import Storage
@@ -140,6 +141,19 @@ class World:
         """Settle the table and return the summary."""
         table = open_table(str(self.lake), "datalog", self.config(*settings).storage)
         return optimize(table, self.config(*settings), engine or self.engine, quiet, dry_run=dry_run)
+
+    def vacuum(self, *settings: str, dry_run: bool = False, force: bool = False) -> list[str]:
+        """Vacuum the table; the names of the files that were deleted, or would be, sorted."""
+        table = open_table(str(self.lake), "datalog", self.config(*settings).storage)
+        summary = vacuum(table, self.config(*settings), quiet, dry_run=dry_run, force=force)
+        return sorted(path.rpartition("/")[2] for path in summary.files)
+
+    def age(self, hours: float, pattern: str = "*") -> None:
+        """Make every file of the lake older, or those with such a name, as if nothing had been written since."""
+        for path in self.lake.rglob(pattern):
+            if path.is_file():
+                at = path.stat().st_mtime - hours * 3600
+                os.utime(path, (at, at))
 
     def verify(self, *settings: str) -> dict[str, Any]:
         """What verify finds in the table."""

@@ -19,6 +19,50 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client
 
 REFUSED = ("500", "503")  # answered before any work
+OF_SIGNATURE = "key-or-signature"  # in each refusal, as in those of S3: must not be repeated
+REFUSALS = {
+    "403": ("403 Forbidden", "AccessDenied", "as told"),
+    "500": ("500 Internal Server Error", "InternalError", "as told"),
+    "503": ("503 Slow Down", "SlowDown", "as told"),
+    "InvalidAccessKeyId": (
+        "403 Forbidden",
+        "InvalidAccessKeyId",
+        "The AWS Access Key Id you provided does not exist in our records.",
+    ),
+    "SignatureDoesNotMatch": (
+        "403 Forbidden",
+        "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided. Check your key and signing "
+        "method.",
+    ),
+    "RequestTimeTooSkewed": (
+        "403 Forbidden",
+        "RequestTimeTooSkewed",
+        "The difference between the request time and the current time is too large.",
+    ),
+    "ExpiredToken": ("400 Bad Request", "ExpiredToken", "The provided token has expired."),
+    "InvalidToken": ("400 Bad Request", "InvalidToken", "The provided token is malformed or otherwise invalid."),
+    "KMS.DisabledException": (
+        "400 Bad Request",
+        "KMS.DisabledException",
+        "arn:aws:kms:eu-central-1:111122223333:key/k is disabled.",
+    ),
+    "KMS denied": (
+        "403 Forbidden",
+        "AccessDenied",
+        "User: arn:aws:iam::111122223333:user/u is not authorized to perform: kms:GenerateDataKey on resource: "
+        "arn:aws:kms:eu-central-1:111122223333:key/k",
+    ),
+    "NoSuchBucket": ("404 Not Found", "NoSuchBucket", "The specified bucket does not exist"),
+    "507": (
+        "507 Insufficient Storage",
+        "XMinioStorageFull",
+        "Storage backend has reached its minimum free drive threshold.",
+    ),
+}
+"""Status, code and message of each answer that refuses a call."""
+TRIED_AGAIN = ("500", "503", "507")
+PROXY = "a page of a proxy"
 LOST = ("lost", "500 after")  # the work is done, but no answer comes, or a wrong one
 CUT = "cut"  # the body of the answer ends in the middle
 
@@ -118,14 +162,14 @@ class FaultyS3:
                 what = faults.next(method, path)
             if faults.latency_s and re.search(faults.slow_path, path):
                 time.sleep(faults.latency_s)
-            if what in ("403", *REFUSED):
+            if what == PROXY or what in REFUSALS:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                return _refusal(what, start)
+                return _refusal(what, start, method)
             if faults.ignores_conditions:
                 environ.pop("HTTP_IF_NONE_MATCH", None)
             status, headers, body = self._worked(environ, method, path)
         if what == "500 after":
-            return _refusal("500", start)
+            return _refusal("500", start, method)
         if what == "lost" or (what == CUT and body):
             return _broken_off(environ, start, status, headers, body[: len(body) // 2] if what == CUT else b"")
         start(status, headers)
@@ -159,15 +203,22 @@ class FaultyS3:
                 faults.under_way -= 1
 
 
-def _refusal(status: str, start: Callable[..., Any]) -> list[bytes]:
-    code = {"403": "AccessDenied", "500": "InternalError", "503": "SlowDown"}[status]
-    body = (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>as told</Message>'
-        "<StringToSign>AWS4-HMAC-SHA256 and more</StringToSign></Error>"
-    ).encode()
-    reasons = {"403": "Forbidden", "500": "Internal Server Error", "503": "Slow Down"}
-    start(f"{status} {reasons[status]}", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-    return [body]
+def _refusal(what: str, start: Callable[..., Any], method: str) -> list[bytes]:
+    if what == PROXY:
+        return _answered("404 Not Found", "<html>no such host</html>", start, method)
+    status, code, message = REFUSALS[what]
+    told = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message>'
+        f"<AWSAccessKeyId>{OF_SIGNATURE}</AWSAccessKeyId><StringToSign>AWS4-HMAC-SHA256 {OF_SIGNATURE}</StringToSign>"
+        "</Error>"
+    )
+    return _answered(status, told, start, method)
+
+
+def _answered(status: str, text: str, start: Callable[..., Any], method: str) -> list[bytes]:
+    body = text.encode()
+    start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    return [] if method == "HEAD" else [body]
 
 
 def _broken_off(

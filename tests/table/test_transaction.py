@@ -1,5 +1,7 @@
 """Runs that another one overtakes try again; files that a later commit deletes are no damage."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ from siltstone.errors import LostRaceError, StorageError, UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.model.schema import base_schema
 from siltstone.storage import open_root
-from siltstone.table.delta_table import Refused, Snapshot, Table
-from siltstone.table.transaction import newest_files, reading_at, retry
+from siltstone.table.delta_table import Snapshot, Table
+from siltstone.table.refusals import Fenced, FilesGone, Refused
+from siltstone.table.transaction import WrittenFiles, newest_files, reading_at, retry
 
 SNAPSHOT = Snapshot(3, base_schema(READINGS), None)
 
@@ -76,7 +79,7 @@ def test_a_file_that_a_later_commit_may_have_deleted_is_a_lost_race(tmp_path: Pa
 def test_a_file_that_no_commit_deletes_is_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(StorageError, match=r"data_1\.parquet is gone"),
-        reading_at(table_in(tmp_path), SNAPSHOT),  # Delta keeps files until vacuum
+        reading_at(table_in(tmp_path), SNAPSHOT),
     ):
         raise StorageError("data_1.parquet is gone", "Restore it.")
 
@@ -100,3 +103,51 @@ def test_the_files_of_a_table_that_moves_on_are_those_of_the_newest_version(
 def test_there_are_no_files_where_there_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no table. siltstone compact makes it"):
         newest_files(table_in(tmp_path / "none"))
+
+
+def test_vacuums_alone_do_not_end_a_run_that_six_other_runs_would() -> None:
+    refusals: list[type[Refused]] = [Fenced] * 9 + [Refused] * 5 + [Fenced] * 9
+    told: list[str] = []
+
+    def attempt() -> str:
+        if refusals:
+            raise refusals.pop()("version 4 is somebody else's")
+        return "done"
+
+    assert retry(attempt, "s3://b/out", lambda what, *_: told.append(what)) == "done"
+    assert told == [
+        *["a vacuum came first: planning again"] * 9,
+        *["another run committed first: planning again"] * 5,
+        *["a vacuum came first: planning again"] * 9,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Fenced, "30 times a vacuum of s3://b/out came before .*; nothing was merged. Raise vacuum.grace_hours"),
+        (FilesGone, "6 times files that this run had written to s3://b/out were gone before its commit; nothing was"),
+    ],
+)
+def test_a_run_that_can_not_win_says_why(kind: type[Refused], told: str) -> None:
+    def attempt() -> None:
+        raise kind("so it is")
+
+    with pytest.raises(LostRaceError, match=told):
+        retry(attempt, "s3://b/out", outcome="nothing was merged")
+
+
+def test_files_that_are_gone_or_older_than_a_new_fence_are_lost(tmp_path: Path) -> None:
+    table = table_in(tmp_path)
+    for name, second in (("old", 100), ("young", 300)):
+        table.storage.put(name, b"")
+        os.utime(tmp_path / name, (second, second))
+    written, given = WrittenFiles(table), ["old", "young", "gone"]
+
+    def lost(fence_seconds: int) -> set[str]:
+        return written.lost(replace(SNAPSHOT, fence=fence_seconds * 1_000_000), given)
+
+    assert lost(200) == {"gone"}  # the first attempt: the fence was there before these files
+    assert lost(200) == {"gone"}
+    assert lost(201) == {"gone", "old"}
+    assert lost(301) == {"gone", "old", "young"}

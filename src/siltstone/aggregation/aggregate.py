@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -51,8 +51,8 @@ from siltstone.aggregation.state_tasks import StatesFound, StateTask
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import OverlapError
-from siltstone.model.data_files import DataFile
+from siltstone.errors import OverlapError, StorageError
+from siltstone.model.data_files import DataFile, is_own_name
 from siltstone.model.derived_summary import AggregateSummary
 from siltstone.model.layout import FOLDER
 from siltstone.model.periods import DAY_US, EARLIEST_US, EVER, LATEST_US, Window
@@ -60,7 +60,7 @@ from siltstone.model.run_header import RunHeader, terms_of
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.reader import read_footer
-from siltstone.table.transaction import PlannedTable, commit, retry
+from siltstone.table.transaction import PlannedTable, commit, reading_at, retry
 from siltstone.table.writer import WriterSettings
 
 _FEW_DAYS = 4  # with as many, two tasks finish
@@ -96,10 +96,11 @@ def aggregate_table(
         same_terms = with_rules_of(terms_of(output.newest), terms)
         check_same(table, output.newest, same_terms, period, source.storage.root, full=full)
         run_of = given, output, same_terms, period, config, engine, progress
-        try:
-            return _AggregateRun(*run_of, apart=True).run(full=full)
-        except OverlapError:  # the bounds of two files don't tell that both have rows without a unit
-            return _AggregateRun(*run_of, apart=False).run(full=full)
+        with reading_at(output.table, output.snapshot):
+            try:
+                return _AggregateRun(*run_of, apart=True).run(full=full)
+            except OverlapError:  # the bounds of two files don't tell that both have rows without a unit
+                return _AggregateRun(*run_of, apart=False).run(full=full)
 
     return replace(retry(attempt, output_uri, progress), seconds=round(time.time() - started, 3))
 
@@ -132,7 +133,11 @@ class _AggregateRun:
     def run(self, *, full: bool) -> AggregateSummary:
         with self._working():
             newest = self._output.newest
-            return self._update(newest) if newest and not full else self._rebuild()
+            if newest is None or full:
+                return self._rebuild()
+            if self._output.others is not None:
+                raise self._output.others.refusal()
+            return self._update(newest)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -142,10 +147,15 @@ class _AggregateRun:
         try:
             yield
         finally:
-            horizon_us = (time.time() - self._config.vacuum.grace_hours * 3600) * 1e6
-            objects = self._work.objects()
-            spare = pl.col("path").str.starts_with(self._name) | (pl.col("modified_us") < horizon_us)
-            list(self._work.ahead(self._work.delete, objects.filter(spare)["path"]))
+            with suppress(StorageError):  # a later run deletes them; this one is committed by now, or has its own error
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        objects = self._table.storage.objects(f"{FOLDER}/work", follows_links=False)
+        newest_us = pl.col("modified_us").max()  # by the store's clock; that of this host may be days ahead
+        is_old = pl.col("modified_us") < newest_us - self._config.vacuum.grace_hours * 3_600_000_000
+        spare = objects.filter(pl.col("path").str.contains(self._name, literal=True) | is_old)
+        list(self._work.ahead(self._table.storage.delete, spare["path"]))
 
     @property
     def _watermark(self) -> int:
@@ -256,7 +266,7 @@ class _AggregateRun:
         tasks = []
         for together in overlapping(stored, self._source.contract, apart=self._apart):
             rows = sum(s.rows for s in together)
-            if len(together) > 1 or rows < 2 * _TASK_ROWS:
+            if len(together) > 1 or rows < 2 * _TASK_ROWS or not is_own_name(together[0].path):
                 tasks.append(self._task(together, (), window))
                 continue
             (one,) = together

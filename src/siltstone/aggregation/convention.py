@@ -20,7 +20,7 @@ from siltstone.model.run_header import terms_of
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import PlannedTable, commit, retry
+from siltstone.table.transaction import PlannedTable, commit, reading_at, retry
 from siltstone.table.writer import WriterSettings
 
 _TASK_ROWS = 8_000_000  # of data files, whose points one task holds, about
@@ -65,7 +65,8 @@ def _aggregate(
     watermark = latest if period.end_us == LATEST_US else max(latest, period.end_us)
     tasks = _tasks(source, stored, table, terms, period, watermark, config)
     progress(f"{terms.convention}: {len(tasks)} tasks", 0, 0, 0)
-    written = engine.run(tasks, lambda _: None)
+    with reading_at(planned.table, planned.snapshot):
+        written = engine.run(tasks, lambda _: None)
     summary = ConventionSummary(
         table=table.storage.root,
         input=source.storage.root,

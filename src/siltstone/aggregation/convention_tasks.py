@@ -15,7 +15,7 @@ from siltstone.aggregation.series_points import ReadingPoints, WidePoints
 from siltstone.aggregation.spec import AggregateSpec
 from siltstone.aggregation.state_tasks import tables_of
 from siltstone.model.contracts import TIMESTAMP, Column, Contract, Field
-from siltstone.model.data_files import DataFile, LoggedFile, NewFile, Partition
+from siltstone.model.data_files import DataFile, LoggedFile, NewFile, Partition, is_own_name
 from siltstone.model.periods import EARLIEST_US, LATEST_US
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
@@ -118,7 +118,7 @@ def _tables(task: ConventionTask, files: Sequence[LoggedFile], open_files: ExitS
     if not task.low and not task.high:
         yield from tables_of(task, files, (), open_files)
         return
-    groups = _groups(task, files[0]) if len(files) == 1 else None
+    groups = _groups(task, files[0]) if len(files) == 1 and is_own_name(files[0].path) else None
     if groups == ():
         return
     for table in tables_of(task, files, groups or (), open_files):

@@ -14,17 +14,20 @@ from siltstone.model.data_files import DataFile
 from siltstone.model.periods import DAY_US
 from siltstone.model.run_header import RunHeader
 from siltstone.storage import Storage
+from siltstone.table.other_writers import TAKEN_OVER
 from siltstone.timeseries.buckets import Buckets
 from siltstone.timeseries.points import Ints, Mask
 
 
 def with_compacted(headers: Sequence[RunHeader], known: set[str]) -> set[str]:
     """The known data files, and the files into which small-file compaction has written rows of known files alone.
-    `headers`: of the input's runs, oldest first."""
+    `headers`: of the input's runs, oldest first. Where a run wrote the files of another writer's OPTIMIZE anew, these
+    have the rows of the files before it, and it is enough to know either."""
     paths = set(known)
     for header in headers:
-        removed = set(header.removed)
-        if header.kind == "settle" and removed and removed <= paths:
+        others = set(header.more.get(TAKEN_OVER, ()))
+        own = set(header.removed) - others
+        if header.kind == "settle" and any(files and files <= paths for files in (own, others)):
             paths.update(header.output_paths)
     return paths
 

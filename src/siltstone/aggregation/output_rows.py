@@ -127,13 +127,17 @@ def in_state(times: pl.DataFrame, texts: Mapping[float, str]) -> pl.DataFrame:
     no other number."""
     labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
     seconds = times.join(labels, on="value", how="left").with_columns(
-        key=pl.coalesce("text", pl.col("value").cast(pl.String()).str.strip_suffix(".0")),
+        key=pl.coalesce("text", _unsigned_zero(pl.col("value")).cast(pl.String()).str.strip_suffix(".0")),
         value=pl.col("us") / 1e6,
     )
     seconds = seconds.group_by(*KEY, "key").agg(pl.col("value").sum())  # 1 and "1" have the same text
     return (
         seconds.sort(*KEY, "key").group_by(KEY, maintain_order=True).agg(pl.struct("key", "value").alias(TIME_IN_STATE))
     )
+
+
+def _unsigned_zero(value: pl.Expr) -> pl.Expr:
+    return pl.when(value == 0).then(0.0).otherwise(value)
 
 
 def arrow_of(rows: pl.DataFrame, names: pl.DataFrame, terms: AggregateSpec) -> pa.Table:

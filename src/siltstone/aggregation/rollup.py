@@ -34,7 +34,7 @@ from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Table
 from siltstone.table.open import refuse_lake
 from siltstone.table.reader import opened
-from siltstone.table.transaction import PlannedTable, commit, retry
+from siltstone.table.transaction import PlannedTable, commit, reading_at, retry
 from siltstone.table.writer import WriterSettings
 from siltstone.timeseries.buckets import base_for
 
@@ -155,7 +155,8 @@ def _roll_up(
     window = base.window_of(terms)
     tasks = _tasks(base, plan, terms, table, config, window)
     is_small = len(tasks) == 1  # done here before workers have started
-    written = [tasks[0].run()] if is_small else engine.run(tasks, lambda _: None)
+    with reading_at(output.table, output.snapshot):
+        written = [tasks[0].run()] if is_small else engine.run(tasks, lambda _: None)
     points, expected = sum(w.points for w in written), points_in_base(source, plan, window, terms.buckets)
     problems = [] if points == expected else [f"{expected:,} points in the base, {points:,} in the rollup"]
     summary = replace(

@@ -52,9 +52,9 @@ def plan_rollup(
     the period.
     """
     newest, now = output.newest, inputs_of(stored, header)
-    if newest and {"files": newest.files, "told": newest.told} == now:
+    if newest and not output.others and {"files": newest.files, "told": newest.told} == now:
         return None
-    if not newest or not newest.files or header.period != [EARLIEST_US, LATEST_US]:
+    if not newest or output.others or not newest.files or header.period != [EARLIEST_US, LATEST_US]:
         return RollupPlan(stored)
     day_of = {path: day for day, path in newest.files}
     paths = {s.path for s in stored}

@@ -127,12 +127,16 @@ def unfold(rows: pl.DataFrame) -> States:
     return States(sort_rows(rows.select(columns_of(rows))), long["times"], long["sketch"])
 
 
-def write_states(out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str]) -> None:
-    """Write states and the names of their series (columns ABOUT), in which the numbers of series are places."""
+def write_states(
+    out: Storage, path: str, states: States, names: pl.DataFrame, texts: dict[float, str], *, is_kept: bool = True
+) -> None:
+    """Write states and the names of their series (columns ABOUT), in which the numbers of series are places.
+
+    `is_kept`: beyond the run."""
     labels = pl.DataFrame({"value": list(texts), "text": list(texts.values())}, schema=TEXT)
     parts = [_arrow_bytes(frame, out) for frame in (names, labels, fold(states))]
     lengths = b"".join(len(part).to_bytes(_LENGTHS, "little") for part in parts[:2])
-    out.put(path, lengths + b"".join(parts))
+    out.put(path, lengths + b"".join(parts), is_kept=is_kept)
 
 
 def _arrow_bytes(frame: pl.DataFrame, out: Storage) -> bytes:
@@ -152,7 +156,7 @@ def _frame(data: bytes | memoryview) -> pl.DataFrame:
 
 def write_keys(out: Storage, path: str, keys: pl.DataFrame) -> None:
     """Write series and buckets, columns as KEYS."""
-    out.put(path, _arrow_bytes(keys.select(KEYS.keys()), out))
+    out.put(path, _arrow_bytes(keys.select(KEYS.keys()), out), is_kept=False)
 
 
 def read_keys(out: Storage, path: str) -> pl.DataFrame:

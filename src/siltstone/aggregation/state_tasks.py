@@ -89,7 +89,8 @@ def _read_states(task: StateTask) -> StatesFound:
     if not len(states) and task.edges is None:
         return StatesFound("", 0, 0, [], reader.counted)
     path = f"{task.run_name}-{uuid.uuid4().hex}.parquet" if task.edges is None else _edge_name(task)
-    write_states(task.edges or task.out, path, states, names, reader.names.texts)
+    is_kept = task.edges is not None
+    write_states(task.edges or task.out, path, states, names, reader.names.texts, is_kept=is_kept)
     keys = names.sort("site", "series_id").select(pl.concat_str("site", "series_id", separator="\0")).to_series()
     spread = keys.gather_every(max(1, len(keys) // 64)).to_list()
     points = sum(int(states.rows[name].sum()) for name in ("n", "n_bad"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 from zoneinfo import ZoneInfo
 
 from siltstone.errors import UsageError
+from siltstone.model.places import refuse_half_uri
 
 if TYPE_CHECKING:
     from siltstone.aggregation.read_plan import Period
@@ -76,8 +77,10 @@ def engine_or_local(engine: "Engine | None", config: "Config") -> "Engine":
 
 
 def place_of(given: Place) -> str:
-    """A path or URI as text."""
-    return os.fspath(given)
+    """A path or URI as text; UsageError for what looks like a URI and is none."""
+    place = os.fspath(given)
+    refuse_half_uri(place)  # of s3://BUCKET a Path makes s3:/BUCKET
+    return place
 
 
 def lake_and_name(table: Place) -> tuple[str, str]:

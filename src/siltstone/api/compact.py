@@ -35,8 +35,8 @@ def compact(
     - `retry_quarantined`: read files with refused records again, with the settings of today.
     - `since`: look only at folders of this hour and later, by their own clock: a date, or YYYYMMDDHH.
 
-    Raises a SiltstoneError where nothing was committed; input that is quarantined is no error, see `refused` of the
-    summary.
+    Raises PartlyError, with the summary, where a part is committed, another SiltstoneError where nothing is; input that
+    is quarantined is no error, see `refused` of the summary.
     """
     hour = None if since is None else folder_hour(since)
     config = config_or_default(config)

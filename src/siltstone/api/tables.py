@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
     from siltstone.config.model import Config
     from siltstone.engine.tasks import Engine, Progress
-    from siltstone.model.run_summary import OptimizeSummary, VacuumSummary, VerifySummary
+    from siltstone.model.run_summary import (
+        AdoptSummary,
+        OptimizeSummary,
+        RepairSummary,
+        VacuumSummary,
+        VerifySummary,
+    )
 
 
 @dataclass(frozen=True)
@@ -100,14 +106,62 @@ def vacuum(
     table: Place,
     *,
     dry_run: bool = False,
+    force: bool = False,
     config: "Config | None" = None,
     progress: "Progress | None" = None,
 ) -> "VacuumSummary":
     """Delete the files below LAKE/TABLE that no run needs and that are older than vacuum.grace_hours of the
-    configuration; what was deleted, with `dry_run` what would be."""
+    configuration, by the clock of the storage; what was deleted, with `dry_run` what would be.
+
+    Raises UsageError for a grace below 24 hours without `force`; LostRaceError.
+    """
     config = config_or_default(config)
     from siltstone.maintenance import describe
     from siltstone.maintenance import vacuum as cleaning
 
     opened = describe.open_table(*lake_and_name(table), config.storage)
-    return cleaning.vacuum(opened, config, progress or silent, dry_run=dry_run)
+    return cleaning.vacuum(opened, config, progress or silent, dry_run=dry_run, force=force)
+
+
+def adopt(
+    table: Place,
+    *,
+    yes: bool = False,
+    config: "Config | None" = None,
+    engine: "Engine | None" = None,
+    progress: "Progress | None" = None,
+) -> "AdoptSummary":
+    """What another writer (DELETE, UPDATE, MERGE) changed in the table at LAKE/TABLE, and whose rows; with `yes` the
+    rows are siltstone's own from then on, as they are now.
+
+    Raises UsageError for tables of aggregates, which `aggregate` with `full` computes again; LostRaceError.
+    """
+    config = config_or_default(config)
+    from siltstone.maintenance import describe
+    from siltstone.maintenance.adopt import adopt as take_over
+
+    opened = describe.open_table(*lake_and_name(table), config.storage, describe.is_of_source)
+    describe.no_aggregates(opened, "siltstone aggregate with --full computes it again from its input")
+    return take_over(opened, config, engine_or_local(engine, config), progress or silent, does=yes)
+
+
+def repair(
+    table: Place,
+    *,
+    yes: bool = False,
+    config: "Config | None" = None,
+    engine: "Engine | None" = None,
+    progress: "Progress | None" = None,
+) -> "RepairSummary":
+    """Which runs of the table at LAKE/TABLE must be dropped since their manifest or data files are gone, and what that
+    takes back and loses; with `yes` it is done. The next `compact` reads again what is lost, where it still can.
+
+    Raises UsageError for tables of aggregates, which their own command makes again; LostRaceError.
+    """
+    config = config_or_default(config)
+    from siltstone.maintenance import describe
+    from siltstone.maintenance.repair import repair as mend
+
+    opened = describe.open_table(*lake_and_name(table), config.storage, describe.is_of_source)
+    describe.no_aggregates(opened, "delete the folder and run the same command again")
+    return mend(opened, config, engine_or_local(engine, config), progress or silent, does=yes)

@@ -18,7 +18,7 @@ from siltstone.cli.arguments import (
 )
 from siltstone.cli.progress import Reporter
 from siltstone.cli.remarks import remark_if_nothing, remark_on_capitals
-from siltstone.cli.run import engine_of
+from siltstone.cli.run import engine_of, telling_part
 
 EXAMPLE = "siltstone aggregate LAKE/readings LAKE/hourly --every 1h --measure time_weighted_average,min,max"
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing_tables import print_aggregated
 
     rules = rules_file(args)
-    with Reporter() as progress:
+    with telling_part(print_aggregated, as_json=args.json), Reporter() as progress:
         summary = aggregate(
             args.input,
             args.output,

@@ -5,7 +5,7 @@ import argparse
 from siltstone.cli.arguments import as_option, config_of, filter_arguments, filters_of, output_arguments
 from siltstone.cli.progress import Reporter
 from siltstone.cli.remarks import remark_if_nothing
-from siltstone.cli.run import engine_of
+from siltstone.cli.run import engine_of, telling_part
 
 EXAMPLE = """\
 siltstone asof LAKE/readings LAKE/readings LAKE/joined --left-measurement '*Air Temp' \\
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing_tables import print_joined
 
     left, right = filters_of(args, "left"), filters_of(args, "right")
-    with Reporter() as progress:
+    with telling_part(print_joined, as_json=args.json), Reporter() as progress:
         summary = asof(
             args.left,
             args.right,

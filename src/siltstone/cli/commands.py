@@ -16,6 +16,8 @@ COMMANDS: Mapping[str, str] = {
     "verify": "read sources and table again and prove every account against the manifests",
     "optimize": "merge undersized files of a table; no row changes",
     "vacuum": "delete files that no run needs, older than vacuum.grace_hours",
+    "adopt": "take over rows that another writer changed; without --yes only say which",
+    "repair": "go on from the run before one whose files are gone; without --yes only say how",
     "aggregate": "time-weighted aggregates of a table's series; again: only what changed",
     "rollup": "coarser buckets from a table of aggregates; readings are not read again",
     "conventions": "whose definitions --convention knows: rules and measures",
@@ -28,6 +30,8 @@ COMMANDS: Mapping[str, str] = {
     "help": "how a command is called, or what the exit codes mean",
 }
 """Each with what it does, in the order of the work; its module here has `EXAMPLE`, `declare` and `run`."""
+ONLY_TELL = frozenset({"survey", "show", "quarantine", "conventions", "doctor", "completion", "help"})
+"""Those that leave nothing behind but what they say."""
 OLD_NAMES: Mapping[str, str] = {"settle": "optimize"}  # for a release
 _EXIT_CODES = "exit codes: siltstone help exit-codes"
 

@@ -4,7 +4,7 @@ import argparse
 
 from siltstone.cli.arguments import config_of, engine_argument, setting_arguments
 from siltstone.cli.progress import Reporter
-from siltstone.cli.run import SOURCES, engine_of, prepare_engine
+from siltstone.cli.run import SOURCES, engine_of, prepare_engine, telling_part
 
 EXAMPLE = "siltstone compact datalog INPUT LAKE"
 
@@ -40,7 +40,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compact as the arguments say, print the summary; 3 if --strict and something was quarantined."""
+    """Compact as the arguments say, print the summary, also where only a part is done; 3 if --strict and something was
+    quarantined."""
     given = [] if args.collection is None else [f"sources.mortar.collection={args.collection}"]
     config = config_of(args, *given)
     prepare_engine(args.engine)
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing import print_compacted
 
     since = None if args.since is None else folder_hour(args.since, "--since")  # before a Spark session is made
-    with Reporter() as progress:
+    with telling_part(print_compacted, as_json=args.json), Reporter() as progress:
         summary = compact(
             args.source,
             args.input,

@@ -2,6 +2,8 @@
 
 import argparse
 
+from rich.text import Text
+
 from siltstone.cli.arguments import setting_arguments
 from siltstone.cli.console import report
 
@@ -18,6 +20,6 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.api.aggregates import conventions
 
     known = conventions()
-    lines = [f"{name}\n  {c['rules']}\n  measures: {', '.join(c['measures'])}\n" for name, c in known.items()]
+    lines = [Text(f"{name}\n  {c['rules']}\n  measures: {', '.join(c['measures'])}\n") for name, c in known.items()]
     report(lines, known, as_json=args.json)
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from siltstone.cli.arguments import config_of, setting_arguments
 from siltstone.cli.console import report
 from siltstone.engine.session import DELTA_OF_SPARK, JAVA_OF_SPARK, java_version
-from siltstone.errors import SiltstoneError, StorageError
+from siltstone.errors import SiltstoneError, StorageError, UsageError
 from siltstone.model.access import Access
 from siltstone.storage import Storage, open_root
 
@@ -81,6 +81,11 @@ def _write_access(storage: Storage) -> Finding:
     while not there.exists():
         there = there.parent
     probe = f".siltstone-{uuid.uuid4().hex}"
+    try:
+        storage.refuse_unsafe()
+    except UsageError as error:
+        what, _, fix = str(error).partition(". ")
+        return Finding("write access", what, f"a folder for tables at {storage.root}", False, fix)
     try:
         store = open_root(str(there))
         store.put(probe, b"")

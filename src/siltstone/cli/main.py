@@ -5,7 +5,7 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from siltstone.cli.commands import COMMANDS, OLD_NAMES, parsers_of
+from siltstone.cli.commands import COMMANDS, OLD_NAMES, ONLY_TELL, parsers_of
 from siltstone.cli.console import notice
 from siltstone.cli.parsing import did_you_mean
 from siltstone.cli.run import guarded
@@ -16,7 +16,7 @@ from siltstone.errors import UsageError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. SystemExit after --help and --version."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _run(words), debug="--debug" in words)
+    return guarded(lambda: _run(words), debug="--debug" in words, only_tells=bool(ONLY_TELL.intersection(words[:1])))
 
 
 def _run(words: Sequence[str]) -> int:

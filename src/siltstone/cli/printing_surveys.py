@@ -7,7 +7,7 @@ from itertools import islice
 from rich.console import Console
 from rich.table import Table as Grid
 
-from siltstone.cli.console import console, print_json
+from siltstone.cli.console import console, print_json, say
 from siltstone.model.survey_summary import ReadingsSurvey, RecordsSurvey, SurveySummary
 from siltstone.model.time_zones import iso
 
@@ -21,13 +21,14 @@ def print_survey(summary: SurveySummary, *, as_json: bool) -> None:
         if isinstance(found, RecordsSurvey):
             _print_records(out, found)
         else:
-            out.print(*_readings(found), sep="\n", soft_wrap=True, highlight=False, markup=False)
+            say(out, _readings(found))
     if as_json:
         print_json(summary)
 
 
 def _readings(s: ReadingsSurvey) -> Iterator[str]:
     """The values of a dataset with a key, and the grain that its table's dates would get."""
+    yield from _defects({reason: n for reason, n in s.reasons.items() if reason.startswith("defect: ")})
     yield (
         f"{s.dataset}: {s.files:,} files read ({s.unreadable:,} unreadable), {s.records:,} records "
         f"({s.bad_records:,} bad), {s.rows:,} rows of {s.series:,} series"
@@ -43,6 +44,12 @@ def _readings(s: ReadingsSurvey) -> Iterator[str]:
         yield f"  refused     {n:,}: {reason}"
 
 
+def _defects(found: Mapping[str, int]) -> Iterator[str]:
+    """What siltstone itself failed at."""
+    for reason, n in _most_frequent(found):
+        yield f"siltstone failed at {n:,} files, please report it: {reason}"
+
+
 def _most_frequent(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """The first of what is ordered by how often it is met."""
     return islice(counts.items(), _VALUES_SHOWN)
@@ -50,6 +57,8 @@ def _most_frequent(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
 
 def _print_records(out: Console, s: RecordsSurvey) -> None:
     """A row per field of a dataset without a key, and the hints to put into a configuration."""
+    for defect in _defects(s.defects):
+        out.print(defect, soft_wrap=True, highlight=False, markup=False)
     grid = Grid("field", "kind", "fill", "values by kind", "remarks", box=None)
     for f in s.fields:
         by_count = sorted(f.values.items(), key=lambda kind_and_count: -kind_and_count[1])
@@ -57,12 +66,13 @@ def _print_records(out: Console, s: RecordsSurvey) -> None:
         fill = f"{sum(f.values.values()) / max(s.records, 1):.1%}"
         grid.add_row(f.key, f.kind or "-", fill, values, "; ".join(f.remarks))
     out.print(grid)
-    out.print(
-        f"{s.records:,} records of {s.files:,} files; {s.bad_records:,} bad records, {s.unreadable:,} unreadable "
-        f"files; folder hour {s.shift_hours:+d} h is the local hour; {s.ratio:.2f} bytes out per byte in",
-        highlight=False,
-        soft_wrap=True,
+    hints = ["hints to consider (sources.datalog.hints):"] if s.hints else []
+    say(
+        out,
+        [
+            f"{s.records:,} records of {s.files:,} files; {s.bad_records:,} bad records, {s.unreadable:,} unreadable "
+            f"files; folder hour {s.shift_hours:+d} h is the local hour; {s.ratio:.2f} bytes out per byte in",
+            *hints,
+            *(f"  {json.dumps(key)}: {kind}" for key, kind in s.hints.items()),
+        ],
     )
-    if s.hints:
-        out.print("hints to consider (sources.datalog.hints):")
-        out.print(*(f"  {json.dumps(key)}: {kind}" for key, kind in s.hints.items()), sep="\n", markup=False)

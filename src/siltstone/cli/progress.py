@@ -1,11 +1,13 @@
 """What a run tells while it works, on stderr: a bar on a terminal, plain lines otherwise."""
 
-import sys
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from siltstone.cli.console import notice, visible
+from siltstone.errors import masked
 
 
 class Reporter:
@@ -19,7 +21,7 @@ class Reporter:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.fields[done]}"),
                 TimeElapsedColumn(),
@@ -36,7 +38,9 @@ class Reporter:
     def __call__(self, what: str, files: int, of: int, byte_count: int) -> None:
         done = f"{files:,} of {of:,} files, {byte_count / 1e6:,.1f} MB" if of else ""
         if self._bar is not None:
-            self._bar.update(self._task, description=what, total=of or None, completed=files, done=done)
+            self._bar.update(
+                self._task, description=visible(masked(what)), total=of or None, completed=files, done=done
+            )
         elif self._last != what:
             self._last = what
-            print(f"siltstone: {what}{', ' + done if done else ''}", file=sys.stderr, flush=True)  # noqa: T201
+            notice(f"{what}{', ' + done if done else ''}")

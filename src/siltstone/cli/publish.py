@@ -4,6 +4,7 @@ import argparse
 
 from siltstone.cli.arguments import as_option, config_of, setting_arguments
 from siltstone.cli.progress import Reporter
+from siltstone.cli.run import telling_part
 
 EXAMPLE = "siltstone publish mortar LAKE OUT --archive zip"
 
@@ -38,12 +39,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish as the arguments say, print the summary; 0."""
+    """Publish as the arguments say, print the summary, also where the archive alone is missing; 0."""
     config = config_of(args)
     from siltstone.api.publish import publish
     from siltstone.cli.printing_tables import print_published
 
-    with Reporter() as progress:
+    with telling_part(print_published, as_json=args.json), Reporter() as progress:
         summary = publish(
             args.lake,
             args.out,

@@ -16,7 +16,7 @@ from siltstone.cli.arguments import (
 )
 from siltstone.cli.progress import Reporter
 from siltstone.cli.remarks import remark_if_nothing, remark_on_capitals
-from siltstone.cli.run import engine_of
+from siltstone.cli.run import engine_of, telling_part
 
 EXAMPLE = "siltstone resample LAKE/readings LAKE/grid --every 5m --limit 30m"
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing_tables import print_resampled
 
     rules = rules_file(args)
-    with Reporter() as progress:
+    with telling_part(print_resampled, as_json=args.json), Reporter() as progress:
         summary = resample(
             args.input,
             args.output,

@@ -4,7 +4,7 @@ import argparse
 
 from siltstone.cli.arguments import EVERY_HELP, bucket_arguments, config_of, measures_of, output_arguments
 from siltstone.cli.progress import Reporter
-from siltstone.cli.run import engine_of
+from siltstone.cli.run import engine_of, telling_part
 
 EXAMPLE = "siltstone rollup LAKE/hourly LAKE/daily --every 1d --zone Europe/Helsinki"
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.api.aggregates import rollup
     from siltstone.cli.printing_tables import print_aggregated
 
-    with Reporter() as progress:
+    with telling_part(print_aggregated, as_json=args.json), Reporter() as progress:
         summary = rollup(
             args.base,
             args.output,

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from siltstone.cli.console import notice, visible
+from siltstone.cli.streams import outlets
 from siltstone.engine.local import start_server
 from siltstone.engine.session import is_inside_spark, spark_session
 from siltstone.engine.tasks import Engine
-from siltstone.errors import SiltstoneError
+from siltstone.errors import PartlyError, SiltstoneError, masked
 
 SOURCES = "what the input is: datalog, haltian, mortar, sitewise, or records.NAME for a block of the configuration"
 
@@ -19,35 +21,56 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a run as Ctrl-C does."""
 
 
-def guarded(run: Callable[[], int], *, debug: bool) -> int:
-    """Run a job; an error becomes its message on stderr and its exit code, behind its trace with `debug`."""
+def guarded(run: Callable[[], int], *, debug: bool, only_tells: bool = False) -> int:
+    """Run a job; an error becomes its message on stderr and its exit code, behind its trace with `debug`.
+
+    Words that nobody takes are dropped, and the job's code stays; of a command that `only_tells` it is 6 where stdout
+    can't be written.
+    """
+    with outlets() as out:
+        code = _code_of(run, debug=debug)
+        out.flush()
+        if out.failure:
+            notice(f"what was to be said can't be written: {out.failure}")
+        return 6 if out.failure and only_tells and code == 0 else code
+
+
+def _code_of(run: Callable[[], int], *, debug: bool) -> int:
     try:
         with _stopped_by_sigterm():
             return run()
     except SiltstoneError as error:
         if debug:
             _print_trace()
-        print(f"siltstone: {error}", file=sys.stderr)  # noqa: T201
+        notice(str(error))
         return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     except KeyboardInterrupt as stop:
-        print("siltstone: stopped. Run it again: it goes on from what was committed.", file=sys.stderr)  # noqa: T201
+        notice("stopped. Run it again: it goes on from what was committed.")
         return 143 if isinstance(stop, _Terminated) else 130
     except Exception as error:
         if debug:
             _print_trace()
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
         next_move = "Please report it with the trace." if debug else "--debug shows the trace; please report it."
-        print(f"siltstone: unexpected {what}. {next_move}", file=sys.stderr)  # noqa: T201
+        notice(f"unexpected {what}. {next_move}")
         return 1
 
 
 def _print_trace() -> None:
     import traceback  # a run without errors needs none
 
-    traceback.print_exc()
+    print(visible(masked(traceback.format_exc()), keep="\n"), end="", file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def telling_part(show: Callable[..., None], *, as_json: bool) -> Iterator[None]:
+    """Inside, where a run ends with only a part of it committed, its summary is shown before the error goes on."""
+    try:
+        yield
+    except PartlyError as error:
+        if error.summary is not None:
+            show(error.summary, as_json=as_json)
+        raise
 
 
 @contextmanager

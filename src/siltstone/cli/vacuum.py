@@ -12,6 +12,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of vacuum."""
     table_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="list what would be deleted and delete nothing")
+    parser.add_argument("--force", action="store_true", help="delete even with a grace below 24 hours")
     setting_arguments(parser)
 
 
@@ -22,6 +23,6 @@ def run(args: argparse.Namespace) -> int:
     from siltstone.cli.printing import print_vacuumed
 
     with Reporter() as progress:
-        summary = vacuum(table_of(args), dry_run=args.dry_run, config=config, progress=progress)
+        summary = vacuum(table_of(args), dry_run=args.dry_run, force=args.force, config=config, progress=progress)
     print_vacuumed(summary, as_json=args.json)
     return 0

@@ -95,11 +95,11 @@ def _join(
         for window, names in zip(parts, beside, strict=True)
     ]
     try:
-        totals = TaskTotals.of(
-            engine.run(tasks, lambda done: progress(f"joining: {done} of {len(tasks)} tasks", 0, 0, 0))
-        )
+        with out.reading():
+            made = engine.run(tasks, lambda done: progress(f"joining: {done} of {len(tasks)} tasks", 0, 0, 0))
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
+    totals = TaskTotals.of(made)
     _check(totals, files[0], sum(o.rows for o in totals.outputs), joining)
     summary = replace(about, rows_in=totals.rows, rows_left_out=totals.left_out, rows_matched=totals.matched)
     return out.commit(summary, totals.outputs, paths)

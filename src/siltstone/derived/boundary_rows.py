@@ -156,7 +156,7 @@ def kept_as(path: str) -> str:
 def _put(out: Storage, path: str, frame: pl.DataFrame) -> None:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=1)
-    out.put(path, buffer.getvalue())
+    out.put(path, buffer.getvalue(), is_kept=False)
 
 
 def read_beside(out: Storage, path: str) -> pl.DataFrame:

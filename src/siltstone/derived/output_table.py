@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import open_root
 from siltstone.table.delta_table import Table
 from siltstone.table.open import table_at
-from siltstone.table.transaction import Made, PlannedTable, commit
+from siltstone.table.transaction import Made, PlannedTable, commit, reading_at
 from siltstone.table.writer import PartitionWriter, WriterSettings
 
 _WRITTEN_AT_ONCE = 1 << 19  # rows
@@ -101,9 +102,13 @@ class DerivedTable:
             )
 
     def is_of(self, files: Sequence[str]) -> bool:
-        """Whether the table was made of exactly these files."""
+        """Whether the table was made of exactly these files, and nobody else has changed it since."""
         newest = self._planned.newest
-        return newest is not None and newest.files == sorted(files)
+        return self._planned.others is None and newest is not None and newest.files == sorted(files)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Inside, files in `work` are written and read, which a vacuum may delete: see `reading_at`."""
+        return reading_at(self.table, self._planned.snapshot)
 
     def commit(self, summary: Made, outputs: Sequence[NewFile], files: Sequence[str]) -> Made:
         """Replace all data files in one commit; the summary. Raises AccountsError, and Refused if another run has
@@ -159,5 +164,6 @@ def ends_beside(
         BoundaryTask(rows, file.logged, file.partition[-1] if rows.place else "", tuple(by), filters, kept)
         for file in others
     ]
-    engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))
-    return write_beside(out.work, kept, files, parts, by, rows.time)
+    with out.reading():
+        engine.run(tasks, lambda done: progress(f"first and last rows: {done} of {len(tasks)} files", 0, 0, 0))
+        return write_beside(out.work, kept, files, parts, by, rows.time)

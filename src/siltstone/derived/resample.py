@@ -104,7 +104,8 @@ def _resample(
             )
             tasks.append(task)
     try:
-        made = engine.run(tasks, lambda done: progress(f"filling: {done} of {len(tasks)} tasks", 0, 0, 0))
+        with out.reading():
+            made = engine.run(tasks, lambda done: progress(f"filling: {done} of {len(tasks)} tasks", 0, 0, 0))
     finally:
         list(out.work.ahead(out.work.delete, [name for names in beside for name in names]))
     total = TaskTotals.of(made)

@@ -86,7 +86,7 @@ class LocalEngine:
             if not isinstance(error, BrokenProcessPool):
                 raise
             raise SiltstoneError(
-                "a worker process died, most likely killed for want of memory; nothing was committed",
+                "a worker process died, most likely killed for want of memory",
                 "Run again with fewer workers (--set engine.workers=1) or less --set engine.memory_mb.",
             ) from error
         return [results[i] for i in range(len(tasks))]

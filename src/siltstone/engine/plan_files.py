@@ -33,7 +33,10 @@ def run_plan(table: Mapping[str, Any], path: str) -> bytes:
     storage = decode(Storage, table)
     fetched = storage.read(path)
     if fetched is None:
-        raise StorageError(f"{storage.uri(path)} is gone", "Run again.")
+        raise StorageError(
+            f"the driver wrote {storage.uri(path)}, and this worker does not see it",
+            "Give a lake that every worker sees under the same path, such as s3://BUCKET/FOLDER.",
+        )
     plan = json.loads(fetched.data)
     try:
         outcome: dict[str, Any] = {"result": encode(decode(class_of(plan["kind"]), plan["task"]).run())}

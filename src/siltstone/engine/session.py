@@ -1,19 +1,27 @@
 """The one place that builds a Spark session, and knows which versions of Spark, Delta and Java run together."""
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from siltstone.errors import UsageError
+from siltstone.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JAVA_OF_SPARK = {"3.5": (8, 11, 17), "4.0": (17, 21), "4.1": (17, 21)}
 DELTA_OF_SPARK = {"3.5": "3.3.2", "4.0": "4.4.0", "4.1": "4.4.0"}
+
+_ANSWER_S = 20.0
+_LOOK_EVERY_S = 0.2
+_CONNECT_PORT = 15002
 
 _DELTA_MODULES = ("delta-spark_{spark}_2.13", "delta-storage", "delta-kernel-api", "delta-kernel-defaults")
 _NOT_NEEDED = (
@@ -67,19 +75,85 @@ def spark_session(app: str, *, delta: bool = False) -> "SparkSession":
     if delta:
         for key, value in delta_conf(line).items():
             builder = builder.config(key, value)
-    return builder.getOrCreate()
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        raise StorageError(
+            f"Spark can't start: {str(error).strip().partition(chr(10))[0]}",
+            "Check the cluster that SPARK_MASTER names, and its logs; --debug shows the trace.",
+        ) from error
 
 
 def _remote_session(sessions: type["SparkSession"]) -> "SparkSession":
-    """A session of a Connect server, which has a master, a Java and jars of its own."""
+    """A session of a Connect server, which has a master, a Java and jars of its own.
+
+    Raises StorageError where it does not answer in time: pyspark by itself would try again for ten minutes, deaf to
+    SIGTERM.
+    """
+    active = sessions.getActiveSession()
+    if active is not None:
+        return active
+    address = os.environ["SPARK_REMOTE"]
+
+    def ask() -> str:
+        _reach(address)
+        session = sessions.builder.getOrCreate()
+        _leave_without_asking(session)
+        return str(session.version)
+
     try:
-        return sessions.getActiveSession() or sessions.builder.getOrCreate()
+        _within(_ANSWER_S, ask)
+        return sessions.builder.getOrCreate()
     except ImportError as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise UsageError(
             f"Spark Connect, which SPARK_REMOTE asks for, can't begin: {reason}",
             "pip install 'pyspark[connect]', or unset SPARK_REMOTE.",
         ) from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise StorageError(
+            f"the Spark Connect server at {address}, which SPARK_REMOTE names, does not answer: {reason}",
+            "Check that it runs and can be reached from here, or unset SPARK_REMOTE.",
+        ) from error
+
+
+def _leave_without_asking(session: "SparkSession") -> None:
+    """Let the process end also where the server is gone: pyspark would ask it to forget models, which there are none
+    of, as long as it asks for anything."""
+    forget = getattr(getattr(session, "client", None), "_cleanup_ml_cache", None)
+    if forget is not None:
+        atexit.unregister(forget)
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens at an address such as sc://host:15002/;token=..."""
+    import socket  # only for this, which few commands ask
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    if parts.scheme == "sc" and parts.hostname:
+        socket.create_connection((parts.hostname, parts.port or _CONNECT_PORT), timeout=_ANSWER_S).close()
+
+
+def _within(seconds: float, call: Callable[[], object]) -> None:
+    """Wait for a call, in a thread of its own, so that signals are heard; TimeoutError where it takes longer."""
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            call()
+        except Exception as error:
+            failures.append(error)
+
+    thread, until = threading.Thread(target=work, daemon=True), time.monotonic() + seconds
+    thread.start()
+    while thread.is_alive() and time.monotonic() < until:
+        thread.join(timeout=_LOOK_EVERY_S)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    if failures:
+        raise failures[0]
 
 
 def delta_conf(spark_line: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
+_LOST = re.compile(r"(?:ExecutorLostFailure \([^)\n]*\)\s*Reason:\s*|(?=Python worker exited unexpectedly))([^\n]+)")
 _PYTHON_ERROR = re.compile(r"^(?:siltstone\.errors\.|pyspark\.\S*\.)?\w*(?:Error|Exception): (?=\S)(.+)$", re.MULTILINE)
 
 
@@ -42,13 +44,14 @@ class SparkEngine:
         plans = f"{FOLDER}/plans/{uuid.uuid4().hex}"
         paths = [f"{plans}/{i}.json" for i in range(len(tasks))]
         texts = [plan_of(task) for task in tasks]
-        list(table.ahead(lambda plan: table.put(*plan), zip(paths, texts, strict=True)))
+        list(table.ahead(lambda plan: table.put(*plan, is_kept=False), zip(paths, texts, strict=True)))
         try:
             numbers = self.spark.range(0, len(tasks), 1, len(tasks))
             frame = numbers.mapInArrow(_spark_task(encode(table), plans), "id bigint, result binary")
             rows = _collected(self.spark, frame.collect, done)
         finally:
-            list(table.ahead(table.delete, paths))
+            with suppress(StorageError):  # vacuum deletes plans too, and the run has its result, or its own error
+                list(table.ahead(table.delete, paths))
         outcomes = {row["id"]: bytes(row["result"]) for row in rows}
         return [result_of(task, outcomes[i]) for i, task in enumerate(tasks)]
 
@@ -81,6 +84,7 @@ def _spark_task(
 
 def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: TasksDone) -> list[Any]:
     """The rows of one collect; meanwhile the finished tasks are told where Spark can say (not over Connect)."""
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
     result: list[Any] = []
@@ -100,23 +104,33 @@ def _collected(spark: "SparkSession", collect: Callable[[], list[Any]], done: Ta
         finished = _finished_tasks(spark)
         if finished is not None and finished > most:
             done(most := finished)
-    if failure and isinstance(failure[0], PySparkException):
-        reason = _reason(str(failure[0]))
-        next_move = "Nothing was committed; --debug shows Spark's trace."
-        if "No module named" in reason:
-            next_move = (
-                "Spark's workers run another Python: set PYSPARK_PYTHON, or ship the environment (make archive)."
-            )
-        raise StorageError(f"a Spark task failed: {reason.rstrip('.')}", next_move) from failure[0]
+    if failure and isinstance(failure[0], PySparkException | Py4JError):
+        raise _explained(str(failure[0])) from failure[0]
     if failure:
         raise failure[0]
     return result
 
 
-def _reason(trace: str) -> str:
-    """The Python error that a Spark trace is about, else its first line."""
+def _explained(trace: str) -> StorageError:
+    """What a trace of Spark's is about: a process that died, a Python error, or its first lines."""
+    if lost := _LOST.search(trace):
+        return StorageError(
+            f"Spark lost an executor with its task, in the last of its tries: {' '.join(lost[1].split()).rstrip('.')}",
+            "Most likely it was killed for want of memory: give executors more of it beside Java's "
+            "(spark.executor.memoryOverhead), or tasks less (--set engine.memory_mb).",
+        )
     python_errors = _PYTHON_ERROR.findall(trace)
-    return python_errors[0] if python_errors else trace.strip().partition("\n")[0]
+    reason = python_errors[0] if python_errors else _first_line(trace)
+    next_move = "--debug shows Spark's trace."
+    if "No module named" in reason:
+        next_move = "Spark's workers run another Python: set PYSPARK_PYTHON, or ship the environment (make archive)."
+    return StorageError(f"a Spark task failed: {reason.rstrip('.')}", next_move)
+
+
+def _first_line(trace: str) -> str:
+    """The first line that says something: Py4J begins with the name of a call."""
+    lines = [line.lstrip(": ") for line in trace.strip().splitlines() if not line.startswith("An error occurred while")]
+    return lines[0] if lines else trace.strip()
 
 
 def _finished_tasks(spark: "SparkSession") -> int | None:

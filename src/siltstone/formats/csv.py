@@ -301,7 +301,7 @@ def _records(
     nameless = [name for name in document.header[document.named :] if frame[name].null_count() == frame.height]
     return Records(
         "careful" if lane == "careful" else "typed",
-        frame.drop(nameless),
+        frame[[name for name in frame.columns if name not in nameless]],
         np.asarray(indices, np.int64),
         np.asarray(lines, np.int64),
         bad,

@@ -49,20 +49,21 @@ def load_of(document: Any) -> Load:
     return load if isinstance(load, Load) else Load(document.size)
 
 
-def batches(documents: Iterable[Any], room: Room) -> Iterator[list[Any]]:
-    """The documents in order, as many at a time as there is room for; those that are too large in portions."""
+def batches(documents: Iterable[Any], room: Room) -> Iterator[tuple[list[Any], bool]]:
+    """The documents in order, as many at a time as there is room for; those that are too large in portions, each alone,
+    and True with it."""
     batch: list[Any] = []
     used = Load(0)
     for document in documents:
         load = load_of(document)
         if batch and not room.holds(used.plus(load)):
-            yield batch
+            yield batch, False
             batch, used = [], Load(0)
         if room.holds(load) or not hasattr(document, "portions"):
             batch.append(document)
             used = used.plus(load)
         else:
             for portion in document.portions(room):
-                yield [portion]
+                yield [portion], True
     if batch:
-        yield batch
+        yield batch, False

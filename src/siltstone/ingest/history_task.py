@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.errors import AccountsError
+from siltstone.ingest.defects import without_late_defects
 from siltstone.ingest.keyed_frames import column_of, complete, count_rows, keys_in
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
@@ -34,12 +35,12 @@ class HistoryTask(IngestTask):
     """Merges the snapshots of some files into a history, which it rewrites."""
 
     def run(self) -> IngestReport:
-        return _run(self)
+        return without_late_defects(lambda known: _run(self, known))
 
 
-def _run(task: IngestTask) -> IngestReport:
+def _run(task: IngestTask, failed: Mapping[int, str]) -> IngestReport:
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
-    reader = SourceReader(task, quarantine)
+    reader = SourceReader(task, quarantine, failed)
     dataset, contract = reader.dataset, reader.dataset.contract
     same = _Same(task, dataset)
     rows = _rows(task, reader, same)
@@ -96,7 +97,7 @@ def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame
 
     reader.fetching.expect(same.order)
     take(reader.parsed(same.others(reader)))
-    take(reader.rows(same.forget(odd)))
+    take(reader.rows(same.forget(odd | reader.failed)))
     twins = np.array(list(same.of), np.int64)
     for name in ("records_in", "duplicates_dropped"):
         reader.counters.add_counts(name, twins, np.array([records[i] for i in same.of.values()], np.int64))

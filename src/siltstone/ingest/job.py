@@ -1,8 +1,7 @@
 """The main job: files of a listing that the ledger does not have become tasks, tasks write data files, one commit makes
 these part of the table."""
 
-import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,25 +12,29 @@ from siltstone import sources
 from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import AccountsError, LostRaceError, SiltstoneError, UsageError, rebuilt
+from siltstone.errors import AccountsError, OtherTermsError, PartlyError, UsageError
+from siltstone.ingest.each_table import EachTable
+from siltstone.ingest.former_defects import failed_versions, former_defects, refuse_defects_alone
 from siltstone.ingest.listing import Listing, ListingDiff, compare, list_input, spread
 from siltstone.ingest.replace import Outcome, RowReplacer, refused_among, with_notes
 from siltstone.ingest.strategy import Hints, Strategy, Target, strategy_of
-from siltstone.ingest.summary import minute, summary_of, united
+from siltstone.ingest.summary import minute, summary_of
 from siltstone.ingest.two_pass import TwoPass
-from siltstone.maintenance.optimize import optimize
+from siltstone.maintenance.take_over import own_version
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.contracts import Column
 from siltstone.model.run_header import RunHeader
-from siltstone.model.run_summary import CompactSummary, OptimizeSummary, TableSummary
+from siltstone.model.run_summary import CompactSummary, TableSummary, TakeOverSummary
 from siltstone.model.schema import base_schema
 from siltstone.storage import Storage, open_input, open_root
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head, Ledger
 from siltstone.table.open import refuse_table, table_at
-from siltstone.table.transaction import TableVersion, reading_at, retry
+from siltstone.table.other_writers import with_digest
+from siltstone.table.refusals import Refused
+from siltstone.table.transaction import TableVersion, WrittenFiles, reading_at, retry
 from siltstone.version import __version__
 
 _FEW_TASKS = 2
@@ -55,9 +58,9 @@ def compact(
     other content replaces its former rows. With `retry_quarantined` files with refused records are read again, for new
     limits or another window. With `since` (by the clock of the folders) files in folders of an earlier hour are not
     looked at; a later run takes them. Undersized files are merged afterwards.
-    Raises a SiltstoneError when nothing was committed; quarantined input is no error.
+    A table that fails leaves the others their turn. Raises PartlyError, with the summary, where a part is committed,
+    another SiltstoneError when nothing is; quarantined input is no error.
     """
-    started = time.time()
     engine.start()
     options = options_of(config, source_name)
     datasets = sources.datasets(source_name, options)
@@ -74,58 +77,47 @@ def compact(
     listings = list_input(store, datasets, config.compaction.source_root, since, only)
     tables = [table_at(lake.child(d.contract.table), d.contract, config.compaction.format) for d in datasets]
     tables = [table.for_writing() for table in tables]
-    are_new = [table.snapshot() is None for table in tables]  # one of a newer format is refused before any is written
+    done = EachTable(source_name, is_of_one_table=len(datasets) == 1)
+    are_new = [done.is_new(t, has_files=bool(found.files.height)) for t, found in zip(tables, listings, strict=True)]
     if all(are_new):
         refuse_table(lake)
     context = _Context(config, engine, progress, retry_quarantined)
-    summaries = []
     for dataset, listing, table, is_new in zip(datasets, listings, tables, are_new, strict=True):
-        if not listing.files.height and (len(datasets) > 1 or is_new):
+        if is_new is None or (not listing.files.height and (len(datasets) > 1 or is_new)) or done.is_over:
             continue
         strategy = strategy_of(dataset)
-        if is_new:
-            engine.warm_up(_FEW_TASKS, strategy.modules)  # there is work for sure
-            table.create()
-        summary = _in_batches(strategy, options, store, table, context, listing)
-        settled = _settled(table, config, engine, progress, summary.run) if strategy.is_optimized else None
-        summaries.append(replace(summary, settled=settled, seconds=round(time.time() - started, 3)))
-        started = time.time()
-    if not summaries:
+        with done.turn(table.storage.root) as turn:
+            if is_new:
+                engine.warm_up(_FEW_TASKS, strategy.modules)  # there is work for sure
+                table.create()
+            for batch in _batches(strategy, options, store, table, context, listing):
+                turn.batches.append(batch)
+            if strategy.is_optimized:
+                turn.settle(table, config, engine, progress)
+    summary = done.summary()
+    if summary is None:
         limit = f" in folders since {minute(since)}" if since else ""
         expected = " or ".join(d.layout for d in datasets)
         raise UsageError(f"no {source_name} files below {store.root}{limit}", f"Expected {expected}.")
-    return CompactSummary(source_name, summaries, is_of_one_table=len(datasets) == 1)
+    return summary
 
 
-def _in_batches(
+def _batches(
     strategy: Strategy,
     options: Mapping[str, Any],
     store: Storage,
     table: Table,
     context: "_Context",
     listing: Listing,
-) -> TableSummary:
-    """Bring a listing into its table, with a commit for each batch of files; the summary of all."""
-    batches: list[TableSummary] = []
-    while not batches or batches[-1].files_later:
+) -> Iterator[TableSummary]:
+    """Bring a listing into its table, with a commit for each batch of files; the summary of each."""
+    has_more = True
+    while has_more:
         run = _Run(strategy, options, store, table, context)
-        batches.append(run.until_committed(listing))
+        summary = run.until_committed(listing)
+        yield summary
+        has_more = bool(summary.files_later)
         listing = listing.without(run.deferred)
-    return united(batches)
-
-
-def _settled(table: Table, config: Config, engine: Engine, progress: Progress, run: str) -> OptimizeSummary | None:
-    """What optimize did after a run; None where it was not wanted or is left to the next run."""
-    if not config.optimize.after_compact:
-        return None
-    try:
-        return optimize(table, config, engine, progress)
-    except LostRaceError:
-        return None
-    except SiltstoneError as error:
-        if not run:
-            raise
-        raise rebuilt(type(error), f"run {run} is committed, but merging small files failed: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -159,7 +151,10 @@ class _Run:
         self._passes = self._no_passes()
         self._target: Target | None = None
         self._replacer = RowReplacer(context.engine, self._settings, context.tell)
+        self._written = WrittenFiles(table)
+        self._failed: dict[str, str] = {}
         self.deferred: set[str] = set()
+        self._taken_over: TakeOverSummary | None = None
 
     def _no_passes(self) -> TwoPass:
         context = self._context
@@ -172,22 +167,34 @@ class _Run:
     def _attempt(self, listing: Listing) -> TableSummary:
         """Compare the listing with the ledger, plan and run tasks for new files, replace rows, check, commit. Raises
         Refused when another run commits meanwhile."""
-        version = TableVersion.newest(self._table)
+        context = self._context
+        version, taken_over = own_version(self._table, context.config, context.engine, context.progress)
+        self._taken_over = taken_over or self._taken_over
+        self._forget_lost(version.snapshot)
         self._refuse_other_meaning(version.ledger)
         self._keep_grain(version.ledger)
+        self._failed = former_defects(self._table.storage, version.ledger, self._dataset.name, listing)
         with reading_at(self._table, version.snapshot):
             diff = self._compare_and_run(listing, version)
+            refuse_defects_alone(self._passes.accounts(), self._failed)
             outcome = self._replace(diff, version)
             self._check(outcome)
             return self._commit(listing, diff, version, outcome)
 
+    def _forget_lost(self, snapshot: Snapshot) -> None:
+        """Let that be read and written again which earlier attempts wrote to files that are gone, or may go."""
+        lost = self._written.lost(snapshot, [*self._passes.written, *self._replacer.written])
+        if lost:
+            self._passes.forget(lost)
+            self._replacer.forget(lost)
+
     def _refuse_other_meaning(self, ledger: Ledger) -> None:
-        """Raise UsageError when a setting that gives the table's rows their meaning is not that of the runs before."""
+        """Raise OtherTermsError when a setting that the meaning of the table's rows rests on is another one now."""
         learned = ledger.learned(self._dataset.name)
         for key, value in self._meaning.items():
             if learned and learned.get(key, "") != value:
                 before = learned.get(key, "")
-                raise UsageError(
+                raise OtherTermsError(
                     f"{self._table.storage.root} was written with {key} {before!r}, this run has {value!r}",
                     "Give the same value, or another lake.",
                 )
@@ -198,7 +205,7 @@ class _Run:
         if grain is None or not self._strategy.has_grain:
             return
         if wanted not in ("auto", grain):
-            raise UsageError(
+            raise OtherTermsError(
                 f"{self._table.storage.root} has dates by the {grain}, not by the {wanted}",
                 "Leave compaction.grain out, or give another lake.",
             )
@@ -225,6 +232,8 @@ class _Run:
                 self._context.engine.warm_up(tasks, self._strategy.modules)
                 self._target = self._target or self._chosen_target(diff, version.ledger)
                 self._passes.run(todo, self._target)
+                if self._passes.has_read_none:
+                    self._store.refuse_unseen((file.path, file.etag) for file in todo)
             if self._passes.leave_moved(diff.together):
                 continue
             found = refused_among(self._passes.accounts(), diff.together) - refused if diff.together else set()
@@ -243,6 +252,7 @@ class _Run:
             self._dataset,
             shares_rows=self._strategy.shares_rows,
             retry_quarantined=retry_quarantined,
+            again=self._failed,
             refused=refused,
         )
         if diff.together or retry_quarantined:
@@ -319,16 +329,22 @@ class _Run:
             files_superseded=len(replaced.former_rows),
             rows_superseded=sum(replaced.former_rows.values()),
             keys_replaced=replaced.keys_replaced,
+            taken_over=self._taken_over,
         )
         if summary.run:
             accounts = [*read, *with_notes(self._adjusted(outcome, ledger), diff.noted)]
             if columns:
                 snapshot = self._add_columns(columns, snapshot)
             header = self._header(summary, outcome, columns, ledger)
+            header = with_digest(header, self._table, snapshot, ledger.newest, outcome.outputs, replaced.removed)
             ledgers.write_manifest(self._table.storage, head, ledger, header, accounts, self._dataset.name)
             self._context.tell(f"committing {len(outcome.outputs)} files")
             info = {"run": head.name, "rows": summary.rows_out}
-            self._table.commit(Change(head, outcome.outputs, info, removed=replaced.removed), snapshot)
+            try:
+                self._table.commit(Change(head, outcome.outputs, info, removed=replaced.removed), snapshot)
+            except PartlyError as error:
+                error.summary = summary
+                raise
         return summary
 
     def _adjusted(self, outcome: Outcome, ledger: Ledger) -> list[FileAccount]:
@@ -364,6 +380,7 @@ class _Run:
             **self._meaning,
             "shift_hours": shift_hours if deferred * 2 <= summary.records_in else None,
             "ratio": summary.ratio or known.get("ratio"),
+            **failed_versions(ledger, self._dataset.name, outcome.read, self._failed),
         }
         return replace(
             RunHeader.from_dict({**summary.counts, "deferred": deferred}),

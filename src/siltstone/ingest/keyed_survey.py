@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item
 from siltstone.formats.portions import Room, batches
+from siltstone.ingest.defects import netted, rows_of
 from siltstone.ingest.keyed_frames import complete
 from siltstone.mapping.dataset import Dataset, Keyed
 from siltstone.mapping.rules import Grain, Rules
@@ -77,8 +78,10 @@ def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rul
     sample: list[pl.DataFrame] = []
     opened = _Opened(store, files, dataset, rules, survey)
     sampled_rows = 0
-    for batch in batches(opened.documents(), Room(_BATCH_BYTES)):
-        parts, _ = dataset.rows(batch, base_schema(dataset.contract), rules)
+    failed: dict[int, str] = {}
+    for batch, _ in batches(opened.documents(), Room(_BATCH_BYTES)):
+        parts, _, defects = rows_of(dataset, batch, base_schema(dataset.contract), rules)
+        failed |= defects
         for part in cast(Sequence[Keyed], parts):
             survey.records += sum(part.records.values())
             survey.bad_records += len(part.bad)
@@ -91,6 +94,8 @@ def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rul
                     sampled_rows += sample[-1].height
     if sample and opened.bytes:
         survey.ratio = _written_bytes(sample, dataset) * survey.rows / sampled_rows / opened.bytes
+    survey.unreadable += len(failed)
+    survey.reasons.update(failed.values())
     return survey
 
 
@@ -112,8 +117,11 @@ class _Opened:
                 continue
             self._survey.files += 1
             try:
-                item = Item(index, row["identity"], row["modified_us"], fetched.data)
-                document = self._dataset.open(item, self._rules).document
+                if fetched.refusal:
+                    raise Unreadable(fetched.refusal)
+                with netted():
+                    item = Item(index, row["identity"], row["modified_us"], fetched.data)
+                    document = self._dataset.open(item, self._rules).document
             except Unreadable as error:
                 self._survey.unreadable += 1
                 self._survey.reasons[str(error)] += 1

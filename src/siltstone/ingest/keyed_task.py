@@ -1,7 +1,7 @@
 """The task of a table with a key: of rows with one key, its own and those of the table, one stays; the new ones go to a
 file of each partition that they name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.errors import AccountsError
+from siltstone.ingest.defects import without_late_defects
 from siltstone.ingest.keyed_frames import column_of, count_cells, order_of
 from siltstone.ingest.keyed_groups import Group, groups
 from siltstone.ingest.reader import SourceReader
@@ -33,12 +34,12 @@ class KeyedTask(IngestTask):
     """Upserts the rows of some files of a keyed dataset, into whatever partitions they name."""
 
     def run(self) -> IngestReport:
-        return _run(self)
+        return without_late_defects(lambda known: _run(self, known))
 
 
-def _run(task: IngestTask) -> IngestReport:
+def _run(task: IngestTask, known: Mapping[int, str]) -> IngestReport:
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
-    reader = SourceReader(task, quarantine)
+    reader = SourceReader(task, quarantine, known)
     keys = KeyDedup(task, reader)
     writers = _Writers(task, reader)
     for group in groups(task, reader):

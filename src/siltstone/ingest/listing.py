@@ -16,7 +16,7 @@ from siltstone.ingest.task_spec import FormerVersion, SourceFile
 from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.storage import Storage, open_root
-from siltstone.table.ledger import Ledger
+from siltstone.table.ledger import EDITED, Ledger
 
 
 def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
@@ -133,23 +133,28 @@ def compare(
     *,
     shares_rows: bool = True,
     retry_quarantined: bool = False,
+    again: Collection[str] = (),
     refused: Collection[str] = (),
 ) -> ListingDiff:
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
-    With `retry_quarantined` files with refused records, or refused as a whole, are new again. Where files share rows
+    With `retry_quarantined` files with refused records, or refused as a whole, are new again, and so are those of
+    `again`. Where files share rows
     of the table (see `Strategy`) a file with a former version brings its companions along, or is left out where it
-    can't: one is gone, or its new content is `refused`.
+    can't: one is gone, or its new content is `refused`. A file of which another writer edited rows is left out.
     """
     _refuse_foreign(listing, ledger, dataset)
     entries = ledger.of(dataset.name).entries
     known = entries.rename({"path": "identity", "etag": "old_etag", "size": "old_size"})
     joined = listing.files.join(known, on="identity", how="left", maintain_order="left")
     is_retried = pl.lit(retry_quarantined) & (pl.col("state").eq("quarantined") | (pl.col("records_quarantined") > 0))
-    is_new = pl.col("old_etag").is_null() | is_retried
+    is_new = pl.col("old_etag").is_null() | is_retried | pl.col("identity").is_in(list(again))
+    is_new &= pl.col("state").fill_null("") != EDITED
+    edited = set(joined.filter(state=EDITED)["identity"])
     is_same = (pl.col("etag") == pl.col("old_etag")) & (pl.col("size") == pl.col("old_size"))
     todo = set(joined.filter(is_new)["identity"])
     noted: list[FileAccount] = []
+    kept: set[str] = set()
     touched = joined.filter(~is_new & ~is_same)
     contents = store.ahead(store.read, touched["path"], touched["size"])
     for row, fetched in zip(touched.iter_rows(named=True), contents, strict=True):
@@ -158,8 +163,8 @@ def compare(
         if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:
             noted.append(_noted(row, fetched.etag))
         else:
-            todo.add(row["identity"])
-    listed = set(listing.files["identity"])
+            (kept if row["identity"] in edited else todo).add(row["identity"])
+    listed = set(listing.files["identity"]) - edited
     sharing = entries if shares_rows else entries.clear()
     device_of = partial(_device, dataset)
     found = companions(todo.difference(refused), listed.difference(refused), sharing, device_of)
@@ -172,8 +177,9 @@ def compare(
         former_duplicates=(pl.col("duplicates_dropped") + pl.col("keys_superseded")).fill_null(0),
         former_sha256=former_sha256,
     )
-    skipped = joined.height - files.height - len(noted) - len(found.left_out)
-    return ListingDiff(files, skipped, noted, sorted(found.left_out), found.together)
+    changed = sorted(found.left_out | kept)
+    skipped = joined.height - files.height - len(noted) - len(changed)
+    return ListingDiff(files, skipped, noted, changed, found.together)
 
 
 def _refuse_foreign(listing: Listing, ledger: Ledger, dataset: Dataset) -> None:

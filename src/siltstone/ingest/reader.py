@@ -1,7 +1,7 @@
 """A task's source files to rows of its dataset, with an account of every record on the way."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from siltstone import sources
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import LANES, BadRecord, Item, Opened
 from siltstone.formats.portions import Room, batches
+from siltstone.ingest.defects import Defect, LateDefect, netted, rows_of
 from siltstone.ingest.prefetch import Prefetch
 from siltstone.ingest.task_spec import IngestTask
 from siltstone.mapping.dataset import Keyed, Wide
@@ -22,10 +23,11 @@ _LANES = ("", *LANES, "salvaged")  # a file that took several is named by the la
 class SourceReader:
     """Reads the files of one task, each named by its index in the task.
 
-    `schema` grows with the columns that the values bring.
+    `schema` grows with the columns that the values bring. `failed` are files that siltstone fails at (see `defects`),
+    `known` those of which this is known from an earlier attempt.
     """
 
-    def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, str]) -> None:
         self.files, self._settings = task.files, task.settings
         self.dataset = sources.dataset(task.dataset, task.options)
         self._quarantine = quarantine
@@ -33,6 +35,8 @@ class SourceReader:
         self._is_home = np.array([f.role == "home" for f in task.files])
         self._bytes = self._unread = sum(f.size for f in task.files)
         self.counters = Counters(len(task.files))
+        self.failed: set[int] = set()
+        self._known = known
         self._notes = [FileAccount(f.identity, f.size, f.etag, modified_us=f.modified_us) for f in task.files]
         self.schema = task.schema
 
@@ -69,8 +73,8 @@ class SourceReader:
 
     def parsed(self, documents: Iterable[Any]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
         """The same as `rows`, of documents at hand."""
-        for batch in batches(documents, Room(self._settings.batch_bytes)):
-            yield self._parsed(batch)
+        for batch, is_portion in batches(documents, Room(self._settings.batch_bytes)):
+            yield self._parsed(batch, is_portion=is_portion)
 
     def _document(self, index: int) -> Any:
         """The opened file, or None when it gives nothing; its account and the quarantine say why."""
@@ -82,15 +86,18 @@ class SourceReader:
             return None
         note.sha256 = hashlib.sha256(fetched.data).hexdigest()
         try:
-            opened = self.open(index, fetched.data)
+            if fetched.refusal:
+                raise Unreadable(fetched.refusal)
+            if index in self._known:
+                raise Defect(self._known[index])
+            with netted():
+                opened = self.open(index, fetched.data)
             former = file.former
             if opened.damage and former and note.sha256 != former.sha256:
                 lines = former.rows + former.duplicate_lines
                 raise Unreadable(f"{opened.damage}; the {lines:,} lines of its former version stay")
         except Unreadable as error:
-            note.state, note.reason = "quarantined", str(error)
-            if file.role == "home":
-                self._quarantine.add_file(file.identity, str(error), fetched.data)
+            self._refuse_file(index, error, fetched.data)
             return None
         if opened.damage:
             note.lane, note.reason = "salvaged", opened.damage
@@ -102,8 +109,35 @@ class SourceReader:
         file = self.files[index]
         return self.dataset.open(Item(index, file.identity, file.modified_us, data), self._settings.rules)
 
-    def _parsed(self, batch: Sequence[Any]) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
-        parts, self.schema = self.dataset.rows(batch, self.schema, self._settings.rules)
+    def _refuse_file(self, index: int, why: Unreadable, data: bytes) -> None:
+        """Quarantine a file as a whole. One that siltstone fails at in the second pass only is left for the next
+        run: its rows of the first must not be taken."""
+        file, note = self.files[index], self._notes[index]
+        is_defect = isinstance(why, Defect)
+        if is_defect:
+            self.failed.add(index)
+        note.state, note.lane, note.reason = "quarantined", "", str(why)
+        if file.role == "home":
+            self._quarantine.add_file(file.identity, str(why), data)
+        elif is_defect:
+            note.state = "deferred"
+
+    def _refuse_document(self, index: int, reason: str) -> None:
+        """The same for a file that was opened: its bytes are read again."""
+        fetched = self.fetching.take(index)
+        if fetched is None or fetched.etag != self.files[index].etag:
+            self._notes[index].state, self._notes[index].reason = "deferred", "changed since the listing"
+        else:
+            self._refuse_file(index, Defect(reason), fetched.data)
+
+    def _parsed(self, batch: Sequence[Any], *, is_portion: bool) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
+        """The rows of a batch. Raises LateDefect where siltstone fails at a portion of a file: others of it are on
+        their way."""
+        parts, self.schema, defects = rows_of(self.dataset, batch, self.schema, self._settings.rules)
+        if is_portion and defects:
+            raise LateDefect(*next(iter(defects.items())))
+        for index, reason in defects.items():
+            self._refuse_document(index, reason)
         for part in parts:
             self._refuse(part.bad)
             document = part.document if isinstance(part, Wide) else part.frame["document"].to_numpy()

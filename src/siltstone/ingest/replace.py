@@ -1,7 +1,7 @@
 """Takes replaced rows out of the table: those of former versions of source files, and those that rows with the same key
 replace. Every data file that holds one is rewritten without them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -188,6 +188,16 @@ class RowReplacer:
     def __init__(self, engine: Engine, settings: Settings, tell: Callable[[str], None]) -> None:
         self._engine, self._settings, self._tell = engine, settings, tell
         self._done: dict[_Rewrite, Rewritten] = {}
+
+    @property
+    def written(self) -> list[str]:
+        """The files that the rewrites have written."""
+        return [output.written_to for done in self._done.values() for output in done.outputs]
+
+    def forget(self, lost: Set[str]) -> None:
+        """Undo the rewrites that have written one of these files."""
+        kept = {r: d for r, d in self._done.items() if lost.isdisjoint(o.written_to for o in d.outputs)}
+        self._done = kept
 
     def drop(
         self, version: TableVersion, former_rows: Mapping[str, int], positions: Mapping[str, Sequence[int]]

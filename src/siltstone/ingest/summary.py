@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from siltstone.ingest.defects import version_of
 from siltstone.ingest.listing import Listing, ListingDiff
 from siltstone.model.accounts import FileAccount, total
 from siltstone.model.data_files import NewFile
@@ -13,8 +14,7 @@ _COUNTS = (
     *("files_ingested", "files_quarantined", "files_salvaged", "records_in", "rows_out", "records_quarantined"),
     *("duplicates_dropped", "keys_superseded", "keys_replaced", "rows_split", "records_empty", "keys_seen"),
     *("cells_stored", "nulls", "values_rescued", "files_written", "bytes_in", "bytes_written", "files_superseded"),
-    "rows_superseded",
-    "files_deferred",
+    *("rows_superseded", "files_deferred", "files_defect"),
 )
 
 
@@ -27,6 +27,7 @@ def summary_of(
 ) -> TableSummary:
     """The counts of a run over a listing, whose files got these accounts and gave these outputs."""
     states = [f.state for f in files]
+    defects = [f for f in files if version_of(f.reason)]
     whole = total(files)
     return TableSummary(
         since=minute(listing.since) if listing.since else None,
@@ -35,6 +36,7 @@ def summary_of(
         files_skipped=news.skipped + len(news.noted),
         files_quarantined=states.count("quarantined"),
         files_salvaged=sum(f.lane == "salvaged" for f in files),
+        files_defect=sum(f.state == "quarantined" for f in defects),
         files_changed=len(news.changed),
         files_deferred=states.count("deferred"),
         files_ignored=listing.ignored,
@@ -56,6 +58,7 @@ def summary_of(
         bytes_written=sum(o.bytes for o in outputs),
         changed=news.changed[:20],
         deferred_files=[f"{f.path} ({f.reason})" for f in files if f.state == "deferred"][:20],
+        defects=[f"{f.path}: {f.reason}" for f in defects][:20],
     )
 
 
@@ -74,8 +77,10 @@ def united(summaries: Sequence[TableSummary]) -> TableSummary:
         last,
         **counts,
         run=next((s.run for s in reversed(summaries) if s.run), ""),
+        taken_over=next((s.taken_over for s in summaries if s.taken_over), None),
         columns_added=[name for s in summaries for name in s.columns_added],
         files_listed=first.files_listed,
         files_skipped=first.files_skipped,
         deferred_files=[file for s in summaries for file in s.deferred_files][:20],
+        defects=[file for s in summaries for file in s.defects][:20],
     )

@@ -16,10 +16,13 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Item, Parsed
-from siltstone.formats.ndjson.fast import parse_inferred
+from siltstone.formats.ndjson.fast import TooManyCells, parse_inferred
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
+from siltstone.formats.portions import Room, batches
+from siltstone.ingest.defects import Defect, netted
 from siltstone.ingest.keyed_survey import KeyedSurvey, take_keyed_survey
 from siltstone.ingest.listing import list_input, spread
+from siltstone.kernels.sorted_merge import united
 from siltstone.mapping.dataset import Dataset, Wide
 from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.arrays import Ints
@@ -33,6 +36,9 @@ from siltstone.table.writer import parquet_options
 
 _EXACT = 1 << 53
 _SAMPLE_ROWS = 100_000
+_PORTION_BYTES = 16 << 20  # of a file's text that is parsed at a time
+_MOST_SPELLINGS = 8  # of a key
+_MOST_KEYS = 10  # times the columns of a table
 _KINDS: dict[str, Kind] = {"number": "double", "boolean": "boolean", "string": "string", "json": "json"}
 _TOKENS = {kind: token for token, kind in _KINDS.items()} | {"bigint": "number", "int": "number"}
 
@@ -77,7 +83,8 @@ class FieldFound:
 class Survey:
     """What was found: fields in order of first sight, records and files read, `shift_hours` from the folder's hour
     to local time, `ratio`, output bytes per input byte, and `kinds`,
-    what the columns of the fields are or would become by contract and hints."""
+    what the columns of the fields are or would become by contract and hints. `defects` counts, by reason, the
+    unreadable files that siltstone itself failed at."""
 
     fields: dict[str, FieldFound] = field(default_factory=dict)
     files: int = 0
@@ -87,6 +94,7 @@ class Survey:
     shift_hours: int = 0
     ratio: float = 1.0
     kinds: dict[str, Kind] = field(default_factory=dict)
+    defects: Counter[str] = field(default_factory=Counter)
 
     def schema(self, base: Schema, rules: Rules) -> Schema:
         """The base schema with a column for each field found, hints first."""
@@ -123,6 +131,7 @@ class Survey:
             ratio=self.ratio,
             fields=fields,
             hints=self.hints,
+            defects=dict(self.defects),
         )
 
 
@@ -176,29 +185,43 @@ def take_survey(
         if fetched is None:
             continue
         survey.files += 1
+        item = Item(0, row["identity"], row["modified_us"], fetched.data)
         try:
-            whole = dataset.open(Item(0, row["identity"], row["modified_us"], fetched.data), rules).document
-        except Unreadable:
+            if fetched.refusal:
+                raise Unreadable(fetched.refusal)
+            with netted():
+                whole = dataset.open(item, rules).document
+                document = whole if max_lines is None else replace(whole, data=_first_lines(whole.data, max_lines))
+            for (portion,), _ in batches([document], Room(_PORTION_BYTES)):
+                with netted():
+                    parts, schema = _surveyed(portion, dataset, schema, survey, rules)
+                shifts += [_shift(p.ts_us, row, dataset, rules) for p in parts if len(p.ts_us)]
+                if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
+                    tables += [part.table for part in parts]
+                    sampled_bytes += row["size"] * portion.size / max(whole.size, 1)
+        except Unreadable as error:
             survey.unreadable += 1
-            continue
-        head = whole.data if max_lines is None else _first_lines(whole.data, max_lines)
-        document = replace(whole, data=head)
-        rows, schema = dataset.rows([document], schema, rules)
-        parts = cast(Sequence[Wide], rows)
-        if refused := {bad.line for part in parts for bad in part.bad}:
-            survey.bad_records += len(refused)
-            document = document.without(refused)
-        _find_fields(document, parts, schema, survey, rules)
-        shifts += [_shift(p.ts_us, row, dataset, rules) for p in parts if len(p.ts_us)]
-        if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
-            tables += [part.table for part in parts]
-            sampled_bytes += row["size"] * len(head) / max(whole.size, 1)
+            if isinstance(error, Defect):
+                survey.defects[str(error)] += 1
     if shifts:
         survey.shift_hours = statistics.mode(sorted(shifts))
     if sampled_bytes and tables:
         survey.ratio = _written_bytes(tables) / sampled_bytes
     survey.kinds = {c.key: c.kind for c in survey.schema(base, rules).columns}
     return survey
+
+
+def _surveyed(
+    document: Document, dataset: Dataset, schema: Schema, survey: Survey, rules: Rules
+) -> tuple[Sequence[Wide], Schema]:
+    """The rows of a document and the schema with what they brought; the survey has its fields."""
+    rows, schema = dataset.rows([document], schema, rules)
+    parts = cast(Sequence[Wide], rows)
+    if refused := {bad.line for part in parts for bad in part.bad}:
+        survey.bad_records += len(refused)
+        document = document.without(refused)
+    _find_fields(document, parts, schema, survey, rules)
+    return parts, schema
 
 
 def _first_lines(text: bytes, count: int) -> bytes:
@@ -215,7 +238,10 @@ def _find_fields(document: Document, parts: Sequence[Wide], schema: Schema, surv
         for part in parts:
             _find_in_columns(part, schema, survey)
         return
-    inferred = parse_inferred([document], Schema((), schema.reserved), Rules(max_line_bytes=rules.max_line_bytes))
+    try:
+        inferred = parse_inferred([document], Schema((), schema.reserved), Rules(max_line_bytes=rules.max_line_bytes))
+    except TooManyCells:
+        inferred = None
     if inferred is None:
         _find_in_tokens(document, survey, rules)
     else:
@@ -249,6 +275,8 @@ def _odd_numbers(column: Column, of: FieldFound) -> pl.Expr | None:
 
 
 def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
+    """Look at every key of every record; once many times the columns of a table are known, at no further ones."""
+    most = _MOST_KEYS * rules.max_columns
     for line in document.lines:
         if not line.strip():
             continue
@@ -259,6 +287,8 @@ def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
             continue
         survey.records += 1
         for token in tokens:
+            if len(survey.fields) >= most and token.key.lower() not in survey.fields:
+                continue
             found = _field(survey, token.key)
             if token.kind == "null":
                 found.nulls += 1
@@ -272,7 +302,7 @@ def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
 
 def _field(survey: Survey, key: str) -> FieldFound:
     found = survey.fields.setdefault(key.lower(), FieldFound(key))
-    if key != found.key:
+    if key != found.key and len(found.spellings) < _MOST_SPELLINGS:
         found.spellings.add(key)
     return found
 
@@ -288,6 +318,5 @@ def _shift(ts_us: Ints, row: dict[str, Any], dataset: Dataset, rules: Rules) -> 
 
 def _written_bytes(tables: Sequence[pa.Table]) -> int:
     buffer = io.BytesIO()
-    table = pa.concat_tables(tables, promote_options="permissive")
-    pq.write_table(table, buffer, **parquet_options())
+    pq.write_table(united(tables), buffer, **parquet_options())
     return buffer.tell()

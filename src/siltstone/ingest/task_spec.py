@@ -11,6 +11,7 @@ from siltstone.model.contracts import Column
 from siltstone.model.data_files import DataFile, NewFile, Partition
 from siltstone.model.schema import Schema
 from siltstone.storage import Storage
+from siltstone.table.quarantine import oldest_part
 from siltstone.table.writer import WriterSettings
 
 Role = Literal["home", "late", "reference"]
@@ -114,3 +115,10 @@ class TaskResult:
 
     task: IngestTask
     report: IngestReport
+
+    @property
+    def written(self) -> list[str]:
+        """The files that the task has written, where they are until the commit; of a quarantine file its oldest
+        part."""
+        quarantine = [oldest_part(self.report.quarantine)] if self.report.quarantine else []
+        return [*(output.written_to for output in self.report.outputs), *quarantine]

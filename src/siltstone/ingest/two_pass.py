@@ -5,7 +5,7 @@ The first pass takes every file; its tasks write the rows of their own partition
 which belong to other partitions (see `strategy.Append`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import accumulate
 
@@ -39,6 +39,11 @@ class TwoPass:
         """The moved files that are left for the next run."""
         return set(self._moved)
 
+    @property
+    def has_read_none(self) -> bool:
+        """Whether no file was as it was listed."""
+        return all(account.state == "deferred" for result in self.first for account in result.report.files)
+
     def leave_moved(self, files: Collection[str]) -> bool:
         """Leave for the next run those of the files that changed or vanished before they were read; False: none did.
         What their tasks did is undone."""
@@ -49,6 +54,18 @@ class TwoPass:
             self.first = [r for r in self.first if not any(f.identity in moved for f in r.task.files)]
             self.second = None
         return bool(moved)
+
+    @property
+    def written(self) -> list[str]:
+        """The files that the tasks have written, of a quarantine file its oldest part."""
+        return [path for result in self.done for path in result.written]
+
+    def forget(self, lost: Set[str]) -> None:
+        """Undo the tasks that have written one of these files, so that `run` does them again."""
+        kept = [r for r in self.first if lost.isdisjoint(r.written)]
+        if len(kept) < len(self.first) or not all(lost.isdisjoint(r.written) for r in self.second or []):
+            self.second = None
+        self.first = kept
 
     def keep_valid(
         self,

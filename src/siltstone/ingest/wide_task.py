@@ -12,6 +12,7 @@ import pyarrow as pa
 from siltstone import sources
 from siltstone.errors import AccountsError
 from siltstone.formats.documents import Document, row_cells
+from siltstone.ingest.defects import Defect, netted, without_late_defects
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.line_dedup import Duplicates
@@ -29,8 +30,8 @@ from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
 class WideReader(SourceReader):
     """Reads the rows of the task's partition. `deferred` counts, by identity and date, rows of other partitions."""
 
-    def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
-        super().__init__(task, quarantine)
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, str]) -> None:
+        super().__init__(task, quarantine, known)
         assert task.partition is not None
         self._day = task.partition[0]
         self._documents: Mapping[int, Document] = {}
@@ -44,8 +45,14 @@ class WideReader(SourceReader):
 
     def first_units(self, indices: Sequence[int]) -> list[str]:
         """The unit of each file's first record, "" where its head does not tell; a guess that only orders reading."""
-        dataset = cast(WideDataset, self.dataset)
-        return [dataset.first_unit(head) for head in self.fetching.heads(indices)]
+        return [self._first_unit(head) for head in self.fetching.heads(indices)]
+
+    def _first_unit(self, head: bytes) -> str:
+        try:
+            with netted():
+                return cast(WideDataset, self.dataset).first_unit(head)
+        except Defect:
+            return ""
 
     def read(self, indices: Sequence[int]) -> Iterator[pa.Table]:
         """The wanted rows of some files, in batches of bounded text."""
@@ -132,14 +139,15 @@ class WideTask(IngestTask):
     """Appends the rows of some files of a wide dataset to one partition."""
 
     def run(self) -> IngestReport:
-        return _run(self, sources.dataset(self.dataset, self.options).contract)
+        contract = sources.dataset(self.dataset, self.options).contract
+        return without_late_defects(lambda known: _run(self, contract, known))
 
 
-def _run(task: IngestTask, contract: Contract) -> IngestReport:
+def _run(task: IngestTask, contract: Contract, known: Mapping[int, str]) -> IngestReport:
     settings, partition = task.settings, task.partition
     assert partition is not None
     quarantine = QuarantineWriter(task.table, settings.raw_bytes)
-    reader = WideReader(task, quarantine)
+    reader = WideReader(task, quarantine, known)
     merge = SortedMerge(
         list(_runs(task, reader)),
         sort_by=contract.sort_by,

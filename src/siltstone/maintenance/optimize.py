@@ -4,27 +4,27 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from siltstone.config.model import Config
 from siltstone.config.task_settings import group_bytes_of, sizes_of
 from siltstone.engine.tasks import Engine, Progress
-from siltstone.errors import AccountsError
+from siltstone.errors import AccountsError, PartlyError, SiltstoneError
 from siltstone.kernels.bin_packing import Merge, plan_merges
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
+from siltstone.maintenance.take_over import header_after, taken_over
 from siltstone.model.data_files import Partition
-from siltstone.model.run_header import RunHeader
-from siltstone.model.run_summary import OptimizeSummary
+from siltstone.model.run_summary import OptimizeSummary, TakeOverSummary
 from siltstone.model.time_zones import day_end, month_end
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_footers
 from siltstone.table.ledger import Head
-from siltstone.table.transaction import reading_at, retry
+from siltstone.table.other_writers import with_digest
+from siltstone.table.transaction import TableVersion, WrittenFiles, reading_at, retry
 from siltstone.table.writer import WriterSettings
-from siltstone.version import __version__
 
 _MERGES_PER_COMMIT = 256  # what a killed run loses at most
-_CARRIED = ("source", "dataset", "zone", "grain")
 _Done = dict[tuple[str, ...], Rewritten]
 _Committed = tuple[str, tuple[list[Merge], list[Rewritten]]]
 """The run's name, and the merges that it has committed with their results."""
@@ -35,18 +35,38 @@ def optimize(
 ) -> OptimizeSummary:
     """Merge undersized files until a plan finds none; a summary, with `dry_run` of the first plan alone.
 
-    Raises LostRaceError when other runs committed first again and again.
+    Raises LostRaceError when other runs committed first again and again, and PartlyError, with the summary, where
+    merges are committed already when an error comes.
     """
     started = time.time()
     work = _Optimizing(table, config, engine, progress)
     summary = OptimizeSummary("", table.storage.root, engine.name, dry_run)
     if dry_run:
-        merges = retry(work.plan, table.storage.root, progress, outcome="nothing was planned")
+        merges = retry(lambda: work.plan(dry_run=True), table.storage.root, progress, outcome="nothing was planned")
         return replace(_with(summary, merges, []), seconds=round(time.time() - started, 3))
-    while committed := retry(work.next_commit, table.storage.root, progress, outcome="nothing was merged"):
-        run, done = committed
-        summary = _with(replace(summary, run=run or summary.run), *done)
-    return replace(summary, seconds=round(time.time() - started, 3))
+    try:
+        while committed := retry(
+            work.next_commit, table.storage.root, progress, outcome="its merges were not committed"
+        ):
+            run, done = committed
+            runs = [*summary.runs, run] if run else summary.runs
+            summary = _with(replace(summary, run=run or summary.run, runs=runs), *done)
+    except Exception as error:
+        if isinstance(error, PartlyError):  # of the commit that came last
+            run, done = error.summary
+            summary = _with(replace(summary, run=run, runs=[*summary.runs, run]), *done)
+        if not summary.runs:
+            raise
+        raise _partly(
+            replace(summary, taken_over=work.taken_over, seconds=round(time.time() - started, 3)), error
+        ) from error
+    return replace(summary, taken_over=work.taken_over, seconds=round(time.time() - started, 3))
+
+
+def _partly(summary: OptimizeSummary, error: Exception) -> PartlyError:
+    what = str(error) if isinstance(error, SiltstoneError) else f"unexpected {type(error).__name__}: {error}"
+    merged = f"{summary.files_removed:,} files of {summary.table} were merged, which is committed"
+    return PartlyError(f"{merged} (run {', '.join(summary.runs)}), then: {what}", "", summary)
 
 
 def _with(before: OptimizeSummary, merges: Sequence[Merge], results: Sequence[Rewritten]) -> OptimizeSummary:
@@ -72,18 +92,25 @@ class _Optimizing:
         self._config = config
         self._sizes = sizes_of(config)
         self._now = datetime.now(UTC)
+        self.taken_over: TakeOverSummary | None = None
         self._merged: _Done = {}
+        self._written = WrittenFiles(table)
         self._hopeless: set[tuple[str, ...]] = set()
 
-    def plan(self) -> list[Merge]:
-        """The merges at the newest version. Raises Refused where another run commits meanwhile."""
+    def plan(self, *, dry_run: bool = False) -> list[Merge]:
+        """The merges at the newest version, once what others did to the data files is siltstone's own. Raises Refused
+        where another run commits meanwhile."""
         self._table.recover()
         snapshot = self._table.snapshot()
         if snapshot is None or snapshot.head is None:
             return []
+        version = TableVersion.at(self._table, snapshot)
+        if version.others is not None and (not dry_run or version.others.kind == "rows"):
+            self.taken_over = taken_over(version, self._config, self._engine, self._progress)
+            return self.plan()
+        self._forget_lost(snapshot)
         stored = self._table.files(snapshot)
-        self._snapshot = snapshot
-        self._ledger = ledgers.load(self._table.storage, snapshot.head)
+        self._snapshot, self._ledger = snapshot, version.ledger
         sizing = self._config.optimize
         merges = plan_merges(
             stored,
@@ -93,6 +120,12 @@ class _Optimizing:
             most_bytes=round(sizing.most_mb * 1e6),
         )
         return [m for m in merges if _paths(m) not in self._hopeless]
+
+    def _forget_lost(self, snapshot: Snapshot) -> None:
+        """Let the merges be done again that a refused commit has left in files that are gone, or may go."""
+        written = {paths: {o.written_to for o in result.outputs} for paths, result in self._merged.items()}
+        lost = self._written.lost(snapshot, chain.from_iterable(written.values()))
+        self._merged = {p: result for p, result in self._merged.items() if lost.isdisjoint(written[p])}
 
     def next_commit(self) -> _Committed | None:
         """Plan against the newest version and carry out the first merges; None where there are none left."""
@@ -124,18 +157,27 @@ class _Optimizing:
                 done[0].append(merge)
                 done[1].append(result)
             else:
+                del self._merged[_paths(merge)]
                 self._hopeless.add(_paths(merge))
                 list(table.storage.ahead(table.storage.delete, [output.written_to for output in result.outputs]))
         if not done[0]:
             return "", done
         self._check(*done, snapshot)
         head = Head.after(self._ledger.head)
-        header = self._header(*done)
-        ledgers.write_manifest(table.storage, head, self._ledger, header, [], dataset="")
         removed = [f for m in done[0] for f in m.files]
         outputs = [o for r in done[1] for o in r.outputs]
+        newest = self._ledger.newest
+        header = header_after(newest, "settle", self._engine, removed, outputs)
+        header = with_digest(header, table, snapshot, newest, outputs, removed)
+        ledgers.write_manifest(table.storage, head, self._ledger, header, [], dataset="")
         info = {"run": head.name, "settled": len(removed)}
-        table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        try:
+            table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
+        except PartlyError as error:
+            error.summary = (head.name, done)
+            raise
+        for merge in done[0]:
+            del self._merged[_paths(merge)]
         return head.name, done
 
     def _teller(self, merges: Sequence[Merge]) -> Callable[[int], None]:
@@ -174,22 +216,6 @@ class _Optimizing:
         problems += check_footers(self._table.storage, self._table.contract, snapshot.schema, outputs, cells)
         if problems:
             raise AccountsError("this optimize run", problems)
-
-    def _header(self, merges: Sequence[Merge], results: Sequence[Rewritten]) -> RunHeader:
-        newest = self._ledger.newest
-        assert newest is not None
-        return replace(
-            RunHeader.from_dict({key: value for key, value in newest.as_dict().items() if key in _CARRIED}),
-            kind="settle",
-            siltstone=__version__,
-            engine=self._engine.name,
-            committed=datetime.now(UTC).isoformat(timespec="seconds"),
-            learned=newest.learned_by_dataset,
-            removed=[f.path for m in merges for f in m.files],
-            outputs=[o.as_dict() for r in results for o in r.outputs],
-            quarantine=[],
-            columns=[],
-        )
 
 
 def _paths(merge: Merge) -> tuple[str, ...]:

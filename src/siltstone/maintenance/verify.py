@@ -15,13 +15,14 @@ from siltstone.errors import UsageError
 from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck, SourceFound, Sums
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.contracts import Contract
-from siltstone.model.data_files import DataFile
+from siltstone.model.data_files import DataFile, is_own_name
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VerifySummary
 from siltstone.storage import Storage, open_root
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Snapshot, Table
 from siltstone.table.ledger import Head
+from siltstone.table.other_writers import changes_by_others
 from siltstone.table.quarantine import read_quarantine
 from siltstone.table.transaction import newest_files
 from siltstone.table.writer import folder_of
@@ -55,11 +56,18 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     data = engine.run(data_tasks, lambda done: progress("reading data files", done, len(data_tasks), 0))
     results = engine.run(sources_tasks, lambda done: progress("reading source files", done, len(sources_tasks), 0))
     found = {path: file for result in results for path, file in result.files.items()}
+    if not any(file.is_there for file in found.values()):
+        for check in sources_tasks:
+            check.input.refuse_unseen((path, "") for path, *_ in check.files)
+    found = {path: SourceFound(is_there=False) for path in accounts["path"]} | found  # some only others have named
     in_table: dict[str, Sums] = {}
     for result in data:
         for path, sums in result.sources.items():
             in_table.setdefault(path, Sums()).add(sums)
     problems = [problem for result in data for problem in result.problems]
+    others = changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))
+    if others is not None and others.kind != "files":
+        problems.append(f"other writers have changed rows of the table since run {others.run}: {others}")
     for task, result in zip(data_tasks, data, strict=True):
         problems += _misplaced(task, result, datasets, table.contract)
     problems += _missing_refusals(table.storage, snapshot.head)
@@ -100,7 +108,7 @@ def _data_checks(
             rows=s.rows,
             sha256=digests.get(s.path, ""),
             schema=snapshot.schema,
-            bounds=bounds.get(s.path, {}),
+            bounds=bounds.get(s.path, {}) if is_own_name(s.path) else {},
         )
         for s in stored
     ]
@@ -132,7 +140,8 @@ def _source_checks(
         raise UsageError(
             "the table names its files by their path below a root", "Give --set compaction.source_root=..."
         )
-    files = [(*_place(row["path"], root), row) for row in accounts.iter_rows(named=True)]
+    read = accounts.filter((pl.col("records_in") > 0) | (pl.col("sha256") != ""))
+    files = [(*place_of(row["path"], root), row) for row in read.iter_rows(named=True)]
     tasks = []
     for input_root, group in groupby(sorted(files, key=lambda f: f[:2]), key=lambda f: f[0]):
         source = Storage(input_root, config.storage)
@@ -148,7 +157,7 @@ def _source_checks(
 
 def _is_comparable(row: Mapping[str, Any]) -> bool:
     """Whether the rows in the table are those of the version that the account is about."""
-    return row["state"] != "quarantined" and not row["rows_kept"] + row["duplicates_kept"]
+    return row["state"] not in ("quarantined", ledgers.EDITED) and not row["rows_kept"] + row["duplicates_kept"]
 
 
 def _misplaced(
@@ -186,7 +195,7 @@ def _missing_refusals(table: Storage, head: Head) -> Iterator[str]:
             yield f"{path}: was refused as a whole, but the quarantine has no entry of it"
 
 
-def _place(identity: str, source_root: str) -> tuple[str, str]:
+def place_of(identity: str, source_root: str) -> tuple[str, str]:
     """The storage root and the path below it at which a source file lies."""
     if source_root:
         return open_root(source_root).root, identity

@@ -27,7 +27,7 @@ from siltstone.model.schema import Schema
 from siltstone.model.statistics import Bounds, merged
 from siltstone.model.time_zones import EPOCH
 from siltstone.storage import Storage
-from siltstone.table.reader import NEXT_MOVE, DataFileReader, naming
+from siltstone.table.reader import NEXT_MOVE, naming, reader_of
 
 _BATCH_ROWS = 16_384
 _READ_BYTES = 4 << 20
@@ -232,7 +232,7 @@ def _read_data(task: DataCheck) -> DataFound:
                 found.problems.append(f"{task.path}: {size:,} bytes, the log says {task.bytes:,}")
             if digest != task.sha256:
                 found.problems.append(f"{task.path}: its SHA-256 is {digest}, its manifest says {task.sha256}")
-            file = DataFileReader(table.uri(task.path), handle)
+            file = reader_of(task.path)(table.uri(task.path), handle)
             if file.rows != task.rows:
                 found.problems.append(f"{task.path}: {file.rows:,} rows, the log says {task.rows:,}")
             day = (date.fromisoformat(task.partition[0]) - EPOCH).days if task.partition else 0
@@ -261,7 +261,7 @@ def _sha256(handle: BinaryIO) -> str:
 def _add_up(found: DataFound, table: pa.Table, day: int, schema: Schema, contract: Contract) -> None:
     ts_us = table.column(contract.time.name).cast(pa.int64()).to_numpy()
     hashes = _hashes(table, ts_us, np.full(len(ts_us), day, np.int32), schema)
-    encoded = table.column("source_file").combine_chunks().dictionary_encode()
+    encoded = table.column("source_file").fill_null("").combine_chunks().dictionary_encode()
     paths = encoded.dictionary.to_pylist()
     for code, sums in _grouped(encoded.indices.to_numpy(), _cells(table, schema), hashes):
         found.sources.setdefault(paths[code], Sums()).add(sums)

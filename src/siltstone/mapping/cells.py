@@ -5,13 +5,12 @@ What a double can't hold (a longer integer, NaN, an infinity, 1e400) gives no va
 text.
 """
 
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import orjson
 import polars as pl
 
 from siltstone.formats.ndjson.members import BOOLEAN, JSON, MISFIT, NUMBER, TEXT
+from siltstone.formats.typed_texts import json_texts, temporal_texts
 
 CELLS = pl.Schema({"value": pl.Float64(), "text": pl.String(), "kind": pl.String(), "misfit": pl.String()})
 """`kind` is null for a cell without content; `misfit` the own text of a value that did not fit, else null."""
@@ -136,15 +135,15 @@ def own_texts(column: pl.Series) -> pl.Series:
     if dtype == pl.String():
         return column
     if dtype.is_nested():
-        return _each(column, lambda v: orjson.dumps(v, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode())
+        return json_texts(column)
     if dtype == pl.Binary():
         return column.bin.encode("base64")
     if dtype == pl.Null():
         return column.cast(pl.String())
     if dtype == pl.Boolean():
         return column.cast(pl.String())
-    if isinstance(dtype, pl.Datetime):
-        return column.dt.to_string("iso:strict")
+    if dtype.is_temporal():
+        return column.to_frame().select(temporal_texts(pl.col(column.name), dtype, "iso:strict")).to_series()
     return column.cast(pl.String())
 
 
@@ -190,13 +189,3 @@ def _number(text: str) -> float | None:
 
 def _none(like: pl.Series) -> pl.Series:
     return pl.Series([None], dtype=like.dtype)
-
-
-def _each(column: pl.Series, text_of: Callable[[object], str]) -> pl.Series:
-    texts = [None if value is None else text_of(value) for value in column.to_list()]
-    return pl.Series(column.name, texts, dtype=pl.String())
-
-
-def _plain(value: object) -> object:
-    """What orjson does not know, as text."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

@@ -6,8 +6,10 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from siltstone.formats.documents import Records
+from siltstone.formats.exact_columns import column_named
 from siltstone.mapping.exact import instant, text, whole_double, with_texts
 from siltstone.mapping.misfits import as_double, rescue_columns
 from siltstone.model.arrays import Ints
@@ -78,19 +80,19 @@ def without_repeats(
     has a value, a device, and an instant in the bounds. Texts may be categorical; the result has plain texts.
     """
     frame = records.frame
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical()]
     instants, _ = instant(frame, "ts")
-    site = pl.col("organizationId") if "organizationId" in frame.columns else pl.lit(None, pl.String())
+    has_site = frame.schema.get("organizationId") in (pl.String(), pl.Categorical())
+    site = pl.col("organizationId") if has_site else pl.lit(None, pl.String())
     given = pl.sum_horizontal(pl.col(n).is_not_null().cast(pl.Int64) for n in values)
     is_sure = (given > 0) & pl.col("deviceId").is_not_null() & instants.is_between(*bounds_us)
     gone = frame.select(is_sure.fill_null(value=False)).to_series().to_numpy().copy()
     if any(dtype.is_nested() for dtype in frame.dtypes):
         gone[:] = False
     else:
-        coded = frame.with_columns(pl.col(texts).to_physical()).with_row_index("{row}")
-        gone[coded.unique(frame.columns, keep="first")["{row}"].to_numpy()] = False
+        coded = frame.with_columns(cs.categorical().to_physical()).with_row_index("{row}")
+        gone[coded.unique(~cs.by_name("{row}"), keep="first")["{row}"].to_numpy()] = False
     kept = np.flatnonzero(~gone)
-    plain = (frame if len(kept) == frame.height else frame[kept]).with_columns(pl.col(texts).cast(pl.String()))
+    plain = (frame if len(kept) == frame.height else frame[kept]).with_columns(cs.categorical().cast(pl.String()))
     document = pl.Series(records.document, dtype=pl.Int64())
     places = frame.select(document=document, ts=instants, site=site.cast(pl.String()), rows=given)
     once = replace(records, frame=plain, document=records.document[kept], line=records.line[kept])
@@ -124,8 +126,8 @@ def _values(frame: pl.DataFrame, field: Field, further: Sequence[str], carries: 
     lost = {}
     if values.null_count() > frame[field.name].null_count():
         lost[field.name] = pl.col(field.name).is_not_null() & pl.lit(values).is_null()
-    lost |= {name: pl.col(name).is_not_null() & pl.lit(carries) for name in further}
-    texts = rescue_columns(with_texts(frame.select(*lost)), lost) if lost else None
+    lost |= {name: column_named(name).is_not_null() & pl.lit(carries) for name in further}
+    texts = rescue_columns(with_texts(frame[list(lost)]), lost) if lost else None
     return pl.DataFrame(
         {
             "value": pl.repeat(None, frame.height, dtype=pl.Float64(), eager=True) if is_text else values,

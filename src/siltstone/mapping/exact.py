@@ -5,10 +5,10 @@ timestamp of nanoseconds that are whole microseconds is one of microseconds. The
 null.
 """
 
-import orjson
 import polars as pl
 
-from siltstone.mapping.misfits import as_double, as_integer
+from siltstone.formats.typed_texts import json_texts
+from siltstone.mapping.misfits import as_double, as_integer, nothing
 from siltstone.model.kinds import Kind
 from siltstone.model.periods import DAY_US
 
@@ -27,7 +27,7 @@ def exact(frame: pl.DataFrame, name: str, kind: Kind) -> pl.Expr:
     elif kind in ("bigint", "int"):
         values = whole(frame, name).cast(pl.Int32() if kind == "int" else pl.Int64(), strict=False)
     elif kind == "boolean":
-        values = pl.col(name) if frame.schema[name] == pl.Boolean else pl.lit(None, pl.Boolean())
+        values = pl.col(name) if frame.schema[name] == pl.Boolean else nothing(pl.Boolean())
     else:
         values = as_double(frame, name)
         if kind == "float":
@@ -44,7 +44,7 @@ def whole(frame: pl.DataFrame, name: str) -> pl.Expr:
         return pl.when(integer.cast(dtype, strict=False) == column).then(integer)
     if dtype == pl.Boolean:
         return column.cast(pl.Int64())
-    return pl.lit(None, pl.Int64()) if dtype == pl.String else as_integer(frame, name)
+    return nothing(pl.Int64()) if dtype == pl.String else as_integer(frame, name)
 
 
 def whole_double(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -58,7 +58,7 @@ def whole_double(frame: pl.DataFrame, name: str) -> pl.Expr:
 def text(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Text, coded or not; null for values of other types."""
     is_text = frame.schema[name] in (pl.String, pl.Categorical, pl.Enum)
-    return pl.col(name).cast(pl.String()) if is_text else pl.lit(None, pl.String())
+    return pl.col(name).cast(pl.String()) if is_text else nothing(pl.String())
 
 
 def instant(frame: pl.DataFrame, name: str) -> tuple[pl.Expr, pl.Expr]:
@@ -79,7 +79,9 @@ def instant(frame: pl.DataFrame, name: str) -> tuple[pl.Expr, pl.Expr]:
 def with_texts(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame, with texts in place of values that polars can't turn into text by itself: nested values become JSON,
     bytes hexadecimal digits, and instants that no calendar has their number."""
-    return frame.with_columns(_text_of(frame[name]) for name, dtype in frame.schema.items() if _is_mute(dtype))
+    return frame.with_columns(
+        _text_of(frame[name].alias("")).alias(name) for name, dtype in frame.schema.items() if _is_mute(dtype)
+    )
 
 
 def _is_mute(dtype: pl.DataType) -> bool:
@@ -97,8 +99,7 @@ def _text_of(column: pl.Series) -> pl.Series:
             return column
         shown = pl.select(pl.when(is_shown).then(column).cast(pl.String())).to_series()
         return pl.select(pl.coalesce(shown, ticks.cast(pl.String()))).to_series().alias(column.name)
-    texts = [None if value is None else orjson.dumps(value, default=str).decode() for value in column.to_list()]
-    return pl.Series(column.name, texts, pl.String())
+    return json_texts(column)
 
 
 def _timestamp(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -110,5 +111,5 @@ def _timestamp(frame: pl.DataFrame, name: str) -> pl.Expr:
         us = pl.col(name).cast(pl.Int64()) * DAY_US
         is_exact = us.is_between(*_CALENDAR_US)
     else:
-        return pl.lit(None, pl.Datetime("us", "UTC"))
+        return nothing(pl.Datetime("us", "UTC"))
     return pl.when(is_exact).then(us.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))

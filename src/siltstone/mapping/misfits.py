@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import orjson
 import polars as pl
 
+from siltstone.formats.exact_columns import column_named
+from siltstone.formats.typed_texts import temporal_texts
+
 _EXACT = 1 << 53
 _NOT_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
 
@@ -16,7 +19,7 @@ _NOT_FINITE = {"inf": "Infinity", "-inf": "-Infinity"}
 def as_double(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Numbers and numeric text (as JSON too, in quotes) as Float64; null for all else, and for what no finite double
     holds exactly: NaN, infinities, integers beyond 2^53. Decimals in text take the nearest double."""
-    column, dtype = pl.col(name), frame.schema[name]
+    column, dtype = column_named(name), frame.schema[name]
     if dtype.is_float():
         return pl.when(column.is_finite()).then(column.cast(pl.Float64()))
     if dtype in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32) or dtype.is_decimal():
@@ -32,7 +35,7 @@ def as_double(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 def as_integer(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Integers, whole doubles below 2^53 and text of digits as Int64; null for all else."""
-    column, dtype = pl.col(name), frame.schema[name]
+    column, dtype = column_named(name), frame.schema[name]
     if dtype.is_integer():
         return column.cast(pl.Int64(), strict=False)
     if dtype.is_float():
@@ -44,7 +47,7 @@ def as_integer(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 def as_flag(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Booleans, and true and false in text of any case, as 1.0 and 0.0; null for all else."""
-    column, dtype = pl.col(name), frame.schema[name]
+    column, dtype = column_named(name), frame.schema[name]
     if dtype == pl.Boolean:
         return column.cast(pl.Float64())
     if dtype == pl.String:
@@ -55,9 +58,11 @@ def as_flag(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 def as_text(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Any value as text: text as it is, numbers as short as they can be."""
-    column, dtype = pl.col(name), frame.schema[name]
+    column, dtype = column_named(name), frame.schema[name]
     if dtype == pl.String:
         return column
+    if dtype.is_temporal():
+        return temporal_texts(column, dtype)
     text = column.cast(pl.String())
     return text.replace(_NOT_FINITE) if dtype.is_float() else text
 
@@ -74,16 +79,14 @@ def rescue_columns(frame: pl.DataFrame, lost: Mapping[str, pl.Expr]) -> pl.Serie
     """
     if not lost:
         return None
-    masks = frame.select(is_lost.fill_null(value=False).alias(name) for name, is_lost in lost.items())
-    names = [name for name in lost if masks[name].any()]
+    masks = frame.select(is_lost.fill_null(value=False).alias(str(n)) for n, is_lost in enumerate(lost.values()))
+    names = {str(n): name for n, name in enumerate(lost) if masks[str(n)].any()}
     if not names:
         return None
-    rows = masks.select(pl.any_horizontal(names)).to_series().arg_true()
+    rows = masks.select(pl.any_horizontal(*names)).to_series().arg_true()
     parts = frame[rows].select(
-        pl.when(masks[name][rows])
-        .then(pl.lit(orjson.dumps(name).decode() + ":") + _json(as_text(frame, name)))
-        .alias(name)
-        for name in names
+        pl.when(masks[n][rows]).then(pl.lit(orjson.dumps(name).decode() + ":") + _json(as_text(frame, name))).alias(n)
+        for n, name in names.items()
     )
     texts = parts.select("{" + pl.concat_str(pl.all(), separator=",", ignore_nulls=True) + "}").to_series()
     return pl.select(pl.repeat(None, frame.height, dtype=pl.String())).to_series().scatter(rows, texts)

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 import polars as pl
 
+from siltstone.formats.typed_texts import on_calendar
 from siltstone.mapping.cells import own_texts
 from siltstone.mapping.instants import parse_instants
 from siltstone.mapping.records_options import OnRepeatedHour, RecordsOptions, TimeUnit
@@ -20,6 +21,8 @@ _UNITS = ("s", "ms", "us", "ns")
 _UNIT_BOUNDS = np.array([10**10, 10**13, 10**16])  # where a number's unit is told by its size
 _PER_UNIT = np.array([1_000_000, 1_000, 1, 1])
 _POWERS = 10 ** np.arange(10, dtype=np.int64)
+_MOST_DIGITS = 40  # before and behind the point of what may be an instant
+_LEAST = "0." + "0" * _MOST_DIGITS + "1"
 _MOST = np.array([9 * 10**12, 9 * 10**15, 9 * 10**18, 9 * 10**18])  # so that no instant overflows
 
 
@@ -84,9 +87,12 @@ def _of_format(text: pl.Series, options: RecordsOptions) -> Times:
     return _to_utc(text, us, nanos, is_local, options)
 
 
-def _of_datetimes(column: pl.Series, options: RecordsOptions) -> Times:
-    dtype = column.dtype
+def _of_datetimes(given: pl.Series, options: RecordsOptions) -> Times:
+    dtype = given.dtype
     nanos = None
+    column = (
+        given.alias("given").to_frame().select(pl.when(on_calendar(pl.col("given"), dtype)).then("given")).to_series()
+    )
     if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
         stored = column.to_physical()
         us = stored // 1_000
@@ -95,7 +101,7 @@ def _of_datetimes(column: pl.Series, options: RecordsOptions) -> Times:
         us = column.cast(pl.Datetime("us")).cast(pl.Int64())
     has_zone = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
     is_local = pl.repeat(not has_zone, len(column), eager=True)
-    return _to_utc(column, us, _zeros(us) if nanos is None else nanos, is_local, options)
+    return _to_utc(given, us, _zeros(us) if nanos is None else nanos, is_local, options)
 
 
 def _to_utc(given: pl.Series, us: pl.Series, nanos: pl.Series, is_local: pl.Series, options: RecordsOptions) -> Times:
@@ -189,10 +195,21 @@ def _scaled(number: Ints, digits: Ints, place: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _without_exponent(text: str | None) -> str | None:
+    """A number without its exponent, at most some digits longer: one that is less than any digit read is written as
+    such a one, and one that no time is stays as it is."""
+    if text is None:
+        return None
     try:
-        return None if text is None else format(Decimal(text), "f")
-    except InvalidOperation:
+        number = Decimal(text)
+    except InvalidOperation:  # no number, or an exponent that Decimal doesn't take
+        mantissa, _, exponent = text.lower().partition("e")
+        is_tiny = exponent.startswith("-") and mantissa.strip("+-").replace(".", "").isdigit()
+        return _LEAST if is_tiny else text
+    if not number:
+        return "0"
+    if number.adjusted() > _MOST_DIGITS:
         return text
+    return format(number, "f") if number.adjusted() > -_MOST_DIGITS else f"{'-' if number < 0 else ''}{_LEAST}"
 
 
 def _zeros(like: pl.Series) -> pl.Series:

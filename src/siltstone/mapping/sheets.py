@@ -92,9 +92,9 @@ class MemberSheet:
         return _cells_of(frame)
 
     def others(self, named: Collection[str]) -> pl.DataFrame:
-        """Members with other keys, and members that repeat a key."""
+        """Members with other keys, and members that repeat a key; nulls are none."""
         left = [name for name in self.names if name not in set(named)]
-        frame, repeated = self.members.frame, self.members.repeated
+        frame, repeated = self.members.frame, self.members.repeated.filter(pl.col("kind") != NULL)
         frame = frame.filter(pl.col("key").is_in(left) & (pl.col("kind") != NULL)) if left else frame.clear()
         frame = pl.concat([frame, repeated]) if repeated.height else frame
         return frame.select("record", "key", _own_member().alias("own")).sort("record", maintain_order=True)
@@ -161,23 +161,23 @@ class ColumnSheet:
     def _columns(self) -> Mapping[str, pl.Series]:
         """The first column of each name, in order."""
         first: dict[str, pl.Series] = {}
-        for column in self._all_columns:
-            first.setdefault(column.name, column)
+        for name, column in self._all_columns:
+            first.setdefault(name, column)
         return first
 
     @cached_property
-    def _all_columns(self) -> list[pl.Series]:
-        """The columns in order, each object's fields in its place, named by their paths. A field may have the name of
-        another column."""
-        columns: list[pl.Series] = []
-        waiting = [(column.name, column) for column in reversed(self.records.frame.get_columns())]
+    def _all_columns(self) -> list[tuple[str, pl.Series]]:
+        """The columns in order with their names, each object's fields in its place, named by their paths. A field may
+        have the name of another column. The series themselves have none: some names are patterns to polars."""
+        columns: list[tuple[str, pl.Series]] = []
+        waiting = [(column.name, column.alias("")) for column in reversed(self.records.frame.get_columns())]
         while waiting:
             name, column = waiting.pop()
             if name in self.objects and isinstance(column.dtype, pl.Struct):
-                fields = [(f"{name}.{f}", column.struct.field(f)) for f in column.struct.fields]
-                waiting += reversed(fields)
+                fields = column.struct.unnest().get_columns()
+                waiting += [(f"{name}.{field.name}", field.alias("")) for field in reversed(fields)]
             else:
-                columns.append(column.alias(name))
+                columns.append((name, column))
         return columns
 
     def column(self, name: str) -> pl.Series:
@@ -185,7 +185,7 @@ class ColumnSheet:
         column = self._columns.get(name)
         if column is None:
             return pl.repeat(None, len(self.line), dtype=pl.String(), eager=True)
-        return column.to_frame().select(cells.unquoted(name)).to_series() if self.cells_as == "tokens" else column
+        return column.to_frame().select(cells.unquoted("")).to_series() if self.cells_as == "tokens" else column
 
     @property
     def names(self) -> Sequence[str]:
@@ -213,10 +213,10 @@ class ColumnSheet:
         """Cells with content in other columns, and in columns that repeat the name of an earlier one."""
         parts = [
             pl.DataFrame({"own": cells.own_texts(column)})
-            .select(pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"), pl.lit(column.name).alias("key"), "own")
+            .select(pl.int_range(pl.len(), dtype=pl.Int64()).alias("record"), pl.lit(name).alias("key"), "own")
             .drop_nulls("own")
-            for column in self._all_columns
-            if column.name not in named or column is not self._columns[column.name]
+            for name, column in self._all_columns
+            if name not in named or column is not self._columns[name]
         ]
         return pl.concat([OWN.to_frame(), *parts]).sort("record", maintain_order=True)
 
@@ -230,7 +230,7 @@ class ColumnSheet:
     def _cells_by_record(self, names: Sequence[str]) -> pl.DataFrame:
         """The cells of columns of one type, by record."""
         rows, width = len(self.line), len(names)
-        column = pl.concat([self._columns.get(name, self.column(name)).rename("") for name in names])
+        column = pl.concat([self._columns.get(name, self.column(name)).alias("") for name in names])
         if width > 1:
             column = column.gather(np.arange(rows * width).reshape(width, rows).T.ravel())
         match self.cells_as:

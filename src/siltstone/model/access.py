@@ -1,16 +1,18 @@
-"""How S3 is reached, as plain values that travel with a task."""
+"""How storage is reached, as plain values that travel with a task."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How S3 is reached; credentials are no part of it."""
+    """How S3 is reached; credentials are no part of it. `sync`: on a local disk whatever a commit makes true has
+    reached the disk before it, and the commit itself before the run goes on."""
 
     endpoint: str = ""
     region: str = ""
     path_style: bool = False
     profile: str = ""
+    sync: bool = True
 
     def bucket_endpoint(self, bucket: str) -> str:
         """Where the requests for a bucket go; "" for Amazon's own."""

@@ -20,6 +20,8 @@ class Account:
     task that writes it there. `rows_split` are the second and further rows of records, `records_empty` the records
     that gave no row, `keys_superseded` the rows that another row with the same key replaced, in this run or later.
     Cells (of the rows out): `keys_seen = cells_stored + nulls + values_rescued`.
+    Where another writer edited rows and siltstone adopted that, `rows_adopted` and `cells_adopted` are what it put in,
+    or took out if negative: they stand on the left side of the two sums.
     """
 
     records_in: int = 0
@@ -34,6 +36,8 @@ class Account:
     cells_stored: int = 0
     nulls: int = 0
     values_rescued: int = 0
+    rows_adopted: int = 0
+    cells_adopted: int = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), _counts_of(self)
@@ -46,15 +50,17 @@ class Account:
         """The sums that do not close, each as a sentence; empty when all is accounted for."""
         problems = []
         went = self.rows_out + self.records_quarantined + self.duplicates_dropped + self.deferred
-        if self.records_in + self.rows_split != went + self.keys_superseded + self.records_empty:
+        came = self.records_in + self.rows_split + self.rows_adopted
+        if came != went + self.keys_superseded + self.records_empty:
             more = f" + {self.rows_split:,} rows more of them" if self.rows_split else ""
+            more += f" + {self.rows_adopted:,} rows of another writer" if self.rows_adopted else ""
             superseded = f" + {self.keys_superseded:,} superseded" if self.keys_superseded else ""
             empty = f" + {self.records_empty:,} without a row" if self.records_empty else ""
             problems.append(
                 f"{self.records_in:,} records in{more}, but {self.rows_out:,} rows out + {self.records_quarantined:,} "
                 f"quarantined + {self.duplicates_dropped:,} duplicates{superseded}{empty} + {self.deferred:,} deferred"
             )
-        if self.keys_seen != self.cells_stored + self.nulls + self.values_rescued:
+        if self.keys_seen + self.cells_adopted != self.cells_stored + self.nulls + self.values_rescued:
             problems.append(
                 f"{self.keys_seen:,} keys seen, but {self.cells_stored:,} cells stored + {self.nulls:,} nulls "
                 f"+ {self.values_rescued:,} rescued"
@@ -70,8 +76,9 @@ _counts_of = attrgetter(*_COUNTS)  # dataclasses.fields, replace and pickle are 
 class FileAccount:
     """One source file in one run, as its manifest keeps it.
 
-    `state` is `ingested`, `quarantined` (no row could be read), `noted` (same content under a new etag) or, not kept
-    in the ledger, `deferred` (it changed or vanished between listing and reading: the next run sees it again).
+    `state` is `ingested`, `quarantined` (no row could be read), `noted` (same content under a new etag), `edited` (its
+    rows are as another writer left them) or, not kept in the ledger, `deferred` (it changed or vanished between listing
+    and reading: the next run sees it again).
     `rows_kept` are rows of the file's former version, which stay because this version gave none; `duplicates_kept` are
     lines of that version that equal a row of another file. `folders` are the partitions of rows that this run did not
     write: the rows kept, or earlier rows that equal repeated lines of the file.

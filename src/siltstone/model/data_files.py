@@ -1,10 +1,12 @@
 """Data files: as a table has them, and as a task has written them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Partition = tuple[str, ...]
+_OWN_NAME = re.compile(r"data_[0-9a-f]{32}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,8 @@ def staged(path: str) -> str:
     """The name of a data file of a plain table before its commit: no pattern for Parquet files matches it."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}_{name}.staged"
+
+
+def is_own_name(path: str) -> bool:
+    """Whether a data file has a name that siltstone gives; other engines that write into a table give others."""
+    return _OWN_NAME.fullmatch(path.rpartition("/")[2]) is not None

@@ -49,8 +49,75 @@ def plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class TakeOverSummary(Summary):
+    """What a run did first, since others had changed the table's data files. `what` is `files`, of which the run wrote
+    the same rows anew, `restored`, where an older version was put back and so many source files are unknown again, or
+    `nothing`; `by` says who had changed them."""
+
+    run: str
+    what: str
+    by: str
+    files_removed: int = 0
+    files_written: int = 0
+    rows: int = 0
+    sources_unknown: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AdoptSummary(RunSummary):
+    """What `adopt` found that other writers had done to a table, and did; `run` is "" where nothing was adopted.
+
+    `what` is `nothing`, `rows` where these were changed, or `files` and `restored`, which any run takes over; `by` says
+    who did it. `sources`: the source files with touched rows, each with `path`, `rows_before`, `rows`, and whether it
+    is `known`. Where so many `files_missing` can't be compared any more, rows and cells were counted.
+    """
+
+    table: str
+    engine: str
+    run: str = ""
+    what: str = "nothing"
+    by: str = ""
+    sources: Sequence[Mapping[str, Any]] = ()
+    files_missing: int = 0
+    files_written: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RepairSummary(RunSummary):
+    """What `repair` found, and did; `run` is "" where nothing was repaired.
+
+    `dropped`: the runs of which manifests or data files are gone, newest first; the table goes on from the run
+    `back_to`, "" for none. `files_taken_back` data files, which they had removed, are part of it again; `files_lost`
+    are gone as well. `sources_again`: source files with rows in what is lost, which the next `compact` reads again;
+    `sources_lost`: those of them that are not where they were.
+    """
+
+    table: str
+    engine: str
+    run: str = ""
+    dropped: Sequence[str] = ()
+    back_to: str = ""
+    files_taken_back: int = 0
+    files_lost: int = 0
+    sources_again: Sequence[str] = ()
+    sources_lost: Sequence[str] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Failure(Summary):
+    """What a run could not do for a table: why, and with which exit code it would have ended alone."""
+
+    table: str
+    error: str
+    exit_code: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimizeSummary(RunSummary):
-    """What `optimize` merged; with `dry_run` what it would."""
+    """What `optimize` merged; with `dry_run` what it would. `runs` are its commits, `run` the last of them.
+    `taken_over` is None where nobody else had changed data files."""
 
     run: str
     table: str
@@ -62,12 +129,16 @@ class OptimizeSummary(RunSummary):
     bytes_written: int = 0
     rows: int = 0
     partitions: Sequence[str] = ()
+    taken_over: TakeOverSummary | None = None
+    runs: Sequence[str] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TableSummary(RunSummary):
-    """What `compact` brought into one table; `run` is "" where it committed nothing."""
+    """What `compact` brought into one table. `runs` are its commits, one for each portion of the files, `run` the last
+    of them; "" where it committed nothing. `files_defect` of the quarantined files are those that siltstone itself
+    failed at; `defects` names some of them with the reason."""
 
     run: str = ""
     table: str = ""
@@ -78,6 +149,7 @@ class TableSummary(RunSummary):
     files_skipped: int = 0
     files_quarantined: int = 0
     files_salvaged: int = 0
+    files_defect: int = 0
     files_changed: int = 0
     files_deferred: int = 0
     files_ignored: int = 0
@@ -104,13 +176,17 @@ class TableSummary(RunSummary):
     grain: str | None = None
     changed: Sequence[str] = ()
     deferred_files: Sequence[str] = ()
+    defects: Sequence[str] = ()
     settled: OptimizeSummary | None = None
+    taken_over: TakeOverSummary | None = None
+    runs: Sequence[str] = ()
     seconds: float = 0.0
 
     @property
     def counts(self) -> dict[str, Any]:
         """What the manifest of the run keeps."""
-        return {k: v for k, v in self.as_dict().items() if k not in ("run", "settled", "seconds")}
+        left_out = ("run", "runs", "settled", "taken_over", "seconds")
+        return {k: v for k, v in self.as_dict().items() if k not in left_out}
 
     @property
     def ratio(self) -> float | None:
@@ -125,17 +201,19 @@ class TableSummary(RunSummary):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CompactSummary(RunSummary):
-    """What `compact` did: a summary for each table of the source that files were found for. `--json` prints that of a
-    source with one table alone, not in a list."""
+    """What `compact` did: a summary for each table of the source that files were found for, and what `failed`. `--json`
+    prints that of a source with one table alone, not in a list."""
 
     source: str
     tables: Sequence[TableSummary]
     is_of_one_table: bool = True
+    failed: Sequence[Failure] = ()
 
     def as_dict(self) -> dict[str, Any]:
+        failed = {"failed": plain(self.failed)} if self.failed else {}
         if self.is_of_one_table:
-            return self.tables[0].as_dict()
-        return {"source": self.source, "tables": [table.as_dict() for table in self.tables]}
+            return {**self.tables[0].as_dict(), **failed}
+        return {"source": self.source, "tables": [table.as_dict() for table in self.tables], **failed}
 
     @property
     def rows_out(self) -> int:

@@ -5,7 +5,8 @@ The rules, each without regard to which task is faster:
 - A key belongs to the column whose key it equals, else to the one that differs only in case.
 - A new column takes the kind of its hint, else of its first value in plan order: number -> double,
   bool -> boolean, text -> string, nested -> json.
-- Its name is the key, with what Delta refuses replaced by `_`; a name already in use gets `_` and the first
+- Its name is the key, with what Delta refuses replaced by `_` (so are `*`, `^` and `$` where polars takes the whole for
+  a pattern of names); a name already in use gets `_` and the first
   eight hex digits of the key's SHA-256 (more if some key is named so).
 """
 
@@ -19,6 +20,7 @@ from typing import cast
 
 import pyarrow as pa
 
+from siltstone.model.column_names import is_pattern
 from siltstone.model.contracts import ARROW_TYPE, Column, Contract
 from siltstone.model.kinds import Kind
 
@@ -60,7 +62,7 @@ class Schema:
         for key, kind in keys:
             if key.lower() in by_folded_key or (limit is not None and len(columns) >= limit):
                 continue
-            plain = name = _REFUSED.sub("_", key) or "_"
+            plain = name = _plain(key)
             endings = _endings(key)
             while name.lower() in taken:
                 name = f"{plain}_{next(endings)}"
@@ -72,6 +74,12 @@ class Schema:
     def arrow(self) -> pa.Schema:
         """Arrow fields of the record columns, in order."""
         return pa.schema([(c.name, ARROW_TYPE[c.kind]) for c in self.columns])
+
+
+def _plain(key: str) -> str:
+    """The key without what Delta refuses, and no pattern of names to polars."""
+    name = _REFUSED.sub("_", key) or "_"
+    return f"_{name[1:-1]}_" if is_pattern(name) else name
 
 
 def _endings(key: str) -> Iterator[str]:

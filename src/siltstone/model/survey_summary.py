@@ -22,7 +22,8 @@ class FieldSummary(Summary):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecordsSurvey(Summary):
-    """What the files of a dataset without a key hold; `hints` are for the configuration."""
+    """What the files of a dataset without a key hold; `hints` are for the configuration, `defects` counts by reason the
+    unreadable files that siltstone itself failed at."""
 
     files: int
     unreadable: int
@@ -32,6 +33,7 @@ class RecordsSurvey(Summary):
     ratio: float
     fields: Sequence[FieldSummary]
     hints: Mapping[str, str]
+    defects: Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -16,7 +16,7 @@ from siltstone.errors import TableFormatError
 from siltstone.version import __version__
 
 KEY = "format"
-KNOWN = 1
+KNOWN = 2
 """The newest version that this siltstone knows, as a reader and as a writer."""
 
 
@@ -33,6 +33,8 @@ class TableFormat:
 
 
 FIRST = TableFormat(1, 1, 1, "0.1.0", "0.1.0")
+FOLDED = TableFormat(2, 2, 2, "0.1.0", "0.1.0")
+"""Old runs of the table may be folded: of many manifests there is one file, which says the same."""
 _FIELDS = asdict(FIRST)
 _TOGETHER = (("version",), ("min_reader_version", "min_reader_release"), ("min_writer_version", "min_writer_release"))
 

@@ -1,17 +1,22 @@
 """A published folder and its editions: which files are part of it, from which data files of the table they are.
 
 `_siltstone/log/{version}.json` is created in one step and makes an edition true, so of two runs that publish at once
-one is refused. `_metadata` is made of the newest edition; whoever comes next does it for a run that died. Files of an
-edition that came before, and of runs that died, are deleted by the run whose edition does not name them. They are
-listed in it, since a run under way could otherwise take one of them, which has the content that it would write, for its
-own.
+one is refused. Files are written under staged names, which no reader of the folder takes for data. Once their edition
+is in the log they get their own names, `_metadata` is made of it, and right then the files go that it has replaced;
+whoever comes next does so for a run that died. A reader of the folder sees a mix between the first of these names and
+the last of these deletes, and at no other time.
+
+What a dead run has left goes with the next edition, once it is a day old. All that goes is listed in the edition: the
+next one gives no new file the name of one that may still be about to be deleted. A run that is older than an edition
+can't commit any more, so nothing that it has written is missed.
 """
 
 import io
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -19,13 +24,18 @@ from typing import Any
 import polars as pl
 
 from siltstone.errors import LostRaceError, StorageError, UnknownOutcomeError, UsageError
+from siltstone.model.data_files import staged
 from siltstone.publishing.mortar_layout import FILE_PATTERN, common_metadata, whole_metadata
 from siltstone.storage import Storage
 
 FOLDER = "_siltstone"
 METADATA, COMMON = "_metadata", "_common_metadata"
 _LOG, _STATES, _NEW = (f"{FOLDER}/{name}" for name in ("log", "states", "new"))
-_OURS = re.compile(rf"{FILE_PATTERN}(#\d+)?")  # also what a store leaves behind of a file cut short
+_OURS = re.compile(FILE_PATTERN)
+_IN_FOLDER = "collection=[^/]+/uuid=[^/]+"
+_LEFT_BEHIND = re.compile(rf"{_IN_FOLDER}/_[^/]+\.staged|({_IN_FOLDER}|{FOLDER})/.*#\d+")  # also a put cut short
+_SAFE_AGE_US = 24 * 3_600_000_000  # what is younger may belong to a run that is under way
+_KEPT_ENTRIES = 50
 _READS = 5
 
 
@@ -58,13 +68,37 @@ Partitions = dict[str, dict[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Edition:
-    """What is published: its files, the partitions of the table that they show, and on which `terms`."""
+    """What is published: its files, the partitions of the table that they show, and on which `terms`.
+
+    `arriving` are the files that its run wrote, under staged names with the run's `token`; `leaving` those that go.
+    """
 
     version: int
     terms: Mapping[str, Any]
     files: Sequence[StreamFile] = ()
     partitions: Partitions = field(default_factory=dict)
+    token: str = ""
+    arriving: frozenset[str] = frozenset()
     leaving: frozenset[str] = frozenset()
+
+    @property
+    def state(self) -> str:
+        """Where all that is written down."""
+        return f"{_STATES}/{self.version:020d}-{self.token}.state"
+
+    def staged(self, path: str) -> str:
+        """The name of an arriving file until the edition is in the log."""
+        return staged_by(self.token, path)
+
+
+def new_token() -> str:
+    """What a run names its staged files by, and its entry in the log."""
+    return secrets.token_hex(8)
+
+
+def staged_by(token: str, path: str) -> str:
+    """Where the run of a token writes a file: no other run writes or deletes a file of that name."""
+    return staged(f"{path}.{token}")
 
 
 @dataclass(frozen=True)
@@ -74,12 +108,13 @@ class Publication:
     storage: Storage
 
     def open(self, terms: Mapping[str, Any]) -> Edition:
-        """The newest edition; a folder that is empty gets its first one, without files.
+        """The newest edition, finished where its run has died; a folder that is empty gets its first one, without
+        files.
 
         Raises UsageError where the folder holds what is not siltstone's, or was published on other terms.
         """
         for _ in range(_READS):
-            paths = self.storage.objects()["path"].to_list()
+            paths = set(self.storage.objects()["path"])
             versions = _versions(paths)
             if not versions:
                 self._begin(paths, terms)
@@ -88,39 +123,49 @@ class Publication:
             entry = self._entry(max(versions))
             self._refuse_terms(entry["terms"], terms)
             if (edition := self._edition(entry)) is not None:
+                is_done = _entry_path(edition.version, "published") in paths
+                if edition.version and (not is_done or any(edition.staged(p) in paths for p in edition.arriving)):
+                    self.finish(edition)
                 return edition
         raise LostRaceError(
             f"other runs publish to {self.storage.root} again and again", "Run again when they are done."
         )
 
     def spare(self, edition: Edition) -> frozenset[str]:
-        """The files there that are not part of an edition: of runs that died, or replaced.
+        """The files there that are not part of an edition: replaced, or left by runs that died a day ago or earlier.
 
         Raises StorageError when one that is part of it is missing.
         """
-        named, there = {f.path for f in edition.files}, set(self.storage.objects()["path"])
-        if missing := sorted(named - there):
+        there = self.storage.objects()
+        modified_us = dict(zip(there["path"], there["modified_us"], strict=True))
+        named = {edition.staged(f.path) if f.path in edition.arriving else f.path for f in edition.files}
+        if missing := sorted(named - modified_us.keys()):
             raise StorageError(
                 f"{len(missing):,} published files are missing in {self.storage.root}, such as {missing[0]}",
                 "Restore them from a backup, or publish to another folder.",
             )
-        return frozenset(p for p in there - named if _is_ours(p))
+        named |= edition.arriving
+        horizon_us = int(time.time() * 1_000_000) - _SAFE_AGE_US
+        return frozenset(
+            p
+            for p in modified_us.keys() - named
+            if _is_ours(p) or (modified_us[p] < horizon_us and _LEFT_BEHIND.fullmatch(p))
+        )
 
-    def is_finished(self, edition: Edition) -> bool:
-        """Whether `_metadata` was made of this edition and what it has replaced was deleted."""
-        return self.storage.read(_entry_path(edition.version, "published")) is not None
+    def describe(self, edition: Edition) -> None:
+        """Write down what a new edition is, for its `commit`, and see to it that the disk has its files."""
+        self.storage.sync([edition.staged(path) for path in sorted(edition.arriving)])
+        self.storage.put(edition.state, _state(edition))
 
-    def commit(self, edition: Edition) -> None:
-        """Make an edition the newest one.
+    def commit(self, edition: Edition, undo: Callable[[], None]) -> None:
+        """Make an edition the newest one; `undo` is called where it surely is none and never will be.
 
         Raises LostRaceError when another run has published meanwhile, UnknownOutcomeError, or StorageError (nothing
         happened).
         """
-        token = secrets.token_hex(8)
-        state = f"{_STATES}/{edition.version:020d}-{token}.state"
-        self.storage.put(state, _state(edition))
+        token = edition.token
         committed = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = {"version": edition.version, "token": token, "state": state, "committed": committed}
+        entry = {"version": edition.version, "token": token, "state": edition.state, "committed": committed}
         path = _entry_path(edition.version)
         try:
             is_mine = self.storage.put(path, json.dumps({**entry, "terms": dict(edition.terms)}).encode())
@@ -133,28 +178,46 @@ class Publication:
                     "Nothing was deleted. Run the same command again: it will find out and go on.",
                 ) from error
             if there is None:
+                if self.storage.is_local:  # elsewhere the call may still arrive, late
+                    undo()
                 raise failure
             is_mine = json.loads(there.data)["token"] == token
-        if not is_mine:
-            self.storage.delete(state)
+        # A run that slept so long that the entry in its place is gone could put its own there.
+        if not is_mine or edition.version < max(_versions(self.storage.objects(_LOG)["path"])) - _KEPT_ENTRIES:
+            undo()
             raise LostRaceError(
                 f"another run has published to {self.storage.root} meanwhile; nothing of this one is part of it",
                 "Run again: it goes on from what the other one published.",
             )
 
     def finish(self, edition: Edition) -> None:
-        """Make `_metadata` of a committed edition, each file in one step, then delete what it has replaced."""
-        before = self.storage.objects(FOLDER)["path"].to_list()
-        newest: Edition | None = edition
-        while newest is not None:  # a slower run than this one may have put the `_metadata` of an older edition there
-            for name, data in self.summaries(newest):
-                self._replace(name, data)
-            version = max(_versions(self.storage.objects(_LOG)["path"].to_list()))
-            newest = None if version == newest.version else self._edition(self._entry(version)) or newest
-        gone = [p for p in before if p.startswith(f"{_STATES}/") and int(_stem(p).partition("-")[0]) < edition.version]
-        gone += [p for p in before if p.startswith(f"{_NEW}/")]
-        list(self.storage.ahead(self.storage.delete, [*sorted(edition.leaving), *gone]))
+        """Give the files of a committed edition their own names, make `_metadata` of it, each in one step, then delete
+        what it has replaced."""
+        before = self.storage.objects(FOLDER)
+        newest, is_newest = edition, False
+        while not is_newest:  # a slower run than this one may have put the `_metadata` of an older edition there
+            self._show(newest)
+            version = max(_versions(self.storage.objects(_LOG)["path"]))
+            is_newest = version == newest.version
+            newest = newest if is_newest else self._edition(self._entry(version)) or newest
+        gone = sorted(edition.leaving - {f.path for f in newest.files})
+        list(self.storage.ahead(self.storage.delete, [*gone, *_past(before, edition.version)]))
+        self.storage.sync((), folders_of=[METADATA, *sorted(edition.arriving), *gone])
         self.storage.put(_entry_path(edition.version, "published"), b"")
+
+    def _show(self, edition: Edition) -> None:
+        """Let readers of the folder, and of `_metadata`, see an edition: all is written by then, and only renamed."""
+        new = [(self._prepared(name, data), name) for name, data in self.summaries(edition)]
+        names = [(edition.staged(p), p) for p in sorted(edition.arriving)]
+        try:
+            list(self.storage.ahead(lambda pair: self.storage.rename(*pair), names))
+        except StorageError:
+            if self.storage.read(_entry_path(edition.version, "published")) is None:
+                raise
+            # Another run has finished it, and a third one may have replaced the file.
+        for written, name in new:
+            if written:
+                self.storage.rename(written, name)
 
     def summaries(self, edition: Edition) -> list[tuple[str, bytes]]:
         """The files over all files of an edition: the schema, and what their footers say."""
@@ -163,20 +226,22 @@ class Publication:
         common = common_metadata(keys_in_files=keys_in_files)
         return [(COMMON, common), (METADATA, whole_metadata(footers, keys_in_files=keys_in_files))]
 
-    def _replace(self, name: str, data: bytes) -> None:
+    def _prepared(self, name: str, data: bytes) -> str:
+        """Where the new content of a file waits; empty where it has that content."""
         there = self.storage.read(name)
-        if there is None or there.data != data:
-            new = f"{_NEW}/{secrets.token_hex(8)}"
-            self.storage.put(new, data)
-            self.storage.rename(new, name)
+        if there is not None and there.data == data:
+            return ""
+        new = f"{_NEW}/{secrets.token_hex(8)}"
+        self.storage.put(new, data)
+        return new
 
-    def _begin(self, paths: Sequence[str], terms: Mapping[str, Any]) -> None:
+    def _begin(self, paths: Iterable[str], terms: Mapping[str, Any]) -> None:
         self._refuse_foreign(p for p in paths if not p.startswith(f"{FOLDER}/"))
         self.storage.make()
-        entry = {"version": 0, "token": secrets.token_hex(8), "state": "", "committed": "", "terms": dict(terms)}
+        entry = {"version": 0, "token": new_token(), "state": "", "committed": "", "terms": dict(terms)}
         self.storage.put(_entry_path(0), json.dumps(entry).encode())
 
-    def _refuse_foreign(self, paths: Any) -> None:
+    def _refuse_foreign(self, paths: Iterable[str]) -> None:
         if foreign := sorted(paths):
             shown = f"{', '.join(foreign[:3])}{' ...' if len(foreign) > 3 else ''}"
             raise UsageError(
@@ -216,8 +281,8 @@ class Publication:
             files = [StreamFile(**row) for row in pl.read_parquet(io.BytesIO(fetched.data)).iter_rows(named=True)]
         except (pl.exceptions.PolarsError, KeyError, ValueError) as error:
             raise self._damaged(entry["state"], error) from error
-        leaving = frozenset(header["leaving"])
-        return Edition(entry["version"], entry["terms"], files, header["partitions"], leaving)
+        arriving, leaving = frozenset(header.get("arriving", ())), frozenset(header["leaving"])
+        return Edition(entry["version"], entry["terms"], files, header["partitions"], entry["token"], arriving, leaving)
 
     def _damaged(self, path: str, error: Exception) -> StorageError:
         return StorageError(
@@ -228,7 +293,8 @@ class Publication:
 def _state(edition: Edition) -> bytes:
     buffer = io.BytesIO()
     frame = pl.DataFrame({name: [getattr(f, name) for f in edition.files] for name in _FILES}, schema=_FILES)
-    header = {"partitions": edition.partitions, "leaving": sorted(edition.leaving)}
+    lists = {name: sorted(getattr(edition, name)) for name in ("arriving", "leaving")}
+    header = {"partitions": edition.partitions, **lists}
     frame.write_parquet(buffer, metadata={"siltstone": json.dumps(header)})
     return buffer.getvalue()
 
@@ -241,8 +307,22 @@ def _stem(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]
 
 
-def _versions(paths: Sequence[str]) -> list[int]:
+def _versions(paths: Iterable[str]) -> list[int]:
     return [int(_stem(p)) for p in paths if re.fullmatch(rf"{_LOG}/\d+\.json", p)]
+
+
+def _past(listed: pl.DataFrame, version: int) -> list[str]:
+    """What nobody needs any more of siltstone's own folder once an edition is finished: states of editions before it,
+    summaries that never got their names, and entries of the log that are a day old and far behind."""
+    horizon_us = int(time.time() * 1_000_000) - _SAFE_AGE_US
+    kept = {_STATES: version, _LOG: version - _KEPT_ENTRIES}
+    gone = []
+    for path, modified_us in listed.select("path", "modified_us").iter_rows():
+        folder, number = path.rpartition("/")[0], _stem(path).partition("-")[0]
+        is_old = folder == _STATES or modified_us < horizon_us
+        if folder == _NEW or (folder in kept and is_old and number.isdecimal() and int(number) < kept[folder]):
+            gone.append(path)
+    return gone
 
 
 def _entry_path(version: int, kind: str = "json") -> str:

@@ -9,6 +9,7 @@ covers the time of a late one.
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
@@ -17,12 +18,12 @@ from typing import Any
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
-from siltstone.errors import AccountsError, UsageError
+from siltstone.errors import AccountsError, PartlyError, SiltstoneError, StorageError, UsageError
 from siltstone.model.contracts import READINGS
 from siltstone.model.data_files import DataFile
 from siltstone.model.derived_summary import PublishSummary
 from siltstone.publishing.archives import Kind, Member, archive_name, write_archive
-from siltstone.publishing.editions import Edition, Partitions, Publication, StreamFile
+from siltstone.publishing.editions import Edition, Partitions, Publication, StreamFile, new_token
 from siltstone.publishing.mortar_layout import Windows, is_monthly, pieces, stream_of
 from siltstone.publishing.stream_reading import EVERY_SOURCE, StreamReader
 from siltstone.publishing.stream_writing import MOST_ROWS, StreamTask, StreamWriter, no_rows, task_of
@@ -59,6 +60,7 @@ def publish(
     lake, out = open_root(lake_uri, config.storage), open_root(out_uri, config.storage)
     if any(f"{a.root}/".startswith(f"{b.root}/") for a, b in ((lake, out), (out, lake))):
         raise UsageError(f"{out.root} and the lake {lake.root} lie in each other", "Publish to a folder of its own.")
+    out.refuse_unsafe()
     place = archive_name(out, archive, archive_to, config.storage) if archive else None
     table = table_at(lake.child(READINGS.table), READINGS)
     terms = {"table": table.storage.root, "source": source, "keys_in_files": keys_in_files}
@@ -68,7 +70,16 @@ def publish(
         progress("writing the archive", 0, 0, 0)
         members = [Member(f.path, f.sha256) for f in edition.files]
         members += [Member(name, hashlib.sha256(data).hexdigest()) for name, data in publication.summaries(edition)]
-        summary = replace(summary, **write_archive(out, members, archive, *place))
+        try:
+            summary = replace(summary, **write_archive(out, members, archive, *place))
+        except SiltstoneError as error:
+            if summary.edition is None:
+                raise
+            raise PartlyError(
+                f"edition {summary.edition} of {out.root} is committed, but its archive was not written: {error}",
+                "Run again: it writes the archive alone.",
+                replace(summary, out=out.root, seconds=round(time.time() - started, 3)),
+            ) from error
     return replace(summary, out=out.root, seconds=round(time.time() - started, 3))
 
 
@@ -121,9 +132,9 @@ class _PublishRun:
         self._terms, self._most_rows = terms, most_rows
         self._reader = StreamReader(table.storage, terms["source"], config.engine.memory_mb << 20)
         self._edition = publication.open(terms)
-        if not publication.is_finished(self._edition) and self._edition.version:
-            publication.finish(self._edition)
-        self._writer = StreamWriter(publication.storage, self._edition.leaving, terms["keys_in_files"], most_rows)
+        self._token = new_token()
+        leaving = self._edition.leaving
+        self._writer = StreamWriter(publication.storage, self._token, leaving, terms["keys_in_files"], most_rows)
         self._streams: dict[str, dict[str, list[StreamFile]]] = {}
         for file in self._edition.files:
             self._streams.setdefault(file.collection, {}).setdefault(file.uuid, []).append(file)
@@ -133,7 +144,42 @@ class _PublishRun:
         )
 
     def run(self, stored: Sequence[DataFile], collections: Sequence[str]) -> tuple[Edition, PublishSummary]:
-        """Publish what has changed; the newest edition then, and the summary."""
+        """Publish what has changed; the newest edition then, and the summary. A run that fails takes its files away."""
+        before = set(self._streams_now())
+        try:
+            edition = self._made(stored, collections)
+            is_new = edition.version != self._edition.version
+            if is_new:
+                self._publication.describe(edition)
+        except BaseException:
+            self._take_back()
+            raise
+        if is_new:
+            self._publication.commit(edition, self._take_back)
+            self._progress("writing _metadata", 0, 0, 0)
+            self._finish(edition, before)
+        return edition, self._summary(edition, before)
+
+    def _finish(self, edition: Edition, before: set[tuple[str, str]]) -> None:
+        root = self._publication.storage.root
+        try:
+            self._publication.finish(edition)
+        except SiltstoneError as error:
+            raise PartlyError(
+                f"edition {edition.version} of {root} is committed, but its files have not all got their names, or "
+                f"replaced ones are still there: {error}",
+                "Run again: it finishes that. Until then readers of the folder may see a mix of both editions.",
+                replace(self._summary(edition, before), out=root),
+            ) from error
+
+    def _take_back(self) -> None:
+        """Delete what this run has written; where that fails too, a later one does."""
+        out, mine = self._publication.storage, Edition(self._edition.version + 1, self._terms, token=self._token)
+        with suppress(StorageError):
+            list(out.ahead(out.delete, [*map(mine.staged, sorted(self._writer.written)), mine.state]))
+
+    def _made(self, stored: Sequence[DataFile], collections: Sequence[str]) -> Edition:
+        """The edition that shows the data files; the newest one where that is all it takes."""
         current = _by_partition(stored)
         sites = sorted({*current, *self._edition.partitions})
         if unknown := sorted(set(collections) - set(sites)):
@@ -141,26 +187,26 @@ class _PublishRun:
                 f"no collection {', '.join(unknown)} in the table", f"Known: {', '.join(sites) or 'none'}."
             )
         partitions: Partitions = {site: dict(days) for site, days in self._edition.partitions.items()}
-        before = set(self._streams_now())
         changed = {s: _changed(current.get(s, {}), partitions.get(s, {})) for s in collections or sites}
         batches = [(s, b) for s, days in changed.items() for b in _batches(days, current.get(s, {}))]
         dates = {date.fromisoformat(d) for s in sites for d in (*current.get(s, {}), *partitions.get(s, {}))}
         of, read = sum(len(current.get(s, {}).get(d, ())) for s, days in batches for d in days), 0
         for site, days in batches:
-            files = [f for d in days for f in current.get(site, {}).get(d, ())]
-            self._progress(f"publishing {of:,} files of the table", read, of, sum(f.bytes for f in files))
+            batch = [f for d in days for f in current.get(site, {}).get(d, ())]
+            self._progress(f"publishing {of:,} files of the table", read, of, sum(f.bytes for f in batch))
             windows = Windows.of_partitions(map(date.fromisoformat, days), is_monthly=is_monthly(dates))
-            self._publish(site, files, windows)
-            read += len(files)
+            self._publish(site, batch, windows)
+            read += len(batch)
             self._note(partitions, site, days, current.get(site, {}))
         published = [f for streams in self._streams.values() for fs in streams.values() for f in fs]
-        edition = Edition(self._edition.version, self._terms, sorted(published, key=lambda f: f.path), partitions)
+        files = sorted(published, key=lambda f: f.path)
+        arriving = frozenset(self._writer.written & {f.path for f in files})
+        edition = Edition(self._edition.version, self._terms, files, partitions, self._token, arriving)
         self._check(edition)
-        edition = self._commit(edition, is_changed=bool(batches))
-        return edition, self._summary(edition, before)
+        return self._numbered(edition, is_changed=bool(batches))
 
-    def _commit(self, edition: Edition, *, is_changed: bool) -> Edition:
-        """Commit and finish an edition, unless there is nothing new in it and nothing to clean up."""
+    def _numbered(self, edition: Edition, *, is_changed: bool) -> Edition:
+        """The edition as the next one, with what goes then, unless nothing in it is new and nothing is to clean up."""
         if not edition.files and not self._edition.version:
             raise UsageError(
                 f"{self._table.storage.root} has no reading of source {self._terms['source']} with a number",
@@ -169,11 +215,8 @@ class _PublishRun:
         spare = self._publication.spare(edition)
         if not is_changed and not spare:
             return edition
-        edition = replace(edition, version=edition.version + 1, leaving=spare)
-        self._publication.commit(edition)
-        self._progress("writing _metadata", 0, 0, 0)
-        self._publication.finish(edition)
-        return edition
+        dropped = {edition.staged(path) for path in self._writer.written - edition.arriving}
+        return replace(edition, version=edition.version + 1, leaving=spare | dropped)
 
     def _note(self, partitions: Partitions, site: str, days: Sequence[str], current: Mapping[str, Any]) -> None:
         """Remember which files the partitions of a batch are from, and what was counted in them."""

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siltstone.errors import StorageError
 from siltstone.model.arrow import to_numpy
-from siltstone.publishing.editions import StreamFile
+from siltstone.publishing.editions import StreamFile, staged_by
 from siltstone.publishing.mortar_layout import (
     FIRST_US,
     LAST_US,
@@ -57,12 +57,15 @@ class StreamResult:
 
 @dataclass(frozen=True)
 class StreamWriter:
-    """Writes files of at most about `most_rows` to a published folder, none under a path in `leaving`."""
+    """Writes files of at most about `most_rows` to a published folder, under the staged names of a run: those that they
+    get later are none of `leaving`. `written` are these, also of files that another one has replaced since."""
 
     out: Storage
+    token: str
     leaving: frozenset[str]
     keys_in_files: bool
     most_rows: int
+    written: set[str] = field(default_factory=set)
 
     def run(self, task: StreamTask) -> StreamResult:
         """Write the files that a task asks for."""
@@ -79,24 +82,24 @@ class StreamWriter:
         return StreamResult(task.collection, task.piece.series, dropped, written, added, removed)
 
     def _read(self, file: StreamFile) -> pa.Table:
-        fetched = self.out.read(file.path)
+        path = staged_by(self.token, file.path) if file.path in self.written else file.path
+        fetched = self.out.read(path)
         if fetched is None:
-            uri = self.out.uri(file.path)
+            uri = self.out.uri(path)
             raise StorageError(f"{uri} is missing", "Restore it from a backup, or publish to another folder.")
         parquet = pq.ParquetFile(pa.BufferReader(fetched.data), read_dictionary=["uri", "label"])
         table = parquet.read(columns=["time", "value", "uri", "label"])
         return table.set_column(0, "time", table.column("time").cast(pa.int64()))
 
     def _write(self, collection: str, series: str, rows: pa.Table) -> StreamFile:
-        """Put a file where no file that is being deleted can be; one that is there already has the same content."""
+        """Put a file under its staged name; one that this run has put there before has the same content."""
         stream = stream_of(series)
         times = to_numpy(rows.column("time"))
         first, last = int(times[0]), int(times[-1])
         data = encoded(rows, collection, stream, keys_in_files=self.keys_in_files)
         path = file_path(collection, stream, first, data, self.leaving.__contains__)
-        if not self.out.put(path, data) and self.out.size(path) != len(data):
-            self.out.delete(path)  # cut short by a machine that went down
-            self.out.put(path, data)
+        self.written.add(path)
+        self.out.put(staged_by(self.token, path), data, is_kept=False)  # all are synced at once, before the commit
         sha256 = hashlib.sha256(data).hexdigest()
         return StreamFile(collection, stream, series, path, len(rows), len(data), sha256, first, last, footer_of(data))
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Opened, ParseRules, Records, require_columns
+from siltstone.formats.exact_columns import column_named
 from siltstone.formats.parquet.reader import open_parquet, read_parquet
 from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.events import Field, readings_of, without_repeats
@@ -206,13 +207,13 @@ class Entity(Dataset):
         kinds = {c.name: c.kind for c in (*self.contract.leading, *self.contract.record) if c.name in frame.columns}
         values = {name: exact(frame, name, kind) for name, kind in kinds.items()}
         kept = frame.select(**values)
-        lost = {name: pl.col(name).is_not_null() for name in frame.columns if name not in kinds}
+        lost = {name: column_named(name).is_not_null() for name in frame.columns if name not in kinds}
         lost |= {
             name: pl.col(name).is_not_null() & pl.lit(kept[name]).is_null()
             for name in kinds
             if kept[name].null_count() > frame[name].null_count()
         }
-        texts = rescue_columns(with_texts(frame.select(*lost)), lost) if lost else None
+        texts = rescue_columns(with_texts(frame[list(lost)]), lost) if lost else None
         document = pl.Series(records.document, dtype=pl.Int64())
         return kept.with_columns(
             pl.lit(None, pl.String()).alias("_rescued") if texts is None else texts.alias("_rescued"),

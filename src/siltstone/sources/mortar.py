@@ -242,7 +242,7 @@ def _odd_values(
     is_odd = (~number.is_finite() | (number.abs() >= _EXACT)).fill_null(value=False)
     for column in frame.iter_columns():
         if column.name not in frame.columns[:2] and column.null_count() < len(column):
-            is_odd |= column.is_not_null()
+            is_odd |= column.alias("").is_not_null()
     rows = is_odd.arg_true().to_list()
     odd_values: dict[int, dict[str, str]] = {}
     for row, (_, value, *further) in zip(rows, frame.filter(is_odd).iter_rows(), strict=True):
@@ -261,7 +261,8 @@ def _is_exact(text: str) -> bool:
         return True  # it is kept as text
     if not math.isfinite(number):
         return False
-    return not text.strip().lstrip("+-").isdigit() or int(text) == int(number)
+    digits = text.strip().lstrip("+-")
+    return not digits.isdigit() or int(digits.lstrip("0") or "0") == abs(int(number))
 
 
 def _add_rescued(rescued: pl.Series, odd: Mapping[int, Mapping[str, str]]) -> pl.Series:

@@ -21,6 +21,7 @@ import polars as pl
 from siltstone.errors import Unreadable
 from siltstone.formats.avro.lanes import open_avro, read_avro
 from siltstone.formats.documents import Document, Item, Opened, ParseRules, Records
+from siltstone.formats.exact_columns import column_named
 from siltstone.mapping.dataset import Dataset, Keyed, Place
 from siltstone.mapping.epochs import instants
 from siltstone.mapping.misfits import as_double, as_flag, as_integer, as_text, join_rescued, nothing, rescue_columns
@@ -262,7 +263,7 @@ def _with_shared(
     `lost` says in which rows the file's `own` columns have no other place; nor has any column that nobody knows.
     """
     others = [name for name in frame.columns if name not in (*_SHARED, *own)]
-    lost |= {name: pl.col(name).is_not_null() for name in others}
+    lost |= {name: column_named(name).is_not_null() for name in others}
     if "recordVersion" in frame.columns:
         version = as_integer(frame, "recordVersion")
         lost["recordVersion"] = pl.col("recordVersion").is_not_null() & version.is_null()

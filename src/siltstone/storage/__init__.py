@@ -3,31 +3,34 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
+from itertools import islice, repeat
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
 import polars as pl
 
-from siltstone.errors import UsageError
+from siltstone.errors import StorageError, UsageError
 from siltstone.model.access import AMAZON, Access
+from siltstone.model.places import refuse_half_uri
 from siltstone.storage.access import delta_options
-from siltstone.storage.failures import explained, reason, whole
+from siltstone.storage.failures import explained, next_move, reason, whole
 from siltstone.storage.local import Disk
 from siltstone.storage.prefetch import ahead
 from siltstone.storage.s3 import S3Bucket
 from siltstone.storage.store import OBJECTS, Fetched, Store, Writer
 
-__all__ = ["AMAZON", "OBJECTS", "Fetched", "Sink", "Storage", "join", "open_root", "reason", "whole"]
+__all__ = ["AMAZON", "OBJECTS", "Fetched", "Sink", "Storage", "join", "next_move", "open_root", "reason", "whole"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _S3 = "s3://"
+_LOOKED_AT = 20  # files, before all are taken for gone
 _SENT_BYTES = 1 << 18
+_BUCKET = re.compile(r"[A-Za-z0-9._-]+")
 _DELTA_ROOT = re.compile(r"s3://[A-Za-z0-9._=@+~/-]+")
 
 
@@ -44,7 +47,7 @@ class Storage:
     @cached_property
     def _store(self) -> Store:
         if not self.root.startswith(_S3):
-            return Disk(self.root)
+            return Disk(self.root, is_synced=self.access.sync)
         bucket, _, key = self.root.removeprefix(_S3).partition("/")
         return S3Bucket(self.access, bucket, key)
 
@@ -87,13 +90,29 @@ class Storage:
         with explained("create", self.root):
             self._store.make()
 
-    def objects(self, prefix: str = "", enter: Callable[[str], bool] | None = None) -> pl.DataFrame:
+    def refuse_unsafe(self) -> None:
+        """Raise UsageError where a table, or another folder with a log, must not lie: of two runs that commit there at
+        once one would be lost. Nothing is created. A bucket is looked at by `make`."""
+        with explained("write", self.root):
+            is_safe = self._store.creates_once()
+        if not is_safe:
+            raise UsageError(
+                f"{self.root} is no place for tables: files can't be created in one step there, so that of two runs "
+                "that commit at once one would be lost",
+                "Give s3://BUCKET/FOLDER, or a folder of a file system with hard links, such as a local disk or NFS; "
+                "input may lie there, and tables are read there.",
+            )
+
+    def objects(
+        self, prefix: str = "", enter: Callable[[str], bool] | None = None, *, follows_links: bool = True
+    ) -> pl.DataFrame:
         """All objects below a prefix, columns as OBJECTS, in order of path; `uri` names each real file once.
 
-        Objects directly in a folder may be missing if `enter` refuses the URI of the folder.
+        Objects directly in a folder may be missing if `enter` refuses the URI of the folder. On a local disk links
+        below the prefix are followed, or with `follows_links` false left out, those to files too.
         """
         with explained("list", self.uri(prefix)):
-            return self._store.objects(prefix, enter)
+            return self._store.objects(prefix, enter, follows_links=follows_links)
 
     def folders(self) -> list[str]:
         """The names of the folders directly in the root, in order."""
@@ -104,6 +123,17 @@ class Storage:
         """A whole object, or None if it does not exist (any more)."""
         with explained("read", self.uri(path)):
             return self._store.read(path)
+
+    def refuse_unseen(self, files: Iterable[tuple[str, str]]) -> None:
+        """Raise StorageError where this process reads one of the files, (path, etag or "" for any), none of which a
+        worker could read."""
+        for path, etag in islice(files, _LOOKED_AT):
+            fetched = self.read(path)
+            if fetched is not None and etag in ("", fetched.etag):
+                raise StorageError(
+                    f"{self.uri(path)} is here, but no worker could read it, nor any other file below {self.root}",
+                    "Give a place that every worker sees under the same path, such as s3://BUCKET/FOLDER.",
+                )
 
     def read_head(self, path: str, length: int) -> bytes:
         """The first `length` bytes of an object, fewer if it is shorter, none if it does not exist any more."""
@@ -123,15 +153,37 @@ class Storage:
         with explained("read", self.uri(path)):
             return self._store.size(path)
 
-    def put(self, path: str, data: bytes) -> bool:
-        """Create an object in one step; False if another call has already created one of that name."""
-        with explained("write", self.uri(path)):
-            return self._store.put(path, data)
+    def modified_us(self, path: str) -> int | None:
+        """When an object was written by the store's own clock, in microseconds since 1970; None if it does not
+        exist."""
+        with explained("read", self.uri(path)):
+            return self._store.modified_us(path)
 
-    def delete(self, path: str) -> None:
-        """Delete an object; it is no error if it does not exist."""
+    def put(self, path: str, data: bytes, *, is_kept: bool = True) -> bool:
+        """Create an object in one step; False if another call has already created one of that name.
+
+        On a local disk it has reached the disk by then, unless storage.sync is off or the object is none that `is_kept`
+        beyond the run, or until `sync`.
+        """
+        with explained("write", self.uri(path)):
+            return self._store.put(path, data, is_kept=is_kept)
+
+    def sync(self, paths: Sequence[str], *, folders_of: Sequence[str] = ()) -> None:
+        """Wait until files have reached the disk, with their names, and so have the names that came to or went from
+        the folders of others; at once on S3, and where storage.sync is off."""
+        with explained("write", self.root):
+            self._store.sync(paths, folders_of)
+
+    def delete(self, path: str, *, follows_links: bool = True) -> None:
+        """Delete an object; it is no error if it does not exist. With `follows_links` false it is one where a link
+        below the root leads to its folder: then it may lie anywhere.
+
+        Raises UsageError for a path that leads out of the root by itself.
+        """
+        if ".." in path.split("/"):
+            raise UsageError(f"{path!r} leads out of {self.root}: it is not deleted")
         with explained("delete", self.uri(path)):
-            self._store.delete(path)
+            self._store.delete(path, follows_links=follows_links)
 
     def rename(self, path: str, new: str) -> None:
         """Give an object another name; it is no error if that was done before."""
@@ -224,13 +276,24 @@ def join(*parts: str) -> str:
 
 
 def open_root(uri: str, access: Access = AMAZON) -> Storage:
-    """The storage at a local path, a file://, s3:// or s3a:// URI; local links are followed once, here."""
+    """The storage at a local path, a file://, s3:// or s3a:// URI; local links are followed once, here.
+
+    Raises UsageError for what is none of them, or has a bucket that can't be one.
+    """
+    refuse_half_uri(uri)
     scheme, found, rest = uri.partition("://")
     if found and scheme in ("s3", "s3a"):
         bucket, *folders = (piece for piece in rest.split("/") if piece) if rest.strip("/") else [""]
         if not bucket or rest.startswith("/"):
             raise UsageError(f"{uri} names no bucket", "Give s3://BUCKET or s3://BUCKET/FOLDER.")
+        if not _BUCKET.fullmatch(bucket):
+            raise UsageError(
+                f"{uri} names no bucket: a name has letters, digits and . _ - only",
+                "Give s3://BUCKET/FOLDER; keys come from the environment, a profile or a role, never from the URI.",
+            )
         return Storage(_S3 + "/".join([bucket, *([join(*folders)] if folders else [])]), access)
+    if found and scheme == "file" and not rest.startswith("/"):
+        raise UsageError(f"{uri} names a host", f"Give file:///{rest}, or a path.")
     if found and scheme != "file":
         raise UsageError(f"{uri}: no storage for {scheme}://", "Give a local path or an s3:// URI.")
     return Storage(os.path.realpath(os.path.expanduser(rest if found else uri)), access)

@@ -6,7 +6,7 @@ an answer was carried out; that is found out here: a created object has a token 
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -55,15 +55,20 @@ class S3Bucket:
         probe = f"_siltstone/plans/probe-{uuid.uuid4().hex}"  # where vacuum finds it if this dies
         self.put(probe, b"")
         is_replaced = self.put(probe, b"")
-        self.delete(probe)
+        self.delete(probe, follows_links=True)
         if is_replaced:
             raise UsageError(
                 f"the store of s3://{self._bucket} ignores If-None-Match: of two commits at once one would be lost",
                 "Keep the lake in a store with conditional writes, such as S3 or MinIO.",
             )
 
-    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame:
-        """All of them, whatever `enter` says: a thousand keys cost one call, and so does looking into one folder."""
+    def creates_once(self) -> bool:
+        """`make` finds it out, once for each table."""
+        return True
+
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool) -> pl.DataFrame:
+        """All of them, whatever `enter` says, for a thousand keys cost one call, and so does one folder. There are no
+        links."""
         top = self._key(prefix)
         try:
             listed = ranges.listed(self._store, top, self.calls_at_once)
@@ -112,7 +117,13 @@ class S3Bucket:
         except FileNotFoundError:
             return 0
 
-    def put(self, path: str, data: bytes) -> bool:
+    def modified_us(self, path: str) -> int | None:
+        try:
+            return round(obstore.head(self._store, self._key(path))["last_modified"].timestamp() * 1_000_000)
+        except FileNotFoundError:
+            return None
+
+    def put(self, path: str, data: bytes, *, is_kept: bool = True) -> bool:
         key, token = self._key(path), uuid.uuid4().hex
         try:
             obstore.put(self._store, key, data, mode="create", attributes={_OURS: token}, use_multipart=False)
@@ -131,12 +142,15 @@ class S3Bucket:
         except FileNotFoundError:
             return None
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, follows_links: bool) -> None:
         obstore.delete(self._store, self._key(path))
 
     def rename(self, path: str, new: str) -> None:
         """A copy, then a delete: one of them twice does no harm."""
         obstore.rename(self._store, self._key(path), self._key(new))
+
+    def sync(self, paths: Sequence[str], folders_of: Sequence[str]) -> None:
+        """Nothing to do: S3 answers once an object is safe."""
 
     def open(self, path: str) -> BinaryIO:
         """A copy of the object on the local disk, without a name: seeking in S3 costs a request each time."""

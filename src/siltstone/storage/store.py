@@ -1,6 +1,6 @@
 """What a kind of storage must be able to do; `local` and `s3` do it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -13,10 +13,12 @@ OBJECTS = pl.Schema(
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole object and the etag that it had when it was read."""
+    """A whole object and the etag that it had when it was read; `refusal` says why it has no bytes to read, "" if it
+    has."""
 
     data: bytes
     etag: str
+    refusal: str = ""
 
 
 class Writer(Protocol):
@@ -40,7 +42,11 @@ class Store(Protocol):
 
     def make(self) -> None: ...
 
-    def objects(self, prefix: str, enter: Callable[[str], bool] | None) -> pl.DataFrame: ...
+    def creates_once(self) -> bool:
+        """Whether of two calls that create one name the second is refused, as far as it can be seen before `make`."""
+        ...
+
+    def objects(self, prefix: str, enter: Callable[[str], bool] | None, *, follows_links: bool) -> pl.DataFrame: ...
 
     def folders(self) -> Iterable[str]: ...
 
@@ -50,11 +56,15 @@ class Store(Protocol):
 
     def size(self, path: str) -> int: ...
 
-    def put(self, path: str, data: bytes) -> bool: ...
+    def modified_us(self, path: str) -> int | None: ...
 
-    def delete(self, path: str) -> None: ...
+    def put(self, path: str, data: bytes, *, is_kept: bool) -> bool: ...
+
+    def delete(self, path: str, *, follows_links: bool) -> None: ...
 
     def rename(self, path: str, new: str) -> None: ...
+
+    def sync(self, paths: Sequence[str], folders_of: Sequence[str]) -> None: ...
 
     def open(self, path: str) -> BinaryIO: ...
 

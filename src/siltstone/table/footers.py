@@ -15,6 +15,7 @@ from siltstone.model.schema import Schema
 from siltstone.storage import Storage
 from siltstone.table.delta_table import Table
 from siltstone.table.reader import written_footer
+from siltstone.table.refusals import FilesGone
 
 
 def check_footers(
@@ -22,12 +23,13 @@ def check_footers(
 ) -> list[str]:
     """What is wrong with the files, as sentences: sizes, rows, columns against the schema, and the number of cells.
 
-    `cells_stored` is what the accounts say that all files together hold in their record columns.
+    `cells_stored` is what the accounts say that all files together hold in their record columns. Raises FilesGone.
     """
     problems: list[str] = []
     cells = 0
     for output, (size, footer) in zip(outputs, table.ahead(partial(_found, table), outputs), strict=True):
         if footer is None:
+            _refuse_gone(output, size)
             problems.append(f"{output.path}: {output.bytes:,} bytes were written, {size:,} are there")
             continue
         if footer.num_rows != output.rows:
@@ -43,6 +45,11 @@ def _found(table: Storage, output: NewFile) -> tuple[int, pq.FileMetaData | None
     """A file's size as it is, and its footer if that is the size that was written."""
     size = table.size(output.written_to)
     return size, written_footer(table, output.written_to, size) if size == output.bytes else None
+
+
+def _refuse_gone(output: NewFile, size: int) -> None:
+    if not size:
+        raise FilesGone(f"{output.path}, which this run has written, is gone")
 
 
 def _misfits(arrow: pa.Schema, contract: Contract, schema: Schema) -> list[str]:
@@ -72,11 +79,12 @@ def _cells(footer: pq.FileMetaData, schema: Schema) -> int:
 
 
 def check_output(table: Table, outputs: Sequence[NewFile], schema: Schema) -> list[str]:
-    """What is wrong with the files that were written, by their footers."""
+    """What is wrong with the files that were written, by their footers. Raises FilesGone."""
     problems = []
     for output in outputs:
         size = table.storage.size(output.written_to)
         if size != output.bytes:
+            _refuse_gone(output, size)
             problems.append(f"{output.path}: {output.bytes:,} bytes were written, {size:,} are there")
             continue
         footer = written_footer(table.storage, output.written_to, size)

@@ -1,7 +1,8 @@
 """Manifests and the ledger: what each run did with every source file, chained by parent, so that nothing is read twice.
 
 A run's manifest is written before its commit; the commit's transaction version names it. A manifest that no commit
-names is garbage. Every 50 runs a snapshot of the ledger stands for the chain before it.
+names is garbage. Every 50 runs a snapshot of the ledger stands for the chain before it. Manifests behind such a
+snapshot may be folded: then one file has what many of them said (`folded_runs`).
 """
 
 import io
@@ -17,8 +18,9 @@ from siltstone.errors import StorageError
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.model.layout import FOLDER
 from siltstone.model.run_header import RunHeader
-from siltstone.model.table_format import FIRST, KEY, check_format, format_of, next_format
+from siltstone.model.table_format import FIRST, FOLDED, KEY, check_format, format_of, next_format
 from siltstone.storage import Storage
+from siltstone.table.folded_runs import AT, Runs, folded_paths, folded_since
 
 SNAPSHOT_EVERY = 50
 _TOKEN_BITS = 32
@@ -47,12 +49,14 @@ _MANIFEST = pl.Schema(
         "records_in": pl.Int64(), "rows_out": pl.Int64(), "records_quarantined": pl.Int64(),
         "duplicates_dropped": pl.Int64(), "keys_superseded": pl.Int64(), "rows_split": pl.Int64(),
         "records_empty": pl.Int64(), "deferred": pl.Int64(), "keys_seen": pl.Int64(), "cells_stored": pl.Int64(),
-        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "dataset": pl.String(),
+        "nulls": pl.Int64(), "values_rescued": pl.Int64(), "rows_adopted": pl.Int64(),
+        "cells_adopted": pl.Int64(), "dataset": pl.String(),
     }
 )  # fmt: skip
 _OF_ACCOUNT = [f.name for f in fields(Account)]
 _OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders", "dataset")]
 ADJUSTED = "adjusted"  # the lane of an account of which rows of other files replaced some
+EDITED = "edited"  # the state of a source file whose rows are as another writer left them
 K = TypeVar("K", bound=Hashable)
 
 
@@ -76,6 +80,10 @@ class Head:
     @classmethod
     def of_version(cls, version: int) -> "Head":
         return cls(version >> _TOKEN_BITS, version & ((1 << _TOKEN_BITS) - 1))
+
+    @classmethod
+    def of_header(cls, header: RunHeader) -> "Head":
+        return cls(header.run, int(header.name.rpartition("-")[2], 16))
 
     @classmethod
     def after(cls, parent: "Head | None") -> "Head":
@@ -116,15 +124,15 @@ def load(table: Storage, head: Head | None) -> Ledger:
     """The ledger as of a head: the newest snapshot on its chain and the manifests after it."""
     known: list[RunHeader] = []
     layers: list[pl.DataFrame] = []
-    for header, manifest in _chain(table, head):
-        known.append(header)
-        standing = manifest.with_columns(
+    for runs in chain(table, head):
+        known += runs.headers
+        standing = runs.files.with_columns(
             rows_out=pl.col("rows_out") + pl.col("rows_kept"),
             duplicates_dropped=pl.col("duplicates_dropped") + pl.col("duplicates_kept"),
         )
         layers.append(standing.select(LEDGER.names()))
-        if header.ledger:
-            layers.append(_parsed(table, _snapshot_path(header.ledger))[1])
+        if (snapshot := _snapshot(table, known[-1])) is not None:
+            layers.append(snapshot)
             break
     entries = pl.concat(layers) if layers else LEDGER.to_frame()
     entries = entries.unique("path", keep="first", maintain_order=True)
@@ -133,30 +141,42 @@ def load(table: Storage, head: Head | None) -> Ledger:
 
 def with_manifest(table: Storage, head: Head) -> Head:
     """The head with its manifest; `load` and the others don't read it again."""
-    return replace(head, manifest=_read(table, _manifest_path(head)))
+    fetched = table.read(manifest_path(head))
+    if fetched is None and (runs := folded_since(table, head.run, head.name)) is not None:
+        own = runs.files.filter(pl.col(AT) == 0).drop(AT)
+        return replace(head, manifest=_encoded(own, runs.headers[0].as_dict()))
+    return replace(head, manifest=_read(table, manifest_path(head)) if fetched is None else fetched.data)
 
 
 def check_head(table: Storage, head: Head, *, writes: bool) -> None:
     """Raise TableFormatError unless this siltstone may read a table whose newest run is the head, or with `writes` may
     write it. The head has its manifest."""
-    header = _header(table, head.manifest, _manifest_path(head))
+    header = _header(table, head.manifest, manifest_path(head))
     check_format(format_of(header.more, table.root), table.root, writes=writes)
 
 
 def headers(table: Storage, head: Head | None) -> list[RunHeader]:
     """The header of every committed run, newest first."""
-    return [header for header, _ in _chain(table, head)]
+    return [header for runs in chain(table, head) for header in runs.headers]
 
 
 def accounts(table: Storage, head: Head | None) -> pl.DataFrame:
     """The account of each source file as of a head, one row per path: that of the run which read it last."""
-    manifests = [manifest for _, manifest in _chain(table, head)]
+    manifests = [runs.files.drop(AT) for runs in chain(table, head)]
     frame = pl.concat(manifests) if manifests else _MANIFEST.to_frame()
     return frame.filter(pl.col("lane") != "noted").unique("path", keep="first", maintain_order=True)
 
 
+def read_by(table: Storage, head: Head) -> pl.DataFrame:
+    """The accounts of the source files that one run read, columns as in its manifest."""
+    runs = next(chain(table, head))
+    files = runs.files.filter(pl.col(AT) == 0).drop(AT)
+    return files.filter(~pl.col("lane").is_in(["noted", ADJUSTED]))
+
+
 def files_of(header: RunHeader) -> set[str]:
-    """The files in the table's folder that the run of a header is kept in: its manifest, and its ledger snapshot."""
+    """The files in the table's folder that the run of a header was written to: its manifest, and its ledger
+    snapshot. Where the run has been folded they may be gone."""
     snapshot = {_snapshot_path(header.ledger)} if header.ledger else set()
     return {f"{FOLDER}/runs/{header.name}.manifest", *snapshot}
 
@@ -165,11 +185,13 @@ def history(table: Storage, head: Head | None) -> tuple[list[RunHeader], pl.Data
     """The header of every committed run, newest first, and what they did with the files that count today (columns as
     in a manifest, and `run`, its name): the newest version of each file, and where that gave no row, the one whose
     rows stay. Copies under a new etag are left out."""
-    chain = list(_chain(table, head))
-    files = pl.concat(
-        [_MANIFEST.to_frame().with_columns(run=pl.lit(""), age=pl.lit(0))]
-        + [m.with_columns(run=pl.lit(h.name), age=pl.lit(age)) for age, (h, m) in enumerate(chain)]
-    )
+    found: list[RunHeader] = []
+    layers = [_MANIFEST.to_frame().with_columns(run=pl.lit(""), age=pl.lit(0, pl.Int64()))]
+    for runs in chain(table, head):
+        names = pl.Series(runs.names, dtype=pl.String())
+        layers.append(runs.files.with_columns(run=names.gather(runs.files[AT]), age=pl.col(AT) + len(found)).drop(AT))
+        found += runs.headers
+    files = pl.concat(layers)
     age = pl.col("age")
     newest, with_rows = (
         age.min().over("path"),
@@ -177,7 +199,7 @@ def history(table: Storage, head: Head | None) -> tuple[list[RunHeader], pl.Data
     )
     read = files.filter(~pl.col("lane").is_in(["noted", ADJUSTED]))
     counted = read.filter((age == newest) | (age == with_rows))
-    return [header for header, _ in chain], counted.drop("age")
+    return found, counted.drop("age")
 
 
 def account_of(row: Mapping[str, Any]) -> FileAccount:
@@ -189,29 +211,38 @@ def account_of(row: Mapping[str, Any]) -> FileAccount:
 
 
 def write_manifest(
-    table: Storage, head: Head, ledger: Ledger, header: RunHeader, files: Sequence[FileAccount], dataset: str
+    table: Storage,
+    head: Head,
+    ledger: Ledger,
+    header: RunHeader,
+    files: Sequence[FileAccount],
+    dataset: str,
+    datasets: Mapping[str, str] | None = None,
 ) -> None:
-    """Write what a run is about to commit, and the ledger snapshot when one is due.
+    """Write what a run is about to commit, and the ledger snapshot when one is due. The files are of one `dataset`, but
+    for those with another one in `datasets`.
 
     Raises TableFormatError, and writes nothing, where the table's format is none that this siltstone may write.
     """
     check_format(format_of({KEY: ledger.format}, table.root), table.root, writes=True)
-    snapshot = ""
+    snapshot, format_now = "", dict(ledger.format)
     if head.run % SNAPSHOT_EVERY == 0:
         snapshot = head.name
         _put(table, _snapshot_path(snapshot), ledger.entries, {})
+        if folded_paths(table):  # from this run on vacuum may take away what older releases look for
+            format_now = next_format([{KEY: ledger.format}], table.root, FOLDED)
     whole = replace(
         header,
         run=head.run,
         name=head.name,
         parent=ledger.head.version if ledger.head else None,
         ledger=snapshot,
-        more={**header.more, KEY: dict(ledger.format)},
+        more={**header.more, KEY: format_now},
     )
-    _put(table, _manifest_path(head), _manifest(files, dataset), whole.as_dict())
+    _put(table, manifest_path(head), _manifest(files, dataset, datasets or {}), whole.as_dict())
 
 
-def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
+def _manifest(files: Sequence[FileAccount], dataset: str, datasets: Mapping[str, str]) -> pl.DataFrame:
     """A row per file, columns as _MANIFEST."""
     columns: dict[str, Any] = {name: [getattr(f, name) for f in files] for name in _OF_FILE}
     columns |= {name: [getattr(f.account, name) for f in files] for name in _OF_ACCOUNT}
@@ -220,8 +251,12 @@ def _manifest(files: Sequence[FileAccount], dataset: str) -> pl.DataFrame:
     )
     columns["outputs"] = _repeated([tuple(f.outputs) for f in files], list, _LIST)
     columns["folders"] = _repeated([(tuple(f.folders), tuple(f.outputs)) for f in files], _folders, _LIST)
-    columns["dataset"] = pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
-    return pl.DataFrame(columns, schema=_MANIFEST)
+    named = [datasets.get(f.path, dataset) for f in files] if datasets else []
+    columns["dataset"] = named or pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
+    frame = pl.DataFrame(columns, schema=_MANIFEST)
+    if any(f.account.rows_adopted or f.account.cells_adopted for f in files):
+        return frame
+    return frame.drop("rows_adopted", "cells_adopted")  # which builds of before adopt don't know
 
 
 def _folders(folders_and_outputs: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
@@ -236,7 +271,8 @@ def _repeated(values: Sequence[K], made: Callable[[K], Any], dtype: pl.DataType)
     return pl.Series([made(value) for value in places], dtype=dtype).gather(rows)
 
 
-def _manifest_path(head: Head) -> str:
+def manifest_path(head: Head) -> str:
+    """The file in the table's folder that a run's manifest is kept in."""
     return f"{FOLDER}/runs/{head.name}.manifest"
 
 
@@ -244,24 +280,43 @@ def _snapshot_path(name: str) -> str:
     return f"{FOLDER}/ledger/{name}.ledger"
 
 
-def _chain(table: Storage, head: Head | None) -> Iterator[tuple[RunHeader, pl.DataFrame]]:
+def chain(table: Storage, head: Head | None) -> Iterator[Runs]:
+    """All committed runs as of a head, newest first: one by one, those that have been folded many at once."""
     while head is not None:
-        path = _manifest_path(head)
-        header, manifest = _parsed(table, path, head.manifest)
-        yield header, manifest
-        head = Head.of_version(header.parent) if header.parent is not None else None
+        path = manifest_path(head)
+        fetched = None if head.manifest else table.read(path)
+        if data := head.manifest or (fetched.data if fetched else b""):
+            header, manifest = _parsed(table, path, data)
+            runs = Runs(path, [header], manifest.with_columns(pl.lit(0, pl.Int64()).alias(AT)))
+        elif (found := folded_since(table, head.run, head.name)) is not None:
+            runs = replace(found, files=_completed(found.files.drop(AT)).with_columns(found.files[AT]))
+        else:
+            raise _missing(table, path)
+        yield runs
+        parent = runs.headers[-1].parent
+        head = Head.of_version(parent) if parent is not None else None
+
+
+def _snapshot(table: Storage, header: RunHeader) -> pl.DataFrame | None:
+    """The ledger before a run; None where none was written with it, or it is gone since the run has been folded."""
+    path = _snapshot_path(header.ledger)
+    fetched = table.read(path) if header.ledger else None
+    return None if fetched is None else _parsed(table, path, fetched.data)[1]
 
 
 def _put(table: Storage, path: str, frame: pl.DataFrame, header: Mapping[str, Any]) -> None:
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, metadata={"siltstone": json.dumps(header)})
-    if not table.put(path, buffer.getvalue()):
+    if not table.put(path, _encoded(frame, header)):
         raise StorageError(f"{table.uri(path)} exists already", "Two runs drew the same token; run again.")
 
 
-def _parsed(table: Storage, path: str, data: bytes = b"") -> tuple[RunHeader, pl.DataFrame]:
-    """A manifest or snapshot; `data` are its bytes where they have been read."""
-    data = data or _read(table, path)
+def _encoded(frame: pl.DataFrame, header: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, metadata={"siltstone": json.dumps(header)})
+    return buffer.getvalue()
+
+
+def _parsed(table: Storage, path: str, data: bytes) -> tuple[RunHeader, pl.DataFrame]:
+    """A manifest or snapshot, from its bytes."""
     header = _header(table, data, path)
     try:
         return header, _completed(pl.read_parquet(io.BytesIO(data)))
@@ -282,18 +337,23 @@ def _damaged(table: Storage, path: str, error: Exception) -> StorageError:
 
 def _completed(frame: pl.DataFrame) -> pl.DataFrame:
     """A manifest or snapshot with the columns that came later."""
-    if "dataset" in frame.columns:
+    names = _MANIFEST.names() if "lane" in frame.columns else LEDGER.names()
+    missing = set(names).difference(frame.columns)
+    if not missing:
         return frame
-    counts = {n: pl.lit(0, pl.Int64()) for n in ("keys_superseded", "rows_split", "records_empty")}
-    frame = frame.with_columns(**counts, dataset=pl.lit("datalog"))
-    return frame.select(_MANIFEST.names() if "lane" in frame.columns else LEDGER.names())
+    later = {name: pl.lit("datalog") if name == "dataset" else pl.lit(0, pl.Int64()) for name in missing}
+    return frame.with_columns(**later).select(names)
 
 
 def _read(table: Storage, path: str) -> bytes:
     fetched = table.read(path)
     if fetched is None:
-        raise StorageError(
-            f"{table.uri(path)} is missing, though the table's log names it",
-            "Restore the _siltstone folder of the table from a backup: without it a run can't tell what is new.",
-        )
+        raise _missing(table, path)
     return fetched.data
+
+
+def _missing(table: Storage, path: str) -> StorageError:
+    return StorageError(
+        f"{table.uri(path)} is missing, though the table's log names it",
+        "Restore the _siltstone folder of the table from a backup: without it a run can't tell what is new.",
+    )

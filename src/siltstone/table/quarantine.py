@@ -82,6 +82,11 @@ def read_quarantine(table: Storage, names: Iterable[str], columns: Sequence[str]
     return pl.concat(frames) if frames else QUARANTINE.to_frame().select(columns)
 
 
+def oldest_part(name: str) -> str:
+    """The path of the part of a quarantine file that was written first."""
+    return _path(name, 0)
+
+
 def quarantine_file(name: str) -> str:
     """The path of a quarantine file, without the number of its part."""
     return f"{FOLDER}/quarantine/{name}"

@@ -7,6 +7,9 @@ each other and the files of a Mortar edition are none.
 Before pyarrow sees a file, its footer is held against itself and against the place of its pages; before rows are read,
 the headers of their pages against the footer. pyarrow then checks the content of each page by its checksum. Files of
 old releases have none in their pages: their rows are validated after decoding instead. The rows are counted.
+
+Files of other engines (an OPTIMIZE, an UPDATE) are known by their names. None of that is held against them; their rows
+are given in the types and in the order of siltstone's own.
 """
 
 import struct
@@ -25,6 +28,9 @@ from polars.exceptions import PanicException, PolarsError
 from siltstone.errors import DamagedFileError, StorageError
 from siltstone.formats.parquet.footer_checks import Footer, checked_footer
 from siltstone.formats.parquet.page_checks import check_headers
+from siltstone.model.arrow import CODED
+from siltstone.model.contracts import TIMESTAMP
+from siltstone.model.data_files import is_own_name
 from siltstone.storage import Storage
 
 MAGIC = b"PAR1"
@@ -162,6 +168,101 @@ class DataFileReader:
         return self._handle.read(length)
 
 
+class OthersFileReader(DataFileReader):
+    """A data file that another engine has written. `batches`, `table` and `frame` give its rows with the types and in
+    the order of siltstone's files, of which the first two columns are the instant and the unit; for that the columns
+    are held in memory. Row groups can't be asked for: the rows of one may be anywhere."""
+
+    def __init__(
+        self, uri: str, handle: BinaryIO, *, rows: int | None = None, coded: Collection[str] | None = (), **_: object
+    ) -> None:
+        self.uri, self._handle, self._coded = uri, handle, coded
+        with naming(uri):
+            self._file = pq.ParquetFile(handle, pre_buffer=False, coerce_int96_timestamp_unit="us")
+            self.metadata = self._file.metadata
+            if rows is not None and rows != self.rows:
+                raise ValueError(f"the table's log tells of {rows:,} rows, its footer of {self.rows:,}")
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        with naming(self.uri):
+            return pa.schema([(f.name, self._own_type(f)) for f in self._file.schema_arrow])
+
+    def batches(
+        self, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None, batch_rows: int = BATCH_ROWS
+    ) -> Iterator[pa.Table]:
+        table = self.table(columns, groups)
+        for start in range(0, table.num_rows, batch_rows):
+            yield table.slice(start, batch_rows)
+
+    def table(self, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None) -> pa.Table:
+        assert groups is None or len(groups) == self.groups
+        tops = [name.partition(".")[0] for name in columns or self.schema.names]
+        order = self.schema.names[:2]
+        with naming(self.uri):
+            wanted = list(dict.fromkeys([*order, *tops]))
+            whole = self._typed(self._file.read(columns=wanted, use_threads=False))
+            _check_count(whole.num_rows, self.rows)
+            whole = whole.take(sorted_places(whole, *order))
+            for name in columns or ():
+                top, _, inner = name.partition(".")
+                if inner:
+                    whole = whole.append_column(name, pc.struct_field(whole.column(top), inner.split(".")))
+            known = set(whole.column_names)
+            return whole.select([name for name in columns or self.schema.names if name in known])
+
+    def as_stored(self, batch_rows: int) -> Iterator[pa.Table]:
+        """All rows in the order in which they are stored, some at a time."""
+        with naming(self.uri):
+            for batch in self._file.iter_batches(batch_rows, use_threads=False):
+                yield self._typed(pa.Table.from_batches([batch]))
+
+    def _typed(self, table: pa.Table) -> pa.Table:
+        columns = []
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            wanted = self.schema.field(name).type
+            if column.type != wanted:
+                is_coded = pa.types.is_dictionary(wanted)
+                column = column.cast(pa.string()).dictionary_encode() if is_coded else column.cast(wanted)
+            columns.append(column)
+        return pa.table(columns, names=table.column_names)
+
+    def _own_type(self, field: pa.Field) -> pa.DataType:
+        found = _type_in_own_files(field.type)
+        is_coded = found == pa.string() and (self._coded is None or field.name in self._coded)
+        return CODED if is_coded else found
+
+
+def _type_in_own_files(found: pa.DataType) -> pa.DataType:
+    """The type in which pyarrow reads the same values from siltstone's own files."""
+    types = pa.types
+    if types.is_dictionary(found):
+        return _type_in_own_files(found.value_type)
+    if types.is_large_string(found) or types.is_string_view(found):
+        return pa.string()
+    if types.is_timestamp(found):
+        return TIMESTAMP
+    if types.is_struct(found):
+        return pa.struct([f.with_type(_type_in_own_files(f.type)) for f in found])
+    if types.is_map(found):
+        key, item = found.key_field, found.item_field
+        return pa.map_(_type_in_own_files(key.type), item.with_type(_type_in_own_files(item.type)))
+    if types.is_list(found) or types.is_large_list(found):
+        return pa.list_(found.value_field.with_type(_type_in_own_files(found.value_type)))
+    return found
+
+
+def sorted_places(table: pa.Table, time: str, unit: str) -> pa.Array:
+    """The places of the rows in the order of unit and instant, those without a unit first; equal ones as they are."""
+    keys = pl.DataFrame({"unit": table.column(unit).cast(pa.string()), "time": table.column(time)})
+    return keys.with_row_index("place").sort("unit", "time", maintain_order=True)["place"].to_arrow()
+
+
+def reader_of(path: str) -> type[DataFileReader]:
+    """The reader of siltstone's own data files, or that of other engines' files."""
+    return DataFileReader if is_own_name(path) else OthersFileReader
+
+
 @contextmanager
 def opened(
     table: Storage,
@@ -175,7 +276,7 @@ def opened(
 
     Raises StorageError where it is gone."""
     with table.open(path) as handle:
-        yield DataFileReader(table.uri(path), handle, rows=rows, coded=coded, buffer_bytes=buffer_bytes)
+        yield reader_of(path)(table.uri(path), handle, rows=rows, coded=coded, buffer_bytes=buffer_bytes)
 
 
 def fetched(
@@ -186,7 +287,7 @@ def fetched(
     found = table.read(path)
     if found is None:
         raise StorageError(f"{table.uri(path)} is gone", "Run again.")
-    return DataFileReader(table.uri(path), BytesIO(found.data), rows=rows, coded=coded)
+    return reader_of(path)(table.uri(path), BytesIO(found.data), rows=rows, coded=coded)
 
 
 def read_footer(table: Storage, path: str, size: int) -> pq.FileMetaData:

@@ -1,26 +1,29 @@
 """How a table is read at one version and committed: planned, checked, recorded in a manifest, and tried again where
 another run committed first."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from siltstone.engine.tasks import Progress
-from siltstone.errors import AccountsError, LostRaceError, StorageError, UsageError
+from siltstone.errors import AccountsError, LostRaceError, PartlyError, StorageError, UsageError
 from siltstone.model.data_files import DataFile, NewFile
 from siltstone.model.run_header import RunHeader
 from siltstone.table import ledger as ledgers
-from siltstone.table.delta_table import Change, Refused, Snapshot, Table
+from siltstone.table.delta_table import Change, Snapshot, Table
 from siltstone.table.footers import check_output
 from siltstone.table.ledger import Head, Ledger
+from siltstone.table.other_writers import OtherWriters, changes_by_others, with_digest
+from siltstone.table.refusals import Fenced, FilesGone, Refused
 from siltstone.version import __version__
 
 if TYPE_CHECKING:
     from siltstone.model.derived_summary import DerivedSummary
 
 _ATTEMPTS = 6
+_FENCES = 30
 
 T = TypeVar("T")
 Made = TypeVar("Made", bound="DerivedSummary")
@@ -28,11 +31,12 @@ Made = TypeVar("Made", bound="DerivedSummary")
 
 @dataclass(frozen=True)
 class TableVersion:
-    """A table at its newest version, and what its runs said."""
+    """A table at its newest version, what its runs said, and what others did to its data files since."""
 
     table: Table
     snapshot: Snapshot
     ledger: Ledger
+    others: OtherWriters | None = None
 
     @classmethod
     def newest(cls, table: Table) -> "TableVersion":
@@ -41,7 +45,13 @@ class TableVersion:
         snapshot = table.snapshot()
         if snapshot is None:
             raise StorageError(f"the table {table.storage.root} is gone", "Run again to create it anew.")
-        return cls(table, snapshot, ledgers.load(table.storage, snapshot.head))
+        return cls.at(table, snapshot)
+
+    @classmethod
+    def at(cls, table: Table, snapshot: Snapshot) -> "TableVersion":
+        """What the table is at its newest version. Raises Refused where it has moved on."""
+        ledger = ledgers.load(table.storage, snapshot.head)
+        return cls(table, snapshot, ledger, changes_by_others(table, snapshot, ledger))
 
     def files(self) -> Sequence[DataFile]:
         """The data files. Raises Refused where the table has moved on."""
@@ -50,12 +60,14 @@ class TableVersion:
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table as it is before a run: its newest version, what its runs said, and its data files."""
+    """A table as it is before a run: its newest version, what its runs said, its data files, and what others did to
+    these since."""
 
     table: Table
     snapshot: Snapshot
     ledger: Ledger
     stored: Sequence[DataFile]
+    others: OtherWriters | None = None
 
     @classmethod
     def of(cls, table: Table) -> "PlannedTable":
@@ -64,7 +76,7 @@ class PlannedTable:
         if table.snapshot() is None:
             table.create()
         version = TableVersion.newest(table)
-        return cls(table, version.snapshot, version.ledger, version.files())
+        return cls(table, version.snapshot, version.ledger, version.files(), version.others)
 
     @property
     def newest(self) -> RunHeader | None:
@@ -113,8 +125,14 @@ def commit(
         quarantine=[],
         columns=[],
     )
+    known = None if planned.others else planned.newest
+    header = with_digest(header, table, planned.snapshot, known, outputs, removed)
     ledgers.write_manifest(table.storage, head, planned.ledger, header, [], dataset=kind)
-    table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
+    try:
+        table.commit(Change(head, outputs, {"run": head.name, "rows": rows}, removed=removed), planned.snapshot)
+    except PartlyError as error:
+        error.summary = whole
+        raise
     return whole
 
 
@@ -123,35 +141,76 @@ def retry(
     table: str,
     progress: Progress | None = None,
     *,
-    outcome: str = "this one committed nothing",
+    outcome: str = "what this one had ready is not part of it",
 ) -> T:
     """What `attempt` returns. It looks at the tables itself each time, and is called again where it raises Refused:
     another run committed first. Every other error goes through.
 
-    Raises LostRaceError when that happens six times; `table` and `outcome` are for its message.
+    Raises LostRaceError when that happens six times, or where vacuums alone came first thirty times; `table` and
+    `outcome` are for its message.
     """
-    for _ in range(_ATTEMPTS):
+    refusals: list[type[Refused]] = []
+    while refusals.count(Fenced) < _FENCES and len(refusals) - refusals.count(Fenced) < _ATTEMPTS:
         try:
             return attempt()
-        except Refused:
+        except Refused as error:
+            refusals.append(type(error))
             if progress is not None:
-                progress("another run committed first: planning again", 0, 0, 0)
+                progress(f"{_WHY.get(type(error), _WHY[Refused])}: planning again", 0, 0, 0)
+    if refusals.count(Fenced) == _FENCES:
+        raise LostRaceError(
+            f"{_FENCES} times a vacuum of {table} came before the commit of this run; {outcome}",
+            "Raise vacuum.grace_hours above what the run takes, or vacuum less often; then run again.",
+        )
+    if Refused not in refusals:
+        raise LostRaceError(
+            f"{_ATTEMPTS} times files that this run had written to {table} were gone before its commit; {outcome}",
+            "Find out what deletes files there (siltstone vacuum commits before it does), then run again.",
+        )
     raise LostRaceError(
         f"{_ATTEMPTS} times another run committed to {table} first; {outcome}",
         "Run again when fewer runs write to it.",
     )
 
 
+_WHY = {
+    Refused: "another run committed first",
+    Fenced: "a vacuum came first",
+    FilesGone: "files of this run are gone",
+}
+
+
+class WrittenFiles:
+    """Which of the files that earlier attempts of a run have written it may not commit any more."""
+
+    def __init__(self, table: Table) -> None:
+        self._storage = table.storage
+        self._fence: int | None = None
+
+    def lost(self, planned: Snapshot, paths: Iterable[str]) -> set[str]:
+        """Those that are gone, or that a vacuum may still delete: with a fence between them and this version, and older
+        than its horizon by the store's clock.
+
+        All files that are to be used again must be given at every attempt.
+        """
+        horizon_us = planned.fence if self._fence not in (None, planned.fence) else 0
+        self._fence = planned.fence
+        paths = list(paths)
+        times = self._storage.ahead(self._storage.modified_us, paths)
+        return {path for path, at in zip(paths, times, strict=True) if at is None or at < horizon_us}
+
+
 @contextmanager
 def reading_at(table: Table, snapshot: Snapshot) -> Iterator[None]:
-    """Inside, data files of the table at this version are read: a StorageError becomes Refused where a later commit may
-    have deleted them."""
+    """Inside, a run reads data files of the table at this version, and files that it has written: a StorageError, or
+    FilesGone, becomes Refused where the table has moved on, so that a commit or a vacuum may have deleted them."""
     try:
         yield
-    except StorageError as error:
+    except (StorageError, FilesGone) as error:
         if not table.lost_files(snapshot):
             raise
-        raise Refused(f"a later commit than version {snapshot.version} may have deleted its data files") from error
+        what = f"a later commit than version {snapshot.version} may have deleted its data files"
+        raise table.overtaken(snapshot, what) from error
 
 
 def newest_files(table: Table) -> tuple[Snapshot, list[DataFile]]:

@@ -234,6 +234,14 @@ def test_a_line_goes_on_into_the_next_hour_and_states_that_differ_a_little_stay_
     assert found.rows("time_in_state", series="x") == [({"0.3": 1800.0, "0.30000000000000004": 1800.0},)]
 
 
+def test_minus_zero_is_the_state_of_zero(lake: Readings) -> None:
+    minutes = enumerate((-0.0, 0.0, -0.0, 1.0))
+    lake.add([reading("x", f"2025-12-01T00:{10 * n:02}", value) for n, value in minutes])
+    found = of(lake)
+    found.run("1h", ["time_in_state", "transitions"])
+    assert found.rows("time_in_state", "transitions", series="x") == [({"0": 1800.0}, 1)]
+
+
 def test_other_readers_and_plain_files_say_the_same(office: Aggregates) -> None:
     measures = ["time_weighted_average", "time_in_state", "p90"]
     office.run("1h", measures)

@@ -74,7 +74,9 @@ def test_six_refusals_end_the_run(lake: Readings, output: Aggregates, monkeypatc
 
     with monkeypatch.context() as patch:
         between(patch, Table, "commit", guarded := Once(act, times=6))
-        with pytest.raises(LostRaceError, match=r"6 times another run committed to .*; this one committed nothing"):
+        with pytest.raises(
+            LostRaceError, match=r"6 times another run committed to .*; what this one had ready is not part of it"
+        ):
             output.run("1h", ["integral"])
     assert guarded.left == 0
     assert left_behind(output) == []
@@ -119,7 +121,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
         aggregates(world).run("1h", ["integral"], columns=("a",))
         world.deliver({"BRCB/SLS30I009/2025121013": [record(NOON + 3600, a=3), record(NOON + 86_400, a=4)]})
         world.compact()
-    signals = die([("aggregate", point, world.root) for point, world in worlds.items()])
+    signals = die([("aggregate", point, "", world.root) for point, world in worlds.items()])
     assert dict(zip(POINTS, signals, strict=True)) == dict.fromkeys(POINTS, signal.SIGKILL)
     return worlds
 

@@ -76,7 +76,7 @@ def test_tables_of_a_lake_on_s3_have_the_rows_of_one_on_a_disk(bucket: Bucket, t
     aggregate(there, settings)
     derive(there, settings)
     bucket.faults.share = 0.0
-    run(there, "vacuum", there, "hourly", "--set", "vacuum.grace_hours=0", settings=settings)
+    run(there, "vacuum", there, "hourly", "--set", "vacuum.grace_hours=0", "--force", settings=settings)
 
     known.add(FIRST)
     known.add(LATER)

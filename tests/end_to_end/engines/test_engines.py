@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def _told(summary: dict[str, Any]) -> dict[str, Any]:
     """What must not depend on the engine."""
-    told_apart = ("run", "table", "engine", "seconds", "bytes_written", "settled")
+    told_apart = ("run", "runs", "table", "engine", "seconds", "bytes_written", "settled")
     return {k: v for k, v in summary.items() if k not in told_apart}
 
 

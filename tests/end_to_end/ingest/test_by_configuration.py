@@ -102,7 +102,7 @@ def test_which_of_two_values_at_one_time_stays(plant: Plant, policy: str, at_two
 
 def test_where_repeated_times_are_an_error_nothing_is_committed(plant: Plant) -> None:
     given(plant, "nab", "realKnownCause/machine_temperature_system_failure.csv")
-    with pytest.raises(RepeatedKeyError, match=r"machine_temperature_system_failure.*nothing was committed"):
+    with pytest.raises(RepeatedKeyError, match=r"machine_temperature_system_failure.*policy for duplicates is error"):
         plant.compact("records.nab", "sources.records.nab.duplicates=error", conf=conf("nab"))
     assert plant.frame().height == 0
 

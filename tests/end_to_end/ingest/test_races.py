@@ -185,8 +185,8 @@ def test_a_commit_that_fails_for_good_commits_nothing(
         assert cli.main(["compact", "datalog", str(world.input), str(world.lake), "--engine", "local"]) == 6
         told = capsys.readouterr().err
         assert f"can't commit to {world.table.resolve()}: {error}" in told
-        assert "Nothing was committed; run again." in told
-        with pytest.raises(StorageError, match="Nothing was committed"):
+        assert "This commit did not happen; run again." in told
+        with pytest.raises(StorageError, match="This commit did not happen"):
             world.compact()
     assert world.headers() == []
     assert world.rows("heartbeat") == []
@@ -235,7 +235,10 @@ def test_six_refusals_end_the_run_and_nothing_is_committed(
             cli.main(["compact", "datalog", str(world.input / "BRCB/DEV1"), str(world.lake), "--engine", "local"]) == 4
         )
     told = capsys.readouterr().err
-    assert f"6 times another run committed to {world.table.resolve()} first; this one committed nothing" in told
+    assert (
+        f"6 times another run committed to {world.table.resolve()} first; what this one had ready is not part of it"
+        in told
+    )
     assert world.rows("heartbeat", "a") == [(NOON + n, 0.0) for n in range(1, 7)]
     assert world.compact()["rows_out"] == 1
     assert world.rows("heartbeat", "a")[0] == (NOON, 1.0)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
 import siltstone.engine.spark
@@ -11,10 +12,12 @@ from siltstone.engine.local import LocalEngine
 from siltstone.engine.spark import SparkEngine
 from siltstone.errors import StorageError, UnknownOutcomeError, UsageError
 from siltstone.maintenance.optimize import optimize
+from siltstone.maintenance.vacuum import vacuum
+from siltstone.maintenance.verify import verify
 from siltstone.storage import access
 from support.commands import run_tasks_here
 from support.fleet import MIDNIGHT, NOON, InProcess, World, every_kind, record
-from support.races import together
+from support.races import Once, between, together
 from support.rounds import rounds
 from support.s3_bucket import Bucket, BucketWorld
 from support.s3_server import CUT, LOST, REFUSED
@@ -71,6 +74,26 @@ def test_other_content_replaces_the_rows_and_small_files_are_settled(there: Buck
     settled = optimize(there.table(), there.config(), there.engine, lambda *_: None)
     assert (settled["files_removed"], settled["files_written"]) == (2, 1)
     assert there.rows("heartbeat", "a") == expected
+
+
+def test_a_run_that_sleeps_through_a_vacuum_inside_its_commit(
+    there: BucketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.deliver({ONE: [record(NOON, a=1)]})
+    there.compact()
+    there.deliver({ONE: [record(NOON, a=2)], TWO: [record(NOON, a=3)]})
+    gone: list[int] = []
+
+    def act() -> None:
+        config = there.config("vacuum.grace_hours=0")
+        gone.append(len(vacuum(there.table(), config, lambda *_: None, dry_run=False, force=True).files))
+
+    with monkeypatch.context() as patch:
+        between(patch, DeltaTable, "create_write_transaction", Once(act))
+        assert there.compact("optimize.after_compact=false")["rows_out"] == 2
+    assert gone == [2]  # its data file and its manifest
+    assert there.rows("a") == [(2.0,), (3.0,)]
+    assert verify(there.table(), there.config(), there.engine, lambda *_: None)["problems"] == []
 
 
 def test_a_pool_of_processes_finds_the_keys_by_itself(there: BucketWorld) -> None:
@@ -256,7 +279,7 @@ def test_the_commands_work_on_s3(
         (["quarantine", f"{there.lake}/datalog"], f"s3://{there.bucket.name}/in/{ONE}"),
         (["optimize", f"{there.lake}/datalog"], "nothing"),
         (["verify", f"{there.lake}/datalog", "--engine", "local"], "1 "),
-        (["vacuum", f"{there.lake}/datalog", "--set", "vacuum.grace_hours=0"], "deleted 1 files"),
+        (["vacuum", f"{there.lake}/datalog", "--force", "--set", "vacuum.grace_hours=0"], "deleted 1 files"),
         (["doctor", there.lake], there.bucket.server.url),
     ):
         assert cli.main([*words, *settings]) == 0, words

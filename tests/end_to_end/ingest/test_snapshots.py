@@ -7,7 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from siltstone.maintenance.adopt import adopt
+from siltstone.maintenance.describe import open_table
+from support.fleet import quiet
 from support.haltian import file_of, path_of
+from support.other_writers import delta
 from support.plant import Plant
 
 FIRST = datetime(2025, 11, 28, 14, tzinfo=UTC)
@@ -192,4 +196,26 @@ def test_equal_snapshots_of_one_run_are_snapshots_all_the_same(plant: Plant) -> 
     plant.deliver("haltian", snapshot(1, "device", [device("b", OTHER)]))  # one of them comes again, otherwise
     plant.compact("haltian")
     assert history(plant) == [(DEVICE, "a", 0, 1), (DEVICE, "a", 2, None), (OTHER, "b", 0, None)]
+    assert plant.problems("device") == []
+
+
+@pytest.mark.slow("faults")
+def test_a_history_that_another_engine_wrote_into_goes_on(plant: Plant) -> None:
+    plant.deliver("haltian", snapshot(0, "device", [device("a"), device("x", OTHER)]))
+    plant.deliver("haltian", snapshot(1, "device", [device("b"), device("x", OTHER)]))
+    plant.compact("haltian")
+    root = plant.lake / "device"
+    delta(root).optimize.z_order(["name"])
+    plant.deliver("haltian", snapshot(2, "device", [device("c"), device("x", OTHER)]))
+    assert plant.compact("haltian")["device"]["taken_over"]["what"] == "files"
+    expected = [(DEVICE, "a", 0, 1), (DEVICE, "b", 1, 2), (DEVICE, "c", 2, None), (OTHER, "x", 0, None)]
+    assert history(plant) == expected
+    assert plant.problems("device") == []
+    delta(root).delete("name = 'b'")
+    config = plant.config()
+    adopt(open_table(str(plant.lake), "device", config.storage), config, plant.engine, quiet, does=True)
+    assert plant.problems("device") == []
+    plant.deliver("haltian", snapshot(3, "device", [device("d"), device("x", OTHER)]))
+    plant.compact("haltian")
+    assert [row[1] for row in history(plant)] == ["a", "c", "d", "x"]
     assert plant.problems("device") == []

@@ -505,14 +505,6 @@ def test_hidden_and_foreign_files_are_ignored_and_counted(world: World) -> None:
     assert (summary["files_listed"], summary["files_ignored"], summary["rows_out"]) == (1, 5, 1)
 
 
-def test_a_link_to_a_file_is_the_same_file(world: World) -> None:
-    place = "BRCB/SLS30I009/2025121012"
-    world.deliver({place: [record(NOON)]})
-    (world.input / "again").symlink_to(world.input / "BRCB")
-    summary = world.compact()
-    assert (summary["files_listed"], summary["rows_out"]) == (1, 1)
-
-
 @pytest.mark.parametrize("lake", ["in", "in/lake"])
 def test_a_lake_inside_the_input_is_refused(world: World, lake: str, tmp_path: Path) -> None:
     from siltstone.ingest.job import compact

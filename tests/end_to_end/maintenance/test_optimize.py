@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 from siltstone.cli import main as cli
 from siltstone.engine.local import LocalEngine
 from siltstone.engine.spark import SparkEngine
-from siltstone.errors import AccountsError, LostRaceError, StorageError
+from siltstone.errors import AccountsError, LostRaceError, PartlyError, StorageError
 from siltstone.maintenance import optimize as optimize_module
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.rewrite_task import RewriteTask, Rewritten
@@ -345,10 +345,42 @@ def test_an_error_of_settling_after_a_run_says_that_the_run_is_committed(world: 
     world.deliver({hour(2): [record(NOON + 2, n=2)]})
     (world.table / sorted(world.stored())[0]).write_bytes(b"garbage")
     with pytest.raises(
-        StorageError, match=r"run 00000003-\w+ is committed, but merging small files failed: .* can't be read"
+        PartlyError, match=r"(?s)merging small files failed: .* can't be read.*is committed: .*datalog run 00000003-\w+"
     ):
         world.compact(CLOSED)
     assert world.headers()[0]["rows_out"] == 1
+
+
+def test_merges_whose_files_get_no_names_are_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stuck(*_: Any) -> None:
+        raise StorageError("can't rename it")
+
+    for n in range(2):
+        world.deliver({hour(n): [record(NOON + n, n=n)]})
+        world.compact(LATER, "compaction.format=parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "rename", stuck)
+        with pytest.raises(PartlyError, match=r"2 files of .* were merged, which is committed") as partly:
+            world.settle(CLOSED)
+    assert [run[:8] for run in partly.value.summary.runs] == ["00000003"]
+    assert world.settle(CLOSED)["files_removed"] == 0
+
+
+def test_an_error_after_the_first_commit_says_what_is_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two merges, each with a commit of its own; a data file of the second can't be read."""
+    for site in ("BRCB", "BRCG"):
+        for n in range(2):
+            world.deliver({f"{site}/SLS30I009/202512100{n}": [record(NOON + n, n=n)]})
+            world.compact(LATER)
+    damaged = min(path for path in world.stored() if "BRCG" in path)
+    (world.table / damaged).write_bytes(b"garbage")
+    monkeypatch.setattr(optimize_module, "_MERGES_PER_COMMIT", 1)
+    with pytest.raises(
+        PartlyError, match=r"2 files of .* were merged, which is committed \(run 00000005-\w+\), then: "
+    ):
+        world.settle(CLOSED)
+    with pytest.raises(StorageError, match="can't be read"):
+        world.settle(CLOSED)
 
 
 def test_a_merge_that_brings_no_fewer_files_is_let_go(world: World) -> None:
@@ -478,7 +510,7 @@ def test_six_refusals_in_a_row_end_it_and_nothing_is_settled(
 
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", Once(add, times=6))
-        with pytest.raises(LostRaceError, match=r"6 times .* committed to .* first; nothing was") as raised:
+        with pytest.raises(LostRaceError, match=r"6 times .* committed to .* first; its merges were not") as raised:
             world.settle(CLOSED)
     assert raised.value.exit_code == 4
     assert world.headers("settle") == []
@@ -509,7 +541,7 @@ def test_a_commit_that_fails_for_good_settles_nothing(
     deliver_hours(world, 0, 3)
     with monkeypatch.context() as patch:
         between(patch, DeltaTable, "create_write_transaction", raising(error))
-        with pytest.raises(StorageError, match="Nothing was committed"):
+        with pytest.raises(StorageError, match="This commit did not happen"):
             world.settle(CLOSED)
     assert world.headers("settle") == []
     assert len(world.stored()) == 3

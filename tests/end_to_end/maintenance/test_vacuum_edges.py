@@ -1,6 +1,7 @@
 """`siltstone vacuum` of a table of aggregates: the edges of input files that are gone go too, once they are old."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ def edges(output: Aggregates) -> set[str]:
     return {path.name for path in (output.root / "_siltstone" / "edges").rglob("*") if path.is_file()}
 
 
-def vacuumed(output: Aggregates, hours: int = 1) -> list[str]:
+def vacuumed(output: Aggregates, hours: int = 1, folder: str = "/edges/") -> list[str]:
     config = load_config([], [f"vacuum.grace_hours={hours}"])
     table = open_table(str(output.root.parent), output.root.name, config.storage)
-    return [path for path in vacuum(table, config, quiet, dry_run=False)["files"] if "/edges/" in path]
+    return [path for path in vacuum(table, config, quiet, dry_run=False, force=True)["files"] if folder in path]
 
 
 def later(patch: pytest.MonkeyPatch, output: Aggregates, hours: float) -> None:
@@ -54,7 +55,7 @@ def later(patch: pytest.MonkeyPatch, output: Aggregates, hours: float) -> None:
     class Later(real):  # type: ignore[misc, valid-type]
         @classmethod
         def fromisoformat(cls, text: str) -> Any:
-            return real.fromisoformat(text) - vacuum_module.timedelta(hours=hours)
+            return real.fromisoformat(text) - timedelta(hours=hours)
 
     patch.setattr(vacuum_module, "datetime", Later)
 
@@ -123,6 +124,23 @@ def test_edges_that_are_missing_are_made_again(lake: Readings, output: Aggregate
     lake.add([reading("a", "2025-12-04T20:00", 3.0)])
     output.run("1h", **PERIOD)
     assert edges(output) == before
+    as_computed_anew(output, "fresh")
+
+
+def test_a_run_whose_own_work_files_a_vacuum_deletes_does_it_again(
+    lake: Readings, output: Aggregates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.add([reading("a", "2025-12-04T20:00", 3.0)])
+
+    def act() -> None:
+        for path in (output.root / "_siltstone" / "work").iterdir():
+            os.utime(path, (HOUR, HOUR))
+        gone.extend(vacuumed(output, 168, "/work/"))
+
+    gone: list[str] = []
+    between(monkeypatch, FinishTask, "run", Once(act))
+    assert output.run("1h", **PERIOD)["rows_out"] > 0
+    assert len(gone) == 4  # states of the new and of the touched buckets, and two lists of keys
     as_computed_anew(output, "fresh")
 
 

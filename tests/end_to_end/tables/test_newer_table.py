@@ -18,7 +18,7 @@ from support.places import ROOT
 
 JOBS = ROOT / "jobs"
 FOR_ALL = {
-    "version": 2, "min_reader_version": 2, "min_writer_version": 2,
+    "version": 3, "min_reader_version": 3, "min_writer_version": 3,
     "min_reader_release": "9.1.0", "min_writer_release": "9.2.0",
 }  # fmt: skip
 FOR_WRITERS = {**FOR_ALL, "min_reader_version": 1, "min_reader_release": "0.1.0"}
@@ -83,7 +83,7 @@ def lake(untouched: OldLake) -> Iterator[OldLake]:
 
 def assert_refused(lake: OldLake, table: str, use: str, release: str, error: str) -> None:
     assert error.splitlines()[-1] == (
-        f"siltstone: {lake.root}/{table} has format 2, and {use} it needs siltstone {release} or newer; "
+        f"siltstone: {lake.root}/{table} has format 3, and {use} it needs siltstone {release} or newer; "
         f"this is {__version__}. Upgrade siltstone here, then run it again (docs/upgrading.md)."
     )
 
@@ -166,7 +166,7 @@ def test_jobs_stop_like_commands(
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(JOBS / f"{job}.py"), run_name="__main__")
     assert stop.value.code == 2
-    assert f"{lake.root}/{table} has format 2, and " in capsys.readouterr().err
+    assert f"{lake.root}/{table} has format 3, and " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("told", [None, "2", {"version": 1}, {**FOR_ALL, "min_writer_version": 1.5}], ids=repr)
@@ -272,5 +272,5 @@ def test_show_tells_people_of_a_format_above_1(lake: OldLake, capsys: pytest.Cap
     say_format(lake.root / "lake/datalog", FOR_WRITERS)
     assert command(["show", str(lake.root / "lake"), "datalog", "--json"]) == 0
     said = capsys.readouterr()
-    assert "  format 2: read by siltstone 0.1.0 and newer, written by 9.2.0 and newer\n" in said.err
+    assert "  format 3: read by siltstone 0.1.0 and newer, written by 9.2.0 and newer\n" in said.err
     assert json.loads(said.out)["tables"][0]["format"] == FOR_WRITERS

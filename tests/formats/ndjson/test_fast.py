@@ -65,6 +65,22 @@ def test_integers_become_doubles_unless_the_schema_says_bigint() -> None:
     assert rows_by_key(result[0], result[1]) == [{"i": 9007199254740993, "x": 1.0}]
 
 
+@pytest.mark.parametrize("text", ["-0.0", "-0e1", "-0", " -0 ", "\t-0"])
+def test_minus_zero_keeps_its_sign_in_every_lane(text: str) -> None:
+    one = document('{"d":1,"s":"2025-01-05"}', f'{{"s":"x-0 y","d":{text}}}')
+    typed, inferred = parse_typed([one], KNOWN, RULES), parse_inferred([one], Schema(()), RULES)
+    assert (typed is None) == (inferred is None) == (text.strip() == "-0")
+    careful, _ = parse_careful(one, KNOWN, RULES)
+    tokens, _ = parse_careful(document(f'{{"s":"\\"","d":{text}}}'), KNOWN, RULES)
+    for parsed in filter(None, (typed, inferred and inferred[0], careful, tokens)):
+        assert math.copysign(1, parsed.table.column("d").to_pylist()[-1]) == -1
+
+
+def test_an_integer_of_minus_zero_is_zero() -> None:
+    parsed, _ = parse_careful(document('{"i":-0}'), KNOWN, RULES)
+    assert parsed.table.column("i").to_pylist() == [0]
+
+
 def test_windows_line_ends_a_missing_last_end_and_a_byte_order_mark_are_no_obstacle() -> None:
     parsed = parse_typed([Document(0, b'\xef\xbb\xbf{"d":1}\r\n{"d":2}')], KNOWN, RULES)
     assert parsed is not None
@@ -372,3 +388,14 @@ def test_a_column_of_kind_json_never_comes_from_a_fast_lane() -> None:
     assert parse_typed([document('{"n":[1]}')], schema, RULES) is None
     assert parse_typed([document('{"n":"text"}')], schema, RULES) is None
     assert parse_inferred([document('{"n":"text"}')], schema, RULES) is None
+
+
+@pytest.mark.parametrize("key", ["*", "^.*$", "^d$"])
+def test_keys_that_are_patterns_to_polars_are_keys(key: str) -> None:
+    one = document(json.dumps({"d": 1, key: 2.5}, separators=(",", ":")), '{"d":2}')
+    inferred = parse_inferred([one], Schema(()), RULES)
+    assert inferred is not None
+    assert rows_by_key(*inferred) == [{"d": 1.0, key: 2.5}, {"d": 2.0}]
+    typed = parse_typed([one], inferred[1], RULES)
+    assert typed is not None
+    assert rows_by_key(typed, inferred[1]) == rows_by_key(*inferred)

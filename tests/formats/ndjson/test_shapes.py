@@ -6,7 +6,7 @@ from support.parsing import document
 
 
 def test_values_by_their_own_text_whatever_the_shape_of_their_line() -> None:
-    first = document('{"a":1.50, "b":"x"}', '{ "b" : null , "a" : true }', '{"a":"é"}', index=4)
+    first = document('{"a":1.50, "b":"x"}', '{ "a" : true , "b" : null }', '{"a":"é"}', index=4)
     second = Document(7, b'{"a":-1e5,"b":"1"}\r\n{"b":"","c":0}')
     records, others = read_shapes([first, second], ParseRules())
     assert records is not None
@@ -45,3 +45,16 @@ def test_over_long_lines_and_bytes_that_are_no_utf_8_are_left() -> None:
     assert read_shapes([long], ParseRules(max_line_bytes=90)) == (None, [long])
     assert read_shapes([latin], ParseRules()) == (None, [latin])
     assert read_shapes([document()], ParseRules()) == (None, [document()])
+
+
+def test_columns_have_the_order_of_every_record() -> None:
+    records, others = read_shapes([document('{"t":1,"z":2}', '{"t":1,"a":3,"z":2}', '{"a":3,"m":4}')], ParseRules())
+    assert records is not None
+    assert (records.frame.columns, others) == (["t", "a", "m", "z"], [])
+
+
+def test_records_whose_keys_have_another_order_are_left() -> None:
+    documents = [document('{"a":1,"b":2}'), document('{"a":1}', '{"b":1,"a":2}', index=1), document('{"b":3}', index=2)]
+    records, others = read_shapes(documents, ParseRules())
+    assert records is not None
+    assert (records.frame.columns, records.document.tolist(), others) == (["a", "b"], [0, 2], [documents[1]])

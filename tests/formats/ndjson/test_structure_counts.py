@@ -98,3 +98,14 @@ def test_a_long_line_is_never_overlooked(limit: int) -> None:
             assert has_line_over(text, limit)
     assert not has_line_over(b"x" * limit, limit)
     assert not has_line_over((b"x" * (limit // 3) + b"\n") * 50, limit)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 25, 26, 27, 28])
+@pytest.mark.parametrize(("number", "is_so"), [("-0", True), ("-0 ", True), ("-0.5", False), ("10", False)])
+@patch.object(marks, "_BLOCK", 16)
+def test_minus_zero_is_found_wherever_blocks_end(ahead: int, number: str, is_so: bool) -> None:
+    """`ahead` bytes of blanks let the number stand at the end of a block of 16 pairs, or at odd places."""
+    text = f'{{"a":{number}}}\n'.encode()
+    assert marks.has_minus_zero(b" " * ahead + text) is is_so
+    assert marks.has_minus_zero(b" " * ahead + text + b'{"a":"2025-01-0, x"}\n' * 3) is is_so
+    assert marks.has_minus_zero(b'{"a":"2025-01-0, x"}\n' * 3 + b" " * (ahead % 2) + text) is is_so

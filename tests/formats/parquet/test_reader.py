@@ -14,6 +14,8 @@ from siltstone.formats.documents import Item, ParseRules
 from siltstone.formats.parquet.reader import ParquetDocument, open_parquet, read_parquet
 
 NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
+IN_DECEMBER = datetime(2025, 12, 10, 2, 10, 18, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TYPES = {
     "name": pa.string(), "node": pa.uint32(), "status": pa.int8(), "distance": pa.decimal128(10, 0),
     "at": pa.timestamp("ms", tz="UTC"), "north": pa.float32(),
@@ -113,3 +115,49 @@ def test_rows_of_nothing_without_end_are_refused() -> None:
     pq.write_table(pa.table({"x": pa.nulls(3_000_000, pa.int64())}), sink)
     with pytest.raises(Unreadable, match="3,000,000 rows, more than"):
         opened(sink.getvalue().to_pybytes(), rules=ParseRules(max_text_bytes=256 << 10))
+
+
+ODD_TYPES: dict[str, tuple[pa.Array, Any]] = {
+    "a zone that is an offset": (pa.array([1_765_332_618_000], pa.timestamp("ms", "+05:30")), IN_DECEMBER),
+    "the zone Z": (pa.array([1_765_332_618_000], pa.timestamp("ms", "Z")), IN_DECEMBER),
+    "a zone of no planet of ours": (pa.array([1_765_332_618_000], pa.timestamp("ms", "Mars/Phobos")), IN_DECEMBER),
+    "such zones in lists": (pa.array([[0]], pa.list_(pa.timestamp("us", "-03:30"))), [EPOCH]),
+    "such zones in objects": (pa.array([{"at": 0}], pa.struct([("at", pa.timestamp("us", "Z"))])), {"at": EPOCH}),
+    "such zones in maps": (pa.array([[("a", 0)]], pa.map_(pa.string(), pa.timestamp("us", "Z"))), {"a": EPOCH}),
+    "a decimal of many digits": (pa.array([Decimal("1.25")], pa.decimal256(60, 5)), "1.25000"),
+    "such decimals in lists": (pa.array([[Decimal("1.25")]], pa.list_(pa.decimal256(60, 5))), ["1.25000"]),
+    "seconds that no milliseconds hold": (pa.array([(1 << 63) - 1], pa.duration("s")), (1 << 63) - 1),
+}
+
+
+@pytest.mark.parametrize("case", list(ODD_TYPES))
+def test_types_that_polars_lacks_become_ones_that_it_has(case: str) -> None:
+    column, value = ODD_TYPES[case]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"odd": column}), sink)
+    (records,) = read_parquet(opened(sink.getvalue().to_pybytes()))
+    assert records.frame["odd"].to_list() == [value]
+
+
+def test_two_fields_of_one_name_in_a_value_are_refused() -> None:
+    kind = pa.struct([("a", pa.int64()), ("a", pa.int64())])
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"twice": pa.StructArray.from_arrays([pa.array([1])] * 2, fields=list(kind))}), sink)
+    with pytest.raises(Unreadable, match="two fields of one value have one name: a, a"):
+        opened(sink.getvalue().to_pybytes())
+
+
+def test_metadata_that_is_no_text_does_no_harm() -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"n": [1]}).replace_schema_metadata({"pandas": "{}"}), sink)
+    damaged = sink.getvalue().to_pybytes().replace(b"pandas", b"p\xe1ndas")
+    (records,) = read_parquet(opened(damaged))
+    assert records.frame["n"].to_list() == [1]
+
+
+def test_a_row_with_instants_beyond_the_calendar_is_json_too() -> None:
+    dates = pa.array([[(1 << 31) - 1]], pa.list_(pa.int32())).cast(pa.list_(pa.date32()))
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"dates": dates, "n": [float("nan")]}), sink)
+    (document,) = opened(sink.getvalue().to_pybytes())
+    assert document.record(0) == (0, b'{"dates":["2147483647"],"n":"NaN"}')

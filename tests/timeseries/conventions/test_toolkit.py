@@ -32,3 +32,8 @@ def test_bad_points_leave_no_gap_and_the_first_of_one_time_wins() -> None:
     # 1 x 6 + 3 x 2
     assert values("toolkit", rows, windows(0, 10), "integral") == [12.0]
     assert values("toolkit", rows, windows(0, 10), "count") == [3.0]
+
+
+def test_minus_zero_is_the_state_of_zero() -> None:
+    rows = points((0, -0.0), (4, 0.0), (6, -0.0), (8, 1.0))
+    assert str(values("toolkit", rows, windows(0, 10), "time_in_state")) == "[{0.0: 8.0}]"

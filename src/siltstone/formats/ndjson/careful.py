@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 
 from siltstone.formats.documents import BadRecord, Document, Parsed, ParseRules
-from siltstone.formats.ndjson.structure_counts import has_blank_before_colon, has_risky_escape
+from siltstone.formats.ndjson.structure_counts import has_blank_before_colon, has_minus_zero, has_risky_escape
 from siltstone.formats.ndjson.tokens import BadJson, Token, scan_object
 from siltstone.model.contracts import ARROW_TYPE, Column
 from siltstone.model.kinds import Kind
@@ -115,6 +115,7 @@ def _quick(line: bytes, schema: Schema, rules: ParseRules) -> _Record | None:
         or has_risky_escape(line)
         or b"\r" in line
         or has_blank_before_colon(line)
+        or has_minus_zero(line)
     ):
         return None
     if line.count(b'":') != len(members):

@@ -12,7 +12,7 @@ Write *lost* for non-null cells that were not stored, *coerced* for other values
 strings that begin with a colon and *loose* for nulls written with unusual blanks. Outside of colons a null mark is a
 null, since only nulls begin with n. The first sum holds only if lost + (colons - those that go on as a null mark) +
 loose = 0, so nothing was lost; then the second one holds only if coerced + colons = 0, so nothing was changed. With
-every double below 2^53 in size, every integer is exact too.
+every double below 2^53 in size, every integer is exact too, but for -0, which is looked for in the text.
 
 Texts inside arrays count as quotes, but as no text cell: `["x"]` taken into a text column would balance. So no text
 stored may begin with `[` (an object taken in holds keys; they leave the first sum open, unless all are null).
@@ -29,7 +29,14 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.formats.documents import Document, Lane, Parsed, ParseRules
-from siltstone.formats.ndjson.structure_counts import StructureCounts, count_marks, has_line_over, has_risky_escape
+from siltstone.formats.exact_columns import column_named
+from siltstone.formats.ndjson.structure_counts import (
+    StructureCounts,
+    count_marks,
+    has_line_over,
+    has_minus_zero,
+    has_risky_escape,
+)
 from siltstone.model.arrays import Ints
 from siltstone.model.kinds import Kind
 from siltstone.model.schema import Schema, hinted
@@ -73,7 +80,7 @@ class _Joined:
     def empty_frame(self) -> pl.DataFrame:
         """A row without columns for each line of objects of nulls; polars takes no such schema."""
         frame = pl.read_ndjson(self.text, infer_schema_length=None)
-        return frame.drop(frame.columns)
+        return frame[[]]
 
     def is_sparse(self, columns: int) -> bool:
         """Whether a frame of so many columns would hold far more cells than the text has values."""
@@ -167,7 +174,7 @@ def _in_order_of_sight(kinds: list[tuple[str, Kind]], frame: pl.DataFrame, text:
     """New keys by the place of their first value, as the careful lane meets them; polars has an order of its own."""
     if len(kinds) < 2:
         return kinds
-    rows = frame.select(pl.col(key).is_not_null().arg_max() for key, _ in kinds).row(0)
+    rows = frame.select(column_named(key).is_not_null().arg_max().alias(key) for key, _ in kinds).row(0)
     lines = text.split(b"\n")
     places = {row: _places(lines[row]) for row in set(rows)}
     order = sorted(range(len(kinds)), key=lambda i: (rows[i], places[rows[i]].get(kinds[i][0], -1)))
@@ -207,7 +214,7 @@ def _conformed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
         if column is None or column.name in names or type(dtype) not in _ACCEPTS.get(column.kind, ()):
             return None
         names.add(column.name)
-        selected.append(pl.col(key).cast(_POLARS_TYPE[column.kind]).alias(column.name))
+        selected.append(column_named(key).cast(_POLARS_TYPE[column.kind]).alias(column.name))
     return frame.select(selected)
 
 
@@ -219,7 +226,7 @@ def _join(documents: Sequence[Document], rules: ParseRules) -> _Joined | None:
         parts = [part.replace(b"\r\n", b"\n") for part in parts]
         text = b"".join(parts)
     longest = min(rules.max_line_bytes, rules.max_keys * _KEY_BYTES)
-    if not text or has_risky_escape(text) or b"\r" in text or has_line_over(text, longest):
+    if not text or has_risky_escape(text) or b"\r" in text or has_line_over(text, longest) or has_minus_zero(text):
         return None
     sizes = np.array([len(part) for part in parts], np.int64)
     return _Joined(documents, text, np.cumsum(sizes) - sizes)

@@ -229,13 +229,15 @@ def _members(text: bytes, marks: _Marks, objects: Collection[str]) -> pl.DataFra
 
 
 def _check_nested(text: bytes, marks: _Marks, colon: Ints) -> None:
-    """Mark lines as odd where a value inside an object is no text, no object and nothing else that JSON knows."""
+    """Mark lines as odd where a value inside an object is no text, no object and nothing else that JSON knows, or is a
+    number beyond the doubles."""
     value = marks.mark[colon + 1]
     bare = colon[(value != _VALUE) & (value != _OPEN)]
     if len(bare):
         texts = _slices(text, marks.bare_start[bare], marks.bare_end[bare])[0]
-        is_known = texts.str.contains(f"^(?:{_NUMBER}|true|false|null)$").to_numpy()
-        marks.odd[marks.line[bare[~is_known]]] = True
+        is_known = texts.str.contains(f"^(?:{_NUMBER}|true|false|null)$")
+        is_known &= ~texts.cast(pl.Float64(), strict=False).is_infinite().fill_null(value=False)
+        marks.odd[marks.line[bare[~is_known.to_numpy()]]] = True
 
 
 def _of_kinds(frame: pl.DataFrame, odd: Mask) -> pl.DataFrame:

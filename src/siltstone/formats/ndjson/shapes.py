@@ -14,6 +14,7 @@ import pyarrow as pa
 from siltstone.formats.documents import Document, ParseRules, Records
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
 from siltstone.model.arrays import Ints
+from siltstone.model.column_names import is_pattern
 
 _MOST_TRIES = 12
 _MOST_KEYS = 12  # the pattern is matched in one pass up to sixteen groups
@@ -61,8 +62,10 @@ def _lines(text: bytes, ends: Ints) -> pl.Series:
 
 
 def _read_shaped(lines: pl.Series, rules: ParseRules) -> tuple[pl.DataFrame, Ints]:
-    """The records of lines that have one of the first shapes, and their lines, ascending."""
+    """The records of lines that have one of the first shapes, and their lines, ascending. The columns have the order of
+    each shape's keys; lines whose keys have another order than those before are left out."""
     left = np.arange(len(lines))
+    order: list[str] = []
     parts: list[pl.DataFrame] = []
     rows: list[Ints] = []
     for _ in range(_MOST_TRIES):
@@ -77,26 +80,43 @@ def _read_shaped(lines: pl.Series, rules: ParseRules) -> tuple[pl.DataFrame, Int
         found.columns = keys
         is_so = found[keys[0]].is_not_null() & (waiting.str.len_bytes() <= rules.max_line_bytes)
         matched = is_so.to_numpy()
-        parts.append(found if matched.all() else found.filter(is_so))
-        rows.append(left[matched])
+        if (together := _in_one_order(order, keys)) is not None:
+            order = together
+            parts.append(found if matched.all() else found.filter(is_so))
+            rows.append(left[matched])
         left = left[1:][~matched[1:]]
     row = np.concatenate([np.empty(0, np.int64), *rows])
-    frame = pl.concat(parts, how="diagonal", rechunk=True) if parts else pl.DataFrame()
+    frame = pl.concat(parts, how="diagonal", rechunk=True).select(order) if parts else pl.DataFrame()
     if len(parts) > 1:
-        order = np.argsort(row, kind="stable")
-        frame, row = frame[order], row[order]
+        by_line = np.argsort(row, kind="stable")
+        frame, row = frame[by_line], row[by_line]
     return frame.with_columns(pl.when(pl.all() != "null").then(pl.all()).name.keep()) if frame.width else frame, row
 
 
+def _in_one_order(before: Sequence[str], keys: Sequence[str]) -> list[str] | None:
+    """All keys in an order that has both in theirs; None if there is none."""
+    known, now = set(before), set(keys)
+    shared = iter([key for key in before if key in now])
+    if any(key in known and key != next(shared) for key in keys):
+        return None
+    together: list[str] = []
+    rest = list(before)
+    for key in keys:
+        place = rest.index(key) + 1 if key in known else 0
+        together += rest[:place] or [key]
+        rest = rest[place:]
+    return together + rest
+
+
 def _shape(line: str, rules: ParseRules) -> list[str] | None:
-    """The keys of a record in their order, if it is flat and narrow and no key needs an escape."""
+    """The keys of a record in their order, if it is flat and narrow and no key needs an escape or is a pattern."""
     try:
         tokens = scan_object(line, max_keys=min(rules.max_keys, _MOST_KEYS), max_depth=rules.max_depth)
     except BadJson:
         return None
     keys = [token.key for token in tokens]
     is_plain = all(token.kind in ("number", "boolean", "null", "string") for token in tokens)
-    is_literal = not any(re.search(r'["\\\x00-\x1f]', key) for key in keys)
+    is_literal = not any(is_pattern(key) or re.search(r'["\\\x00-\x1f]', key) for key in keys)
     return keys if keys and is_plain and is_literal and len(set(keys)) == len(keys) else None
 
 

@@ -13,6 +13,10 @@ import numpy as np
 from siltstone.model.arrays import Bytes, Ints, Mask
 
 _APART = re.compile(rb'"[ \t]+:')
+_MINUS_ZERO = re.compile(rb":[ \t\r\n]*-0[ \t\r\n]*[,}]")
+_LIKE_MINUS_ZERO = re.compile(rb"-0[ \t\r\n,}]")  # found in a third of the time
+_MINUS_AND_ZERO = int.from_bytes(b"-0", "little")
+_ENDS_NUMBER = np.isin(np.arange(256), list(b" \t\r\n,}"))
 _RISKY = re.compile(rb'\\(?:"|u[dD][89a-fA-F])')
 _BLOCK = 256 << 10  # bytes looked at in one go: what is derived from them stays in the processor's cache
 _QUOTE, _COLON, _BLANK, _END, _N = b'": \nn'
@@ -105,6 +109,26 @@ def has_blank_before_colon(text: bytes) -> bool:
 def has_risky_escape(text: bytes) -> bool:
     """Whether a quote or half of a surrogate pair may be escaped; errs towards yes behind an escaped backslash."""
     return b"\\" in text and _RISKY.search(text) is not None
+
+
+def has_minus_zero(text: bytes) -> bool:
+    """Whether an integer -0 may be a member's value: fast readers take it for 0."""
+    is_like = _has_like_minus_zero(text) if len(text) > _BLOCK else _LIKE_MINUS_ZERO.search(text) is not None
+    return is_like and _MINUS_ZERO.search(text) is not None
+
+
+def _has_like_minus_zero(text: bytes) -> bool:
+    """The same as the pattern, in a third of the time: two bytes are looked at as one number."""
+    looked = np.frombuffer(text, np.uint8)
+    mark = np.empty(_BLOCK, np.bool_)
+    for shift in (0, 1):
+        pairs = np.frombuffer(text, np.dtype("<u2"), (len(text) - 1 - shift) // 2, shift)
+        for start in range(0, len(pairs), _BLOCK):
+            block = pairs[start : start + _BLOCK]
+            found = np.equal(block, _MINUS_AND_ZERO, out=mark[: len(block)])
+            if found.any() and _ENDS_NUMBER[looked[(np.flatnonzero(found) + start) * 2 + shift + 2]].any():
+                return True
+    return False
 
 
 def has_line_over(text: bytes, limit: int) -> bool:

@@ -107,7 +107,7 @@ def _checked(token: str, kind: str | None) -> TokenKind:
                 orjson.loads(token)
             except orjson.JSONDecodeError as error:
                 try:
-                    json.dumps(json.loads(token), ensure_ascii=False).encode()
+                    json.dumps(json.loads(token, parse_int=str), ensure_ascii=False).encode()  # int has a limit
                 except (ValueError, RecursionError):
                     raise BadJson(f"nested value is not JSON: {error.msg}") from None
                 return "misfit"

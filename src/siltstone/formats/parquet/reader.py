@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
@@ -14,8 +13,11 @@ import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Opened, ParseRules, Records
+from siltstone.formats.exact_columns import column_named
+from siltstone.formats.parquet.plain_types import as_plain, plain_schema
 from siltstone.formats.portions import Load, Room, over_usual
 from siltstone.formats.size_caps import RATIO_FLOOR, SizeCap
+from siltstone.formats.typed_texts import json_texts
 from siltstone.model.arrays import Ints
 
 _MAGIC = b"PAR1"
@@ -49,10 +51,8 @@ class ParquetDocument:
 
     def record(self, line: int) -> tuple[int, bytes]:
         """A row as JSON; Parquet has no place for a single one, so the offset is 0."""
-        row = (
-            _frame(self.table.slice(line - self.first, 1)).with_columns(cs.temporal().to_physical()).row(0, named=True)
-        )
-        return 0, orjson.dumps(row, default=str)
+        row = _frame(self.table.slice(line - self.first, 1)).with_columns(cs.temporal().to_physical())
+        return 0, json_texts(row.to_struct("row")).item().encode()
 
 
 def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened:
@@ -93,8 +93,10 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
         cap.check_made("its texts and its columns' names, row by row,", made, size)
         return Opened(large)
     try:
-        table = _opened(data, schema, coded=coded).read(use_threads=False)
-        table.validate(full=True)  # polars takes text for UTF-8 without a look
+        given = _opened(data, schema, coded=coded).read(use_threads=False)
+        given.validate(full=True)  # polars takes text for UTF-8 without a look
+        table = as_plain(given)
+        schema = schema if table is given else plain_schema(schema)
     except _BROKEN as error:
         raise Unreadable(f"can't be decoded: {_sentence(error)}") from None
     return Opened(ParquetDocument(item.index, item.path, item.modified_us, table, schema, size))
@@ -237,10 +239,13 @@ def _records(documents: Sequence[ParquetDocument], *, coded: bool) -> Records:
 
 def _frame(table: pa.Table, coded: Sequence[str] = ()) -> pl.DataFrame:
     """The table as polars has it; dictionaries are their values, but for the columns `coded`."""
-    frame = pl.DataFrame(table)
+    names = table.column_names
+    frame = pl.DataFrame(table if all(names) else table.rename_columns(list(map(str, range(len(names))))))
+    frame.columns = names  # polars has another name for a column without one
     plain = [name for name, dtype in frame.schema.items() if dtype == pl.Categorical and name not in coded]
     categories = [name for name in coded if frame[name].dtype == pl.String()]
-    changes = [*(pl.col(n).cast(pl.String()) for n in plain), *(pl.col(n).cast(pl.Categorical()) for n in categories)]
+    changes = [*(column_named(n).cast(pl.String()) for n in plain)]
+    changes += [column_named(n).cast(pl.Categorical()) for n in categories]
     return frame.with_columns(changes) if changes else frame
 
 

@@ -41,11 +41,11 @@ class Segments:
         return float(((self.first + self.last) / 2 * self.held_us).sum()) / 1e6
 
     def seconds_by_state(self) -> dict[float, float]:
-        """For steps: the seconds at each value, sorted by value."""
+        """For steps: the seconds at each value, sorted by value; -0.0 is 0.0."""
         states, which = np.unique(self.first, return_inverse=True)
         held = np.zeros(len(states), np.int64)
         np.add.at(held, which, self.held_us)
-        return {float(state): int(us) / 1e6 for state, us in zip(states, held, strict=True)}
+        return {float(state) + 0.0: int(us) / 1e6 for state, us in zip(states, held, strict=True)}
 
 
 def segments_between(
