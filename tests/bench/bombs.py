@@ -208,8 +208,16 @@ _ARRAY_OF_NULL = {"type": "array", "items": "null"}
 _THOUSAND_NULLS = _long(1_000) + b"\0"
 
 
-def _haltian(share: float) -> Iterator[tuple[str, bytes]]:
-    """Ten million equal rows of one device."""
+def _haltian(name: str) -> Callable[[float], Iterator[tuple[str, bytes]]]:
+    """Ten million equal rows of one device, with a column that nobody knows."""
+
+    def write(share: float) -> Iterator[tuple[str, bytes]]:
+        yield "measurementCO2/2025/12/2025_12_10_02_measurementCO2.parquet", _measurements(name, share)
+
+    return write
+
+
+def _measurements(name: str, share: float) -> bytes:
     rows, groups = 1_000_000, max(1, int(10 * share))
     table = pa.table(
         {
@@ -217,14 +225,14 @@ def _haltian(share: float) -> Iterator[tuple[str, bytes]]:
             "ts": pa.repeat(pa.scalar(START * 10**6, pa.timestamp("us", "UTC")), rows),
             "organizationId": pa.repeat(pa.scalar("o"), rows),
             "co2": pa.repeat(pa.scalar(400.5), rows),
-            "n" * 100_000: pa.repeat(pa.scalar(1.5), rows),
+            name: pa.repeat(pa.scalar(1.5), rows),
         }
     )
     buffer = io.BytesIO()
     with pq.ParquetWriter(buffer, table.schema, compression="zstd") as writer:
         for _ in range(groups):
             writer.write_table(table)
-    yield "measurementCO2/2025/12/2025_12_10_02_measurementCO2.parquet", buffer.getvalue()
+    return buffer.getvalue()
 
 
 def _mortar(share: float) -> Iterator[tuple[str, bytes]]:
@@ -272,6 +280,7 @@ BOMBS = [
     Bomb("records-avro-array", "arrays of nulls", "records.b", _records_avro([{"name": "x", "type": _ARRAY_OF_NULL}], _THOUSAND_NULLS, 50_000), 50_000, options={**_LONG, "format": "avro"}),
     Bomb("records-avro-name", "a long name", "records.b", _records_avro([{"name": "x", "type": [_LONG_NAME, "string"]}], b"\0", 20_000), 20_000, options={**_LONG, "format": "avro"}),
     Bomb("records-avro-nulls", "25,000 null fields", "records.b", _records_avro([{"name": f"c{i}", "type": "null"} for i in range(25_000)], b"", 20_000), 20_000, options={**_WIDE, "format": "avro", "skip_empty": False}),
-    Bomb("haltian", "equal rows", "haltian", _haltian, 10_000_000),
+    Bomb("haltian", "equal rows", "haltian", _haltian("extra"), 10_000_000),
+    Bomb("haltian-name", "a long name", "haltian", _haltian("n" * 100_000), None),
     Bomb("mortar", "small records", "mortar", _mortar, 0),
 ]

@@ -18,7 +18,6 @@ from siltstone.mapping.rules import Rules
 from siltstone.model.schema import Schema
 from siltstone.version import __version__
 
-_PASSING = (SiltstoneError, Unreadable, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
 _REASON = re.compile(r"defect: .* \(siltstone (?P<version>.+)\)")
 
 T = TypeVar("T")
@@ -28,23 +27,26 @@ class Defect(Unreadable):
     """A file that siltstone fails at; its message is the reason."""
 
 
-class LateDefect(Exception):
-    """A file that siltstone fails at when rows of it are on their way: the task begins again and refuses it."""
+class LateRefusal(Exception):
+    """A file that is to be refused when rows of it are on their way already: the task begins again without it."""
 
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(reason)
-        self.index, self.reason = index, reason
+    def __init__(self, index: int, why: Unreadable) -> None:
+        super().__init__(str(why))
+        self.index, self.why = index, why
 
 
-def without_late_defects(run: Callable[[Mapping[int, str]], T]) -> T:
-    """What `run` returns, which takes the files to be refused (index -> reason) and is called again, with one more,
-    where it meets a LateDefect. What it wrote until then belongs to no commit."""
-    known: dict[int, str] = {}
+def without_late_refusals(run: Callable[[Mapping[int, Unreadable]], T]) -> T:
+    """What `run` returns, which takes the files to be refused, by index, and is called again, with one more, where it
+    meets a LateRefusal. What it wrote until then belongs to no commit."""
+    known: dict[int, Unreadable] = {}
     while True:
         try:
             return run(known)
-        except LateDefect as late:
-            known[late.index] = late.reason
+        except LateRefusal as late:
+            known[late.index] = late.why
+
+
+_PASSING = (SiltstoneError, Unreadable, LateRefusal, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 @contextmanager

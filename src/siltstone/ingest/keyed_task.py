@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from siltstone.errors import AccountsError
-from siltstone.ingest.defects import without_late_defects
+from siltstone.errors import AccountsError, Unreadable
+from siltstone.ingest.defects import without_late_refusals
 from siltstone.ingest.keyed_frames import column_of, count_cells, order_of
 from siltstone.ingest.keyed_groups import Group, groups
 from siltstone.ingest.reader import SourceReader
@@ -34,10 +34,10 @@ class KeyedTask(IngestTask):
     """Upserts the rows of some files of a keyed dataset, into whatever partitions they name."""
 
     def run(self) -> IngestReport:
-        return without_late_defects(lambda known: _run(self, known))
+        return without_late_refusals(lambda known: _run(self, known))
 
 
-def _run(task: IngestTask, known: Mapping[int, str]) -> IngestReport:
+def _run(task: IngestTask, known: Mapping[int, Unreadable]) -> IngestReport:
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
     reader = SourceReader(task, quarantine, known)
     keys = KeyDedup(task, reader)

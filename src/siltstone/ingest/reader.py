@@ -10,7 +10,7 @@ from siltstone import sources
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import LANES, BadRecord, Item, Opened
 from siltstone.formats.portions import Room, batches
-from siltstone.ingest.defects import Defect, LateDefect, netted, rows_of
+from siltstone.ingest.defects import Defect, LateRefusal, netted, rows_of
 from siltstone.ingest.prefetch import Prefetch
 from siltstone.ingest.task_spec import IngestTask
 from siltstone.mapping.dataset import Keyed, Wide
@@ -24,10 +24,10 @@ class SourceReader:
     """Reads the files of one task, each named by its index in the task.
 
     `schema` grows with the columns that the values bring. `failed` are files that siltstone fails at (see `defects`),
-    `known` those of which this is known from an earlier attempt.
+    `known` those that are to be refused, as an earlier attempt has found.
     """
 
-    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, str]) -> None:
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, Unreadable]) -> None:
         self.files, self._settings = task.files, task.settings
         self.dataset = sources.dataset(task.dataset, task.options)
         self._quarantine = quarantine
@@ -89,7 +89,7 @@ class SourceReader:
             if fetched.refusal:
                 raise Unreadable(fetched.refusal)
             if index in self._known:
-                raise Defect(self._known[index])
+                raise self._known[index]
             with netted():
                 opened = self.open(index, fetched.data)
             former = file.former
@@ -131,11 +131,12 @@ class SourceReader:
             self._refuse_file(index, Defect(reason), fetched.data)
 
     def _parsed(self, batch: Sequence[Any], *, is_portion: bool) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
-        """The rows of a batch. Raises LateDefect where siltstone fails at a portion of a file: others of it are on
-        their way."""
+        """The rows of a batch. Raises LateRefusal where siltstone fails at a portion of a file: rows of others may be
+        on their way."""
         parts, self.schema, defects = rows_of(self.dataset, batch, self.schema, self._settings.rules)
         if is_portion and defects:
-            raise LateDefect(*next(iter(defects.items())))
+            index, reason = next(iter(defects.items()))
+            raise LateRefusal(index, Defect(reason))
         for index, reason in defects.items():
             self._refuse_document(index, reason)
         for part in parts:

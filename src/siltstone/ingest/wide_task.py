@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siltstone import sources
-from siltstone.errors import AccountsError
+from siltstone.errors import AccountsError, Unreadable
 from siltstone.formats.documents import Document, row_cells
-from siltstone.ingest.defects import Defect, netted, without_late_defects
+from siltstone.ingest.defects import Defect, netted, without_late_refusals
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.line_dedup import Duplicates
@@ -30,7 +30,7 @@ from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
 class WideReader(SourceReader):
     """Reads the rows of the task's partition. `deferred` counts, by identity and date, rows of other partitions."""
 
-    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, str]) -> None:
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, Unreadable]) -> None:
         super().__init__(task, quarantine, known)
         assert task.partition is not None
         self._day = task.partition[0]
@@ -140,10 +140,10 @@ class WideTask(IngestTask):
 
     def run(self) -> IngestReport:
         contract = sources.dataset(self.dataset, self.options).contract
-        return without_late_defects(lambda known: _run(self, contract, known))
+        return without_late_refusals(lambda known: _run(self, contract, known))
 
 
-def _run(task: IngestTask, contract: Contract, known: Mapping[int, str]) -> IngestReport:
+def _run(task: IngestTask, contract: Contract, known: Mapping[int, Unreadable]) -> IngestReport:
     settings, partition = task.settings, task.partition
     assert partition is not None
     quarantine = QuarantineWriter(task.table, settings.raw_bytes)

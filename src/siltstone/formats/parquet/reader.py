@@ -83,17 +83,23 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_ratio allows")
     if len(set(schema.names)) < len(schema.names):
         raise Unreadable("two of its columns have one name")
-    values = _Values.of(metadata, schema)
+    values = _Values.of(metadata, schema, size)
     if values.count > _CELLS_A_BYTE * rules.max_text_bytes:
         raise Unreadable(f"{metadata.num_rows:,} rows, more than limits.max_decompressed_mb allows")
-    large = LargeParquetDocument(item, schema, metadata.num_rows, size, values.count, coded)
-    cap = SizeCap("its values are", len(data), rules.max_text_bytes, rules.max_ratio)
-    if values.count > _FEW_CELLS or size > _SMALL or (values.most_text > _SMALL and large.text_bytes() > _SMALL):
-        made = large.text_bytes() + _NESTED_VALUE * values.nested
-        cap.check_made("its texts and its columns' names, row by row,", made, size)
-        return Opened(large)
+    texts = [f.name for f in schema if pa.types.is_string(f.type)]
+    is_large = values.count > _FEW_CELLS or size > _SMALL
+    if is_large or values.most_text > _SMALL:
+        large = LargeParquetDocument(item, metadata, tuple(texts), schema, size, values.count, coded)
+        made = large.text_bytes()
+        if is_large or made > _SMALL:
+            cap = SizeCap("its values are", len(data), rules.max_text_bytes, rules.max_ratio)
+            made += _NESTED_VALUE * values.nested
+            cap.check_made("its texts, and its columns' names row by row,", made, size)
+            return Opened(large)
     try:
-        given = _opened(data, schema, coded=coded).read(use_threads=False)
+        if coded and texts:
+            file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=texts, **_CHECKED)
+        given = file.read(use_threads=False)
         given.validate(full=True)  # polars takes text for UTF-8 without a look
         table = as_plain(given)
         schema = schema if table is given else plain_schema(schema)
@@ -112,7 +118,10 @@ class _Values:
     most_text: int
 
     @classmethod
-    def of(cls, metadata: pq.FileMetaData, schema: pa.Schema) -> "_Values":
+    def of(cls, metadata: pq.FileMetaData, schema: pa.Schema, size: int) -> "_Values":
+        """By the footer of a file whose values have so many bytes."""
+        if metadata.num_rows * size <= _SMALL and not any(pa.types.is_nested(f.type) for f in schema):
+            return cls(metadata.num_rows * metadata.num_columns, 0, 0)
         flat = {f.name for f in schema if not pa.types.is_nested(f.type)}
         count = nested = most_text = 0
         for n in range(metadata.num_row_groups):
@@ -131,8 +140,9 @@ class LargeParquetDocument:
     """A file that is not decoded at once, with what `open_parquet` found; its portions are."""
 
     item: Item
+    metadata: pq.FileMetaData
+    texts: tuple[str, ...]
     schema: pa.Schema
-    rows: int
     size: int
     values: int
     coded: bool
@@ -152,17 +162,21 @@ class LargeParquetDocument:
     @property
     def load(self) -> Load:
         """What it becomes, by its rows and columns: too much at once."""
-        return Load(max(self.size, _SMALL), self.rows, self.values)
+        return Load(max(self.size, _SMALL), self._rows, self.values)
 
     def _rows_of(self, values: int) -> int:
         """How many rows have so many values, by their average."""
-        return max(values * self.rows // max(self.values, 1), 1)
+        return max(values * self._rows // max(self.values, 1), 1)
+
+    @property
+    def _rows(self) -> int:
+        return int(self.metadata.num_rows)
 
     def text_bytes(self) -> int:
-        """The bytes that its texts, and names of unusual length, have in all rows. Raises Unreadable where a page can't
-        be decoded: what is read later, portion by portion, is known to be whole."""
+        """The bytes that its texts, and names of unusual length, have in all rows. Raises Unreadable where a page
+        can't be decoded: what is read later, portion by portion, is known to be whole."""
         texts = sum(int(_text_lengths(batch).sum()) for batch in self._decoded(self._rows_of(_FEW_CELLS)))
-        return texts + self.rows * over_usual(self.schema.names)
+        return texts + self._rows * over_usual(self.schema.names)
 
     def portions(self, room: Room) -> Iterator[ParquetDocument]:
         """Its rows as documents that there is room for; a row alone may be too long."""
@@ -173,26 +187,29 @@ class LargeParquetDocument:
             while start < len(lengths):
                 before = lengths[start - 1] if start else 0
                 end = max(int(np.searchsorted(lengths, before + room.bytes, side="right")), start + 1)
-                rows = pa.Table.from_batches([batch.slice(start, end - start)])
-                rows = rows if self.coded else rows.cast(self.schema)
-                yield ParquetDocument(
-                    self.index, self.path, self.modified_us, rows, self.schema, int(lengths[end - 1] - before), first
-                )
+                table = self._table(batch.slice(start, end - start))
+                schema, size = plain_schema(self.schema), int(lengths[end - 1] - before)
+                yield ParquetDocument(self.index, self.path, self.modified_us, table, schema, size, first)
                 first, start = first + end - start, end
 
+    def _table(self, batch: pa.RecordBatch) -> pa.Table:
+        """Rows as a document has them."""
+        table = pa.Table.from_batches([batch])
+        for name in () if self.coded else self.texts:
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, table.column(place).cast(pa.string()))
+        return as_plain(table)
+
     def _decoded(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """The rows in order, at most so many at a time."""
+        """The rows in order, at most so many at a time, texts as dictionaries: a file holds each once."""
+        data, coded = pa.BufferReader(self.item.data), list(self.texts)
         try:
-            for batch in _opened(self.item.data, self.schema, coded=True).iter_batches(rows, use_threads=False):
+            file = pq.ParquetFile(data, metadata=self.metadata, read_dictionary=coded, **_CHECKED)
+            for batch in file.iter_batches(rows, use_threads=False):
                 batch.validate(full=True)
                 yield batch
         except _BROKEN as error:
             raise Unreadable(f"can't be decoded: {_sentence(error)}") from None
-
-
-def _opened(data: bytes, schema: pa.Schema, *, coded: bool) -> pq.ParquetFile:
-    texts = [f.name for f in schema if pa.types.is_string(f.type)] if coded else []
-    return pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, **_CHECKED)
 
 
 def _text_lengths(batch: pa.RecordBatch) -> Ints:
