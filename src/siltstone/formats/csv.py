@@ -11,7 +11,7 @@ of delimiters only is a record of null cells. In a cell that doesn't begin with 
 import csv
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
@@ -23,6 +23,8 @@ from pyarrow import csv as arrow_csv
 from siltstone.errors import Unreadable
 from siltstone.formats.compression import inflate
 from siltstone.formats.documents import BadRecord, Item, Opened, ParseRules, Records
+from siltstone.formats.portions import Load, Room, over_usual
+from siltstone.formats.size_caps import SizeCap
 from siltstone.model.arrays import Ints
 
 _BOM = b"\xef\xbb\xbf"
@@ -36,8 +38,9 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class CsvDocument:
-    """The text of one file: `header` has the names of its columns, made unique; columns from `named` on have no name in
-    the file. Records begin at byte `start` of `data`."""
+    """The text of one file, or the records of a part of it: `header` has the names of its columns, made unique; columns
+    from `named` on have no name in the file. Records begin from byte `start` of `data` on and before byte `stop`; the
+    first of them is record `first` of the file."""
 
     index: int
     path: str
@@ -48,32 +51,86 @@ class CsvDocument:
     named: int
     delimiter: str
     max_record: int
+    stop: int
+    first: int = 0
 
     @property
     def size(self) -> int:
         """Bytes of text to be parsed."""
-        return len(self.data)
+        return self.stop - (self.start if self.first else 0)
+
+    @cached_property
+    def load(self) -> Load:
+        """What it becomes, by its lines and columns."""
+        records = self.data.count(b"\n", self.start, self.stop) + 1
+        return Load(self.size + records * over_usual(self.header), records, records * len(self.header))
+
+    def portions(self, room: Room) -> Iterator["CsvDocument"]:
+        """The records as documents that there is room for; a record alone may be too long."""
+        start, first = self.start, self.first
+        names = over_usual(self.header)
+        most = min(room.records, room.cells // len(self.header), room.bytes // names if names else room.records)
+        most = max(most, 1)
+        for end, records in self._plain_cuts(room, most) if self.is_plain else self._careful_cuts(room, most):
+            yield replace(self, start=start, stop=end, first=first)
+            start, first = end, first + records
+
+    def _plain_cuts(self, room: Room, most: int) -> Iterator[tuple[int, int]]:
+        """Where parts of so many lines at the most end, and how many of these are records."""
+        start = self.start
+        while start < self.stop:
+            step = room.bytes
+            while True:
+                end = self.data.find(b"\n", min(start + step, self.stop) - 1, self.stop) + 1 or self.stop
+                if self.data.count(b"\n", start, end) <= most or step == 1:
+                    break
+                step = max(step // 2, 1)
+            yield end, len(replace(self, start=start, stop=end)._spans[0])
+            start = end
+
+    def _careful_cuts(self, room: Room, most: int) -> Iterator[tuple[int, int]]:
+        start, records = self.start, 0
+        for scanned in self.scanned():
+            records += 1
+            if records == most or scanned.end - start >= room.bytes:
+                yield scanned.end, records
+                start, records = scanned.end, 0
+        if start < self.stop:
+            yield self.stop, records
 
     @cached_property
     def is_plain(self) -> bool:
         """Whether a line is a record, and its cells are what stands between the delimiters."""
         data = self.data
         return (
-            data.find(b'"', self.start) < 0
-            and data.find(b"\0", self.start) < 0
-            and (data.find(b"\r") < 0 or data.count(b"\r") == data.count(b"\r\n"))
+            data.find(b'"', self.start, self.stop) < 0
+            and data.find(b"\0", self.start, self.stop) < 0
+            and self._has_no_lone_return()
             and not data.startswith(_BOM, self.start)
-            and (len(data) - self.start <= self.max_record or self._longest() <= self.max_record)
+            and (self.stop - self.start <= self.max_record or self._longest() <= self.max_record)
         )
 
+    def _has_no_lone_return(self) -> bool:
+        """Whether all carriage returns, the header's too, are parts of line ends."""
+        data, begin = self.data, 0 if not self.first else self.start
+        if data.find(b"\r", begin, self.stop) < 0:
+            return True
+        return data.count(b"\r", begin, self.stop) == data.count(b"\r\n", begin, self.stop)
+
     def _longest(self) -> int:
-        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
-        return int(np.diff(ends, prepend=0, append=len(self.data)).max())
+        longest, start = 0, self.start
+        while start < self.stop:  # by parts: the places of all line ends may take more memory than the text
+            end = min(start + _BLOCK, self.stop)
+            end = self.data.find(b"\n", end - 1, self.stop) + 1 or self.stop
+            ends = np.flatnonzero(np.frombuffer(self.data, np.uint8, end - start, start) == ord("\n"))
+            longest = max(longest, int(np.diff(ends, prepend=0, append=end - start).max()))
+            start = end
+        return longest
 
     @property
     def end(self) -> int:
         """Where the last record ends, without its line's end; without records the header's end."""
-        end = len(self.data)
+        end = self.stop
         while end > self.start and self.data[end - 1] in b"\r\n":
             end -= 1
         return end
@@ -81,12 +138,12 @@ class CsvDocument:
     def record(self, line: int) -> tuple[int, bytes]:
         """Where a record begins in the text, in bytes, and its bytes without the line's end."""
         starts, ends = self._spans
-        start, end = int(starts[line]), int(ends[line])
+        start, end = int(starts[line - self.first]), int(ends[line - self.first])
         return start, self.data[start:end].rstrip(b"\r\n")
 
     def scanned(self) -> Iterator["_Scanned"]:
         """Every record, by the careful lane."""
-        return _scan(self.data, self.start, self.delimiter, self.max_record)
+        return _scan(self.data, self.start, self.delimiter, self.max_record, self.stop)
 
     @cached_property
     def _spans(self) -> tuple[Ints, Ints]:
@@ -95,7 +152,7 @@ class CsvDocument:
             starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
             return starts, ends
         text = np.frombuffer(self.data, np.uint8)
-        ends = np.append(np.flatnonzero(text[self.start :] == ord("\n")) + self.start + 1, len(text))
+        ends = np.append(np.flatnonzero(text[self.start : self.stop] == ord("\n")) + self.start + 1, self.stop)
         starts = np.append(self.start, ends[:-1])
         length = ends - starts
         is_crlf = (length == 2) & (text[np.minimum(starts, len(text) - 1)] == ord("\r"))
@@ -141,7 +198,10 @@ def open_text(item: Item, rules: ParseRules, *, delimiter: str = ",") -> Opened:
         named=named,
         delimiter=delimiter,
         max_record=rules.max_line_bytes,
+        stop=len(data),
     )
+    cap = SizeCap("its text is", len(item.data), rules.max_text_bytes, rules.max_ratio)
+    cap.check_made("its columns' names, repeated in each record,", document.load.bytes - document.size, len(data))
     return Opened(document, inflated.damage, cut)
 
 
@@ -198,7 +258,8 @@ def _fast(documents: Sequence[CsvDocument]) -> Records | None:
         return None
     indices = np.repeat(np.array([d.index for d in documents], np.int64), lines)
     ends = np.cumsum(lines)
-    line = np.arange(ends[-1]) - np.repeat(ends - lines, lines)
+    before = ends - lines - np.array([d.first for d in documents], np.int64)
+    line = np.arange(ends[-1]) - np.repeat(before, lines)
     return _records("typed", first, pl.DataFrame(table), indices, line)
 
 
@@ -208,7 +269,7 @@ def _read_carefully(document: CsvDocument) -> Records:
     lines: list[int] = []
     bad: list[BadRecord] = []
     width = len(document.header)
-    for line, scanned in enumerate(document.scanned()):
+    for line, scanned in enumerate(document.scanned(), document.first):
         cells = scanned.cells
         if not isinstance(cells, str) and len(cells) != width:
             cells = f"{len(cells)} cells, the header has {width}"
@@ -277,12 +338,13 @@ class _Lines:
         return self._data.find(b"\n", start) + 1 or len(self._data)
 
 
-def _scan(data: bytes, start: int, delimiter: str, most: int) -> Iterator[_Scanned]:
-    """The records of at most `most` bytes from a byte on. Where quotes are wrong, the first line alone is refused and
-    the next one is a record again: lines that hold a lone quote are more common than cells that hold lines."""
+def _scan(data: bytes, start: int, delimiter: str, most: int, stop: int | None = None) -> Iterator[_Scanned]:
+    """The records of at most `most` bytes that begin from a byte on and before another. Where quotes are wrong, the
+    first line alone is refused and the next one is a record again: lines that hold a lone quote are more common than
+    cells that hold lines."""
     lines = _Lines(data, start, most)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while lines.at < len(data):
+    while lines.at < (len(data) if stop is None else stop):
         lines.begin = start = lines.at
         cells: list[str] | str
         limit = csv.field_size_limit(most)

@@ -1,6 +1,6 @@
 """The values that formats take and return: a file becomes a document, documents become rows and bad records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, get_args
@@ -12,9 +12,11 @@ import pyarrow as pa
 from siltstone.errors import Unreadable
 from siltstone.formats.compression import Salvage
 from siltstone.formats.ndjson.structure_counts import count_cells
+from siltstone.formats.portions import Load, Room
 from siltstone.model.arrays import Ints
 
 _BOM = b"\xef\xbb\xbf"
+_CR = ord("\r")
 
 Lane = Literal["typed", "inferred", "careful"]
 LANES = get_args(Lane)
@@ -79,6 +81,25 @@ class Document:
         """Bytes of text to be parsed."""
         return len(self.data)
 
+    @cached_property
+    def load(self) -> Load:
+        """What it becomes, by its lines."""
+        return Load(len(self.data), self.data.count(b"\n") + 1)
+
+    def portions(self, room: Room) -> Iterator["Document"]:
+        """The document as documents of whole lines that there is room for; a line alone may be too long."""
+        start, line = 0, self.line
+        while start < len(self.data):
+            step = room.bytes
+            while True:
+                end = self._line_end(start + step)
+                lines = self.data.count(b"\n", start, end)
+                if lines <= room.records or step == 1:
+                    break
+                step = max(step // 2, 1)
+            yield self._piece(start, end, line)
+            start, line = end, line + lines
+
     @property
     def text(self) -> bytes:
         """The data without a byte order mark."""
@@ -90,12 +111,18 @@ class Document:
         pieces: list[Document] = []
         start, line = 0, self.line
         while start < len(self.data):
-            end = self.data.find(b"\n", start + step - 1) + 1 or len(self.data)
-            data = self.data[start:end]
-            cut = self.truncated and end == len(self.data)
-            pieces.append(replace(self, data=data, truncated=cut, line=line, byte=self.byte + start))
-            start, line = end, line + data.count(b"\n")
+            end = self._line_end(start + step)
+            pieces.append(self._piece(start, end, line))
+            start, line = end, line + self.data.count(b"\n", start, end)
         return pieces
+
+    def _line_end(self, at: int) -> int:
+        """Where the line ends that holds the byte before a place."""
+        return self.data.find(b"\n", at - 1) + 1 or len(self.data)
+
+    def _piece(self, start: int, end: int, line: int) -> "Document":
+        cut = self.truncated and end == len(self.data)
+        return replace(self, data=self.data[start:end], truncated=cut, line=line, byte=self.byte + start)
 
     @cached_property
     def lines(self) -> list[bytes]:
@@ -109,14 +136,25 @@ class Document:
         """The same text with some lines blanked; the places of all others stay."""
         data = bytearray(self.data)
         for line in lines:
-            start, length = int(self.offsets[line]), len(self.lines[line])
-            data[start : start + length] = b" " * length
+            start, end = self._bounds(line - self.line)
+            data[start:end] = b" " * (end - start)
         return replace(self, data=bytes(data))
 
     def record(self, line: int) -> tuple[int, bytes]:
         """The byte offset in the file's text and the bytes of a line; `line` is counted from the file's first."""
-        place = line - self.line
-        return self.byte + int(self.offsets[place]), self.lines[place]
+        start, end = self._bounds(line - self.line)
+        return self.byte + start, self.data[start:end]
+
+    def has_line(self, line: int) -> bool:
+        """Whether a line of the file is in this piece of it."""
+        return 0 <= line - self.line < len(self.offsets) - self.data.endswith(b"\n")
+
+    def _bounds(self, place: int) -> tuple[int, int]:
+        """Where a line of the data begins, and where it ends without its LF or CRLF."""
+        start = int(self.offsets[place])
+        end = self.data.find(b"\n", start)
+        end = len(self.data) if end < 0 else end
+        return start, end - 1 if end > start and self.data[end - 1] == _CR else end
 
     @property
     def cut_record(self) -> bytes:
@@ -200,7 +238,7 @@ def row_cells(parsed: "HasCells", rows: Ints, documents: Mapping[int, Document])
         return parsed.cells[rows]
     counted = np.zeros((len(rows), 4), np.int64)
     for i, row in enumerate(rows):
-        line = documents[int(parsed.document[row])].lines[int(parsed.line[row])]
+        _, line = documents[int(parsed.document[row])].record(int(parsed.line[row]))
         keys, nulls = count_cells(line)
         counted[i] = keys, keys - nulls, nulls, 0
     return counted

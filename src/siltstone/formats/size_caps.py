@@ -13,6 +13,8 @@ STEP = 4 << 20
 ZSTD_FEED = 1 << 10
 """Bytes of zstd data in one step: 4 bytes of a bomb become 128 KiB, so small bites keep the memory flat."""
 
+_USUAL_GROWTH = 16
+
 
 @dataclass(frozen=True, slots=True)
 class SizeCap:
@@ -44,3 +46,15 @@ class SizeCap:
         raise Unreadable(
             f"{self.content} over limits.max_ratio ({self.max_ratio} times the {self.stored:,} bytes stored)"
         )
+
+    def most_made(self, size: int) -> int:
+        """The bytes of texts that may be made of a content of `size` bytes: as many as the content may have, and 16
+        times as many as it has."""
+        return max(self.bytes, _USUAL_GROWTH * size)
+
+    def check_made(self, what: str, made: int, size: int) -> None:
+        """Raises Unreadable if texts that are made of a content of `size` bytes are beyond any sense; `what` names
+        them."""
+        if made > self.most_made(size):
+            limit = "limits.max_ratio" if self.bytes < self.max_bytes else "limits.max_decompressed_mb"
+            raise Unreadable(f"{what} would be {made:,} bytes of text, more than {limit} allows")

@@ -7,10 +7,10 @@ such files again. Errors of siltstone's own, want of memory and interrupts pass.
 
 import re
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from siltstone.errors import SiltstoneError, Unreadable
 from siltstone.mapping.dataset import Dataset, Keyed, Wide
@@ -18,12 +18,35 @@ from siltstone.mapping.rules import Rules
 from siltstone.model.schema import Schema
 from siltstone.version import __version__
 
-_PASSING = (SiltstoneError, Unreadable, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
 _REASON = re.compile(r"defect: .* \(siltstone (?P<version>.+)\)")
+
+T = TypeVar("T")
 
 
 class Defect(Unreadable):
     """A file that siltstone fails at; its message is the reason."""
+
+
+class LateRefusal(Exception):
+    """A file that is to be refused when rows of it are on their way already: the task begins again without it."""
+
+    def __init__(self, index: int, why: Unreadable) -> None:
+        super().__init__(str(why))
+        self.index, self.why = index, why
+
+
+def without_late_refusals(run: Callable[[Mapping[int, Unreadable]], T]) -> T:
+    """What `run` returns, which takes the files to be refused, by index, and is called again, with one more, where it
+    meets a LateRefusal. What it wrote until then belongs to no commit."""
+    known: dict[int, Unreadable] = {}
+    while True:
+        try:
+            return run(known)
+        except LateRefusal as late:
+            known[late.index] = late.why
+
+
+_PASSING = (SiltstoneError, Unreadable, LateRefusal, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from siltstone.errors import AccountsError
-from siltstone.ingest.keyed_task import column_of, complete, count_rows, keys_in
+from siltstone.errors import AccountsError, Unreadable
+from siltstone.ingest.defects import LateRefusal, without_late_refusals
+from siltstone.ingest.keyed_frames import column_of, complete, count_rows, keys_in
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.scd2 import merged
 from siltstone.mapping.dataset import Dataset, Keyed, Wide
-from siltstone.model.accounts import FileAccount
+from siltstone.model.accounts import Counters, FileAccount
 from siltstone.model.contracts import RESCUED, SOURCE_FILE, Contract
 from siltstone.model.time_zones import instant_us
 from siltstone.table.quarantine import QuarantineWriter
@@ -26,6 +27,7 @@ _TIMES = ("valid_from", "valid_to")
 _UTC = pl.Datetime("us", "UTC")
 _SNAPSHOTS = pl.Schema({"ts": pl.Int64(), "source_file": pl.String(), "scope": pl.String()})
 _NONE = (0, 0, 0, 0)
+_MANY_ROWS = 10_000  # of a snapshot
 _Cells = Mapping[str, tuple[int, int, int, int]]
 
 
@@ -34,12 +36,12 @@ class HistoryTask(IngestTask):
     """Merges the snapshots of some files into a history, which it rewrites."""
 
     def run(self) -> IngestReport:
-        return _run(self)
+        return without_late_refusals(lambda known: _run(self, known))
 
 
-def _run(task: IngestTask) -> IngestReport:
+def _run(task: IngestTask, failed: Mapping[int, Unreadable]) -> IngestReport:
     quarantine = QuarantineWriter(task.table, task.settings.raw_bytes)
-    reader = SourceReader(task, quarantine)
+    reader = SourceReader(task, quarantine, failed)
     dataset, contract = reader.dataset, reader.dataset.contract
     same = _Same(task, dataset)
     rows = _rows(task, reader, same)
@@ -90,9 +92,11 @@ def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame
             for part in keyed:
                 records.update(part.records)
                 odd.update(bad.document for bad in part.bad)
-                document = part.frame["document"]
+                frame = _once(part.frame, reader.counters)
+                document = frame["document"]
                 files = {"source_file": identities.gather(document), "scope": scopes.gather(document)}
-                frames.append(complete(part.frame, contract).with_columns(**files).select(frames[0].columns))
+                frames.append(complete(frame, contract).with_columns(**files).select(frames[0].columns))
+                _refuse_too_many(frames, document, task)
 
     reader.fetching.expect(same.order)
     take(reader.parsed(same.others(reader)))
@@ -101,6 +105,26 @@ def _rows(task: IngestTask, reader: SourceReader, same: "_Same") -> pl.DataFrame
     for name in ("records_in", "duplicates_dropped"):
         reader.counters.add_counts(name, twins, np.array([records[i] for i in same.of.values()], np.int64))
     return pl.concat(frames)
+
+
+def _once(frame: pl.DataFrame, counters: Counters) -> pl.DataFrame:
+    """Rows of one document that are alike in everything but their line as one of them, if they are many; the others
+    count as duplicates."""
+    if frame.height < _MANY_ROWS:
+        return frame
+    others = [name for name in frame.columns if name != "line"]
+    first = frame.select(pl.struct(others).is_first_distinct()).to_series()
+    counters.add("duplicates_dropped", frame.filter(~first)["document"].to_numpy())
+    return frame.filter(first)
+
+
+def _refuse_too_many(frames: Sequence[pl.DataFrame], document: pl.Series, task: IngestTask) -> None:
+    """Raises LateRefusal, for the file read last, where the rows of all snapshots take more memory than there is."""
+    if sum(frame.height for frame in frames) < _MANY_ROWS or not len(document):
+        return
+    if sum(int(frame.estimated_size()) for frame in frames) > task.settings.memory_bytes:
+        why = f"with it the snapshots have {sum(f.height for f in frames):,} rows, more than engine.memory_mb holds"
+        raise LateRefusal(int(document[-1]), Unreadable(why))
 
 
 class _Same:

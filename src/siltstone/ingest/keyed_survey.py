@@ -2,17 +2,18 @@
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item
+from siltstone.formats.portions import Room, batches
 from siltstone.ingest.defects import netted, rows_of
-from siltstone.ingest.keyed_task import complete
+from siltstone.ingest.keyed_frames import complete
 from siltstone.mapping.dataset import Dataset, Keyed
 from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.data_files import Sizes
@@ -22,6 +23,7 @@ from siltstone.storage import Storage
 from siltstone.table.writer import parquet_options
 
 _SAMPLE_ROWS = 200_000
+_BATCH_BYTES = 16 << 20  # of documents that are parsed at a time
 _MOST_VALUES = 100
 _FEWEST_FILES_A_MONTH = 8  # of the smallest accepted size, that the days of a month must fill to be worth a folder each
 
@@ -74,39 +76,58 @@ def take_keyed_survey(store: Storage, files: pl.DataFrame, dataset: Dataset, rul
     """Read the files (columns path, identity, size, modified_us) and sum up what they hold."""
     survey = KeyedSurvey(dataset.name)
     sample: list[pl.DataFrame] = []
-    sampled_bytes = 0
-    contents = store.ahead(store.read, files["path"], files["size"])
-    documents = []
-    for index, (row, fetched) in enumerate(zip(files.iter_rows(named=True), contents, strict=True)):
-        if fetched is None:
-            continue
-        survey.files += 1
-        try:
-            if fetched.refusal:
-                raise Unreadable(fetched.refusal)
-            with netted():
-                opened = dataset.open(Item(index, row["identity"], row["modified_us"], fetched.data), rules)
-        except Unreadable as error:
-            survey.unreadable += 1
-            survey.reasons[str(error)] += 1
-            continue
-        documents.append(opened.document)
-        sampled_bytes += row["size"]
-    if not documents:
-        return survey
-    parts, _, defects = rows_of(dataset, documents, base_schema(dataset.contract), rules)
-    survey.unreadable += len(defects)
-    survey.reasons.update(defects.values())
-    for part in cast(Sequence[Keyed], parts):
-        survey.records += sum(part.records.values())
-        survey.bad_records += len(part.bad)
-        survey.reasons.update(bad.reason for bad in part.bad)
-        if part.frame.height:
-            _find(complete(part.frame, dataset.contract), dataset, survey)
-            sample.append(complete(part.frame, dataset.contract))
-    if sample and sampled_bytes:
-        survey.ratio = _written_bytes(sample, dataset) / sampled_bytes
+    opened = _Opened(store, files, dataset, rules, survey)
+    sampled_rows = 0
+    failed: dict[int, str] = {}
+    for batch, _ in batches(opened.documents(), Room(_BATCH_BYTES)):
+        parts, _, defects = rows_of(dataset, batch, base_schema(dataset.contract), rules)
+        failed |= defects
+        for part in cast(Sequence[Keyed], parts):
+            survey.records += sum(part.records.values())
+            survey.bad_records += len(part.bad)
+            survey.reasons.update(bad.reason for bad in part.bad)
+            if part.frame.height:
+                frame = complete(part.frame, dataset.contract)
+                _find(frame, dataset, survey)
+                if sampled_rows < _SAMPLE_ROWS:
+                    sample.append(frame.head(_SAMPLE_ROWS - sampled_rows))
+                    sampled_rows += sample[-1].height
+    if sample and opened.bytes:
+        survey.ratio = _written_bytes(sample, dataset) * survey.rows / sampled_rows / opened.bytes
+    survey.unreadable += len(failed)
+    survey.reasons.update(failed.values())
     return survey
+
+
+class _Opened:
+    """The documents of those files that can be opened, and the bytes of these files so far."""
+
+    def __init__(
+        self, store: Storage, files: pl.DataFrame, dataset: Dataset, rules: Rules, survey: KeyedSurvey
+    ) -> None:
+        self._store, self._files, self._dataset, self._rules = store, files, dataset, rules
+        self._survey = survey
+        self.bytes = 0
+
+    def documents(self) -> Iterator[Any]:
+        """One after the other; the survey counts the files."""
+        contents = self._store.ahead(self._store.read, self._files["path"], self._files["size"])
+        for index, (row, fetched) in enumerate(zip(self._files.iter_rows(named=True), contents, strict=True)):
+            if fetched is None:
+                continue
+            self._survey.files += 1
+            try:
+                if fetched.refusal:
+                    raise Unreadable(fetched.refusal)
+                with netted():
+                    item = Item(index, row["identity"], row["modified_us"], fetched.data)
+                    document = self._dataset.open(item, self._rules).document
+            except Unreadable as error:
+                self._survey.unreadable += 1
+                self._survey.reasons[str(error)] += 1
+                continue
+            self.bytes += row["size"]
+            yield document
 
 
 def _find(frame: pl.DataFrame, dataset: Dataset, survey: KeyedSurvey) -> None:
@@ -123,10 +144,10 @@ def _find(frame: pl.DataFrame, dataset: Dataset, survey: KeyedSurvey) -> None:
             survey.values.setdefault(name, Counter()).update({str(k): n for k, n in found.items()})
 
 
-def _written_bytes(frames: list[pl.DataFrame], dataset: Dataset) -> float:
-    """The size of the rows as the table would have them, by a sample of them."""
-    whole = pl.concat([f.drop("document", "line") for f in frames], how="diagonal_relaxed")
-    part = whole.head(_SAMPLE_ROWS).sort(dataset.contract.key[0], "ts")
+def _written_bytes(sample: list[pl.DataFrame], dataset: Dataset) -> float:
+    """The size of some rows as the table would have them."""
+    rows = pl.concat([f.drop("document", "line") for f in sample], how="diagonal_relaxed")
     buffer = io.BytesIO()
-    pq.write_table(part.to_arrow(compat_level=pl.CompatLevel.oldest()), buffer, **parquet_options())
-    return buffer.tell() * whole.height / max(part.height, 1)
+    ordered = rows.sort(dataset.contract.key[0], "ts")
+    pq.write_table(ordered.to_arrow(compat_level=pl.CompatLevel.oldest()), buffer, **parquet_options())
+    return buffer.tell()

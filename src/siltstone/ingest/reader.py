@@ -1,7 +1,7 @@
 """A task's source files to rows of its dataset, with an account of every record on the way."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from siltstone import sources
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import LANES, BadRecord, Item, Opened
-from siltstone.ingest.defects import Defect, netted, rows_of
+from siltstone.formats.portions import Room, batches
+from siltstone.ingest.defects import Defect, LateRefusal, netted, rows_of
 from siltstone.ingest.prefetch import Prefetch
 from siltstone.ingest.task_spec import IngestTask
 from siltstone.mapping.dataset import Keyed, Wide
@@ -22,10 +23,11 @@ _LANES = ("", *LANES, "salvaged")  # a file that took several is named by the la
 class SourceReader:
     """Reads the files of one task, each named by its index in the task.
 
-    `schema` grows with the columns that the values bring. `failed` are files that siltstone fails at (see `defects`).
+    `schema` grows with the columns that the values bring. `failed` are files that siltstone fails at (see `defects`),
+    `known` those that are to be refused, as an earlier attempt has found.
     """
 
-    def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, Unreadable]) -> None:
         self.files, self._settings = task.files, task.settings
         self.dataset = sources.dataset(task.dataset, task.options)
         self._quarantine = quarantine
@@ -34,6 +36,7 @@ class SourceReader:
         self._bytes = self._unread = sum(f.size for f in task.files)
         self.counters = Counters(len(task.files))
         self.failed: set[int] = set()
+        self._known = known
         self._notes = [FileAccount(f.identity, f.size, f.etag, modified_us=f.modified_us) for f in task.files]
         self.schema = task.schema
 
@@ -52,7 +55,8 @@ class SourceReader:
         return self._notes
 
     def rows(self, indices: Sequence[int]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
-        """The documents of some files, in batches of bounded text, and their rows; refused records are dealt with."""
+        """The documents of some files, in batches of bounded text and records, and their rows; refused records are
+        dealt with. A large document comes in portions, each with its own rows."""
         yield from self.parsed(self.documents(indices))
 
     def documents(self, indices: Sequence[int]) -> Iterator[Any]:
@@ -69,16 +73,8 @@ class SourceReader:
 
     def parsed(self, documents: Iterable[Any]) -> Iterator[tuple[dict[int, Any], Sequence[Wide | Keyed]]]:
         """The same as `rows`, of documents at hand."""
-        batch: list[Any] = []
-        size = 0
-        for document in documents:
-            if batch and size + document.size > self._settings.batch_bytes:
-                yield self._parsed(batch)
-                batch, size = [], 0
-            batch.append(document)
-            size += document.size
-        if batch:
-            yield self._parsed(batch)
+        for batch, is_portion in batches(documents, Room(self._settings.batch_bytes)):
+            yield self._parsed(batch, is_portion=is_portion)
 
     def _document(self, index: int) -> Any:
         """The opened file, or None when it gives nothing; its account and the quarantine say why."""
@@ -92,6 +88,8 @@ class SourceReader:
         try:
             if fetched.refusal:
                 raise Unreadable(fetched.refusal)
+            if index in self._known:
+                raise self._known[index]
             with netted():
                 opened = self.open(index, fetched.data)
             former = file.former
@@ -132,22 +130,28 @@ class SourceReader:
         else:
             self._refuse_file(index, Defect(reason), fetched.data)
 
-    def _parsed(self, batch: Sequence[Any]) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
+    def _parsed(self, batch: Sequence[Any], *, is_portion: bool) -> tuple[dict[int, Any], Sequence[Wide | Keyed]]:
+        """The rows of a batch. Raises LateRefusal where siltstone fails at a portion of a file: rows of others may be
+        on their way."""
         parts, self.schema, defects = rows_of(self.dataset, batch, self.schema, self._settings.rules)
+        if is_portion and defects:
+            index, reason = next(iter(defects.items()))
+            raise LateRefusal(index, Defect(reason))
         for index, reason in defects.items():
             self._refuse_document(index, reason)
         for part in parts:
-            for bad in part.bad:
-                self._refuse(bad)
+            self._refuse(part.bad)
             document = part.document if isinstance(part, Wide) else part.frame["document"].to_numpy()
             for index in np.unique(document):
                 note = self._notes[index]
                 note.lane = max(note.lane, part.lane, key=_LANES.index)
         return {d.index: d for d in batch}, parts
 
-    def _refuse(self, bad: BadRecord) -> None:
-        """Count and quarantine a record, once: where its file is at home."""
-        if self._is_home[bad.document]:
-            self.counters.add("records_in", np.array([bad.document]))
-            self.counters.add("records_quarantined", np.array([bad.document]))
-            self._quarantine.add_record(self.files[bad.document].identity, bad)
+    def _refuse(self, bad: Sequence[BadRecord]) -> None:
+        """Count and quarantine records, each once: where its file is at home."""
+        at_home = [record for record in bad if self._is_home[record.document]]
+        documents = np.array([record.document for record in at_home], np.int64)
+        self.counters.add("records_in", documents)
+        self.counters.add("records_quarantined", documents)
+        for record in at_home:
+            self._quarantine.add_record(self.files[record.document].identity, record)

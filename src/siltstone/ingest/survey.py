@@ -16,11 +16,13 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.errors import Unreadable, UsageError
 from siltstone.formats.documents import Document, Item, Parsed
-from siltstone.formats.ndjson.fast import parse_inferred
+from siltstone.formats.ndjson.fast import TooManyCells, parse_inferred
 from siltstone.formats.ndjson.tokens import BadJson, scan_object
+from siltstone.formats.portions import Room, batches
 from siltstone.ingest.defects import Defect, netted
 from siltstone.ingest.keyed_survey import KeyedSurvey, take_keyed_survey
 from siltstone.ingest.listing import list_input, spread
+from siltstone.kernels.sorted_merge import united
 from siltstone.mapping.dataset import Dataset, Wide
 from siltstone.mapping.rules import Grain, Rules
 from siltstone.model.arrays import Ints
@@ -34,6 +36,9 @@ from siltstone.table.writer import parquet_options
 
 _EXACT = 1 << 53
 _SAMPLE_ROWS = 100_000
+_PORTION_BYTES = 16 << 20  # of a file's text that is parsed at a time
+_MOST_SPELLINGS = 8  # of a key
+_MOST_KEYS = 10  # times the columns of a table
 _KINDS: dict[str, Kind] = {"number": "double", "boolean": "boolean", "string": "string", "json": "json"}
 _TOKENS = {kind: token for token, kind in _KINDS.items()} | {"bigint": "number", "int": "number"}
 
@@ -187,16 +192,17 @@ def take_survey(
             with netted():
                 whole = dataset.open(item, rules).document
                 document = whole if max_lines is None else replace(whole, data=_first_lines(whole.data, max_lines))
-                parts, schema = _surveyed(document, dataset, schema, survey, rules)
+            for (portion,), _ in batches([document], Room(_PORTION_BYTES)):
+                with netted():
+                    parts, schema = _surveyed(portion, dataset, schema, survey, rules)
+                shifts += [_shift(p.ts_us, row, dataset, rules) for p in parts if len(p.ts_us)]
+                if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
+                    tables += [part.table for part in parts]
+                    sampled_bytes += row["size"] * portion.size / max(whole.size, 1)
         except Unreadable as error:
             survey.unreadable += 1
             if isinstance(error, Defect):
                 survey.defects[str(error)] += 1
-            continue
-        shifts += [_shift(p.ts_us, row, dataset, rules) for p in parts if len(p.ts_us)]
-        if sum(t.num_rows for t in tables) < _SAMPLE_ROWS:
-            tables += [part.table for part in parts]
-            sampled_bytes += row["size"] * document.size / max(whole.size, 1)
     if shifts:
         survey.shift_hours = statistics.mode(sorted(shifts))
     if sampled_bytes and tables:
@@ -232,7 +238,10 @@ def _find_fields(document: Document, parts: Sequence[Wide], schema: Schema, surv
         for part in parts:
             _find_in_columns(part, schema, survey)
         return
-    inferred = parse_inferred([document], Schema((), schema.reserved), Rules(max_line_bytes=rules.max_line_bytes))
+    try:
+        inferred = parse_inferred([document], Schema((), schema.reserved), Rules(max_line_bytes=rules.max_line_bytes))
+    except TooManyCells:
+        inferred = None
     if inferred is None:
         _find_in_tokens(document, survey, rules)
     else:
@@ -266,6 +275,8 @@ def _odd_numbers(column: Column, of: FieldFound) -> pl.Expr | None:
 
 
 def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
+    """Look at every key of every record; once many times the columns of a table are known, at no further ones."""
+    most = _MOST_KEYS * rules.max_columns
     for line in document.lines:
         if not line.strip():
             continue
@@ -276,6 +287,8 @@ def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
             continue
         survey.records += 1
         for token in tokens:
+            if len(survey.fields) >= most and token.key.lower() not in survey.fields:
+                continue
             found = _field(survey, token.key)
             if token.kind == "null":
                 found.nulls += 1
@@ -289,7 +302,7 @@ def _find_in_tokens(document: Document, survey: Survey, rules: Rules) -> None:
 
 def _field(survey: Survey, key: str) -> FieldFound:
     found = survey.fields.setdefault(key.lower(), FieldFound(key))
-    if key != found.key:
+    if key != found.key and len(found.spellings) < _MOST_SPELLINGS:
         found.spellings.add(key)
     return found
 
@@ -305,6 +318,5 @@ def _shift(ts_us: Ints, row: dict[str, Any], dataset: Dataset, rules: Rules) -> 
 
 def _written_bytes(tables: Sequence[pa.Table]) -> int:
     buffer = io.BytesIO()
-    table = pa.concat_tables(tables, promote_options="permissive")
-    pq.write_table(table, buffer, **parquet_options())
+    pq.write_table(united(tables), buffer, **parquet_options())
     return buffer.tell()

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siltstone import sources
-from siltstone.errors import AccountsError
+from siltstone.errors import AccountsError, Unreadable
 from siltstone.formats.documents import Document, row_cells
-from siltstone.ingest.defects import Defect, netted
+from siltstone.ingest.defects import Defect, netted, without_late_refusals
 from siltstone.ingest.reader import SourceReader
 from siltstone.ingest.task_spec import IngestReport, IngestTask
 from siltstone.kernels.line_dedup import Duplicates
@@ -30,11 +30,12 @@ from siltstone.table.writer import DOCUMENT, PartitionWriter, folder_of
 class WideReader(SourceReader):
     """Reads the rows of the task's partition. `deferred` counts, by identity and date, rows of other partitions."""
 
-    def __init__(self, task: IngestTask, quarantine: QuarantineWriter) -> None:
-        super().__init__(task, quarantine)
+    def __init__(self, task: IngestTask, quarantine: QuarantineWriter, known: Mapping[int, Unreadable]) -> None:
+        super().__init__(task, quarantine, known)
         assert task.partition is not None
         self._day = task.partition[0]
         self._documents: Mapping[int, Document] = {}
+        self._again: Document | None = None
         self._duplicates = Duplicates(self._line)
         places = [self.dataset.locate(f.identity) for f in task.files]
         codes = {device: i for i, device in enumerate(dict.fromkeys((p.site, p.device) for p in places if p))}
@@ -61,16 +62,24 @@ class WideReader(SourceReader):
                 table = self._wanted(cast(Wide, part))
                 if table.num_rows:
                     yield table
-            self._documents = {}
+            self._documents, self._again = {}, None
 
     def _line(self, index: int, line: int) -> bytes:
         """A row's bytes, from the batch at hand or from its file, read again."""
-        if index not in self._documents:
-            fetched = self.fetching.take(index)
-            if fetched is None or fetched.etag != self.files[index].etag:
-                return b""
-            self._documents = {**self._documents, index: self.open(index, fetched.data).document}
-        return self._documents[index].lines[line]
+        document = self._documents.get(index)
+        if document is None or not document.has_line(line):
+            if self._again is None or self._again.index != index:
+                self._again = self._read_again(index)
+            document = self._again
+        return b"" if document is None else document.record(line)[1]
+
+    def _read_again(self, index: int) -> Document | None:
+        """The document of a file that was read before, None if that file has changed or is gone."""
+        fetched = self.fetching.take(index)
+        if fetched is None or fetched.etag != self.files[index].etag:
+            return None
+        document: Document = self.open(index, fetched.data).document
+        return document
 
     def _wanted(self, part: Wide) -> pa.Table:
         """The part's rows for this partition with their time; every other row is accounted for."""
@@ -130,14 +139,15 @@ class WideTask(IngestTask):
     """Appends the rows of some files of a wide dataset to one partition."""
 
     def run(self) -> IngestReport:
-        return _run(self, sources.dataset(self.dataset, self.options).contract)
+        contract = sources.dataset(self.dataset, self.options).contract
+        return without_late_refusals(lambda known: _run(self, contract, known))
 
 
-def _run(task: IngestTask, contract: Contract) -> IngestReport:
+def _run(task: IngestTask, contract: Contract, known: Mapping[int, Unreadable]) -> IngestReport:
     settings, partition = task.settings, task.partition
     assert partition is not None
     quarantine = QuarantineWriter(task.table, settings.raw_bytes)
-    reader = WideReader(task, quarantine)
+    reader = WideReader(task, quarantine, known)
     merge = SortedMerge(
         list(_runs(task, reader)),
         sort_by=contract.sort_by,

@@ -4,6 +4,7 @@ A run says a lower bound of its sort key's first part (the unit), and is opened 
 Runs that do not overlap pass through without a copy of their rows.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siltstone.model.arrow import coded, to_arrow, to_numpy
+
+_PARTS_OF_MEMORY = 4  # a copy of one of them is given out at a time
+
+_SMALLEST_PART = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class SortedMerge:
         self._reading: tuple[str, Iterator[pa.Table]] | None = None
         self._floor = ""
         self._breaks = False
+        self._ready: Iterator[pa.Table] = iter(())
 
     @property
     def waiting_bytes(self) -> float:
@@ -81,6 +87,8 @@ class SortedMerge:
 
     def next_chunk(self, *, fresh_file: bool) -> Chunk | None:
         """The next rows, or None at the end. `fresh_file` says that they will begin a file, so any rows may come."""
+        if (rest := next(self._ready, None)) is not None:
+            return Chunk(rest, False)
         if fresh_file:
             self._admit_late()
         while True:
@@ -133,31 +141,79 @@ class SortedMerge:
         else:
             self._waiting = [p.where(~m) for p in self._waiting if not (m := p.below(bound)).all()]
             self._floor = bound
-        chunk = Chunk(self._sort(ready), self._breaks)
+        return self._chunk(ready)
+
+    def _chunk(self, pieces: list[_Piece]) -> Chunk:
+        """The rows of some pieces, sorted; where they are many their first part, and the others are next."""
+        self._ready = self._sorted(pieces)
+        chunk = Chunk(next(self._ready), self._breaks)
         self._breaks = False
         return chunk
 
     def _spill(self) -> Chunk:
         """Write all waiting rows to a file, to keep the memory flat; rows read later may sort before them."""
-        if self._waiting:
-            chunk = Chunk(self._sort(self._waiting), self._breaks)
-        else:
-            chunk, self._late = Chunk(self._sort(self._late), True), []
+        pieces = self._waiting
+        if not pieces:
+            pieces, self._late, self._breaks = self._late, [], True
+        chunk = self._chunk(pieces)
         self._waiting = []
         self._admit_late()
         self._breaks = True
         return chunk
 
-    def _sort(self, pieces: list[_Piece]) -> pa.Table:
-        table = pa.concat_tables([piece.table for piece in pieces], promote_options="default")
+    def _sorted(self, pieces: list[_Piece]) -> Iterator[pa.Table]:
+        """The rows in order, in tables of about equal size, each at most a quarter of the memory."""
         units_in_order = sorted({u for p in pieces for u in p.units}, key=lambda unit: (unit is not None, unit or ""))
         ranks = {unit: rank for rank, unit in enumerate(units_in_order)}
         units = np.concatenate([np.array([ranks[u] for u in p.units])[p.codes] for p in pieces])
-        times = to_numpy(table.column(self._time).cast(pa.int64()))
+        tables = [piece.table for piece in pieces]
+        times = np.concatenate([to_numpy(table.column(self._time).cast(pa.int64())) for table in tables])
         steps = units[1:] - units[:-1]
-        if ((steps > 0) | ((steps == 0) & (times[1:] >= times[:-1]))).all():
-            return table
-        return table.take(to_arrow(np.lexsort((times, units))))
+        is_sorted = ((steps > 0) | ((steps == 0) & (times[1:] >= times[:-1]))).all()
+        table = united(tables)
+        size = sum(piece.size for piece in pieces) if is_sorted else table.nbytes  # a copy shares no memory
+        parts = math.ceil(size / max(self._memory_bytes / _PARTS_OF_MEMORY, _SMALLEST_PART))
+        order = None if is_sorted else np.lexsort((times, units))
+        if parts < 2:
+            yield table if order is None else table.take(to_arrow(order))
+            return
+        edges = np.linspace(0, len(times), min(parts, len(times)) + 1).astype(int).tolist()
+        for start, end in pairwise(edges):
+            yield table.slice(start, end - start) if order is None else _taken(tables, order[start:end])
+
+
+def _taken(tables: Sequence[pa.Table], rows: npt.NDArray[np.int64]) -> pa.Table:
+    """Some rows of all tables, counted through, in the order given; of each table only these are copied."""
+    begins = np.cumsum([0, *(table.num_rows for table in tables)])
+    ascending = np.argsort(rows, kind="stable")
+    cuts = np.searchsorted(rows[ascending], begins)
+    parts = [
+        table.take(to_arrow(rows[ascending[start:end]] - begin))
+        for table, begin, (start, end) in zip(tables, begins, pairwise(cuts), strict=False)
+        if start < end
+    ]
+    place = np.empty(len(rows), np.int64)
+    place[ascending] = np.arange(len(rows))
+    return united(parts).take(to_arrow(place))
+
+
+def united(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all tables, with the columns of all. Nulls of one type share their memory, however many columns some
+    tables lack."""
+    names = list(dict.fromkeys(name for table in tables for name in table.column_names))
+    if all(table.column_names == names for table in tables):
+        return pa.concat_tables(tables)
+    most = max(table.num_rows for table in tables)
+    kinds = {name: table.schema.field(name).type for table in tables for name in table.column_names}
+    nulls = {kind: pa.nulls(most, kind) for kind in set(kinds.values())}
+    known = [set(table.column_names) for table in tables]
+    columns = []
+    for name in names:
+        chunks: list[pa.Array] = []
+        for table, own in zip(tables, known, strict=True):
+            chunks += table.column(name).chunks if name in own else [nulls[kinds[name]].slice(0, table.num_rows)]
+        columns.append(pa.chunked_array(chunks, kinds[name]))
+    return pa.table(columns, names)
 
 
 _Key = tuple[bool, str, int]  # whether there is a unit, the unit, the time in microseconds

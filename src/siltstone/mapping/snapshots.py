@@ -16,10 +16,12 @@ from siltstone.errors import Unreadable
 from siltstone.formats.compression import inflate
 from siltstone.formats.documents import Document, Item, Opened, Parsed, ParseRules
 from siltstone.formats.ndjson.lanes import parse
+from siltstone.formats.portions import Room
 from siltstone.mapping.dataset import Keyed
 from siltstone.mapping.keyed import count_by_document, refuse_without_key, with_empty_documents
 from siltstone.model.schema import Schema
 
+_PORTION_BYTES = 16 << 20  # of text that is looked at in one go
 _BOM = b"\xef\xbb\xbf"
 _POLARS_TYPE = {"string": pl.String(), "double": pl.Float64()}
 
@@ -45,10 +47,11 @@ def open_snapshot(item: Item, form: Form, rules: ParseRules) -> Opened:
     inflated = inflate(item.data, max_bytes=rules.max_text_bytes, max_ratio=rules.max_ratio, salvage="none")
     document = Document(item.index, inflated.data, path=item.path, modified_us=item.modified_us)
     keys = [column.key for column in form.columns.columns if column.name in form.key]
-    if not all(_is_sure(line, keys, rules) for line in document.lines):
-        bad = [bad for keyed in snapshot_rows([document], form, rules) for bad in keyed.bad]
-        if bad:
-            raise Unreadable(f"line {bad[0].line + 1}: {bad[0].reason}; such a file counts whole or not at all")
+    for portion in document.portions(Room(_PORTION_BYTES)):
+        if not all(_is_sure(line, keys, rules) for line in portion.lines):
+            bad = [bad for keyed in snapshot_rows([portion], form, rules) for bad in keyed.bad]
+            if bad:
+                raise Unreadable(f"line {bad[0].line + 1}: {bad[0].reason}; such a file counts whole or not at all")
     return Opened(document)
 
 

@@ -18,8 +18,9 @@ import polars as pl
 import pyarrow as pa
 
 from siltstone.formats.compression import inflate_head
-from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, ParseRules, row_cells
+from siltstone.formats.documents import BadRecord, Document, Item, Opened, Parsed, ParseRules
 from siltstone.formats.ndjson.lanes import open_ndjson, parse
+from siltstone.formats.ndjson.structure_counts import count_cells
 from siltstone.mapping.dataset import Dataset, Place, Wide, WideDataset
 from siltstone.mapping.rules import Rules
 from siltstone.mapping.source_options import SourceOptions, zone_problems
@@ -113,7 +114,8 @@ class Datalog(WideDataset):
         by_index = {d.index: d for d in documents}
         parts, grown = parse(documents, schema, rules)
         stamps = [stamp(p.table, _uploaded(p, by_index), rules) for p in parts]
-        refusals = _refusals(parts, stamps, by_index)
+        refused = [_refusals(p, s, by_index) for p, s in zip(parts, stamps, strict=True)]
+        refusals = sorted((bad for found in refused for bad in found), key=lambda bad: (bad.document, bad.line))
         if refusals and len(grown.columns) > len(schema.columns):
             # A refused record must not shape the table: what is new is found again without it.
             lines = {index: {bad.line for bad in group} for index, group in groupby(refusals, lambda b: b.document)}
@@ -121,7 +123,7 @@ class Datalog(WideDataset):
             wide, grown = self.rows(kept, schema, rules)
             wide[0] = replace(wide[0], bad=[*refusals, *wide[0].bad])
             return wide, grown
-        return [_wide(p, s, _refusals([p], [s], by_index), by_index) for p, s in zip(parts, stamps, strict=True)], grown
+        return [_wide(*of_part) for of_part in zip(parts, stamps, refused, strict=True)], grown
 
 
 def _uploaded(part: Parsed, documents: Mapping[int, Document]) -> Ints:
@@ -129,21 +131,18 @@ def _uploaded(part: Parsed, documents: Mapping[int, Document]) -> Ints:
     return np.array([documents[int(i)].modified_us for i in indices], np.int64)[places]
 
 
-def _refusals(
-    parts: Sequence[Parsed], stamps: Sequence["Stamped"], documents: Mapping[int, Document]
-) -> list[BadRecord]:
-    """The records without a usable time, in order of document and line."""
+def _refusals(part: Parsed, stamped: "Stamped", documents: Mapping[int, Document]) -> list[BadRecord]:
+    """The records without a usable time, in order of row."""
+    rows = np.array(sorted(stamped.reasons), np.int64)
     refusals = []
-    for part, stamped in zip(parts, stamps, strict=True):
-        for row, reason in stamped.reasons.items():
-            index, line = int(part.document[row]), int(part.line[row])
-            offset, raw = documents[index].record(line)
-            refusals.append(BadRecord(index, line, offset, reason, raw))
-    return sorted(refusals, key=lambda bad: (bad.document, bad.line))
+    for row, index, line in zip(rows.tolist(), part.document[rows].tolist(), part.line[rows].tolist(), strict=True):
+        offset, raw = documents[index].record(line)
+        refusals.append(BadRecord(index, line, offset, stamped.reasons[row], raw))
+    return refusals
 
 
-def _wide(part: Parsed, stamped: "Stamped", refusals: list[BadRecord], documents: Mapping[int, Document]) -> Wide:
-    """The rows with a usable time."""
+def _wide(part: Parsed, stamped: "Stamped", refusals: list[BadRecord]) -> Wide:
+    """The rows with a usable time; the refused records are of the others, row by row."""
     bad = [*part.bad, *refusals]
     if not refusals:
         columns = part.table, part.document, part.line, stamped.ts_us, stamped.day, stamped.unit
@@ -153,9 +152,10 @@ def _wide(part: Parsed, stamped: "Stamped", refusals: list[BadRecord], documents
     keep[refused] = False
     keys, nulls = dict(part.keys), dict(part.nulls)
     if part.cells is None:
-        for index, cells in zip(part.document[refused].tolist(), row_cells(part, refused, documents), strict=True):
-            keys[index] -= int(cells[0])
-            nulls[index] -= int(cells[2])
+        for record in refusals:
+            cells = count_cells(record.raw)
+            keys[record.document] -= cells[0]
+            nulls[record.document] -= cells[1]
     return Wide(
         part.lane,
         part.table.filter(to_arrow(keep)),

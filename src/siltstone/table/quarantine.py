@@ -23,6 +23,7 @@ QUARANTINE = pl.Schema(
     }
 )
 _FLUSH_BYTES = 32 << 20
+_ENTRY_BYTES = 400  # of an entry in memory, beside what it says
 
 
 class QuarantineWriter:
@@ -51,7 +52,7 @@ class QuarantineWriter:
     def _add(self, source_file: str, line: int | None, offset: int | None, reason: str, raw: bytes) -> None:
         kept = raw[: self._cap]
         self._rows.append((source_file, line, offset, reason, kept, len(raw), hashlib.sha256(raw).hexdigest()))
-        self._held += len(kept) + len(reason) + len(source_file)
+        self._held += _ENTRY_BYTES + len(kept) + len(reason)
         if self._held > _FLUSH_BYTES:
             self._flush()
 

@@ -22,6 +22,8 @@ from siltstone.storage import Sink, Storage, join
 
 DOCUMENT = "{document}"  # conform replaces braces in names, so no key of a record can be called so
 _CHUNK_FOOTER_BYTES = 160  # what a footer says of one column of one row group; measured 115 to 150
+_MOST_COLUMN_CHUNKS = 1 << 17  # of a file: each takes more than a kilobyte of memory when the footer is written or read
+_SPARSE = 16  # cells to one that is filled, and times its memory that a row group may seem to have
 _DICTIONARY_BYTES = 16 << 10  # by default a megabyte: half as fast, and larger, where values seldom repeat
 _TEXTS_BYTES = 1 << 20
 _PAGE_BYTES = 128 << 10  # a merge of many files holds some pages of each column of each
@@ -117,7 +119,7 @@ class PartitionWriter:
         if breaks:
             self.close()
         schema, group_bytes = self._schema(), self._settings.group_bytes
-        row_bytes = table.nbytes / max(table.num_rows, 1)  # merged rows may be a slice of far larger buffers
+        row_bytes = _held_bytes(table) / max(table.num_rows, 1)
         groups = max(1, math.ceil(table.num_rows * row_bytes / (group_bytes * 4 / 3)))  # each 2/3 to 4/3 of it
         edges = np.linspace(0, table.num_rows, groups + 1).astype(int).tolist()
         start = 0
@@ -136,7 +138,7 @@ class PartitionWriter:
                 for document in pc.unique(part.column(DOCUMENT)).to_pylist():
                     self.outputs_of.setdefault(document, set()).add(self._file.path)
             rest = self._file.ratio * (table.num_rows - end) * row_bytes
-            if should_roll(self._file.bytes, rest + self._expected(), self._settings.sizes):
+            if should_roll(self._file.bytes, rest + self._expected(), self._settings.sizes) or self._file.is_crowded:
                 self.close()
             start = end
 
@@ -169,7 +171,9 @@ class PartitionWriter:
         if self._sources is not None:
             table = table.append_column("source_file", self._paths(table.column(DOCUMENT).combine_chunks()))
         known = set(table.column_names)
-        columns = [table.column(f.name) if f.name in known else pa.nulls(len(table), f.type) for f in self._file.arrow]
+        missing = {f.type for f in self._file.arrow if f.name not in known}
+        nulls = {kind: pa.nulls(len(table), kind) for kind in missing}  # one for all columns: they may be thousands
+        columns = [table.column(f.name) if f.name in known else nulls[f.type] for f in self._file.arrow]
         return pa.table(columns, schema=self._file.arrow)
 
     def _paths(self, document: pa.Array) -> pa.Array:
@@ -178,6 +182,17 @@ class PartitionWriter:
         if self._contract.key:
             return pa.DictionaryArray.from_arrays(document, self._sources.cast(pa.string()))
         return self._sources.take(document)
+
+
+def _held_bytes(table: pa.Table) -> int:
+    """Bytes of memory that the rows take, which may be a slice of far larger buffers. Where there is next to nothing
+    but nulls, these share their memory, and count little."""
+    size: int = table.nbytes
+    filled = sum(table.num_rows - column.null_count for column in table.columns)
+    if filled * _SPARSE > table.num_rows * table.num_columns:
+        return size
+    chunks = (chunk for column in table.columns for chunk in column.chunks if chunk.null_count < len(chunk))
+    return min(size, _SPARSE * sum(int(chunk.nbytes) for chunk in chunks))
 
 
 class _OpenFile:
@@ -200,6 +215,11 @@ class _OpenFile:
     def bytes(self) -> int:
         """Bytes written so far, and the footer that their row groups will have."""
         return self._sink.bytes_written + self._groups * len(self.arrow) * _CHUNK_FOOTER_BYTES
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether its footer has grown so large that to write and read it takes memory."""
+        return self._groups * len(self.arrow) >= _MOST_COLUMN_CHUNKS
 
     @property
     def ratio(self) -> float:

@@ -15,7 +15,7 @@ from siltstone.errors import Unreadable
 from siltstone.formats.avro.container import AvroDocument
 from siltstone.formats.csv import CsvDocument
 from siltstone.formats.documents import BadRecord, Document, row_cells
-from siltstone.ingest.keyed_task import complete
+from siltstone.ingest.keyed_frames import complete
 from siltstone.mapping.dataset import Keyed, Wide
 from siltstone.model.contracts import ARROW_TYPE, Contract
 from siltstone.model.schema import Schema

@@ -21,14 +21,13 @@ from siltstone.formats.documents import BadRecord, Records
 def read_careful(documents: Sequence[AvroDocument]) -> Records:
     """Every record of documents with one writer schema, and a bad record for each block that can't be read."""
     writer = documents[0].writer
-    fields = columns(writer)
-    cells: list[list[Any]] = [[] for _ in fields]
+    readers = [column.cell for column in columns(writer) if not column.is_null]
+    cells: list[list[Any]] = [[] for _ in readers]
     places: list[tuple[int, int]] = []
     bad: list[BadRecord] = []
-    readers = [field for _, field in fields]
     for document in documents:
-        line = offset = 0
-        for number, (count, payload) in enumerate(document.blocks):
+        line, offset = document.line, document.byte
+        for number, (count, payload) in enumerate(document.blocks, document.block):
             try:
                 rows = _rows(payload, count, readers)
             except BROKEN as error:
@@ -36,14 +35,14 @@ def read_careful(documents: Sequence[AvroDocument]) -> Records:
                 reason = f"block {number + 1}, which says it has {count:,} records, can't be decoded: {why}"
                 bad.append(BadRecord(document.index, line, offset, reason, payload))
             else:
-                for column, values in zip(cells, zip(*rows, strict=True), strict=True) if rows else ():
+                for column, values in zip(cells, zip(*rows, strict=True), strict=True) if rows and cells else ():
                     column.extend(values)
                 places += [(document.index, line + i) for i in range(count)]
             line, offset = line + count, offset + len(payload)
     document_line = np.array(places, np.int64).reshape(-1, 2)
     return Records(
         lane="careful",
-        frame=_frame(writer, cells),
+        frame=_frame(writer, cells, len(places)),
         document=document_line[:, 0],
         line=document_line[:, 1],
         bad=bad,
@@ -65,11 +64,15 @@ def _rows(payload: bytes, count: int, readers: Sequence[Value]) -> list[tuple[An
     return rows
 
 
-def _frame(writer: bytes, cells: Sequence[list[Any]]) -> pl.DataFrame:
-    columns = []
-    for (name, kind), values in zip(resolved(writer).parts, cells, strict=True):
+def _frame(writer: bytes, cells: Sequence[list[Any]], rows: int) -> pl.DataFrame:
+    series = []
+    filled = iter(cells)
+    for (name, kind), column in zip(resolved(writer).parts, columns(writer), strict=True):
+        if column.is_null:
+            series.append(pl.repeat(None, rows, dtype=pl.Null(), eager=True).alias(name))
+            continue
         dtype = column_type(kind) or pl.String()
         is_instant = dtype == pl.Date or dtype == pl.Datetime
         number = pl.Int32() if dtype == pl.Date else pl.Int64()
-        columns.append(pl.Series(name, values, dtype=number if is_instant else dtype).cast(dtype))
-    return pl.DataFrame(columns)
+        series.append(pl.Series(name, next(filled), dtype=number if is_instant else dtype).cast(dtype))
+    return pl.DataFrame(series)

@@ -40,6 +40,15 @@ class Budget:
         if self.spent + more > self._most:
             self._cap.check(self.spent + more)
 
+    @property
+    def most_made(self) -> int:
+        """The bytes of text that records may become which have so many bytes."""
+        return self._cap.most_made(self.spent)
+
+    def check_made(self, what: str, made: int) -> None:
+        """Raises Unreadable if these are more; `what` names them."""
+        self._cap.check_made(what, made, self.spent)
+
     def spend(self, more: int) -> None:
         """Count what a block became. Raises Unreadable if that is too much."""
         self.check(more)

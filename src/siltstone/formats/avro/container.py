@@ -1,7 +1,7 @@
 """Avro container files: header and blocks, unpacked and checked; what a damaged one still gives."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,10 +9,12 @@ import orjson
 
 from siltstone.errors import Unreadable
 from siltstone.formats.avro.codecs import BadBlock, Budget, Unpack, codec
+from siltstone.formats.avro.growth import cuts, growth_of, made_of
 from siltstone.formats.avro.schema import resolved
 from siltstone.formats.avro.values import BROKEN, Misread, long_at, record
 from siltstone.formats.compression import inflate
 from siltstone.formats.documents import Item, Opened, ParseRules
+from siltstone.formats.portions import Load, Room
 
 _MAGIC = b"Obj\x01"
 _WRAPPED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
@@ -28,7 +30,8 @@ class AvroDocument:
     """The blocks of one container, unpacked: how many records each says it has (never more than its bytes can hold),
     and their bytes. `writer` is the JSON text of its schema, `count` the records in all, `size` the unpacked bytes.
 
-    A record's `line` is its place among all records, by the counts that the blocks say."""
+    A record's `line` is its place among all records, by the counts that the blocks say. A part of a file begins at its
+    record `line`, at `byte` of its unpacked blocks, within its block `block`."""
 
     index: int
     path: str
@@ -37,6 +40,43 @@ class AvroDocument:
     writer: bytes
     blocks: Sequence[Block]
     count: int
+    line: int = 0
+    byte: int = 0
+    block: int = 0
+
+    @property
+    def load(self) -> Load:
+        """What it becomes, by the counts that its blocks say."""
+        return growth_of(self.writer).load(self.count, self.size)
+
+    def portions(self, room: Room) -> Iterator["AvroDocument"]:
+        """Its records as documents that there is room for; a record alone may be too large."""
+        growth = growth_of(self.writer)
+        line, byte, number = self.line, self.byte, self.block
+        whole: list[Block] = []
+
+        def document(blocks: Sequence[Block]) -> AvroDocument:
+            nonlocal line, byte
+            count, size = sum(n for n, _ in blocks), sum(len(payload) for _, payload in blocks)
+            part = replace(self, size=size, blocks=blocks, count=count, line=line, byte=byte, block=number)
+            line, byte = line + count, byte + size
+            return part
+
+        used = Load(0)
+        for block in self.blocks:
+            load = growth.load(block[0], len(block[1]))
+            if whole and not room.holds(used.plus(load)):
+                yield document(whole)
+                whole, used, number = [], Load(0), number + len(whole)
+            times = max(load.bytes / room.bytes, load.records / room.records, load.cells / room.cells)
+            if times <= 1:
+                whole, used = [*whole, block], used.plus(load)
+                continue
+            for part in cuts(self.writer, block, max(int(block[0] / times), 1)):
+                yield document([part])
+            number += 1
+        if whole:
+            yield document(whole)
 
     @property
     def schema(self) -> Any:
@@ -47,7 +87,7 @@ class AvroDocument:
         """The record of a line as JSON, and the byte of the unpacked blocks where it begins; of a block that can't be
         read, all its bytes."""
         read = record(self.writer)
-        before = 0
+        line, before = line - self.line, self.byte
         for count, payload in self.blocks:
             if line < count:
                 at, value = 0, None
@@ -89,7 +129,16 @@ def open_avro(item: Item, rules: ParseRules) -> Opened:
     if damage and not count:
         raise Unreadable(damage)
     document = AvroDocument(item.index, item.path, item.modified_us, budget.spent, header.writer, blocks, count)
+    _check_growth(document, budget)
     return Opened(document, damage, cut)
+
+
+def _check_growth(document: AvroDocument, budget: Budget) -> None:
+    """Raises Unreadable if the text that the records become is beyond any sense."""
+    most = budget.most_made
+    if growth_of(document.writer).text(document.count, document.size) > most:
+        made = made_of(document.writer, document.blocks, most)
+        budget.check_made("its nested values and symbols", made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,12 @@ def read_fast(documents: Sequence[AvroDocument]) -> tuple[Records | None, list[A
         kept, more = [d for i, d in enumerate(documents) if i not in lost], [documents[i] for i in sorted(lost)]
         return _merged([read_fast(kept)] if kept else [], more)
     counts = np.array([d.count for d in documents], np.int64)
+    before = np.cumsum(counts) - counts - np.array([d.line for d in documents], np.int64)
     records = Records(
         lane="typed",
         frame=_columns(frame, fields),
         document=np.repeat(np.array([d.index for d in documents], np.int64), counts),
-        line=np.arange(frame.height, dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts),
+        line=np.arange(frame.height, dtype=np.int64) - np.repeat(before, counts),
     )
     return records, []
 

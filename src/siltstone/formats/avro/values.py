@@ -7,6 +7,7 @@ import base64
 import math
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -18,7 +19,8 @@ from siltstone.formats.avro.schema import Type, column_type, is_decimal, resolve
 Value = Callable[[bytes, int], tuple[Any, int]]
 """A value that begins at a place of the data, and the place behind it."""
 
-_MAX_EMPTY_ITEMS = 1_000  # items without bytes: a count could promise any number of them
+_MOST_PARTS = 1 << 20
+MAX_EMPTY_ITEMS = 1_000  # items without bytes: a count could promise any number of them
 _DOUBLE: Final = struct.Struct("<d").unpack_from
 _FLOAT: Final = struct.Struct("<f").unpack_from
 
@@ -61,30 +63,61 @@ def long_bytes(number: int) -> bytes:
     return bytes(coded)
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnReader:
+    """A field of a writer schema: `cell` reads its value as its column has it (for the types see `avro.schema`; an
+    instant is its number), `value` the same before it becomes JSON text. A field of nulls takes no bytes: `is_null`."""
+
+    name: str
+    cell: Value
+    value: Value
+    is_json: bool
+    is_null: bool
+
+
 @lru_cache(maxsize=256)
-def columns(writer: bytes) -> list[tuple[str, Value]]:
-    """The fields of a writer schema by name, each with what reads its cells: for the types see `avro_schema`; an
-    instant is its number."""
+def columns(writer: bytes) -> list[ColumnReader]:
+    """The fields of a writer schema, in order."""
     columns = []
     for name, kind in resolved(writer).parts:
         is_json = column_type(kind) is None
-        cell = _Readers(as_json=is_json).of(kind)
-        columns.append((name, _as_text(cell) if is_json else cell))
+        readers = _Readers(as_json=is_json)
+        value = readers.counted(kind) if is_json else readers.of(kind)
+        cell = _as_text(value) if is_json else value
+        columns.append(ColumnReader(name, cell, value, is_json, kind.shape == "null"))
     return columns
 
 
 @lru_cache(maxsize=256)
 def record(writer: bytes) -> Value:
     """What reads a whole record of a writer schema, as a value for JSON."""
-    return _Readers(as_json=True).of(resolved(writer))
+    return _Readers(as_json=True).counted(resolved(writer))
 
 
-def _as_text(cell: Value) -> Value:
+def _as_text(value: Value) -> Value:
     def read(data: bytes, at: int) -> tuple[Any, int]:
-        value, at = cell(data, at)
-        return (None if value is None else orjson.dumps(value).decode()), at
+        found, at = value(data, at)
+        return (None if found is None else orjson.dumps(found).decode()), at
 
     return read
+
+
+class _Parts:
+    """Counts what a value is made of: a few bytes of it may promise millions."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _MOST_PARTS
+
+    def begin(self) -> None:
+        self._left = _MOST_PARTS
+
+    def take(self, parts: int) -> None:
+        """Raises Misread if these are too many."""
+        self._left -= parts
+        if self._left < 0:
+            raise Misread(f"a value of over {_MOST_PARTS:,} parts")
 
 
 class _Readers:
@@ -93,6 +126,17 @@ class _Readers:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._records: dict[int, Value] = {}
+        self._parts = _Parts()
+
+    def counted(self, kind: Type) -> Value:
+        """What reads a value of the type, if it has not too many parts."""
+        inner, parts = self.of(kind), self._parts
+
+        def read(data: bytes, at: int) -> tuple[Any, int]:
+            parts.begin()
+            return inner(data, at)
+
+        return read
 
     def of(self, kind: Type) -> Value:
         """What reads a value of the type."""
@@ -102,9 +146,9 @@ class _Readers:
             case "union":
                 return _union([self.of(part) for _, part in kind.parts])
             case "array":
-                return _array(self.of(kind.parts[0][1]), kind.parts[0][1].least)
+                return _array(self.of(kind.parts[0][1]), kind.parts[0][1].least, self._parts)
             case "map":
-                return _map(self.of(kind.parts[0][1]))
+                return _map(self.of(kind.parts[0][1]), self._parts)
             case "enum":
                 return _enum(kind.symbols)
             case "bytes" | "fixed":
@@ -117,8 +161,10 @@ class _Readers:
         if id(kind) in self._records:
             return self._records[id(kind)]
         fields: list[tuple[str, Value]] = []
+        parts = self._parts
 
         def read(data: bytes, at: int) -> tuple[Any, int]:
+            parts.take(len(fields))
             values = {}
             for name, field in fields:
                 values[name], at = field(data, at)
@@ -222,13 +268,14 @@ def _counts(data: bytes, at: int) -> tuple[int, int]:
     return abs(count), at
 
 
-def _array(item: Value, least: int) -> Value:
+def _array(item: Value, least: int, parts: _Parts) -> Value:
     def read(data: bytes, at: int) -> tuple[Any, int]:
         items: list[Any] = []
         count, at = _counts(data, at)
         while count:
-            if not least and len(items) + count > _MAX_EMPTY_ITEMS:
+            if not least and len(items) + count > MAX_EMPTY_ITEMS:
                 raise Misread(f"{count:,} items without a byte")
+            parts.take(count)
             for _ in range(count):
                 value, at = item(data, at)
                 items.append(value)
@@ -238,11 +285,12 @@ def _array(item: Value, least: int) -> Value:
     return read
 
 
-def _map(item: Value) -> Value:
+def _map(item: Value, parts: _Parts) -> Value:
     def read(data: bytes, at: int) -> tuple[Any, int]:
         items: dict[str, Any] = {}
         count, at = _counts(data, at)
         while count:
+            parts.take(count)
             for _ in range(count):
                 key, at = _string(data, at)
                 if key in items:

@@ -29,6 +29,8 @@ from siltstone.model.schema import Schema, hinted
 
 _EXACT: Final = 1 << 53
 _MISFIT: Final = object()
+_SHORT: Final = 32  # bytes of a line
+_SPARSE: Final = 16  # places of a table to one with a value
 _RANGE: Final[Mapping[str, int]] = {"int": 1 << 31, "bigint": 1 << 63}
 _BORN_AS: Final[Mapping[str, Kind]] = {"number": "double", "boolean": "boolean", "string": "string", "json": "json"}
 
@@ -52,11 +54,14 @@ def parse_careful(document: Document, schema: Schema, rules: ParseRules) -> tupl
     rows: list[_Record] = []
     places: list[int] = []
     bad: list[BadRecord] = []
+    known: dict[bytes, str] = {}  # why lines are bad: one may be there a million times
     last = len(document.lines) - 1
     for number, line in enumerate(document.lines):
         if not line or line.isspace():
             continue
         try:
+            if line in known:
+                raise BadJson(known[line])
             record, schema = _read(line, schema, rules)
         except BadJson as error:
             if document.truncated and number == last and not document.text.endswith(b"\n"):
@@ -64,6 +69,8 @@ def parse_careful(document: Document, schema: Schema, rules: ParseRules) -> tupl
             over = len(line) > rules.max_line_bytes
             offset = document.byte + int(document.offsets[number])
             raw = b"" if over else line
+            if len(line) < _SHORT:
+                known[line] = str(error)
             bad.append(BadRecord(document.index, document.line + number, offset, str(error), raw))
             continue
         rows.append(record)
@@ -231,13 +238,20 @@ def _is_whole(text: str) -> bool:
 def _table(rows: Sequence[_Record], schema: Schema) -> pa.Table:
     """The rows' cells as a table of the columns that occur, in the schema's order, and `_rescued`."""
     present = {name for row in rows for name in row.cells}
-    arrays = {
-        column.name: pa.array([row.cells.get(column.name) for row in rows], ARROW_TYPE[column.kind])
-        for column in schema.columns
-        if column.name in present
-    }
+    is_sparse = len(rows) * len(present) > _SPARSE * sum(len(row.cells) for row in rows)
+    columns = _sparse_columns(rows) if is_sparse else {n: [row.cells.get(n) for row in rows] for n in present}
+    arrays = {c.name: pa.array(columns[c.name], ARROW_TYPE[c.kind]) for c in schema.columns if c.name in present}
     arrays["_rescued"] = pa.array(_rescue_texts(rows), pa.large_string())
     return pa.table(arrays)
+
+
+def _sparse_columns(rows: Sequence[_Record]) -> dict[str, list[Any]]:
+    """The cells of rows that have few of the columns each."""
+    columns: dict[str, list[Any]] = {}
+    for place, row in enumerate(rows):
+        for name, value in row.cells.items():
+            columns.setdefault(name, [None] * len(rows))[place] = value
+    return columns
 
 
 def _rescue_texts(rows: Sequence[_Record]) -> Iterator[str | None]:

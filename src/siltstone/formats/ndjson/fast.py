@@ -51,7 +51,13 @@ _POLARS_TYPE: dict[str, pl.DataType] = {
 # polars panics, as no Exception, at a key that an object within an array holds twice
 _REFUSALS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError)
 _EXACT = float(1 << 53)
+_FEW_CELLS = 1 << 18  # 2 MiB of numbers
+_SPARSE = 16  # cells of a frame to one with a value, at most
 _KEY_BYTES = 5  # of a key and its value at the least: a shorter line can't hold too many keys
+
+
+class TooManyCells(Exception):
+    """Lines with so many different keys that a frame of all of them would hold hardly anything but nulls."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,32 @@ class _Joined:
     def marks(self) -> StructureCounts | None:
         return count_marks(self.text, self.starts)
 
+    @cached_property
+    def columns(self) -> pl.Schema:
+        """The columns that polars would make, found line by line: no cell takes memory yet."""
+        return pl.scan_ndjson(self.text, infer_schema_length=None).collect_schema()
+
+    def empty_frame(self) -> pl.DataFrame:
+        """A row without columns for each line of objects of nulls; polars takes no such schema."""
+        frame = pl.read_ndjson(self.text, infer_schema_length=None)
+        return frame[[]]
+
+    def is_sparse(self, columns: int) -> bool:
+        """Whether a frame of so many columns would hold far more cells than the text has values."""
+        if self.marks is None:
+            return False
+        cells, values = int(self.marks.lines.sum()) * columns, int(self.marks.keys.sum())
+        return cells > max(_FEW_CELLS, _SPARSE * values)
+
+    def check_cells(self, columns: int) -> None:
+        """Raises TooManyCells where a frame of so many columns would be sparse; frames of fewer lines are less so."""
+        if self.is_sparse(columns):
+            raise TooManyCells
+
 
 def parse_fast(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     """Rows by the typed lane, else by the inferred one, and the schema with the columns found; None if unproven.
+    Raises TooManyCells where the lines should be read in parts.
 
     Where polars refuses the text with known types, inferred ones would not help: it is no JSON, or a value is not of
     its column's type.
@@ -104,23 +133,28 @@ def _types(schema: Schema) -> dict[str, pl.DataType]:
 
 def _typed_frame(joined: _Joined, schema: Schema) -> pl.DataFrame | None:
     types = _types(schema)
-    if not types:
-        return None  # polars would take any text for a row: where no column is wanted, it parses nothing
     try:
+        if joined.is_sparse(len(types)):
+            names = joined.columns
+            types = {key: dtype for key, dtype in types.items() if key in names}
+            joined.check_cells(len(types))
+        if not types:
+            return None  # polars would take any text for a row: where no column is wanted, it parses nothing
         frame = pl.read_ndjson(joined.text, schema=types)
     except _REFUSALS:
         return None
-    return frame.rename({c.key: c.name for c in schema.columns if c.kind != "json"})
+    return frame.rename({c.key: c.name for c in schema.columns if c.key in types})
 
 
 def _infer(joined: _Joined, schema: Schema, rules: ParseRules) -> tuple[Parsed, Schema] | None:
     if joined.marks is None:
         return None
     try:
-        frame = pl.read_ndjson(joined.text, infer_schema_length=None)
+        types = {key: dtype for key, dtype in joined.columns.items() if dtype != pl.Null}
+        joined.check_cells(len(types))
+        frame = pl.read_ndjson(joined.text, schema=types) if types else joined.empty_frame()
     except _REFUSALS:
         return None
-    frame = frame[[name for name, dtype in frame.schema.items() if dtype != pl.Null]]
     kinds: list[tuple[str, Kind]] = []
     for key, dtype in frame.schema.items():
         kind = _KIND_OF.get(type(dtype))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from siltstone.formats.compression import inflate
 from siltstone.formats.documents import Document, Item, Opened, Parsed, ParseRules
 from siltstone.formats.ndjson.careful import parse_careful
-from siltstone.formats.ndjson.fast import parse_fast
+from siltstone.formats.ndjson.fast import TooManyCells, parse_fast
 from siltstone.model.schema import Schema
 
 _PIECES = 8
@@ -29,28 +29,30 @@ def parse(documents: Sequence[Document], schema: Schema, rules: ParseRules) -> t
 
     Many documents are tried as one text, first with the known schema, then with inferred types; where no proof is
     found they are halved, so one odd file among a thousand small ones costs a few more parses, not a thousand. A long
-    document is cut into pieces of lines, so that one odd line does not send all others to the careful lane; a
-    document then has several results, in the order of its lines.
+    document is cut into pieces of lines, so that one odd line does not send all others to the careful lane, and keys
+    that few lines have don't make columns for all; a document then has several results, in the order of its lines.
     """
-    fast = parse_fast(documents, schema, rules)
+    try:
+        fast = parse_fast(documents, schema, rules)
+        is_short = documents[0].data.count(b"\n") <= _FEW_LINES or documents[0].data.isspace()
+    except TooManyCells:
+        fast, is_short = None, False
     if fast is not None:
         return [fast[0]], fast[1]
-    if len(documents) == 1:
-        parts = [[piece] for piece in _pieces(documents[0])]
-        if len(parts) == 1:
-            careful, schema = parse_careful(documents[0], schema, rules)
-            return [careful], schema
-    else:
-        half = len(documents) // 2
-        parts = [list(documents[:half]), list(documents[half:])]
-    parts_parsed: list[Parsed] = []
+    parts = _parts(documents, is_short=is_short)
+    if len(parts) == 1:
+        careful, schema = parse_careful(documents[0], schema, rules)
+        return [careful], schema
+    parsed: list[Parsed] = []
     for part in parts:
-        parsed, schema = parse(part, schema, rules)
-        parts_parsed += parsed
-    return parts_parsed, schema
+        more, schema = parse(part, schema, rules)
+        parsed += more
+    return parsed, schema
 
 
-def _pieces(document: Document) -> list[Document]:
-    """A document of many lines in pieces, one of few as it is."""
-    is_short = document.data.count(b"\n") <= _FEW_LINES
-    return [document] if is_short else document.pieces(_PIECES)
+def _parts(documents: Sequence[Document], *, is_short: bool) -> list[list[Document]]:
+    """Halves of several documents; of one its pieces, and one that is short as it is."""
+    if len(documents) > 1:
+        half = len(documents) // 2
+        return [list(documents[:half]), list(documents[half:])]
+    return [list(documents)] if is_short else [[piece] for piece in documents[0].pieces(_PIECES)]

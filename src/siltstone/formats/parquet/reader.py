@@ -1,6 +1,6 @@
 """Parquet files to rows: every file of one schema in one frame, with its exact types."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,26 +8,33 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from siltstone.errors import Unreadable
 from siltstone.formats.documents import Item, Opened, ParseRules, Records
 from siltstone.formats.exact_columns import column_named
 from siltstone.formats.parquet.plain_types import as_plain, plain_schema
-from siltstone.formats.size_caps import RATIO_FLOOR
+from siltstone.formats.portions import Load, Room, over_usual
+from siltstone.formats.size_caps import RATIO_FLOOR, SizeCap
 from siltstone.formats.typed_texts import json_texts
+from siltstone.model.arrays import Ints
 
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 _USUAL_RATIO = 16
 _CELLS_A_BYTE = 8  # nulls take a bit each in memory, and next to nothing in the file
 _CHECKED: dict[str, Any] = {"pre_buffer": False, "page_checksum_verification": True}
+_BROKEN = (pa.ArrowException, OSError, ValueError)
+_FEW_CELLS = 1 << 21  # rows times columns of a file that is decoded at once
+_SMALL = 64 << 20  # bytes of such a file's values
+_NESTED_VALUE = 20  # bytes of JSON for a number within a list, about
 _FOOTER = 12  # the magic at both ends and the footer's length
 
 
 @dataclass(frozen=True)
 class ParquetDocument:
-    """A file that was decoded whole; `size` are the bytes of its values."""
+    """Rows of a file, decoded: all of them, or those from row `first` on; `size` are the bytes of their values."""
 
     index: int
     path: str
@@ -35,10 +42,16 @@ class ParquetDocument:
     table: pa.Table
     schema: pa.Schema
     size: int
+    first: int = 0
+
+    @property
+    def load(self) -> Load:
+        """What it becomes, by its rows and columns."""
+        return Load(self.size, self.table.num_rows, self.table.num_rows * len(self.schema))
 
     def record(self, line: int) -> tuple[int, bytes]:
         """A row as JSON; Parquet has no place for a single one, so the offset is 0."""
-        row = _frame(self.table.slice(line, 1)).with_columns(cs.temporal().to_physical())
+        row = _frame(self.table.slice(line - self.first, 1)).with_columns(cs.temporal().to_physical())
         return 0, json_texts(row.to_struct("row")).item().encode()
 
 
@@ -61,7 +74,7 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
         file = pq.ParquetFile(pa.BufferReader(data), **_CHECKED)
         metadata = file.metadata
         schema = metadata.schema.to_arrow_schema()
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except _BROKEN as error:
         raise Unreadable(f"its footer can't be read: {_sentence(error)}") from None
     size = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
     if size > rules.max_text_bytes and size > _USUAL_RATIO * len(data):
@@ -70,9 +83,19 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
         raise Unreadable(f"{size:,} bytes of values in {len(data):,}, more than limits.max_ratio allows")
     if len(set(schema.names)) < len(schema.names):
         raise Unreadable("two of its columns have one name")
-    if metadata.num_rows * metadata.num_columns > _CELLS_A_BYTE * rules.max_text_bytes:
+    values = _Values.of(metadata, schema, size)
+    if values.count > _CELLS_A_BYTE * rules.max_text_bytes:
         raise Unreadable(f"{metadata.num_rows:,} rows, more than limits.max_decompressed_mb allows")
     texts = [f.name for f in schema if pa.types.is_string(f.type)]
+    is_large = values.count > _FEW_CELLS or size > _SMALL
+    if is_large or values.most_text > _SMALL:
+        large = LargeParquetDocument(item, metadata, tuple(texts), schema, size, values.count, coded)
+        made = large.text_bytes()
+        if is_large or made > _SMALL:
+            cap = SizeCap("its values are", len(data), rules.max_text_bytes, rules.max_ratio)
+            made += _NESTED_VALUE * values.nested
+            cap.check_made("its texts, and its columns' names row by row,", made, size)
+            return Opened(large)
     try:
         if coded and texts:
             file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=texts, **_CHECKED)
@@ -80,9 +103,133 @@ def open_parquet(item: Item, rules: ParseRules, *, coded: bool = True) -> Opened
         given.validate(full=True)  # polars takes text for UTF-8 without a look
         table = as_plain(given)
         schema = schema if table is given else plain_schema(schema)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except _BROKEN as error:
         raise Unreadable(f"can't be decoded: {_sentence(error)}") from None
     return Opened(ParquetDocument(item.index, item.path, item.modified_us, table, schema, size))
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What the footer says of a file's values: how many there are, and how many of them in nested columns; the bytes
+    that its texts may have if each is the longest: a file holds a text once, however many rows have it."""
+
+    count: int
+    nested: int
+    most_text: int
+
+    @classmethod
+    def of(cls, metadata: pq.FileMetaData, schema: pa.Schema, size: int) -> "_Values":
+        """By the footer of a file whose values have so many bytes."""
+        if metadata.num_rows * size <= _SMALL and not any(pa.types.is_nested(f.type) for f in schema):
+            return cls(metadata.num_rows * metadata.num_columns, 0, 0)
+        flat = {f.name for f in schema if not pa.types.is_nested(f.type)}
+        count = nested = most_text = 0
+        for n in range(metadata.num_row_groups):
+            group = metadata.row_group(n)
+            for c in range(group.num_columns):
+                column = group.column(c)
+                count += column.num_values
+                nested += 0 if column.path_in_schema in flat else column.num_values
+                if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page:
+                    most_text += column.total_uncompressed_size * column.num_values
+        return cls(count, nested, most_text)
+
+
+@dataclass(frozen=True)
+class LargeParquetDocument:
+    """A file that is not decoded at once, with what `open_parquet` found; its portions are."""
+
+    item: Item
+    metadata: pq.FileMetaData
+    texts: tuple[str, ...]
+    schema: pa.Schema
+    size: int
+    values: int
+    coded: bool
+
+    @property
+    def index(self) -> int:
+        return self.item.index
+
+    @property
+    def path(self) -> str:
+        return self.item.path
+
+    @property
+    def modified_us(self) -> int:
+        return self.item.modified_us
+
+    @property
+    def load(self) -> Load:
+        """What it becomes, by its rows and columns: too much at once."""
+        return Load(max(self.size, _SMALL), self._rows, self.values)
+
+    def _rows_of(self, values: int) -> int:
+        """How many rows have so many values, by their average."""
+        return max(values * self._rows // max(self.values, 1), 1)
+
+    @property
+    def _rows(self) -> int:
+        return int(self.metadata.num_rows)
+
+    def text_bytes(self) -> int:
+        """The bytes that its texts, and names of unusual length, have in all rows. Raises Unreadable where a page
+        can't be decoded: what is read later, portion by portion, is known to be whole."""
+        texts = sum(int(_text_lengths(batch).sum()) for batch in self._decoded(self._rows_of(_FEW_CELLS)))
+        return texts + self._rows * over_usual(self.schema.names)
+
+    def portions(self, room: Room) -> Iterator[ParquetDocument]:
+        """Its rows as documents that there is room for; a row alone may be too long."""
+        first = 0
+        for batch in self._decoded(min(room.records, self._rows_of(room.cells))):
+            lengths = np.cumsum(_text_lengths(batch) + over_usual(self.schema.names))
+            start = 0
+            while start < len(lengths):
+                before = lengths[start - 1] if start else 0
+                end = max(int(np.searchsorted(lengths, before + room.bytes, side="right")), start + 1)
+                table = self._table(batch.slice(start, end - start))
+                schema, size = plain_schema(self.schema), int(lengths[end - 1] - before)
+                yield ParquetDocument(self.index, self.path, self.modified_us, table, schema, size, first)
+                first, start = first + end - start, end
+
+    def _table(self, batch: pa.RecordBatch) -> pa.Table:
+        """Rows as a document has them."""
+        table = pa.Table.from_batches([batch])
+        for name in () if self.coded else self.texts:
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, table.column(place).cast(pa.string()))
+        return as_plain(table)
+
+    def _decoded(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most so many at a time, texts as dictionaries: a file holds each once."""
+        data, coded = pa.BufferReader(self.item.data), list(self.texts)
+        try:
+            file = pq.ParquetFile(data, metadata=self.metadata, read_dictionary=coded, **_CHECKED)
+            for batch in file.iter_batches(rows, use_threads=False):
+                batch.validate(full=True)
+                yield batch
+        except _BROKEN as error:
+            raise Unreadable(f"can't be decoded: {_sentence(error)}") from None
+
+
+def _text_lengths(batch: pa.RecordBatch) -> Ints:
+    """The bytes of the texts of each row."""
+    lengths = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        values = column
+        if pa.types.is_dictionary(column.type):
+            values = pc.binary_length(column.dictionary) if _is_text(column.type.value_type) else None
+            values = values.take(column.indices) if values is not None else None
+        else:
+            values = pc.binary_length(column) if _is_text(column.type) else None
+        if values is not None:
+            lengths += pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
+    return lengths
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kinds = pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary
+    return any(is_so(kind) for is_so in kinds)
 
 
 def read_parquet(documents: Sequence[ParquetDocument], *, coded: bool = False) -> list[Records]:
@@ -101,7 +248,8 @@ def _records(documents: Sequence[ParquetDocument], *, coded: bool) -> Records:
     texts = [f.name for f in documents[0].schema if pa.types.is_string(f.type)] if coded else []
     rows = np.array([document.table.num_rows for document in documents], np.int64)
     document_of = np.repeat(np.array([document.index for document in documents], np.int64), rows)
-    begins = np.repeat(np.cumsum(rows) - rows, rows)
+    before = np.cumsum(rows) - rows - np.array([document.first for document in documents], np.int64)
+    begins = np.repeat(before, rows)
     table = pa.concat_tables([document.table for document in documents])
     return Records("typed", _frame(table, texts), document_of, np.arange(len(begins)) - begins)
 
