@@ -12,6 +12,8 @@ from siltstone.errors import ConfigError, UsageError, masked
         ("http://me:1234@minio:9000", "http://***@minio:9000"),
         ("s3://AKIAIOSFODNN7EXAMPLE:wJalr/K7MDENG+bPx@bucket/lake", "s3://***@bucket/lake"),
         ("s3://AKIAIOSFODNN7EXAMPLE/lake", "s3://***/lake"),
+        ("s3:/key:wJalr/K7MDENG+bPx@bucket/lake is no URI", "s3:/***@bucket/lake is no URI"),
+        ("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG", "***"),
         ("https://ghp_0123456789abcdef@host/x", "https://***@host/x"),
         ("sc://host:443/;token=dapi0123;user=me", "sc://host:443/;token=***;user=me"),
         ("http://h/b?X-Amz-Signature=ab12&X-Amz-Expires=5", "http://h/b?X-Amz-Signature=***&X-Amz-Expires=5"),

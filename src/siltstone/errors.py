@@ -8,12 +8,12 @@ _KEYS = r"(?:aws[_-])?(?:secret[_-]access[_-]key|session[_-]token|access[_-]key[
 _NAMES = r"[\w.-]{0,64}(?:token|secret|passw|signature|sig|credential|key)[\w.-]{0,64}"
 _SECRETS = (
     # user and password of a URI: a secret key may hold slashes, and a port with a path behind it is no password
-    (r"(?<=://)[^\s/@:]*:(?!\d{1,5}(?:[^\w@]|$))[^\s@]*@", "***@"),
+    (r"(:/{1,2})[^\s/@:]*:(?!\d{1,5}(?:[^\w@]|$))[^\s@]*@", r"\1***@"),
     (r"(?<=://)[^\s/@:]{16,}@", "***@"),
     (rf"(?i)(?<=[?&;])({_NAMES}=)[^\s&;,'\"]+", r"\1***"),
     (rf"(?i)\b({_KEYS}[\"']?\s?[=:]\s?[\"']?)[\w/+=-]{{16,}}", r"\1***"),
     (r"(?i)\b((?:password|passwd|token|secret)=)[^\s&;,'\"]+", r"\1***"),
-    (r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}", "***"),
+    (r"(?:AKIA|ASIA)[A-Z0-9]{12,}(?::[\w/+=-]{16,})?", "***"),
 )
 """Where secrets stand, and what is shown instead; compiled when there is an error."""
 

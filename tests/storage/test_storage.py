@@ -346,7 +346,12 @@ def test_what_else_goes_wrong_is_left_to_who_writes(local: Storage, monkeypatch:
 
 @pytest.mark.parametrize(
     "uri",
-    ["s3://me:pa55@bucket/lake", "s3://AKIAIOSFODNN7EXAMPLE:wJalr/K7MDENG@bucket", "s3://b?X-Amz-Signature=abcd/x"],
+    [
+        "s3://me:pa55@bucket/lake",
+        "s3://me:pa55/lake",
+        "s3://AKIAIOSFODNN7EXAMPLE:wJalr/K7MDENG@bucket",
+        "s3://b?X-Amz-Signature=abcd/x",
+    ],
 )
 def test_a_bucket_with_keys_in_it_is_refused_without_them(uri: str) -> None:
     with pytest.raises(UsageError, match=r"names no bucket: .*keys come from the environment") as refused:

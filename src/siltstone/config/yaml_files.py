@@ -26,8 +26,7 @@ class _StrictLoader(yaml.SafeLoader):
         if node is None:
             return None
         if _parts_of(node, {}) > _MOST_PARTS:
-            told = f"its aliases make more than {_MOST_PARTS:,} values of it"
-            raise ConstructorError(None, None, told, node.start_mark)
+            raise ConstructorError(problem=f"its aliases make more than {_MOST_PARTS:,} values of it")
         return self.construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -287,8 +287,9 @@ def open_root(uri: str, access: Access = AMAZON) -> Storage:
         if not bucket or rest.startswith("/"):
             raise UsageError(f"{uri} names no bucket", "Give s3://BUCKET or s3://BUCKET/FOLDER.")
         if not _BUCKET.fullmatch(bucket):
+            shown = "s3://***" if ":" in bucket else uri  # what stands before and behind a colon may be keys
             raise UsageError(
-                f"{uri} names no bucket: a name has letters, digits and . _ - only",
+                f"{shown} names no bucket: a name has letters, digits and . _ - only",
                 "Give s3://BUCKET/FOLDER; keys come from the environment, a profile or a role, never from the URI.",
             )
         return Storage(_S3 + "/".join([bucket, *([join(*folders)] if folders else [])]), access)
