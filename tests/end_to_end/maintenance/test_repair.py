@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from siltstone.errors import SiltstoneError, UsageError
+from siltstone.errors import SiltstoneError, StorageError, UsageError
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.verify import verify
 from support.commands import command
@@ -26,6 +26,7 @@ from support.other_writers import (
     newest_manifest_of,
     repaired,
     three_runs,
+    vacuumed,
 )
 
 
@@ -175,3 +176,16 @@ def test_data_files_of_another_writer_are_never_dropped(world: World) -> None:
     without_manifest(world.table)
     with pytest.raises(UsageError, match="has data files of another writer too"):
         repaired(world)
+
+
+def test_vacuum_leaves_what_repair_takes_back(world: World) -> None:
+    three_runs(world)
+    world.settle(CLOSED)
+    without_data_files(world.table)
+    files = world.files()
+    with pytest.raises(StorageError, match=r"1 data files are missing in .*/datalog, such as .*siltstone repair tells"):
+        vacuumed(world)
+    assert world.files() == files
+    assert repaired(world)["files_taken_back"] == 3
+    vacuumed(world)
+    assert values(world) == [0, 0, 1, 1, 2, 2]
