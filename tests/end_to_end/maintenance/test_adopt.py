@@ -27,6 +27,7 @@ from support.other_writers import (
     deliver_a_new_file,
     delta,
     insert,
+    newest_manifest_of,
     numbers,
     three_runs,
     vacuumed,
@@ -73,6 +74,7 @@ def test_touched_source_files_are_named_and_their_accounts_close(fleet: World, o
     assert (touched(fleet, done), fleet.version()) == (sources, before + 1)
     assert numbers(fleet) == rows
     assert fleet.verify()["problems"] == []
+    assert newest_manifest_of(fleet.table)[1]["format"]["min_writer_version"] == 2  # others would read it again
     account = account_of(fleet, HOURS[1])
     assert (account["state"], account["records_in"]) == ("edited", 2)
     assert account["records_in"] + account["rows_adopted"] == account["rows_out"] == sources[HOURS[1]][1]

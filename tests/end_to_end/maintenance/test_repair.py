@@ -18,7 +18,9 @@ from support.other_writers import (
     HOURS,
     LATER,
     OF_FILES,
+    OF_ROWS,
     SLOW,
+    adopted,
     all_but,
     clean_up_log,
     deliver_a_changed_file,
@@ -189,3 +191,13 @@ def test_vacuum_leaves_what_repair_takes_back(world: World) -> None:
     assert repaired(world)["files_taken_back"] == 3
     vacuumed(world)
     assert values(world) == [0, 0, 1, 1, 2, 2]
+
+
+@SLOW
+def test_no_format_is_lowered(world: World) -> None:
+    three_runs(world)
+    OF_ROWS["UPDATE"](delta(world.table))
+    adopted(world)
+    without_data_files(world.table)
+    assert len(repaired(world)["dropped"]) == 1
+    assert newest_manifest_of(world.table)[1]["format"]["min_reader_version"] == 2
