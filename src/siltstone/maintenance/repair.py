@@ -17,9 +17,11 @@ from siltstone.maintenance.verify import place_of
 from siltstone.model.data_files import DataFile, NewFile, is_own_name, staged
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import RepairSummary
+from siltstone.model.table_format import FIRST, FOLDED, KEY, next_format
 from siltstone.storage import Storage
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Snapshot, Table
+from siltstone.table.folded_runs import folded_paths
 from siltstone.table.ledger import EDITED, Head, Ledger
 from siltstone.table.other_writers import files_after_newest_run
 from siltstone.table.transaction import TableVersion, retry
@@ -75,7 +77,7 @@ class _Repairing:
         plan = self._plan()
         if plan is None or not (plan.dropped or plan.lost):
             return summary
-        known = ledgers.load(table.storage, plan.base)
+        known = self._ledger(plan)
         edits = self._edits(plan)
         edited = self._edited_sources(plan, edits)
         again = sorted({*self._sources_of_dropped(plan), *(edit.path for edit in edits), *edited})
@@ -136,6 +138,13 @@ class _Repairing:
                 f"Restore {ledgers.manifest_path(head)} from a backup, or make the table again in another lake.",
             )
         return behind[0] if behind else None
+
+    def _ledger(self, plan: _Plan) -> Ledger:
+        """The ledger to go on from, with a format that is not less than that of the dropped runs."""
+        storage = self._table.storage
+        known = ledgers.load(storage, plan.base)
+        said = [{KEY: known.format}, *(header.more for _, header in plan.dropped if header is not None)]
+        return replace(known, format=next_format(said, storage.root, FOLDED if folded_paths(storage) else FIRST))
 
     def _edits(self, plan: _Plan) -> list[Edit]:
         """The source files with rows in data files that are lost."""

@@ -22,7 +22,7 @@ from siltstone.config.model import Config
 from siltstone.engine.tasks import Progress
 from siltstone.errors import StorageError, UsageError
 from siltstone.maintenance.fold import fold
-from siltstone.model.data_files import DataFile
+from siltstone.model.data_files import DataFile, staged
 from siltstone.model.layout import FOLDER, OWN_EDGES
 from siltstone.model.run_header import RunHeader
 from siltstone.model.run_summary import VacuumSummary
@@ -126,6 +126,7 @@ class _Spare:
 def _spare(table: Table, objects: pl.DataFrame, horizon_us: int, *, dry_run: bool) -> _Spare:
     """What can go of the objects at the newest version, once old runs are folded."""
     snapshot, stored = newest_files(table)
+    _refuse_damaged(table, snapshot, stored, set(objects["path"]))
     reachable: set[str] = set()
     if (others := changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))) is not None:
         if others.kind == "rows":
@@ -148,6 +149,21 @@ def _spare(table: Table, objects: pl.DataFrame, horizon_us: int, *, dry_run: boo
     old = spare.filter(pl.col("modified_us") < horizon_us)
     settled = _settled(headers) | past | set(folded_paths(table.storage))
     return _Spare(snapshot, old, spare.height - old.height, any(_may_be_committed(p, settled) for p in old["path"]))
+
+
+def _refuse_damaged(table: Table, snapshot: Snapshot, stored: Sequence[DataFile], listed: Set[str]) -> None:
+    """Raise StorageError where data files are missing: what runs have taken out may be all that there is of their rows.
+    Files that are not listed, since they came later or behind a link, are looked for one by one."""
+    others = [s.path for s in stored if s.path not in listed]
+    missing = [path for path in others if not (table.storage.size(path) or table.storage.size(staged(path)))]
+    if missing and table.lost_files(snapshot):
+        raise table.overtaken(snapshot, f"version {snapshot.version} is not the newest one any more")
+    if missing:
+        raise StorageError(
+            f"{len(missing):,} data files are missing in {table.storage.root}, such as {missing[0]}; nothing was "
+            "deleted, since files that runs have taken out may hold their rows",
+            "siltstone repair tells what can be taken back; then run again.",
+        )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class TableFormat:
 
 FIRST = TableFormat(1, 1, 1, "0.1.0", "0.1.0")
 FOLDED = TableFormat(2, 2, 2, "0.1.0", "0.1.0")
-"""Old runs of the table may be folded: of many manifests there is one file, which says the same."""
+"""Old runs of the table may be folded: of many manifests there is one file, which says the same. Accounts of source
+files may have rows that were adopted."""
 _FIELDS = asdict(FIRST)
 _TOGETHER = (("version",), ("min_reader_version", "min_reader_release"), ("min_writer_version", "min_writer_release"))
 

@@ -220,7 +220,8 @@ def write_manifest(
     datasets: Mapping[str, str] | None = None,
 ) -> None:
     """Write what a run is about to commit, and the ledger snapshot when one is due. The files are of one `dataset`, but
-    for those with another one in `datasets`.
+    for those with another one in `datasets`. The table has format 2 from a snapshot behind a fold on, from which vacuum
+    may take away what older releases look for, and from accounts on that these do not understand.
 
     Raises TableFormatError, and writes nothing, where the table's format is none that this siltstone may write.
     """
@@ -229,8 +230,8 @@ def write_manifest(
     if head.run % SNAPSHOT_EVERY == 0:
         snapshot = head.name
         _put(table, _snapshot_path(snapshot), ledger.entries, {})
-        if folded_paths(table):  # from this run on vacuum may take away what older releases look for
-            format_now = next_format([{KEY: ledger.format}], table.root, FOLDED)
+    if (snapshot and folded_paths(table)) or any(map(_is_for_format_2, files)):
+        format_now = next_format([{KEY: ledger.format}], table.root, FOLDED)
     whole = replace(
         header,
         run=head.run,
@@ -254,9 +255,14 @@ def _manifest(files: Sequence[FileAccount], dataset: str, datasets: Mapping[str,
     named = [datasets.get(f.path, dataset) for f in files] if datasets else []
     columns["dataset"] = named or pl.repeat(dataset, len(files), dtype=pl.String(), eager=True)
     frame = pl.DataFrame(columns, schema=_MANIFEST)
-    if any(f.account.rows_adopted or f.account.cells_adopted for f in files):
+    if any(map(_is_for_format_2, files)):
         return frame
     return frame.drop("rows_adopted", "cells_adopted")  # which builds of before adopt don't know
+
+
+def _is_for_format_2(file: FileAccount) -> bool:
+    """Whether older releases do not understand an account: they would read an edited file again."""
+    return file.state == EDITED or bool(file.account.rows_adopted or file.account.cells_adopted)
 
 
 def _folders(folders_and_outputs: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:

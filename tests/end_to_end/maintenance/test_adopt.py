@@ -27,6 +27,7 @@ from support.other_writers import (
     deliver_a_new_file,
     delta,
     insert,
+    newest_manifest_of,
     numbers,
     three_runs,
     vacuumed,
@@ -75,6 +76,7 @@ def test_touched_source_files_are_named_and_their_accounts_close(fleet: World, o
     found = fleet.verify()
     assert (found["problems"], found["sources_proven"], found["sources_changed"]) == ([], 3, 0)
     assert found["sources_gone"] == sum(path == "" for path in sources)  # rows that name no source file
+    assert newest_manifest_of(fleet.table)[1]["format"]["min_writer_version"] == 2  # others would read it again
     account = account_of(fleet, HOURS[1])
     assert (account["state"], account["records_in"]) == ("edited", 2)
     assert account["records_in"] + account["rows_adopted"] == account["rows_out"] == sources[HOURS[1]][1]

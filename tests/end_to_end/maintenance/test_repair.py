@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from siltstone.errors import SiltstoneError, UsageError
+from siltstone.errors import SiltstoneError, StorageError, UsageError
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.verify import verify
 from support.commands import command
@@ -30,6 +30,7 @@ from support.other_writers import (
     newest_manifest_of,
     repaired,
     three_runs,
+    vacuumed,
 )
 
 
@@ -200,3 +201,26 @@ def test_data_files_of_another_writer_are_never_dropped(world: World) -> None:
     without_manifest(world.table)
     with pytest.raises(UsageError, match="has data files of another writer too"):
         repaired(world)
+
+
+def test_vacuum_leaves_what_repair_takes_back(world: World) -> None:
+    three_runs(world)
+    world.settle(CLOSED)
+    without_data_files(world.table)
+    files = world.files()
+    with pytest.raises(StorageError, match=r"1 data files are missing in .*/datalog, such as .*siltstone repair tells"):
+        vacuumed(world)
+    assert world.files() == files
+    assert repaired(world)["files_taken_back"] == 3
+    vacuumed(world)
+    assert values(world) == [0, 0, 1, 1, 2, 2]
+
+
+@SLOW
+def test_no_format_is_lowered(world: World) -> None:
+    three_runs(world)
+    OF_ROWS["UPDATE"](delta(world.table))
+    adopted(world)
+    without_data_files(world.table)
+    assert len(repaired(world)["dropped"]) == 1
+    assert newest_manifest_of(world.table)[1]["format"]["min_reader_version"] == 2
