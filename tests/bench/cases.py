@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aggregate_lineup
+import bombing
 import optimizing
 import query
 from fleet import Fleet, around_midnight
@@ -149,6 +150,10 @@ def _mortar(rig: Rig, _: Size) -> list[Entry]:
     return [siltstone_source(rig, tree, "mortar"), *peers]
 
 
+def _bombs(rig: Rig, _: Size) -> list[Entry]:
+    return bombing.entries(rig)
+
+
 def _scaled(entries: Callable[[Rig, float], list[Entry]]) -> Callable[[Rig, Size], list[Entry]]:
     return lambda rig, size: entries(rig, size.scale)
 
@@ -255,6 +260,13 @@ CASES = [
         lambda size: f"many-series: {_share(size)}300,000 series of 100 readings, and 1,000 of 20,000",
         _scaled(aggregate_lineup.many_entries),
         "few",
+        by_default=False,
+    ),
+    Case(
+        "bombs",
+        lambda _: "bombs: small files that ask for much memory; the peak is that of the largest process",
+        _bombs,
+        "sparse",
         by_default=False,
     ),
 ]

@@ -35,7 +35,7 @@ class Rig:
 @dataclass(frozen=True)
 class Checked:
     """What came out: rows by the truth, live files and their bytes, what is wrong; a query says its seconds and the
-    bytes that it read itself."""
+    bytes that it read itself, and what is about one process its peak."""
 
     rows: int
     files: int
@@ -43,6 +43,7 @@ class Checked:
     problems: list[str]
     bytes_read: int | None = None
     seconds: float | None = None
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)

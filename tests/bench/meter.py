@@ -29,6 +29,7 @@ class Measured:
 
     `peak_bytes` is the largest sum of PSS of all living processes of the tree at those samples (10 a second) where the
     sum of RSS was 1 % above all before, from start to end: shared pages count once, the JVM counts in full.
+    `largest_bytes` is the most that any one process had at a time, by its own count, shared pages included.
     """
 
     exit_code: int
@@ -37,6 +38,7 @@ class Measured:
     process_seconds: float
     cpu_seconds: float
     peak_bytes: int
+    largest_bytes: int
 
 
 def measure(command: Sequence[str], *, env: Mapping[str, str], cores: int, folder: Path, limit_s: float) -> Measured:
@@ -75,7 +77,8 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], cores: int, folde
     peak = watch.stop()
     whole_cpu = watch.cpu_seconds()
     ready, done = marks.get("READY", (began, 0.0)), marks.get("DONE", (ended, whole_cpu))
-    return Measured(exit_code, "".join(output), done[0] - ready[0], ended - began, done[1] - ready[1], peak)
+    times = done[0] - ready[0], ended - began, done[1] - ready[1]
+    return Measured(exit_code, "".join(output), *times, peak, watch.largest)
 
 
 class _Watch(threading.Thread):
@@ -88,6 +91,7 @@ class _Watch(threading.Thread):
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._most_rss, self._peak = 0, 0
+        self.largest = 0
 
     def run(self) -> None:
         for number in itertools.count():
@@ -119,6 +123,7 @@ class _Watch(threading.Thread):
         for process, cpu in self._seen.items():
             self._seen[process] = max(cpu, _cpu(process))
             rss += _rss(process)
+            self.largest = max(self.largest, _high_water(process))
         if rss > self._most_rss * _MORE:  # PSS is dear to read, above all for who is read
             self._most_rss = rss
             self._peak = max(self._peak, sum(_pss(process) for process in self._seen))
@@ -132,11 +137,20 @@ def _rss(process: psutil.Process) -> int:
 
 
 def _pss(process: psutil.Process) -> int:
+    return _kib(process, "smaps_rollup", "Pss:") * 1024
+
+
+def _high_water(process: psutil.Process) -> int:
+    """The most memory that a living process has had so far."""
+    return _kib(process, "status", "VmHWM:") * 1024
+
+
+def _kib(process: psutil.Process, file: str, name: str) -> int:
     try:
-        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+        text = Path(f"/proc/{process.pid}/{file}").read_text()
     except OSError:  # it has ended
         return 0
-    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(name)), 0)
 
 
 def _cpu(process: psutil.Process, *, waited_for: bool = False) -> float:
