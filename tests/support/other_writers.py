@@ -13,9 +13,9 @@ from deltalake import DeltaTable, write_deltalake
 from siltstone.maintenance.adopt import adopt
 from siltstone.maintenance.describe import open_table
 from siltstone.maintenance.repair import repair
-from siltstone.maintenance.vacuum import vacuum
 from siltstone.model.run_summary import AdoptSummary, RepairSummary, VacuumSummary
 from support.fleet import NOON, World, quiet, record
+from support.stories import vacuum_all
 
 SLOW = pytest.mark.slow("faults")
 LATER = "optimize.after_compact=false"
@@ -113,8 +113,8 @@ def repaired(world: World, *, yes: bool = True) -> RepairSummary:
 
 def vacuumed(world: World, table: str = "datalog") -> VacuumSummary:
     """Vacuum without any grace."""
-    config = world.config("vacuum.grace_hours=0")
-    return vacuum(open_table(str(world.lake), table, config.storage), config, quiet, dry_run=False, force=True)
+    summary: VacuumSummary = vacuum_all(world.root, table)
+    return summary
 
 
 def newest_manifest_of(root: Path) -> tuple[Path, dict[str, Any]]:

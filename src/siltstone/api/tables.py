@@ -131,8 +131,8 @@ def adopt(
     engine: "Engine | None" = None,
     progress: "Progress | None" = None,
 ) -> "AdoptSummary":
-    """What another writer (DELETE, UPDATE, MERGE) changed in the table at LAKE/TABLE, and whose rows; with `yes` the
-    rows are siltstone's own from then on, as they are now.
+    """What another writer (DELETE, UPDATE, MERGE) changed in the table at LAKE/TABLE, by source file; with `yes`
+    the rows are siltstone's own from then on, as they are now.
 
     Raises UsageError for tables of aggregates, which `aggregate` with `full` computes again; LostRaceError.
     """

@@ -17,7 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "optimize": "merge undersized files of a table; no row changes",
     "vacuum": "delete files that no run needs, older than vacuum.grace_hours",
     "adopt": "take over rows that another writer changed; without --yes only say which",
-    "repair": "go on from the run before one whose files are gone; without --yes only say how",
+    "repair": "drop runs that lost their files; without --yes only say which",
     "aggregate": "time-weighted aggregates of a table's series; again: only what changed",
     "rollup": "coarser buckets from a table of aggregates; readings are not read again",
     "conventions": "whose definitions --convention knows: rules and measures",

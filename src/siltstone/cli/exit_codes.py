@@ -10,7 +10,7 @@ exit codes of every command:
     4  other runs committed first, again and again; nothing was committed
     5  the outcome of the commit is unknown; run it again, it finds out
     6  storage or cluster: a path can't be listed, read or written, or workers don't see it; Spark can't be reached or
-       lost an executor; a data file of a table is damaged; nothing was committed
+       lost an executor; a file of a table is damaged or gone; nothing was committed
     7  verify found the table not to be what its manifests say
     9  done in part: what the message names is committed (--json lists it too), the rest is not
   130  stopped by Ctrl-C; the next run goes on from what was committed

@@ -1,4 +1,4 @@
-"""`siltstone repair`: a table goes on from the run before one whose files are gone."""
+"""`siltstone repair`: runs that lost their files are dropped, and the table goes on from the one before."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""The tables of a source, one after the other: one that fails leaves the others their turn, and is told at the end."""
+"""The tables of a source, one after the other: one that fails leaves the others their turn, and is named at the end."""
 
 import time
 from collections.abc import Iterator

@@ -139,9 +139,9 @@ def compare(
     """What is new; objects with a new etag are read once to tell a copy from other content.
 
     With `retry_quarantined` files with refused records, or refused as a whole, are new again, and so are those of
-    `again`. Where files share rows
-    of the table (see `Strategy`) a file with a former version brings its companions along, or is left out where it
-    can't: one is gone, or its new content is `refused`. A file of which another writer edited rows is left out.
+    `again`. Where files share rows of the table (see `Strategy`) a file with a former version brings its companions
+    along, or is left out where it can't: one is gone, or its new content is `refused`. A file of which another writer
+    edited rows is left out.
     """
     _refuse_foreign(listing, ledger, dataset)
     entries = ledger.of(dataset.name).entries
@@ -153,17 +153,8 @@ def compare(
     edited = set(joined.filter(state=EDITED)["identity"])
     is_same = (pl.col("etag") == pl.col("old_etag")) & (pl.col("size") == pl.col("old_size"))
     todo = set(joined.filter(is_new)["identity"])
-    noted: list[FileAccount] = []
-    kept: set[str] = set()
-    touched = joined.filter(~is_new & ~is_same)
-    contents = store.ahead(store.read, touched["path"], touched["size"])
-    for row, fetched in zip(touched.iter_rows(named=True), contents, strict=True):
-        if fetched is None:
-            continue
-        if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:
-            noted.append(_noted(row, fetched.etag))
-        else:
-            (kept if row["identity"] in edited else todo).add(row["identity"])
+    noted, other_content = _read_again(joined.filter(~is_new & ~is_same), store)
+    todo |= other_content - edited
     listed = set(listing.files["identity"]) - edited
     sharing = entries if shares_rows else entries.clear()
     device_of = partial(_device, dataset)
@@ -177,9 +168,25 @@ def compare(
         former_duplicates=(pl.col("duplicates_dropped") + pl.col("keys_superseded")).fill_null(0),
         former_sha256=former_sha256,
     )
-    changed = sorted(found.left_out | kept)
+    changed = sorted(found.left_out | (other_content & edited))
     skipped = joined.height - files.height - len(noted) - len(changed)
     return ListingDiff(files, skipped, noted, changed, found.together)
+
+
+def _read_again(touched: pl.DataFrame, store: Storage) -> tuple[list[FileAccount], set[str]]:
+    """Of known files with a new etag: accounts of those with the content that they had, and the names of those with
+    another; not of those that are gone."""
+    noted: list[FileAccount] = []
+    other_content: set[str] = set()
+    contents = store.ahead(store.read, touched["path"], touched["size"])
+    for row, fetched in zip(touched.iter_rows(named=True), contents, strict=True):
+        if fetched is None:
+            continue
+        if hashlib.sha256(fetched.data).hexdigest() == row["sha256"]:
+            noted.append(_noted(row, fetched.etag))
+        else:
+            other_content.add(row["identity"])
+    return noted, other_content
 
 
 def _refuse_foreign(listing: Listing, ledger: Ledger, dataset: Dataset) -> None:

@@ -17,8 +17,8 @@ from siltstone.table.transaction import TableVersion, reading_at, retry
 
 
 def adopt(table: Table, config: Config, engine: Engine, progress: Progress, *, does: bool) -> AdoptSummary:
-    """What other writers changed in a table since siltstone's newest run, and whose rows; where it `does`, they are
-    siltstone's own from then on.
+    """What other writers changed in a table since siltstone's newest run, by source file; where it `does`, the rows
+    are siltstone's own from then on.
 
     Raises OtherWriterError for a table that was made of others, which its own command makes anew; LostRaceError.
     """

@@ -1,4 +1,4 @@
-"""Repair: a table whose newest run has lost its manifest or data files goes on from the run before it."""
+"""Repair: where the newest runs of a table lost their manifests or data files, it goes on from the run before them."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def repair(table: Table, config: Config, engine: Engine, progress: Progress, *, 
     """Which runs have to be dropped since their manifests or data files are gone, what is taken back, and what is lost;
     where it `does`, the table goes on from the newest whole run.
 
-    Raises UsageError where the run to go on from can't be told, LostRaceError.
+    Raises UsageError where nothing says which run to go on from, LostRaceError.
     """
     started = time.time()
     work = _Repairing(table.for_writing(), config, engine, progress)

@@ -1,11 +1,11 @@
 """Deletes what no run needs: files of runs that died, were refused or went another way, and replaced data files.
 
-What is needed: the data files of the newest version; files that were taken out of it within the grace period, by
-whomever, for readers of an older version; the manifests, ledger and quarantine files on the chain, unless the runs are
+What is needed: the data files of the newest version; files that any writer took out of it within the grace
+period, for readers of an older version; the manifests, ledger and quarantine files on the chain, unless the runs are
 folded (then the files of these); the log of a plain table from the newest checkpoint but one on; of a table of
 aggregates the edges of input files that its runs within the grace period knew. Everything else that is older than the
 grace period goes. Younger files may belong to a run that is under way; older ones too, if it takes that long: so a
-fence is committed before any goes that a run may be about to commit. Age is told by the clock of the store.
+fence is committed before any goes that a run may be about to commit. Age goes by the clock of the store.
 """
 
 import re

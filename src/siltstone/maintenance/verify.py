@@ -12,7 +12,7 @@ from siltstone.config.model import Config
 from siltstone.config.task_settings import options_of, settings_of
 from siltstone.engine.tasks import Engine, Progress
 from siltstone.errors import UsageError
-from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck, SourceFound, Sums
+from siltstone.maintenance.verify_tasks import DataCheck, DataFound, SourceCheck, SourceFound, SourcesFound, Sums
 from siltstone.mapping.dataset import Dataset, WideDataset
 from siltstone.model.contracts import Contract
 from siltstone.model.data_files import DataFile, is_own_name
@@ -55,26 +55,11 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
     data_tasks = _data_checks(table, stored, headers, snapshot)
     data = engine.run(data_tasks, lambda done: progress("reading data files", done, len(data_tasks), 0))
     results = engine.run(sources_tasks, lambda done: progress("reading source files", done, len(sources_tasks), 0))
-    found = {path: file for result in results for path, file in result.files.items()}
-    if not any(file.is_there for file in found.values()):
-        for check in sources_tasks:
-            check.input.refuse_unseen((path, "") for path, *_ in check.files)
-    found = {path: SourceFound(is_there=False) for path in accounts["path"]} | found  # some only others have named
-    in_table: dict[str, Sums] = {}
-    for result in data:
-        for path, sums in result.sources.items():
-            in_table.setdefault(path, Sums()).add(sums)
-    problems = [problem for result in data for problem in result.problems]
-    others = changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))
-    if others is not None and others.kind != "files":
-        problems.append(f"other writers have changed rows of the table since run {others.run}: {others}. {others.move}")
-    for task, result in zip(data_tasks, data, strict=True):
-        problems += _misplaced(task, result, datasets, table.contract)
-    problems += _missing_refusals(table.storage, snapshot.head)
-    for row in accounts.iter_rows(named=True):
-        problems += _problems(row, in_table.pop(row["path"], Sums()), found[row["path"]])
-    for path, sums in in_table.items():
-        problems.append(f"{path}: {sums.rows:,} rows of it are in the table, no manifest knows it")
+    _refuse_unseen(sources_tasks, results)
+    found = {path: SourceFound(is_there=False) for path in accounts["path"]}  # some only others have named
+    found |= {path: file for result in results for path, file in result.files.items()}
+    problems = [*_changes_of_others(table, snapshot), *_problems_of_files(data_tasks, data, datasets, table)]
+    problems += [*_missing_refusals(table.storage, snapshot.head), *_problems_of_sources(accounts, data, found)]
     read = [(found[row["path"]], row) for row in accounts.iter_rows(named=True) if found[row["path"]].is_there]
     unchanged = [row for file, row in read if file.sha256 == row["sha256"]]
     return VerifySummary(
@@ -91,6 +76,44 @@ def verify(table: Table, config: Config, engine: Engine, progress: Progress) -> 
         problems=problems,
         seconds=round(time.time() - started, 3),
     )
+
+
+def _refuse_unseen(tasks: Sequence[SourceCheck], results: Sequence[SourcesFound]) -> None:
+    """Raise StorageError where no task found a source file that this process reads."""
+    if not any(file.is_there for result in results for file in result.files.values()):
+        for task in tasks:
+            task.input.refuse_unseen((path, "") for path, *_ in task.files)
+
+
+def _problems_of_files(
+    tasks: Sequence[DataCheck],
+    found: Sequence[DataFound],
+    datasets: Mapping[str, tuple[Dataset, Any]],
+    table: Table,
+) -> Iterator[str]:
+    for task, result in zip(tasks, found, strict=True):
+        yield from result.problems
+        yield from _misplaced(task, result, datasets, table.contract)
+
+
+def _changes_of_others(table: Table, snapshot: Snapshot) -> Iterator[str]:
+    others = changes_by_others(table, snapshot, ledgers.load(table.storage, snapshot.head))
+    if others is not None and others.kind != "files":
+        yield f"other writers have changed rows of the table since run {others.run}: {others}. {others.move}"
+
+
+def _problems_of_sources(
+    accounts: pl.DataFrame, data: Sequence[DataFound], found: Mapping[str, SourceFound]
+) -> Iterator[str]:
+    """Where accounts, source files and rows of the table don't fit together."""
+    in_table: dict[str, Sums] = {}
+    for result in data:
+        for path, sums in result.sources.items():
+            in_table.setdefault(path, Sums()).add(sums)
+    for row in accounts.iter_rows(named=True):
+        yield from _problems(row, in_table.pop(row["path"], Sums()), found[row["path"]])
+    for path, sums in in_table.items():
+        yield f"{path}: {sums.rows:,} rows of it are in the table, no manifest knows it"
 
 
 def _data_checks(

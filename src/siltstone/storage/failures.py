@@ -105,7 +105,7 @@ def next_move(uri: str, error: Exception, otherwise: str = "") -> str:
 
 
 def _of_disk(path: str, told: str, otherwise: str = "") -> str:
-    """The next move after what a local disk told."""
+    """The next move after what a local disk reported."""
     if "No space left" in told:
         return _make_room(path)
     move = next((move for words, move in _LIMITS.items() if words in told), "")

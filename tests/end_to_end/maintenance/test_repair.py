@@ -11,9 +11,8 @@ import pytest
 
 from siltstone.errors import SiltstoneError, StorageError, UsageError
 from siltstone.maintenance.describe import open_table
-from siltstone.maintenance.verify import verify
 from support.commands import command
-from support.fleet import World, quiet
+from support.fleet import World
 from support.other_writers import (
     CLOSED,
     HOURS,
@@ -72,8 +71,7 @@ def values(world: World) -> list[float]:
 
 
 def problems(world: World) -> list[str]:
-    table = open_table(str(world.lake), "datalog", world.config().storage)
-    return list(verify(table, world.config(), world.engine, quiet)["problems"])
+    return list(world.verify()["problems"])
 
 
 @pytest.mark.parametrize(
