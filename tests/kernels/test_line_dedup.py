@@ -63,3 +63,20 @@ def test_as_many_rows_stay_as_there_are_different_ones(rows: list[tuple[int, int
     for row, mark in zip(rows, marks, strict=True):
         assert mark == (row in seen)
         seen.add(row)
+
+
+def test_a_line_is_read_again_once_and_one_document_after_the_other() -> None:
+    """Rows of an earlier call that nobody had looked at: two documents, their rows in turn; later calls know them."""
+    asked: list[int] = []
+
+    def line_of(document: int, line: int) -> bytes:
+        asked.append(document)
+        return b"%d" % line
+
+    finder = Duplicates(line_of)
+    assert repeated(finder, [(0, 10 + n, n % 2, n) for n in range(4)]) == [False] * 4
+    assert repeated(finder, [(0, 10 + n, 7, n) for n in range(4)]) == [True] * 4
+    assert asked == [0, 0, 1, 1, 7, 7, 7, 7]
+    asked.clear()
+    assert repeated(finder, [(0, 10, 8, 99), (0, 10, 8, 0)]) == [False, True]
+    assert asked == [8, 8]

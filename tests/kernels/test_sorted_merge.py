@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.kernels.sorted_merge import Run, SortedMerge, merge_sorted
+from siltstone.kernels import sorted_merge
+from siltstone.kernels.sorted_merge import Run, SortedMerge, merge_sorted, united
 from support.parsing import assert_same
 from support.rounds import examples
 
@@ -301,3 +302,34 @@ def test_of_each_run_one_table_is_held_at_a_time(runs: list[tuple[list[Row], lis
         for number, rows in enumerate(handed):
             assert sum(rows) - taken[number] <= (rows[-1] if rows else 0)
     assert given_out == sum(len(rows) for rows, _ in runs)
+
+
+@pytest.mark.parametrize("order", [range(40), [n * 7 % 40 for n in range(40)]], ids=["sorted", "mixed"])
+def test_what_takes_more_than_a_part_of_the_memory_comes_in_parts(
+    order: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tables of columns of their own: together they have six, of which the parts hold a few rows each."""
+    monkeypatch.setattr(sorted_merge, "_SMALLEST_PART", 128)
+    monkeypatch.setattr(sorted_merge, "_PARTS_OF_MEMORY", 1 << 20)
+    first, second = list(order)[:20], list(order)[20:]
+    tables = [
+        table([("A", n) for n in times]).append_column(name, pa.array([float(n) for n in times]))
+        for name, times in (("x", first), ("y", second))
+    ]
+    merge = SortedMerge([Run("A", lambda: tables)], sort_by=("unit", "ts"), chunk_bytes=1, memory_bytes=1 << 20)
+    chunks = []
+    while (chunk := merge.next_chunk(fresh_file=False)) is not None:
+        chunks.append(chunk)
+    assert len(chunks) > 3
+    times = [time for chunk in chunks for _, time in rows_of(chunk.table)]
+    rows = [row for chunk in chunks for row in chunk.table.to_pylist()]
+    assert times == list(range(40))
+    assert [row["x"] if row.get("x") is not None else row["y"] for row in rows] == [float(time) for time in times]
+
+
+def test_columns_that_tables_lack_share_their_memory() -> None:
+    tables = [pa.table({f"c{n}": pa.array([float(n)] * 1_000)}) for n in range(50)]
+    found = united(tables)
+    assert found.shape == (50_000, 50)
+    assert found.column("c7").to_pylist()[6_999:8_001] == [None, *[7.0] * 1_000, None]
+    assert found.get_total_buffer_size() < 3 * 50 * 8_000  # dense it would be 50 times as much

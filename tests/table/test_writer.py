@@ -15,6 +15,7 @@ from siltstone.model.contracts import DATALOG, TIMESTAMP, Column
 from siltstone.model.data_files import NewFile, Sizes
 from siltstone.model.schema import Schema, base_schema
 from siltstone.storage import Storage
+from siltstone.table import writer as writer_module
 from siltstone.table.writer import DOCUMENT, PartitionWriter, WriterSettings
 from support.parsing import assert_same
 
@@ -204,3 +205,25 @@ def test_no_key_of_a_record_can_be_named_like_the_inner_column() -> None:
 def test_a_writer_that_got_no_rows_writes_nothing(tmp_path: Path) -> None:
     found: list[Any] = Rig(tmp_path).finish()
     assert (found, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_file_with_too_many_columns_of_row_groups_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The footer tells of each column of each row group: 6 columns x 2 groups are the most here."""
+    monkeypatch.setattr(writer_module, "_MOST_COLUMN_CHUNKS", 12)
+    rig = Rig(tmp_path, group_bytes=1)
+    for n in range(5):
+        rig.writer.write(rows(["A"], [US + n]), breaks=False)
+    rig.writer.close()
+    groups = [pq.ParquetFile(tmp_path / output.path).metadata.num_row_groups for output in rig.writer.outputs]
+    assert groups == [2, 2, 1]
+
+
+def test_columns_of_nulls_do_not_make_row_groups_small(tmp_path: Path) -> None:
+    """300 columns without a value beside two with: a row has 16 bytes, and not 2,400."""
+    rig = Rig(tmp_path, group_bytes=32 << 10)
+    rig.schema = Schema((*SCHEMA.columns, *(Column(f"c{n}", "double", f"c{n}") for n in range(300))))
+    empty = {f"c{n}": pa.nulls(1_000, pa.float64()) for n in range(300)}
+    rig.writer.write(rows([None] * 1_000, **empty), breaks=False)
+    rig.writer.close()
+    (output,) = rig.writer.outputs
+    assert pq.ParquetFile(tmp_path / output.path).metadata.num_row_groups < 10

@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from siltstone.formats.documents import Document, ParseRules, row_cells
+from siltstone.formats.ndjson import fast as fast_lane
 from siltstone.formats.ndjson import lanes as ndjson
 from siltstone.formats.ndjson.careful import parse_careful
 from siltstone.formats.ndjson.lanes import parse
@@ -181,3 +182,20 @@ def test_pieces_change_nothing(lines: list[str], ends: bool, truncated: bool, pi
     assert [n for p in parts for n in p.line.tolist()] == careful.line.tolist()
     assert [b for p in parts for b in p.bad] == list(careful.bad)
     assert [row for p in parts for row in cells_of(p, [whole])] == cells_of(careful, [whole])
+
+
+def test_keys_that_few_lines_have_make_no_columns_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of 200 rows and 200 columns would hold 40,000 cells for 400 values."""
+    monkeypatch.setattr(fast_lane, "_FEW_CELLS", 256)
+    lines = [f'{{"d":{n},"k{n}":{n}.5}}' for n in range(200)]
+    parts, schema = parse([document(*lines)], columns(d="double"), RULES)
+    assert {p.lane for p in parts} == {"inferred"}
+    assert [c.key for c in schema.columns] == ["d", *(f"k{n}" for n in range(200))]
+    assert sum(p.table.num_rows * p.table.num_columns for p in parts) < 200 * 32
+    careful, _ = parse_careful(document(*lines), schema, RULES)
+    assert [row for p in parts for row in rows_by_key(p, schema)] == rows_by_key(careful, schema)
+    # known columns that few lines have: each part has those that occur in it
+    again, _ = parse([document(*lines)], schema, RULES)
+    assert {p.lane for p in again} == {"typed"}
+    assert [row for p in again for row in rows_by_key(p, schema)] == rows_by_key(careful, schema)
+    assert sum(p.table.num_columns for p in again) < 200 * 2 + 3 * len(again)
