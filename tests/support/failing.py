@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import re
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from siltstone.errors import SiltstoneError
+from support.new_python import printed_by
 from support.operations import How, Operations, watch
 from support.stories import STORIES, Story, put_back
 
@@ -217,17 +217,8 @@ def main(story: str, folder: str, first: int, step: int, only: str = "") -> dict
 
 def failing(story: str, folder: Path, first: int, step: int, only: str = "") -> dict[str, Any]:
     """The same in a new Python: it forks, which a process that has used its threads must not."""
-    done = subprocess.run(
-        [sys.executable, "-m", "support.failing", story, str(folder), str(first), str(step), only],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "POLARS_MAX_THREADS": "2"},
-        capture_output=True,
-        text=True,
-        timeout=3600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    found: dict[str, Any] = printed_by("support.failing", story, str(folder), str(first), str(step), only)
+    return found
 
 
 if __name__ == "__main__":

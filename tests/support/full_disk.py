@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from support.failing import End, Trial, in_child
+from support.new_python import printed_by
 from support.stories import put_back
 
 Limit = Literal["disk", "file size"]
@@ -95,18 +96,10 @@ def full_disk(story: str, folder: Path, limit: Limit, step: int) -> dict[str, An
     """The same in a new Python, which mounts a small disk where it may; elsewhere the size of files is limited."""
     may_mount = shutil.which("unshare") and subprocess.run([*_OWN_MOUNTS, "true"], capture_output=True).returncode == 0
     chosen = limit if may_mount else "file size"
-    command = [sys.executable, "-m", "support.full_disk", story, str(folder), chosen, str(step)]
-    done = subprocess.run(
-        [*(_OWN_MOUNTS if chosen == "disk" else ()), *command],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "POLARS_MAX_THREADS": "2"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    words = story, str(folder), chosen, str(step)
+    behind = _OWN_MOUNTS if chosen == "disk" else ()
+    found: dict[str, Any] = printed_by("support.full_disk", *words, seconds=600, behind=behind)
+    return found
 
 
 if __name__ == "__main__":

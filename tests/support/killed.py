@@ -8,7 +8,6 @@ Prints a JSON list: the signal that ended each (0 when it came to its end alive)
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from siltstone.table.quarantine import QuarantineWriter
 from siltstone.table.writer import PartitionWriter
 from support.aggregates import Aggregates
 from support.fleet import World
+from support.new_python import printed_by
 
 POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the listing": (job_module, "list_input", True),
@@ -119,17 +119,8 @@ def meanwhile(child: int, job: str, root: str) -> None:
 def die(cases: Sequence[tuple[str, str, str, Path]]) -> list[int]:
     """Run each (job, point, job meanwhile or "", root) in a new Python's fork; the signal that ended each."""
     words = [f"{':'.join(filter(None, names))}={root}" for *names, root in cases]
-    done = subprocess.run(
-        [sys.executable, "-m", "support.killed", *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    signals: list[int] = json.loads(done.stdout)
-    assert len(signals) == len(cases), done.stderr
+    signals: list[int] = printed_by("support.killed", *words, seconds=100)
+    assert len(signals) == len(cases)
     return signals
 
 

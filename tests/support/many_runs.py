@@ -8,15 +8,14 @@ counted does not depend on the machine: operations of storage and files. Prints 
 
 import gc
 import json
-import os
 import resource
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from support.fleet import NOON, World, record
+from support.new_python import printed_by
 from support.operations import Operations, watch
 from support.stories import vacuum_all
 
@@ -58,16 +57,8 @@ def many_runs(root: Path, runs: int, settings: Sequence[str]) -> list[Cost]:
 
 def costs(root: Path, runs: int, *settings: str) -> list[Cost]:
     """The same in a new Python, which has no other memory."""
-    done = subprocess.run(
-        [sys.executable, "-m", "support.many_runs", str(root), str(runs), *settings],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "POLARS_MAX_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=3600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [Cost(**cost) for cost in json.loads(done.stdout)]
+    found = printed_by("support.many_runs", str(root), str(runs), *settings, threads=1)
+    return [Cost(**cost) for cost in found]
 
 
 if __name__ == "__main__":

@@ -1,15 +1,12 @@
 """Processes of a Spark cluster that die: Spark does their tasks again, and each row is in the table once."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.fleet import NOON, World, record
+from support.new_python import printed_by
 
 
 @pytest.mark.slow("spark")
@@ -28,14 +25,5 @@ def test_a_worker_and_an_executor_die_after_their_task_has_written(world: World)
 
 def _compacted_by_dying_spark(root: Path) -> dict[str, Any]:
     """In a session of its own: one process has one session, and that of the other tests is no cluster."""
-    done = subprocess.run(
-        [sys.executable, "-m", "support.dying_spark", str(root)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    found: dict[str, Any] = printed_by("support.dying_spark", str(root), seconds=600)
+    return found
