@@ -160,7 +160,7 @@ def test_bounds_by_which_readers_skip_are_told_twice_or_in_order() -> None:
 
 def test_a_file_that_is_gone_is_no_damage(tmp_path: Path) -> None:
     table = Storage(str(tmp_path))
-    told = rf"data_1\.parquet is gone\. Run again\. .* siltstone repair {tmp_path} would do"
+    told = rf"data_1\.parquet is gone\. Run again\. .* siltstone repair {tmp_path} says how"
     with pytest.raises(StorageError, match=told) as error:
         fetched(table, "data_1.parquet")
     assert not isinstance(error.value, DamagedFileError)

@@ -301,7 +301,8 @@ def fetched(
 def _gone(table: Storage, path: str) -> StorageError:
     return StorageError(
         f"{table.uri(path)} is gone",
-        f"Run again. If it is gone then too, restore it, or see what siltstone repair {table.root} would do.",
+        "Run again. If it is gone then too, restore it from a backup. A table that compact has made can go on without "
+        f"it: siltstone repair {table.root} says how; others are made again by their commands.",
     )
 
 

@@ -126,7 +126,7 @@ DAMAGE: dict[str, tuple[Callable[[World], None], str]] = {
     "a manifest that forgets": (drop_manifest_lines, "2 rows in the table, its manifest says 1"),
     "a data file that is gone": (
         lambda w: [(w.table / p["path"]).unlink(missing_ok=True) for p in _log(w, "add")] and None,
-        ".parquet: is gone. Run again. If it is gone then too, restore it, or see what siltstone repair",
+        ".parquet: is gone. Run again. If it is gone then too, restore it from a backup.",
     ),
 }
 
