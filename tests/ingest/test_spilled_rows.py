@@ -73,7 +73,9 @@ def _files(seconds: int) -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.parametrize("policy", ["distinct", "first", "version"])
+@pytest.mark.parametrize(
+    "policy", ["version", *(pytest.param(p, marks=pytest.mark.slow("laws")) for p in ("distinct", "first"))]
+)
 def test_little_memory_gives_the_same_table_and_the_same_accounts(
     policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

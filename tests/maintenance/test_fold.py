@@ -107,6 +107,7 @@ def test_a_run_within_the_grace_period_or_after_the_newest_snapshot_is_not_folde
     assert (len(with_dry_run), folded_paths(table)) == (12 + 3, [])  # manifests, and three ledger snapshots
 
 
+@pytest.mark.slow("laws")
 def test_few_files_are_left_after_many_runs(table: Storage) -> None:
     head = commit(table, 8)
     counts = []

@@ -144,6 +144,7 @@ def _age(folder: Folder) -> None:
         os.utime(path, (then, then))
 
 
+@pytest.mark.slow("kills")
 @pytest.mark.part("kills")
 def test_after_a_kill_at_any_step_the_next_run_leaves_the_truth_alone(folder: Folder) -> None:
     done = steps_of_a_run(folder)

@@ -85,6 +85,7 @@ def test_a_plain_log_entry_is_on_the_disk_before_files_get_their_names_and_these
         at = seen.index(step, at) + 1
 
 
+@pytest.mark.slow("faults")
 def test_a_published_folder_keeps_the_same_order(
     tmp_path: Path, disk: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
