@@ -5,7 +5,7 @@ from datetime import datetime, tzinfo
 
 import pytest
 
-from siltstone.ingest import job
+from siltstone.ingest import table_run
 from support.fleet import NOON, World, record
 
 _TEN_DAYS = 10 * 86_400
@@ -24,7 +24,7 @@ def test_a_clock_that_was_set_back_changes_no_order(world: World, monkeypatch: p
     world.deliver({place: [record(NOON, n=1), record(NOON + 1, n=2)]})
     world.compact()
     monkeypatch.setattr(time, "time", lambda: real() - _TEN_DAYS)
-    monkeypatch.setattr(job, "datetime", SetBack)
+    monkeypatch.setattr(table_run, "datetime", SetBack)
     world.deliver({place: [record(NOON, n=3)]})
     world.compact()
     newest, first = world.headers()

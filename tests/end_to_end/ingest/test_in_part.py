@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from siltstone.errors import OtherTermsError, PartlyError, StorageError, UnknownOutcomeError
-from siltstone.ingest import job as job_module
+from siltstone.ingest import table_run
 from siltstone.table.delta_table import Table
 from support.commands import command
 from support.fleet import NOON, InProcess, World, record
@@ -161,7 +161,7 @@ def failing_at(number: int, error: Exception, real: Callable[..., Any]) -> Calla
 def test_portions_that_are_committed_are_told(plant: Plant, error: Exception) -> None:
     plant.deliver("sitewise", {raw_path(n): raw((n, float(n), 1)) for n in (1, 2, 3)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_module, "_SHARE_OF_MEMORY", 1 << 20)  # so that a portion is one file
+        patch.setattr(table_run, "_SHARE_OF_MEMORY", 1 << 20)  # so that a portion is one file
         patch.setattr(Table, "commit", failing_at(3, error, Table.commit))
         with pytest.raises(PartlyError, match=f"not done: .*{error}") as partly:
             plant.compact("sitewise", APART)

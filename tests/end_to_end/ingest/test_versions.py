@@ -3,6 +3,7 @@
 import pytest
 
 from siltstone.ingest import job as job_module
+from siltstone.ingest import table_run
 from support.plant import SERIES, Plant, raw, raw_path
 from support.races import Once, between
 
@@ -141,7 +142,7 @@ def test_a_device_with_more_than_a_task_can_hold_is_taken_in_batches(plant: Plan
     other = Plant(plant.root / "other")
     other.deliver("sitewise", {raw_path(n): raw((0, float(n), n), (n, 1.0, 1)) for n in range(1, 6)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_module, "_SHARE_OF_MEMORY", 1 << 12)
+        patch.setattr(table_run, "_SHARE_OF_MEMORY", 1 << 12)
         parts = other.compact("sitewise", "engine.memory_mb=1", "optimize.after_compact=false")["readings"]
     assert parts["files_ingested"] == 5
     assert parts["run"].startswith("00000005")
@@ -153,7 +154,7 @@ def test_a_file_that_changed_in_the_first_batch_is_left_and_the_others_go_on(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant.deliver("sitewise", {raw_path(n): raw((n, float(n), 1)) for n in range(1, 4)})
-    monkeypatch.setattr(job_module, "_SHARE_OF_MEMORY", 1 << 20)
+    monkeypatch.setattr(table_run, "_SHARE_OF_MEMORY", 1 << 20)
     change = Once(lambda: plant.deliver("sitewise", {raw_path(1): raw((9, 9.0, 1))}))
     between(monkeypatch, job_module, "list_input", change, after=True)
     summary = plant.compact("sitewise")["readings"]

@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
-from siltstone.ingest import job
+from siltstone.ingest import table_run
 from siltstone.maintenance import vacuum as vacuum_module
 from siltstone.storage import Storage
 from siltstone.table.parquet_table import PlainTable
@@ -154,7 +154,7 @@ def test_a_file_that_is_gone_before_the_commit_is_written_again(world: World, mo
             path.unlink()
 
     world.deliver({ONE: [record(NOON, a=1)]})
-    between(monkeypatch, job, "check_footers", Once(act))
+    between(monkeypatch, table_run, "check_footers", Once(act))
     assert world.compact()["rows_out"] == 1
     assert world.rows("a") == [(1.0,)]
 
@@ -163,7 +163,7 @@ def test_a_file_that_a_vacuum_deletes_before_the_check_is_written_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.deliver({ONE: [record(NOON, a=1)]})
-    between(monkeypatch, job, "check_footers", Once(lambda: weeks_pass(world), times=8))
+    between(monkeypatch, table_run, "check_footers", Once(lambda: weeks_pass(world), times=8))
     assert world.compact()["rows_out"] == 1
     assert world.rows("a") == [(1.0,)]
 
