@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -34,27 +35,48 @@ class End:
     done: tuple[str, ...] = ()
 
 
+class Child:
+    """A fork of this process that does some work, and may stop itself meanwhile."""
+
+    def __init__(self, work: Callable[[], Any], operations: Operations) -> None:
+        self._reading, writing = os.pipe()
+        self._has_ended = False
+        self._id = os.fork()
+        if self._id == 0:
+            os.close(self._reading)
+            try:
+                kind, value = "done", work()
+            except SiltstoneError as error:
+                kind, value = "refused", f"{type(error).__name__}: {error}"
+            except BaseException:
+                kind, value = "foreign", traceback.format_exc()[-1500:]
+            with os.fdopen(writing, "wb") as pipe:
+                pickle.dump(End(kind, value, tuple(operations.done)), pipe)
+            os._exit(0)
+        os.close(writing)
+
+    def sleeps(self) -> bool:
+        """Whether it has stopped itself, once it has done so or has ended."""
+        self._has_ended = not os.WIFSTOPPED(os.waitpid(self._id, os.WUNTRACED)[1])
+        return not self._has_ended
+
+    def wake(self) -> None:
+        """Let it go on."""
+        os.kill(self._id, signal.SIGCONT)
+
+    def end(self) -> End:
+        """What the work returned or raised, and the operations that it did."""
+        with os.fdopen(self._reading, "rb") as pipe:
+            data = pipe.read()
+        if not self._has_ended:
+            os.waitpid(self._id, 0)
+        found: End = pickle.loads(data) if data else End("killed")
+        return found
+
+
 def in_child(work: Callable[[], Any], operations: Operations) -> End:
     """What `work` returns or raises in a fork of this process, and the operations that it did."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        try:
-            kind, value = "done", work()
-        except SiltstoneError as error:
-            kind, value = "refused", f"{type(error).__name__}: {error}"
-        except BaseException:
-            kind, value = "foreign", traceback.format_exc()[-1500:]
-        with os.fdopen(writing, "wb") as pipe:
-            pickle.dump(End(kind, value, tuple(operations.done)), pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        data = pipe.read()
-    os.waitpid(child, 0)
-    found: End = pickle.loads(data) if data else End("killed")
-    return found
+    return Child(work, operations).end()
 
 
 @dataclass

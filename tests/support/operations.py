@@ -27,12 +27,14 @@ _OF_DISK = ("exists", "make", "objects", "folders", "read", "read_range", "size"
 
 @dataclass
 class Operations:
-    """What a job did since it was `armed`; the operation of number `target`, counted from 1, goes wrong."""
+    """What a job did since it was `armed`; the operation of number `target`, counted from 1, goes wrong, or where it
+    `sleeps` stops the process before or after it."""
 
     target: int = 0
     how: How = "before"
     is_armed: bool = False
     done: list[str] = field(default_factory=list)
+    sleeps: bool = False
 
     def run(self, name: str, real: Callable[[], Any]) -> Any:
         """The operation's result, or what was asked to go wrong."""
@@ -41,12 +43,22 @@ class Operations:
         self.done.append(name)
         if len(self.done) != self.target:
             return real()
+        if self.sleeps:
+            return self._asleep(real)
         if self.how == "before":
             raise OSError(errno.ENOSPC, "No space left on device")
         real()
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         raise OSError(errno.EIO, "Input/output error")
+
+    def _asleep(self, real: Callable[[], Any]) -> Any:
+        if self.how == "before":
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return real()
+        result = real()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return result
 
     def changes(self, number: int) -> bool:
         """Whether an operation may have changed the disk."""

@@ -53,12 +53,12 @@ class Story:
     def rows(self, root: Path) -> tuple[str, ...]:
         """A digest of all rows that a reader of each table finds now; equal for equal rows in any order and files."""
         folders = ["out"] if self.published else [f"lake/{table}" for table in self.tables]
-        return tuple(_digest(_read(root / folder)) for folder in folders)
+        return tuple(_digest(rows_in(root / folder)) for folder in folders)
 
     def problems(self, root: Path) -> list[str]:
         """What verify finds in tables that were read from files, and whether `_metadata` names the published ones."""
         if self.published:
-            return _metadata_problems(root / "out")
+            return metadata_problems(root / "out")
         config, read = load_config([], self.settings), [table for table in self.tables if table not in _MADE]
         tables = [open_table(str(root / "lake"), table, config.storage) for table in read]
         return [p for table in tables for p in verify(table, config, InProcess(), quiet)["problems"]]
@@ -84,7 +84,7 @@ def _paths(root: Path) -> list[str]:
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
-def _read(table: Path) -> pl.DataFrame:
+def rows_in(table: Path) -> pl.DataFrame:
     """All rows, as a reader of Delta or of the folder finds them; empty where nothing is there yet."""
     if any((table / "_delta_log").glob("*.json")):
         return pl.scan_delta(str(table)).collect()
@@ -103,7 +103,7 @@ def _digest(frame: pl.DataFrame) -> str:
     return f"{frame.height} rows {hashlib.sha256(repr((kept, rows)).encode()).hexdigest()[:12]}"
 
 
-def _metadata_problems(out: Path) -> list[str]:
+def metadata_problems(out: Path) -> list[str]:
     if not (out / "_metadata").exists():
         return []
     metadata = pq.read_metadata(out / "_metadata")

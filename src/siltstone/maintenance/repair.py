@@ -155,12 +155,13 @@ class _Repairing:
         return list(edits_by_count({row["path"]: row for row in accounts}, self._rows(plan.kept)))
 
     def _sources_of_dropped(self, plan: _Plan) -> Iterable[str]:
-        """The source files of which the dropped runs had taken rows, by their manifests; where one is gone, by those of
-        its data files that are still there."""
+        """The source files of which the dropped runs had taken rows, or adopted edits that are lost with them, by their
+        manifests; where one is gone, by those of its data files that are still there."""
         storage = self._table.storage
         for head, header in plan.dropped:
             if header is not None:
-                yield from ledgers.read_by(storage, head).filter(pl.col("rows_out") > 0)["path"]
+                is_touched = (pl.col("rows_out") > 0) | (pl.col("state") == EDITED)
+                yield from ledgers.read_by(storage, head).filter(is_touched)["path"]
         if any(header is None for _, header in plan.dropped):
             put_in = [file for path, file in plan.stored.items() if path not in plan.wanted]
             before, after = map(self._rows, (_as_stored(plan.taken_back), put_in))

@@ -168,10 +168,12 @@ def accounts(table: Storage, head: Head | None) -> pl.DataFrame:
 
 
 def read_by(table: Storage, head: Head) -> pl.DataFrame:
-    """The accounts of the source files that one run read, columns as in its manifest."""
+    """The accounts of the source files that one run read, or whose edited rows it adopted; columns as in its
+    manifest."""
     runs = next(chain(table, head))
     files = runs.files.filter(pl.col(AT) == 0).drop(AT)
-    return files.filter(~pl.col("lane").is_in(["noted", ADJUSTED]))
+    lane = pl.col("lane")
+    return files.filter(lane != "noted", (lane != ADJUSTED) | (pl.col("state") == EDITED))
 
 
 def files_of(header: RunHeader) -> set[str]:

@@ -215,10 +215,12 @@ def test_vacuum_leaves_what_repair_takes_back(world: World) -> None:
 
 
 @SLOW
-def test_no_format_is_lowered(world: World) -> None:
+def test_adopted_edits_that_are_lost_are_named_and_no_format_is_lowered(world: World) -> None:
     three_runs(world)
     OF_ROWS["UPDATE"](delta(world.table))
     adopted(world)
     without_data_files(world.table)
-    assert len(repaired(world)["dropped"]) == 1
+    summary = repaired(world)
+    assert (len(summary["dropped"]), summary["sources_again"]) == (1, [os.path.realpath(world.path(HOURS[1]))])
+    assert (values(world), problems(world)) == ([0, 0, 1, 1, 2, 2], [])
     assert newest_manifest_of(world.table)[1]["format"]["min_reader_version"] == 2
