@@ -31,7 +31,7 @@ class Room:
 
     bytes: int
     records: int = MOST_RECORDS
-    cells: int = 1 << 20
+    cells: int = 1 << 21
 
     def holds(self, load: Load) -> bool:
         """Whether there is room for so much."""

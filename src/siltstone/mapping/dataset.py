@@ -135,7 +135,8 @@ class Dataset(ABC):
         """The document of a file. Raises Unreadable with the reason when the file gives nothing.
 
         A document can be pickled and has `index`, `path`, `modified_us`, `size` (bytes that parsing it takes) and, of
-        keyed rows, `record(line)`: the byte offset and the bytes of a record.
+        keyed rows, `record(line)`: the byte offset and the bytes of a record. One that may become far more than its
+        size says has `load` and `portions` (see `formats.portions`).
         """
 
     @abstractmethod
