@@ -107,7 +107,9 @@ class Known:
             return Seen()
         table = self.opened()
         table.recover()
-        snapshot = self.newest()
+        snapshot = table.snapshot()
+        if snapshot is None:  # a run sleeps between the folder and the table in it
+            return Seen()
         frame = rows_in(self.table_root)
         entries = ledgers.load(table.storage, snapshot.head).entries
         edited, known = (map(self.place_of, e["path"]) for e in (entries.filter(state=EDITED), entries))
