@@ -176,10 +176,10 @@ class Walk(Known):
         values = sorted({ns[0] for ns in self.now.rows.values()})
         some = ", ".join(map(str, self.draw.sample(values, min(len(values), self.draw.choice([1, 1, 3]))))) or "-1"
         versions = sorted(v for v in self.states if v < self.now.version)
-        self.back_to = self.draw.choice([versions[0], *versions[-8:]]) if versions else None
-        end = in_child(self._by_another(what, some, self.back_to, self.draw.choice([1, 2, 5])), self.operations)
+        back_to = self.draw.choice([versions[0], *versions[-8:]]) if versions else None
+        end = in_child(self._by_another(what, some, back_to, self.draw.choice([1, 2, 5])), self.operations)
         before = self.look()
-        self.say(f"{what} by another ({some}; {self.back_to})", end)
+        self.say(f"{what} by another ({back_to if what == 'RESTORE' else some})", end)
         if end.kind != "done":
             self.fail("another engine fails")
         elif what in SAME_ROWS and self.now.rows != before.rows:
@@ -187,7 +187,7 @@ class Walk(Known):
         elif what in OTHER_ROWS and self.now.version != before.version:
             self.is_touched = True
         elif what == "RESTORE" and self.now.version != before.version:
-            self.is_touched, self.is_restored = False, True
+            self.is_touched, self.is_restored, self.back_to = False, True, back_to
 
     def _by_another(self, what: str, some: str, back_to: int | None, kept: int) -> Callable[[], Any]:
         path, column = str(self.table_root), self.column
