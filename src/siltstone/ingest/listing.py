@@ -16,7 +16,7 @@ from siltstone.ingest.task_spec import FormerVersion, SourceFile
 from siltstone.mapping.dataset import Dataset
 from siltstone.model.accounts import Account, FileAccount
 from siltstone.storage import Storage, open_root
-from siltstone.table.ledger import EDITED, Ledger
+from siltstone.table.ledger import EDITED, NO_DATASET, Ledger
 
 
 def spread(files: pl.DataFrame, count: int) -> pl.DataFrame:
@@ -191,7 +191,8 @@ def _read_again(touched: pl.DataFrame, store: Storage) -> tuple[list[FileAccount
 
 def _refuse_foreign(listing: Listing, ledger: Ledger, dataset: Dataset) -> None:
     """Raise UsageError where the table has rows of a listed file from another dataset."""
-    foreign = ledger.entries.filter(pl.col("dataset") != dataset.name, pl.col("rows_out") > 0)
+    is_other = ~pl.col("dataset").is_in([dataset.name, NO_DATASET])
+    foreign = ledger.entries.filter(is_other, pl.col("rows_out") > 0)
     both = foreign.join(listing.files, left_on="path", right_on="identity", how="semi")
     for path, name in both.select("path", "dataset").head(1).iter_rows():
         raise UsageError(

@@ -36,7 +36,9 @@ class StoredKeys:
         for file in near if frame.height else ():
             if overlaps(file.bounds, bounds):
                 for rows in self._rows(file, bounds):
-                    same = rows.filter(pl.col("source") == self._source, ~pl.col(SOURCE_FILE.name).is_in(rewritten))
+                    same = rows.filter(
+                        pl.col("source") == self._source, ~pl.col(SOURCE_FILE.name).fill_null("").is_in(rewritten)
+                    )
                     same = same.join(frame, on=self._contract.key, how="semi", nulls_equal=True)
                     found.append(same.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
         return pl.concat(found)

@@ -1,11 +1,13 @@
 """Adopt: rows that another writer changed become siltstone's own, and the accounts of their source files say so."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from siltstone.config.model import Config
 from siltstone.engine.tasks import Engine, Progress
+from siltstone.errors import OtherWriterError
 from siltstone.maintenance.rows_by_source import Edit, edits_by_comparison, edits_by_count, rows_by_source
 from siltstone.maintenance.take_over import commit_files, has_changed_rows, header_after, taken_over, written_anew
 from siltstone.model.run_summary import AdoptSummary
@@ -20,7 +22,8 @@ def adopt(table: Table, config: Config, engine: Engine, progress: Progress, *, d
     """What other writers changed in a table since siltstone's newest run, by source file; where it `does`, the rows
     are siltstone's own from then on.
 
-    Raises OtherWriterError for a table that was made of others, which its own command makes anew; LostRaceError.
+    Raises OtherWriterError for a table that was made of others, which its own command makes anew, and for a history
+    with rows of no snapshot that a run has read; LostRaceError.
     """
     started = time.time()
     attempt = partial(_adopt, table.for_writing() if does else table, config, engine, progress, does=does)
@@ -43,6 +46,8 @@ def _adopt(table: Table, config: Config, engine: Engine, progress: Progress, *, 
     progress(f"comparing {len(others.gone) + len(others.come):,} data files", 0, 0, 0)
     with reading_at(table, version.snapshot):
         edits, files_missing = _edits(version, others, engine)
+        if table.contract.is_history:
+            _refuse_unknown(version, edits)
         summary = replace(summary, sources=[edit.as_dict() for edit in edits], files_missing=files_missing)
         if not does:
             return summary
@@ -50,6 +55,20 @@ def _adopt(table: Table, config: Config, engine: Engine, progress: Progress, *, 
     header = header_after(newest, "adopt", engine, [*others.gone, *others.come], outputs)
     run = commit_files(version, header, others.come, outputs, [edit.new_account(EDITED) for edit in edits])
     return replace(summary, run=run, files_written=len(outputs))
+
+
+def _refuse_unknown(version: TableVersion, edits: Sequence[Edit]) -> None:
+    """Raise OtherWriterError where a history has rows of no snapshot that a run has read: the next one could not tell
+    where they begin and end."""
+    unknown = [edit for edit in edits if edit.account is None]
+    if unknown:
+        rows = sum(edit.rows_change for edit in unknown)
+        whose = unknown[0].path or "no source file"
+        raise OtherWriterError(
+            f"{version.table.storage.root} has {rows:,} rows of {whose}, which no run has read: a history "
+            "can't go on from them; nothing was done",
+            "Delete these rows with that engine, or put back the version before them (RESTORE); then adopt the rest.",
+        )
 
 
 def _edits(version: TableVersion, others: OtherWriters, engine: Engine) -> tuple[list[Edit], int]:

@@ -198,7 +198,7 @@ class _Whole:
         for row in table.filter(to_arrow(gone)).select([*names, "source_file", "_rescued"]).to_pylist():
             cells = sum(row[name] is not None for name in names)
             rescued = len(json.loads(row["_rescued"])) if row["_rescued"] else 0
-            counts = self.replaced.setdefault(row["source_file"], [0, 0, 0, 0])
+            counts = self.replaced.setdefault(row["source_file"] or "", [0, 0, 0, 0])
             for place, count in enumerate((1, cells, len(names) - cells, rescued)):
                 counts[place] += count
         return table.filter(to_arrow(~gone))

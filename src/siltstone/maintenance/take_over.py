@@ -17,7 +17,7 @@ from siltstone.model.run_summary import TakeOverSummary
 from siltstone.table import ledger as ledgers
 from siltstone.table.delta_table import Change, Table
 from siltstone.table.footers import check_footers
-from siltstone.table.ledger import Head
+from siltstone.table.ledger import NO_DATASET, Head
 from siltstone.table.other_writers import TAKEN_OVER, OtherWriters, with_digest
 from siltstone.table.refusals import Refused
 from siltstone.table.transaction import TableVersion, reading_at
@@ -92,7 +92,8 @@ def _gone_on_from(version: TableVersion, others: OtherWriters, engine: Engine, p
     unknown = sum(entry not in known for entry in version.ledger.entries.select("path", "sha256").iter_rows())
     place = f"after run {back_to.name}" if back_to else "before the first run"
     progress(f"going on from the version {place}, which was put back ({others})", 0, 0, 0)
-    header = header_after(restored.newest, "restore", engine, others.gone, [])
+    # Before the first run nothing was known; what the rows mean that others may put back once more is kept.
+    header = header_after(restored.newest or version.ledger.newest, "restore", engine, others.gone, [])
     parent = replace(restored, format=version.ledger.format)
     run = commit_files(replace(version, ledger=parent), header, [], [])
     return TakeOverSummary(run=run, what="restored", by=str(others), sources_unknown=unknown)
@@ -151,7 +152,7 @@ def commit_files(
     head = Head.after(snapshot.head)
     header = with_digest(header, table, snapshot, None, outputs, removed)
     datasets = dict(version.ledger.entries.select("path", "dataset").iter_rows()) if accounts else {}
-    ledgers.write_manifest(table.storage, head, version.ledger, header, accounts, header.dataset, datasets)
+    ledgers.write_manifest(table.storage, head, version.ledger, header, accounts, NO_DATASET, datasets)
     info = {"run": head.name, header.kind: len(removed)}
     table.commit(Change(head, outputs, info, removed=removed, data_change=False), snapshot)
     return head.name

@@ -139,7 +139,8 @@ def _data_checks(
 
 def _datasets(accounts: pl.DataFrame, config: Config) -> dict[str, tuple[Dataset, dict[str, Any]]]:
     """The datasets whose files the table has, and the options of each."""
-    found = {name: options_of(config, name) for name in accounts["dataset"].unique(maintain_order=True)}
+    names = accounts.filter(pl.col("dataset") != ledgers.NO_DATASET)["dataset"].unique(maintain_order=True)
+    found = {name: options_of(config, name) for name in names}
     return {name: (sources.dataset(name, options), options) for name, options in found.items()}
 
 
@@ -189,7 +190,7 @@ def _misplaced(
     """Where a file's folder, its partition and the sites of its source files disagree."""
     if task.path.rpartition("/")[0] != folder_of(contract, task.partition):
         yield f"{task.path}: the log says that it is of {'/'.join(task.partition)}"
-    if contract.key:
+    if contract.key or not datasets:
         return  # their rows say themselves where they belong, and a digest of each source proves the date
     ((dataset, _),) = datasets.values()
     wide = cast(WideDataset, dataset)

@@ -56,6 +56,7 @@ _MANIFEST = pl.Schema(
 _OF_ACCOUNT = [f.name for f in fields(Account)]
 _OF_FILE = [n for n in _MANIFEST if n not in (*_OF_ACCOUNT, "time_units", "outputs", "folders", "dataset")]
 ADJUSTED = "adjusted"  # the lane of an account of which rows of other files replaced some
+NO_DATASET = ""  # of a source file that no run has read: only another writer's rows name it
 EDITED = "edited"  # the state of a source file whose rows are as another writer left them
 K = TypeVar("K", bound=Hashable)
 
@@ -102,8 +103,8 @@ class Ledger:
     format: Mapping[str, Any] = field(default_factory=lambda: asdict(FIRST))
 
     def of(self, dataset: str) -> "Ledger":
-        """The entries of one dataset alone."""
-        return replace(self, entries=self.entries.filter(pl.col("dataset") == dataset))
+        """The entries of one dataset alone, and of files that no run has read."""
+        return replace(self, entries=self.entries.filter(pl.col("dataset").is_in([dataset, NO_DATASET])))
 
     def learned(self, dataset: str) -> Mapping[str, Any]:
         """What the newest run of a dataset knew: `zone`, `files named by`, `shift_hours`, `ratio`; empty before it."""

@@ -12,8 +12,10 @@ from siltstone.errors import OtherWriterError
 from siltstone.maintenance.adopt import adopt
 from siltstone.maintenance.describe import open_table
 from siltstone.table import ledger
+from support.aggregates import at
 from support.commands import command
 from support.fleet import NOON, World, quiet, record
+from support.haltian import file_of, path_of
 from support.other_writers import (
     CLOSED,
     HOURS,
@@ -188,3 +190,67 @@ def test_rows_that_a_restored_version_lacks_take_the_cells_of_their_columns_alon
     assert touched(world, adopted(world)) == {HOURS[1]: (1, 0)}
     assert account_of(world, HOURS[1])["cells_stored"] == 0
     assert world.verify()["problems"] == []
+
+
+@SLOW
+def test_rows_are_put_back_into_a_table_that_was_emptied(fleet: World) -> None:
+    newest = fleet.version()
+    delta(fleet.table).restore(0)
+    assert fleet.settle(CLOSED)["taken_over"]["what"] == "restored"
+    delta(fleet.table).restore(newest)  # which the runs since then don't know
+    assert len(adopted(fleet)["sources"]) == 3
+    assert fleet.verify()["problems"] == []
+    deliver_a_new_file(fleet)
+    assert fleet.compact(LATER)["files_ingested"] == 1
+    assert numbers(fleet) == [0, 0, 1, 1, 2, 2, 99]
+
+
+@SLOW
+def test_rows_of_a_file_of_another_source_stop_neither(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.deliver("sitewise", {raw_path(0): raw((0, 1.0, 1)), raw_path(1): raw((60, 2.0, 1))})
+    plant.compact("sitewise", LATER)
+    root = plant.lake / "readings"
+    rows = pa.table(delta(root).to_pyarrow_table())
+    at = rows.schema.get_field_index("source_file")
+    unread = os.path.realpath(plant.input("sitewise") / raw_path(2))
+    insert(root, rows.slice(0, 1).set_column(at, "source_file", pa.array([unread])))
+    config = plant.config()
+    adopt(open_table(str(plant.lake), "readings", config.storage), config, plant.engine, quiet, does=True)
+    plant.deliver("sitewise", {raw_path(2): raw((120, 3.0, 1)), raw_path(3): raw((180, 4.0, 1))})
+    summary = plant.compact("sitewise", LATER)["readings"]
+    assert (summary["files_ingested"], summary["files_changed"]) == (1, 1)
+    assert plant.problems() == []
+
+
+@SLOW
+def test_a_history_does_not_go_on_from_rows_of_no_snapshot(tmp_path: Path) -> None:
+    plant, name = Plant(tmp_path), "device"
+    device = {"id": "D1", "name": "a", "organizationId": "org"}
+    for hour in ("2025-12-01 08:00", "2025-12-01 09:00"):
+        plant.deliver("haltian", {path_of(name, at(hour)): file_of(name, [{**device, "name": hour}])})
+        plant.compact("haltian", LATER)
+    root, config = plant.lake / name, plant.config()
+    rows = pa.table(delta(root).to_pyarrow_table()).slice(0, 1)
+    nobody = rows.set_column(rows.schema.get_field_index("source_file"), "source_file", pa.nulls(1, pa.string()))
+    insert(root, nobody)
+    table = open_table(str(plant.lake), name, config.storage)
+    with pytest.raises(OtherWriterError, match=r"device has 1 rows of no source file, which no run has read"):
+        adopt(table, config, plant.engine, quiet, does=True)
+    delta(root).delete("source_file is null")
+    assert adopt(table, config, plant.engine, quiet, does=True)["sources"] == []
+    assert plant.problems(name) == []
+
+
+@SLOW
+def test_an_adopted_row_without_a_source_file_gives_way_to_a_newer_version(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.deliver("sitewise", {raw_path(0): raw((0, 1.0, 1), (60, 2.0, 1))})
+    plant.compact("sitewise", LATER)
+    root, config = plant.lake / "readings", plant.config()
+    delta(root).update({"source_file": "null"}, predicate="value = 2.0")
+    adopt(open_table(str(plant.lake), "readings", config.storage), config, plant.engine, quiet, does=True)
+    plant.deliver("sitewise", {raw_path(1): raw((60, 3.0, 2))})
+    assert plant.compact("sitewise", LATER)["readings"]["keys_replaced"] == 1
+    assert plant.rows("s", "value") == [(0, 1.0), (60, 3.0)]
+    assert plant.problems() == []
