@@ -114,6 +114,12 @@ def _many_series(share: float) -> Iterator[File]:
     yield _gz("a.json.gz", b"".join(b'{"t":%d,"v":%d}\n' % (START + n % 80_000, n) for n in range(count)), count)
 
 
+def _one_instant(share: float) -> Iterator[File]:
+    """Different readings of one series at one instant."""
+    count = int(3_000_000 * share)
+    yield _gz("a.json.gz", b"".join(b'{"t":%d,"v":%d}\n' % (START, n) for n in range(count)), count)
+
+
 def _parquet(values: Mapping[str, pa.Array], groups: int, path: str = "a.parquet") -> tuple[str, bytes, int]:
     """A file of so many equal row groups."""
     table = pa.table(dict(values))
@@ -234,6 +240,7 @@ _ENUM = [{"name": "stringValue", "type": {"type": "enum", "name": "e", "symbols"
 _ONE = {"format": "ndjson", "time": ["t"], "value": "v"}
 _ALL = {"format": "ndjson", "time": ["t"], "wide": ["*"]}
 _CSV, _PARQUET, _AVRO = ({"format": name} for name in ("csv", "parquet", "avro"))
+_LAST = {"duplicates": "last"}
 _HEARTBEAT = b'{"heartbeat":%d}\n' % START
 _KEYS = b'{"t":%d,' % START + b",".join(b'"c%d":1' % n for n in range(9_000)) + b"}\n"
 _HEADER = b"t," + b",".join(b"c%d" % i for i in range(9_000)) + b"\n"
@@ -261,6 +268,8 @@ BOMBS = [
     Bomb("json-equal", "2,700,000 equal readings", "records.b", _lines("a.json.gz", b'{"t":%d,"v":1}\n' % START), _ONE),
     Bomb("json-group", "a group of 16 MB of small records", "records.b", _small_files, _ONE, share=0.5),
     Bomb("json-many", "3,000,000 different readings", "records.b", _many_series, _ONE, share=0.5),
+    Bomb("json-instant", "3,000,000 readings of one instant", "records.b", _one_instant, _ONE, share=0.3),
+    Bomb("json-last", "the same, of which the last stays", "records.b", _one_instant, _ONE | _LAST, share=0.3),
     Bomb(
         "csv-wide", "9,000 empty cells a row", "records.b", _lines("a.csv.gz", _EMPTY_CELLS, _HEADER), _ALL | _CSV, 0.1
     ),

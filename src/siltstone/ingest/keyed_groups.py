@@ -80,7 +80,8 @@ def _read(reader: SourceReader, indices: Sequence[int], rank_of: Ints, most_byte
             if (done := held.up_to(now - 1, rank_of)).frames or done.repeated:
                 yield done.group(sort)
             if held.bytes > most_bytes:
-                spilled, latest = _Spilled(SpilledRows(contract, policy, sort, most_bytes)), now
+                files = [file.identity for file in reader.files]
+                spilled, latest = _Spilled(SpilledRows(contract, policy, sort, most_bytes, files)), now
         if spilled is not None and held.bytes > most_bytes:
             spilled.add(held.up_to(latest, rank_of))
     if spilled is not None:
